@@ -1,0 +1,94 @@
+//! What both Workers do alike where Wasm meets the runtime: telling requests apart, replying, and logging.
+
+use js_sys::Reflect;
+use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
+use wasm_bindgen::JsValue;
+use web_sys::{Headers, Request, Response, ResponseInit};
+
+/// The header that carries the id which the dispatcher gives to a request that comes without one.
+pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
+
+/// A request's id as it stands in its headers: Cloudflare's own where there is one, and in production there always is.
+#[must_use]
+pub fn request_id(request: &Request) -> Option<RequestId> {
+    let headers = request.headers();
+    let id = |name| headers.get(name).ok().flatten().and_then(|id| RequestId::parse(&id));
+    id("CF-Ray").or_else(|| id(REQUEST_ID_HEADER))
+}
+
+/// A 200 with a JSON body.
+#[must_use]
+pub fn json_reply(body: &JsValue) -> Response {
+    reply(200, "application/json", body, None)
+}
+
+/// The reply that tells the client of a problem. A problem with a cause is logged, with what the client is not told.
+#[must_use]
+pub fn problem_reply(problem: &Problem, request_id: Option<&RequestId>) -> Response {
+    let request_id = request_id.map_or("", RequestId::as_str);
+    if let Some(cause) = problem.cause() {
+        log_failure(problem, cause, request_id);
+    }
+    let body = problem.to_json(request_id).into();
+    reply(problem.code().status(), PROBLEM_MEDIA_TYPE, &body, problem.header())
+}
+
+fn reply(status: u16, content_type: &str, body: &JsValue, header: Option<(&str, &str)>) -> Response {
+    const CONSTANT: &str = "the headers are constants, and valid";
+    let headers = Headers::new().expect(CONSTANT);
+    let common = [("Content-Type", content_type), ("Cache-Control", "no-store"), ("Vary", VARY)];
+    for (name, value) in common.into_iter().chain(header) {
+        headers.set(name, value).expect(CONSTANT);
+    }
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers);
+    new_response(body, &init)
+}
+
+/// All customers share the same URLs: no cache may hand one the reply that another got.
+pub const VARY: &str = "X-User-ID, Authorization";
+
+/// A response with any body that the runtime takes: a stream is handed on as it is, and never enters Wasm.
+///
+/// # Panics
+///
+/// If the status or a header is not valid.
+#[must_use]
+pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
+    bindings::Response::new(body, init).expect("a valid status and valid headers").into()
+}
+
+/// What a thrown value says.
+#[must_use]
+pub fn thrown_message(thrown: &JsValue) -> String {
+    let message = Reflect::get(thrown, &"message".into()).ok().and_then(|message| message.as_string());
+    message.or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
+}
+
+/// One line of JSON, for the operator alone.
+fn log_failure(problem: &Problem, cause: &str, request_id: &str) {
+    let line = serde_json::json!({
+        "level": "error",
+        "requestId": request_id,
+        "status": problem.code().status(),
+        "code": problem.code().name(),
+        "cause": cause,
+    });
+    web_sys::console::error_1(&line.to_string().into());
+}
+
+mod bindings {
+    //! `web_sys` has one constructor for each type of body; this one takes them all.
+
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(extends = web_sys::Response)]
+        pub type Response;
+
+        #[wasm_bindgen(constructor, catch)]
+        pub fn new(body: &JsValue, init: &web_sys::ResponseInit) -> Result<Response, JsValue>;
+    }
+}

@@ -1,0 +1,88 @@
+//! `Content-Type`, of requests and of stored files.
+
+use crate::Problem;
+
+/// Whether a request's body is JSON: `application/json` or another type with the suffix `+json`
+/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>).
+#[must_use]
+pub fn is_json(content_type: &str) -> bool {
+    let essence = essence(content_type);
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.get(essence.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+}
+
+/// Whether a request's body is a form that can hold files, `multipart/form-data` (RFC 7578).
+#[must_use]
+pub fn is_multipart_form(content_type: &str) -> bool {
+    essence(content_type).eq_ignore_ascii_case("multipart/form-data")
+}
+
+fn essence(content_type: &str) -> &str {
+    content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim()
+}
+
+/// A file's type, as it was sent and as it is sent back: what a header can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentType(String);
+
+impl ContentType {
+    /// The longest type, in bytes. R2 keeps a file's headers among its metadata, which ends at 8 KiB.
+    pub const MAX_LEN: usize = 1024;
+
+    /// Parses the type that a file came with; without one it is `application/octet-stream`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let text = text.trim();
+        let visible = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
+        if text.len() > Self::MAX_LEN || !text.bytes().all(visible) {
+            return Err(Problem::invalid_form(
+                "the file's Content-Type must be at most 1024 visible ASCII characters",
+            ));
+        }
+        Ok(if text.is_empty() { Self::default() } else { Self(text.to_owned()) })
+    }
+
+    /// The type itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ContentType {
+    fn default() -> Self {
+        Self("application/octet-stream".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_bodies_are_told_apart() {
+        for (content_type, json, form) in [
+            ("application/json", true, false),
+            ("Application/JSON; charset=utf-8", true, false),
+            ("application/ld+json", true, false),
+            ("multipart/form-data; boundary=x", false, true),
+            ("Multipart/Form-Data ;boundary=x", false, true),
+            ("application/x-www-form-urlencoded", false, false),
+            ("text/plain", false, false),
+            ("application/jsonp", false, false),
+            ("ü+jso", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((is_json(content_type), is_multipart_form(content_type)), (json, form), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn a_files_type_is_what_a_header_can_hold() {
+        assert_eq!(ContentType::parse("image/png").expect("a type").as_str(), "image/png");
+        assert_eq!(ContentType::parse("").expect("none").as_str(), "application/octet-stream");
+        assert_eq!(ContentType::parse(" text/plain; charset=utf-8 ").expect("a type").as_str(), "text/plain; charset=utf-8");
+        for text in ["text/pläin", "a\r\nb: c", "a\0", &"x".repeat(1025)] {
+            assert_eq!(ContentType::parse(text).expect_err(text).code().name(), "invalid_form");
+        }
+    }
+}

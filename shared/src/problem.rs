@@ -1,0 +1,308 @@
+//! What a client is told when a request fails: problem details (RFC 9457).
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $status:literal $name:literal,)*) => {
+        /// What went wrong, in a form that programs can rely on. It never changes once released.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The code as it stands in a problem's `code`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name,)* }
+            }
+
+            /// The HTTP status that goes with it.
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Code::$variant => $status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // The dispatcher's.
+    /// No `X-User-ID`.
+    MissingUserId = 400 "missing_user_id",
+    /// `X-User-ID` is not a user id.
+    InvalidUserId = 400 "invalid_user_id",
+    /// No Worker of that name is in the dispatch namespace.
+    UnknownUser = 404 "unknown_user",
+    /// The customer's Worker threw.
+    CustomerWorkerFailed = 502 "customer_worker_failed",
+
+    // The customer Worker's.
+    /// No `key`.
+    MissingKey = 400 "missing_key",
+    /// `key` is empty, too long, or not text.
+    InvalidKey = 400 "invalid_key",
+    /// A parameter of the query makes no sense.
+    InvalidParameter = 400 "invalid_parameter",
+    /// The body is not JSON.
+    InvalidJson = 400 "invalid_json",
+    /// The body is JSON, but not what the route takes.
+    InvalidBody = 400 "invalid_body",
+    /// The form is broken, or its fields are not what the route takes.
+    InvalidForm = 400 "invalid_form",
+    /// No such route.
+    NotFound = 404 "not_found",
+    /// No file under that key.
+    FileNotFound = 404 "file_not_found",
+    /// No value under that key.
+    DataNotFound = 404 "data_not_found",
+    /// The route does not have that method.
+    MethodNotAllowed = 405 "method_not_allowed",
+    /// The body is larger than the route takes.
+    TooLarge = 413 "too_large",
+    /// The body is not of a type that the route takes.
+    UnsupportedMediaType = 415 "unsupported_media_type",
+    /// The customer has no such storage.
+    BindingNotAttached = 501 "binding_not_attached",
+    /// The storage failed.
+    StorageUnavailable = 503 "storage_unavailable",
+}
+
+/// A failed request: what the client is told, and what only the log is told.
+#[derive(Debug)]
+pub struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    header: Option<(&'static str, &'static str)>,
+    cause: Option<String>,
+}
+
+impl Problem {
+    fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), header: None, cause: None }
+    }
+
+    /// A request without `X-User-ID`.
+    #[must_use]
+    pub fn missing_user_id() -> Self {
+        Self::new(Code::MissingUserId, "say which customer the request is for: send the header X-User-ID")
+    }
+
+    /// An `X-User-ID` that is no user id; two such headers count as one with a comma in it.
+    #[must_use]
+    pub fn invalid_user_id() -> Self {
+        Self::new(
+            Code::InvalidUserId,
+            "X-User-ID must be one user id: 1 to 48 of a-z, 0-9 and -, starting and ending with a letter or digit",
+        )
+    }
+
+    /// The dispatch namespace knows no such customer.
+    #[must_use]
+    pub fn unknown_user() -> Self {
+        Self::new(Code::UnknownUser, "there is no customer with this X-User-ID; check its spelling")
+    }
+
+    /// The customer's Worker threw. The client is not told what it said, the log is.
+    #[must_use]
+    pub fn customer_worker_failed(cause: String) -> Self {
+        Self {
+            cause: Some(cause),
+            ..Self::new(Code::CustomerWorkerFailed, "this customer's Worker failed; try again, or report the requestId")
+        }
+    }
+
+    /// A route that needs a `key` was called without one.
+    #[must_use]
+    pub fn missing_key() -> Self {
+        Self::new(Code::MissingKey, "a `key` is required")
+    }
+
+    /// A key that is empty or too long.
+    #[must_use]
+    pub fn invalid_key_length(length: usize, max_length: usize) -> Self {
+        Self::new(Code::InvalidKey, format!("`key` must be 1 to {max_length} bytes long; this one has {length}"))
+    }
+
+    /// A key that is not text.
+    #[must_use]
+    pub fn invalid_key_encoding() -> Self {
+        Self::new(Code::InvalidKey, "`key` must be UTF-8, percent-encoded in a URL")
+    }
+
+    /// A parameter that is in the query twice.
+    #[must_use]
+    pub fn repeated_parameter(name: &str) -> Self {
+        Self::new(Code::InvalidParameter, format!("`{name}` is in the query more than once; send it once"))
+    }
+
+    /// A body that is not JSON; `error` is the parser's.
+    #[must_use]
+    pub fn invalid_json(error: &str) -> Self {
+        Self::new(Code::InvalidJson, format!("the body is not valid JSON: {error}"))
+    }
+
+    /// A body that is JSON of another shape than the route takes; `reason` says what is wrong with it.
+    #[must_use]
+    pub fn invalid_body(reason: &str) -> Self {
+        Self::new(Code::InvalidBody, format!("the body is not what this route takes: {reason}"))
+    }
+
+    /// A form that is broken or lacks something; `reason` says what.
+    #[must_use]
+    pub fn invalid_form(reason: &str) -> Self {
+        Self::new(Code::InvalidForm, format!("the form is not what this route takes: {reason}"))
+    }
+
+    /// No such route.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(Code::NotFound, "there is no such route; the routes are /, /files, /data and /stats")
+    }
+
+    /// No file under the key.
+    #[must_use]
+    pub fn file_not_found() -> Self {
+        Self::new(Code::FileNotFound, "there is no file with this key")
+    }
+
+    /// No value under the key.
+    #[must_use]
+    pub fn data_not_found() -> Self {
+        Self::new(Code::DataNotFound, "there is no value with this key")
+    }
+
+    /// The route does not have the method; `allow` lists those it has, as the header `Allow` does (RFC 9110, 10.2.1).
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            header: Some(("Allow", allow)),
+            ..Self::new(Code::MethodNotAllowed, format!("this route takes {allow}"))
+        }
+    }
+
+    /// Something (`what`) is larger than `limit` bytes.
+    #[must_use]
+    pub fn too_large(what: &str, limit: usize) -> Self {
+        Self::new(Code::TooLarge, format!("{what} may have {limit} bytes at most"))
+    }
+
+    /// The body's `Content-Type` is not `wanted`.
+    #[must_use]
+    pub fn unsupported_media_type(wanted: &'static str) -> Self {
+        Self::new(Code::UnsupportedMediaType, format!("send the body as Content-Type: {wanted}"))
+    }
+
+    /// The customer has no such storage (`what`).
+    #[must_use]
+    pub fn binding_not_attached(what: &'static str) -> Self {
+        Self::new(Code::BindingNotAttached, format!("this customer has no {what}"))
+    }
+
+    /// The storage failed; `cause` is for the log alone.
+    #[must_use]
+    pub fn storage_unavailable(cause: String) -> Self {
+        Self {
+            header: Some(("Retry-After", "1")),
+            cause: Some(cause),
+            ..Self::new(Code::StorageUnavailable, "the storage did not answer as it should; try again")
+        }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the client is told, and what to do.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// A header that belongs to the reply besides `Content-Type`.
+    #[must_use]
+    pub fn header(&self) -> Option<(&'static str, &'static str)> {
+        self.header
+    }
+
+    /// What only the log is told. A problem with a cause is the platform's failure, not the client's.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The reply's body.
+    #[must_use]
+    pub fn to_json(&self, request_id: &str) -> String {
+        let status = self.code.status();
+        let body = Body {
+            r#type: "about:blank",
+            title: reason_phrase(status),
+            status,
+            detail: &self.detail,
+            code: self.code.name(),
+            request_id,
+        };
+        serde_json::to_string(&body).expect("strings and a number always serialise")
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    /// `about:blank` says that `title` is the status's own phrase (RFC 9457, 4.2.1); `code` tells problems apart.
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+}
+
+/// A status's phrase after RFC 9110, section 15.
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => unreachable!("no code has this status"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_phrase_and_a_name_of_its_own() {
+        for (at, code) in Code::ALL.iter().enumerate() {
+            assert!(!reason_phrase(code.status()).is_empty());
+            assert!(Code::ALL[..at].iter().all(|other| other.name() != code.name()), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_says_what_to_do_and_keeps_its_cause() {
+        let problem = Problem::customer_worker_failed("secret".to_owned());
+        assert_eq!(problem.cause(), Some("secret"));
+        insta::assert_snapshot!(
+            problem.to_json("ray"),
+            @r#"{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"this customer's Worker failed; try again, or report the requestId","code":"customer_worker_failed","requestId":"ray"}"#
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! What ties a reply, a problem and the log lines of both Workers together.
+
+use std::fmt;
+
+/// A request's id: Cloudflare's `CF-Ray`, else the client's `X-Request-Id`, else one that the dispatcher makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The longest id that is taken over from a client, in characters.
+    pub const MAX_LEN: usize = 128;
+
+    /// Takes an id over from a header if it is well formed: 1 to 128 of letters, digits and `-_.:=+/@`, which holds
+    /// UUIDs, ULIDs, base64 and the ids of other clouds, and nothing that could break a log line.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&byte);
+        let well_formed = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed);
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The id itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_the_usual_makers_are_taken_over() {
+        let longest = "x".repeat(128);
+        for id in [
+            "8a9b0c1d2e3f4a5b-AMS",
+            "0191b0d5-7b8a-7c3e-9f00-000000000001",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "Root=1-67891233-abcdef012345678912345678",
+            "aGVsbG8+d29ybGQ/Cg==",
+            &longest,
+        ] {
+            assert_eq!(RequestId::parse(id).expect(id).as_str(), id);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        for id in ["", " ", "a b", "a\"b", "a\nb", "a,b", "é", "{}", &"x".repeat(129)] {
+            assert_eq!(RequestId::parse(id), None, "{id:?}");
+        }
+    }
+}
