@@ -74,6 +74,10 @@ codes! {
     BindingNotAttached = 501 "binding_not_attached",
     /// The storage failed.
     StorageUnavailable = 503 "storage_unavailable",
+
+    // The local platform's.
+    /// The local runtime is restarting, and took too long.
+    RuntimeUnavailable = 503 "runtime_unavailable",
 }
 
 /// A failed request: what the client is told, and what only the log is told.
@@ -214,6 +218,15 @@ impl Problem {
             header: Some(("Retry-After", "1")),
             cause: Some(cause),
             ..Self::new(Code::StorageUnavailable, "the storage did not answer as it should; try again")
+        }
+    }
+
+    /// The local runtime does not answer.
+    #[must_use]
+    pub fn runtime_unavailable() -> Self {
+        Self {
+            header: Some(("Retry-After", "1")),
+            ..Self::new(Code::RuntimeUnavailable, "the local runtime does not answer; see what the platform printed")
         }
     }
 

@@ -1,0 +1,3 @@
+//! The operator's side of the platform.
+
+pub mod local;

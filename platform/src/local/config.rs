@@ -1,0 +1,155 @@
+//! The wrangler files of the local platform, made from those that are deployed, and the command that runs them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use toml::{Table, Value, toml};
+
+use super::{Customer, Options};
+
+/// `wrangler dev` over the Workers of the platform.
+#[derive(Debug)]
+pub struct Command {
+    /// Node, of the version that wrangler needs.
+    pub node: PathBuf,
+    /// wrangler itself, as `npx wrangler` finds it.
+    pub wrangler: PathBuf,
+    /// What follows `wrangler`.
+    pub arguments: Vec<OsString>,
+    /// What must be set besides.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.environment {
+            write!(formatter, "{name}={} ", quoted(&value.to_string_lossy()))?;
+        }
+        formatter.write_str("npx wrangler")?;
+        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(&argument.to_string_lossy())))
+    }
+}
+
+/// Quotes a word for a POSIX shell where that is necessary.
+fn quoted(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Writes the wrangler files into the state folder, the dispatcher's first. What a former run left there goes.
+pub fn write(options: &Options, state: &Path) -> Result<Command> {
+    let repository = &options.repository.canonicalize().context("cannot find the repository")?;
+    let folder = state.join("workers");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+
+    let mut arguments: Vec<OsString> = vec!["dev".into()];
+    let mut add = |name: &str, config: &Table| -> Result<()> {
+        let path = folder.join(format!("{name}.toml"));
+        fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+        arguments.extend(["-c".into(), path.into()]);
+        Ok(())
+    };
+    add("dispatcher", &dispatcher(repository, &options.customers)?)?;
+    for config in &options.customers {
+        add(&config.id.resource_name(), &customer(repository, config)?)?;
+    }
+
+    // A port of 0 is any that is free: nobody but the front may know wrangler's own.
+    for flag in ["--ip=127.0.0.1", "--port=0", "--inspector-port=0", "--show-interactive-dev-session=false"] {
+        arguments.push(flag.into());
+    }
+    arguments.extend(["--persist-to".into(), state.join("storage").into()]);
+    let environment = vec![
+        ("CLOUDFLARE_CF_FETCH_ENABLED", "false".into()),
+        ("WRANGLER_DISABLE_EXPERIMENTAL_WARNING", "1".into()),
+        ("WRANGLER_REGISTRY_PATH", state.join("registry").into()),
+        ("WRANGLER_SEND_METRICS", "false".into()),
+        ("X_LOCAL_EXPLORER", "false".into()),
+    ];
+    let node_modules = repository.join("node_modules");
+    let command = Command {
+        node: node_modules.join("node/bin/node"),
+        wrangler: node_modules.join("wrangler/bin/wrangler.js"),
+        arguments,
+        environment,
+    };
+    for file in [&command.node, &command.wrangler] {
+        if !file.exists() {
+            bail!("{} is missing: run `cargo xtask setup`", file.display());
+        }
+    }
+    Ok(command)
+}
+
+/// The dispatcher as deployed, but for its namespace: the local one, with a script for each customer.
+fn dispatcher(repository: &Path, customers: &[Customer]) -> Result<Table> {
+    let mut config = deployed(&repository.join("wrangler.toml"))?;
+    config.remove("dispatch_namespaces");
+    let scripts: Table = customers
+        .iter()
+        .map(|customer| (customer.id.to_string(), Value::String(customer.id.resource_name())))
+        .collect();
+    let package = text(&repository.join("local-namespace/index.js"))?;
+    config.extend(toml! {
+        [[unsafe.bindings]]
+        name = "DISPATCHER"
+        type = "local-namespace"
+        dev.plugin.package = package
+        dev.plugin.name = "local-namespace"
+        dev.options.scripts = scripts
+    });
+    Ok(config)
+}
+
+/// The customer Worker as deployed, with this customer's own storage.
+fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
+    let mut config = deployed(&repository.join("customer-worker/wrangler.toml"))?;
+    if let Some(script) = &customer.script {
+        let script = script.canonicalize().with_context(|| format!("cannot find {}", script.display()))?;
+        config.insert("main".to_owned(), Value::String(text(&script)?));
+    }
+    let name = customer.id.resource_name();
+    config.extend(toml! {
+        name = (name.clone())
+        [[kv_namespaces]]
+        binding = "USER_KV"
+        id = (name.clone())
+        [[r2_buckets]]
+        binding = "USER_R2"
+        bucket_name = (name.clone())
+        [[d1_databases]]
+        binding = "USER_DB"
+        database_name = (name.clone())
+        database_id = (name)
+    });
+    Ok(config)
+}
+
+/// A wrangler file of the repository, as it is but for `[build]` (the Workers are built already) and `main`, which is
+/// relative to its folder.
+fn deployed(path: &Path) -> Result<Table> {
+    let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut config: Table = source.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
+    config.remove("build");
+    let main = config.get("main").and_then(Value::as_str).with_context(|| format!("{} has no main", path.display()))?;
+    let main = path.with_file_name(main);
+    if !main.exists() {
+        bail!("{} is missing: run `cargo xtask build`", main.display());
+    }
+    config.insert("main".to_owned(), Value::String(text(&main)?));
+    Ok(config)
+}
+
+fn text(path: &Path) -> Result<String> {
+    Ok(path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned())
+}

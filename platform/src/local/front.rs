@@ -1,0 +1,190 @@
+//! The listener in front of `wrangler dev`.
+//!
+//! wrangler's own port has doors past the dispatcher: request headers (`MF-Route-Override` and others) that name any
+//! Worker, and pages under `/cdn-cgi/` that read all local storage. They are shut here. Bodies are streamed both ways.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{StatusCode, Uri, uri};
+use axum::response::{IntoResponse, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use shared::{PROBLEM_MEDIA_TYPE, Problem};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tower::util::BoxCloneSyncService;
+use url::Url;
+
+/// How long a request waits for a runtime that is restarting.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// How long requests under way have to end when the platform stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The listener.
+#[derive(Debug)]
+pub struct Front {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Front {
+    /// Listens on a port of 127.0.0.1, 0 for any that is free. Requests are held until the runtime's address is sent.
+    pub async fn start(port: u16) -> Result<(Self, watch::Sender<Option<SocketAddr>>)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => anyhow::anyhow!("port {port} is in use; choose another with --port"),
+            _ => anyhow::Error::new(error).context(format!("cannot listen on 127.0.0.1:{port}")),
+        })?;
+        let address = listener.local_addr().context("the listener has an address")?;
+        let (runtime, connector) = connector();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let app = Router::new().fallback(forward).with_state(client);
+        let (stop, stopped) = oneshot::channel();
+        let server = axum::serve(axum::serve::ListenerExt::tap_io(listener, without_delay), app)
+            .with_graceful_shutdown(async { drop(stopped.await) });
+        Ok((Self { address, stop, server: tokio::spawn(server.into_future()) }, runtime))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new requests, and ends when those under way have, or their time is over.
+    pub async fn stop(mut self) {
+        drop(self.stop);
+        if timeout(DRAIN, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+    }
+}
+
+type RuntimeClient = Client<Connector, Body>;
+type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, io::Error>;
+
+/// Connects to the runtime at the address that was sent last, and tries again while it is restarting.
+fn connector() -> (watch::Sender<Option<SocketAddr>>, Connector) {
+    let (sender, address) = watch::channel(None);
+    let connect = tower::service_fn(move |_: Uri| {
+        let address = address.clone();
+        async move {
+            let deadline = Instant::now() + HOLD;
+            loop {
+                let runtime = *address.borrow();
+                let error = match runtime {
+                    None => io::Error::new(io::ErrorKind::NotConnected, "the runtime is not running"),
+                    Some(runtime) => match TcpStream::connect(runtime).await {
+                        Ok(mut stream) => {
+                            without_delay(&mut stream);
+                            return Ok(TokioIo::new(stream));
+                        }
+                        Err(error) => error,
+                    },
+                };
+                if Instant::now() > deadline {
+                    return Err(error);
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    (sender, BoxCloneSyncService::new(connect))
+}
+
+/// A small reply should not wait for the next one. That this fails costs time and nothing else.
+fn without_delay(stream: &mut TcpStream) {
+    let _ = stream.set_nodelay(true);
+}
+
+async fn forward(State(client): State<RuntimeClient>, mut request: Request) -> Result<Response, Infallible> {
+    if !leads_to_dispatcher(request.uri()) {
+        return Ok(problem(&Problem::not_found()));
+    }
+    *request.uri_mut() = inward(request.uri());
+    strip(request.headers_mut());
+    // The local runtime would compress for a client that takes it, and then drops lengths and changes ETags.
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(match client.request(request).await {
+        Ok(mut response) => {
+            strip(response.headers_mut());
+            response.map(Body::new)
+        }
+        Err(error) if error.is_connect() => problem(&Problem::runtime_unavailable()),
+        Err(error) => {
+            eprintln!("the local runtime broke a request off: {error:?}");
+            problem(&Problem::runtime_unavailable())
+        }
+    })
+}
+
+/// Whether the runtime, which reads URLs after the WHATWG standard, would see any path but those under `/cdn-cgi`.
+fn leads_to_dispatcher(uri: &Uri) -> bool {
+    let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
+    Url::parse(&format!("http://runtime{path}")).is_ok_and(|url| {
+        let path = url.path().to_ascii_lowercase();
+        let first = path.trim_start_matches('/').split('/').next();
+        path.starts_with('/') && first != Some("cdn-cgi")
+    })
+}
+
+fn inward(uri: &Uri) -> Uri {
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(uri::Scheme::HTTP);
+    parts.authority = Some(uri::Authority::from_static("runtime"));
+    parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+}
+
+/// Drops what is not for the other side: headers of this connection, and those that the runtime would obey.
+fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let runtimes = headers.keys().filter(|name| name.as_str().starts_with("mf-")).cloned();
+    let dropped: Vec<HeaderName> = runtimes.chain(named).chain(HOP_BY_HOP).collect();
+    for name in dropped {
+        headers.remove(name);
+    }
+}
+
+fn problem(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.code().status()).expect("a problem has a valid status");
+    let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], problem.to_json("")).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some((name, value)) = problem.header() {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The status that a path is answered with, asked from outside.
+pub async fn get_status(front: SocketAddr, path: &str) -> Result<u16> {
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
+    Ok(client.get(format!("http://{front}{path}").parse()?).await?.status().as_u16())
+}

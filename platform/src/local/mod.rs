@@ -1,0 +1,139 @@
+//! The local platform: dispatcher, dispatch namespace and customers in one `wrangler dev`, with simulated KV, R2 and D1
+//! on disk, and a listener in front that lets nothing in but HTTP for the dispatcher.
+//!
+//! ```text
+//! client -> front (--port) -> wrangler dev (a loopback port) -> dispatcher -> DISPATCHER.get(...) -> customer-user1
+//!                                                                                                 -> customer-user2
+//! ```
+
+mod config;
+mod front;
+mod runtime;
+
+use std::fs::{self, File, TryLockError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use shared::UserId;
+
+use front::Front;
+use runtime::Runtime;
+
+/// How long the first request may take to succeed.
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What to run, and where.
+#[derive(Debug)]
+pub struct Options {
+    /// The repository's root, whose Workers are built and whose npm packages are installed.
+    pub repository: PathBuf,
+    /// Where the platform keeps its storage between runs. One platform uses it at a time.
+    pub state: PathBuf,
+    /// The dispatcher's port on 127.0.0.1; 0 for any that is free.
+    pub port: u16,
+    /// The customers.
+    pub customers: Vec<Customer>,
+    /// Pass on what wrangler prints while it starts, too.
+    pub verbose: bool,
+}
+
+/// A customer of the local platform.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// Its id, the name of its script in the dispatch namespace.
+    pub id: UserId,
+    /// A Worker of its own, a JavaScript module, in place of the customer Worker.
+    pub script: Option<PathBuf>,
+}
+
+impl std::str::FromStr for Customer {
+    type Err = shared::InvalidUserId;
+
+    /// Parses `user1` or `user1=path/to/worker.js`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, script) = text.split_once('=').map_or((text, None), |(id, script)| (id, Some(PathBuf::from(script))));
+        Ok(Self { id: id.parse()?, script })
+    }
+}
+
+/// A running local platform. Dropped without [`LocalPlatform::stop`], it kills its processes.
+#[derive(Debug)]
+pub struct LocalPlatform {
+    front: Front,
+    runtime: Runtime,
+    /// Held as long as the platform runs.
+    _lock: File,
+}
+
+impl LocalPlatform {
+    /// Starts the platform, and returns once the dispatcher answers.
+    pub async fn start(options: &Options) -> Result<Self> {
+        let state = prepare_state(&options.state)?;
+        let lock = lock(&state)?;
+        let command = config::write(options, &state)?;
+        // First of all the port, so that a port in use is told before anything is started.
+        let (front, address) = Front::start(options.port).await?;
+        let runtime = Runtime::start(&command, options.verbose).await?;
+        address.send_replace(Some(runtime.address()));
+        let platform = Self { front, runtime, _lock: lock };
+        platform.wait_until_ready().await?;
+        Ok(platform)
+    }
+
+    /// Where the dispatcher answers.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.front.address()
+    }
+
+    /// Waits for the runtime to end by itself, which it should not.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        anyhow!("wrangler dev ended by itself ({})", self.runtime.exited().await)
+    }
+
+    /// Ends the requests under way, then the runtime, and returns when no process of the platform is left.
+    pub async fn stop(self) -> Result<()> {
+        self.front.stop().await;
+        self.runtime.stop().await
+    }
+
+    async fn wait_until_ready(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            match front::get_status(self.address(), "/healthz").await {
+                Ok(200) => return Ok(()),
+                other if started.elapsed() > READY_TIMEOUT => {
+                    bail!("the dispatcher does not answer: GET /healthz gave {other:?}")
+                }
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+/// The command that runs the platform's Workers, as one would type it.
+pub fn print_command(options: &Options) -> Result<String> {
+    let state = prepare_state(&options.state)?;
+    Ok(config::write(options, &state)?.to_string())
+}
+
+fn prepare_state(state: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(state)
+        .and_then(|()| state.canonicalize())
+        .with_context(|| format!("cannot use {} as the state folder", state.display()))
+}
+
+/// Two platforms on the same storage would damage it.
+fn lock(state: &Path) -> Result<File> {
+    let path = state.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write to the state folder {}", state.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another local platform uses {}; stop it, or choose another folder with --state", state.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}

@@ -1,0 +1,174 @@
+//! The `wrangler dev` process, and all that it starts.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
+use tokio::process::{Child, ChildStdin};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::config::Command;
+
+/// How long wrangler may take to start.
+const START_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How long it has to end by itself before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What wrangler prints when it listens, before the address.
+const READY: &str = "Ready on http://";
+
+/// Ends wrangler, and with it workerd, when its standard input closes: should this process be killed, the kernel closes
+/// the pipe, and nothing is left running. Preloaded into Node.
+const END_WITH_PARENT: &str = "data:text/javascript,\
+    process.stdin.on('end',()=>process.kill(process.pid,'SIGTERM')).resume();process.stdin.unref()";
+
+/// A running `wrangler dev`, in a process group of its own.
+#[derive(Debug)]
+pub struct Runtime {
+    process: Child,
+    group: Group,
+    address: SocketAddr,
+    /// Never written to; see [`END_WITH_PARENT`].
+    _stdin: ChildStdin,
+}
+
+impl Runtime {
+    /// Starts wrangler and waits until it listens. From then on what it prints, the Workers' logs among it, is passed
+    /// on.
+    pub async fn start(command: &Command, verbose: bool) -> Result<Self> {
+        let mut process = tokio::process::Command::new(&command.node)
+            .args(["--import", END_WITH_PARENT])
+            .arg(&command.wrangler)
+            .args(&command.arguments)
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C in the terminal is for this process, which then stops the group in order.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.node.display()))?;
+        let group = Group::of(&process)?;
+        let stdin = process.stdin.take().context("stdin is piped")?;
+        let mut output = BufReader::new(process.stdout.take().context("stdout is piped")?).lines();
+        let errors = BufReader::new(process.stderr.take().context("stderr is piped")?).lines();
+
+        let mut seen = Vec::new();
+        match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose)).await {
+            Ok(Some(address)) => {
+                tokio::spawn(pass_on(output));
+                tokio::spawn(pass_on(errors));
+                Ok(Self { process, group, address, _stdin: stdin })
+            }
+            ended => {
+                group.kill()?;
+                let reason = if ended.is_err() { "did not get ready in two minutes" } else { "could not start" };
+                seen.extend(all_lines(errors).await);
+                bail!("wrangler dev {reason}; it printed:\n{}", seen.join("\n"))
+            }
+        }
+    }
+
+    /// Where wrangler listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for wrangler to end by itself.
+    pub async fn exited(&mut self) -> String {
+        self.process.wait().await.map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string())
+    }
+
+    /// Stops wrangler, and returns when none of its processes is left.
+    pub async fn stop(mut self) -> Result<()> {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        // wrangler alone first: it stops its runtimes in order, and waits for them.
+        ignore_gone(kill(self.group.0, Signal::SIGTERM))?;
+        if timeout_at(deadline, self.process.wait()).await.is_err() || self.group.lives() {
+            self.group.kill()?;
+            self.process.wait().await.context("cannot wait for wrangler")?;
+        }
+        while self.group.lives() {
+            if Instant::now() > deadline + STOP_TIMEOUT {
+                bail!("processes of wrangler's group {} are still there", self.group.0);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+/// wrangler's process group, of which it is the leader. Dropped, it is killed: a start that is given up leaves nothing.
+#[derive(Debug)]
+struct Group(Pid);
+
+impl Group {
+    fn of(leader: &Child) -> Result<Self> {
+        let id = leader.id().context("wrangler ended at once")?;
+        Ok(Self(Pid::from_raw(i32::try_from(id).context("a process id is an i32")?)))
+    }
+
+    fn lives(&self) -> bool {
+        killpg(self.0, None) != Err(Errno::ESRCH)
+    }
+
+    fn kill(&self) -> Result<()> {
+        ignore_gone(killpg(self.0, Signal::SIGKILL))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+fn ignore_gone(result: nix::Result<()>) -> Result<()> {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).context("cannot stop wrangler"),
+    }
+}
+
+/// Reads what wrangler prints until it says where it listens; `None` if it ends before.
+async fn wait_until_listening(
+    output: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
+    seen: &mut Vec<String>,
+    verbose: bool,
+) -> Option<SocketAddr> {
+    while let Ok(Some(line)) = output.next_line().await {
+        if let Some((_, address)) = line.split_once(READY) {
+            return address.trim().parse().ok();
+        }
+        if verbose {
+            println!("{line}");
+        }
+        seen.push(line);
+    }
+    None
+}
+
+/// Passes lines on but for wrangler's own address, which is a way past the front.
+async fn pass_on(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        if !line.contains(READY) {
+            println!("{line}");
+        }
+    }
+}
+
+async fn all_lines(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        all.push(line);
+    }
+    all
+}

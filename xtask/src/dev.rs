@@ -1,0 +1,89 @@
+//! Runs the local platform until it is told to stop.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use platform::local::{Customer, LocalPlatform, Options, print_command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::build;
+use crate::setup::Tools;
+
+/// Run the platform on this machine.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The dispatcher's port on 127.0.0.1; 0 for any that is free
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+
+    /// Where storage is kept between runs [default: .platform in the repository]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// A customer, as often as wanted; ID=FILE gives it a JavaScript Worker of its own [default: user1, user2]
+    #[arg(long = "customer", value_name = "ID[=FILE]")]
+    customers: Vec<Customer>,
+
+    /// Print the wrangler command that would run, and run nothing
+    #[arg(long)]
+    print_command: bool,
+
+    /// Print what wrangler prints while it starts
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Runs the platform.
+pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()> {
+    build::run(repository, tools, &build::Arguments::default())?;
+    let customers = if arguments.customers.is_empty() {
+        ["user1", "user2"].map(|id| id.parse().expect("a valid id")).to_vec()
+    } else {
+        arguments.customers
+    };
+    let options = Options {
+        repository: repository.to_owned(),
+        state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
+        port: arguments.port,
+        customers,
+        verbose: arguments.verbose,
+    };
+    if arguments.print_command {
+        println!("{}", print_command(&options)?);
+        return Ok(());
+    }
+    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(serve(&options))
+}
+
+async fn serve(options: &Options) -> Result<()> {
+    // From here on no signal ends this process before it has stopped what it started.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    let mut stop = std::pin::pin!(async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    });
+
+    println!("Starting the platform; its storage is in {} ...", options.state.display());
+    let mut platform = tokio::select! {
+        started = LocalPlatform::start(options) => started?,
+        () = &mut stop => return Ok(()),
+    };
+    let ids: Vec<&str> = options.customers.iter().map(|customer| customer.id.as_str()).collect();
+    println!("Customers: {}", ids.join(", "));
+    println!("Ready on http://{}", platform.address());
+    tokio::select! {
+        () = stop => {
+            println!("Stopping ...");
+            platform.stop().await
+        }
+        error = platform.failed() => {
+            platform.stop().await?;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Chores of this repository. `cargo xtask help` lists them.
+
+mod build;
+mod dev;
+mod program;
+mod setup;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Install what the other chores need: the Wasm target, npm packages, build tools
+    Setup,
+    /// Build the Workers, release, into each crate's build/
+    Build(build::Arguments),
+    /// Run the platform on this machine: the dispatcher and its customers, with no Cloudflare account
+    Dev(dev::Arguments),
+    /// Run every test in the repository
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
+    let repository = repository()?;
+    let tools = setup::setup(&repository)?;
+    match chore {
+        Chore::Setup => Ok(()),
+        Chore::Build(arguments) => build::run(&repository, &tools, &arguments),
+        Chore::Dev(arguments) => dev::run(&repository, &tools, arguments),
+        Chore::Test(arguments) => test::run(&repository, &tools, &arguments),
+    }
+}
+
+/// The repository's root, wherever in it the chore was called.
+fn repository() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask/ has a parent folder")?;
+    root.canonicalize().with_context(|| format!("the repository is no longer at {}", root.display()))
+}

@@ -1,0 +1,131 @@
+//! Installs what a machine with Rust, Node and the registries lacks: the Wasm target, the npm packages, and the build
+//! tools of workers-rs. With nothing to do it takes well under a second.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use toml::Table;
+
+use crate::program;
+
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+const RUST_HINT: &str = "install Rust with rustup, https://rustup.rs";
+const NODE_HINT: &str = "install Node.js 20 or later, which brings npm, https://nodejs.org";
+
+/// What set-up installed.
+#[derive(Debug)]
+pub struct Tools {
+    /// Builds a Worker crate: Wasm, bindings, bundle.
+    pub worker_build: PathBuf,
+    /// Makes the JavaScript side of the Wasm.
+    pub wasm_bindgen: PathBuf,
+    /// Where npm puts its programs: node, wrangler, esbuild, wasm-opt.
+    pub npm_programs: PathBuf,
+    /// The versions of the above, all that a build's result depends on besides the sources.
+    pub versions: String,
+}
+
+/// Installs what is missing, and says so.
+pub fn setup(repository: &Path) -> Result<Tools> {
+    add_wasm_target(repository)?;
+    install_npm_packages(repository)?;
+
+    // The command-line tool must be of the very version of the crate, and worker-build is released with the crate
+    // `worker`: the workspace's manifest is the one place that names both.
+    let manifest = fs::read_to_string(repository.join("Cargo.toml")).context("cannot read Cargo.toml")?;
+    let manifest: Table = manifest.parse().context("Cargo.toml is not valid TOML")?;
+    let (bindgen_version, worker_version) = (pinned(&manifest, "wasm-bindgen")?, pinned(&manifest, "worker")?);
+    let cache = cache()?;
+    Ok(Tools {
+        wasm_bindgen: install_tool(&cache, "wasm-bindgen-cli", "wasm-bindgen", &bindgen_version, 3)?,
+        worker_build: install_tool(&cache, "worker-build", "worker-build", &worker_version, 5)?,
+        npm_programs: repository.join("node_modules/.bin"),
+        versions: format!("wasm-bindgen {bindgen_version}, worker-build {worker_version}"),
+    })
+}
+
+fn add_wasm_target(repository: &Path) -> Result<()> {
+    let mut rustc = Command::new("rustc");
+    rustc.current_dir(repository).args(["--print", "target-libdir", "--target", WASM_TARGET]);
+    if Path::new(program::output(&mut rustc, RUST_HINT)?.trim()).exists() {
+        return Ok(());
+    }
+    step(&format!("Adding Rust's target {WASM_TARGET}"), "some seconds", || {
+        let mut rustup = Command::new("rustup");
+        rustup.current_dir(repository).args(["target", "add", WASM_TARGET]);
+        program::run(&mut rustup, &format!("install rustup, https://rustup.rs, or Rust's standard library for {WASM_TARGET}"))
+    })
+}
+
+fn install_npm_packages(repository: &Path) -> Result<()> {
+    let installed = repository.join("node_modules/.installed-from");
+    let wanted = ["package.json", "package-lock.json"]
+        .map(|name| fs::read_to_string(repository.join(name)).with_context(|| format!("cannot read {name}")))
+        .into_iter()
+        .collect::<Result<String>>()?;
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    step("Installing the npm packages (wrangler, node, wasm-opt)", "half a minute", || {
+        // npm's own Node may be older than the one that wrangler gets: that warning would be about nothing.
+        let mut npm = Command::new("npm");
+        npm.current_dir(repository).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+        program::run(&mut npm, NODE_HINT)?;
+        let node = repository.join("node_modules/node/bin/node");
+        if !node.exists() {
+            bail!("npm did not run the install script of its package `node`: set `ignore-scripts` to false and try again");
+        }
+        fs::write(&installed, &wanted).with_context(|| format!("cannot write {}", installed.display()))
+    })
+}
+
+fn install_tool(cache: &Path, package: &str, program: &str, version: &str, minutes: u32) -> Result<PathBuf> {
+    let root = cache.join(format!("{package}-{version}"));
+    let path = root.join("bin").join(program);
+    if path.exists() {
+        return Ok(path);
+    }
+    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    // All clones on this machine share the tools: the second to come waits here for the first.
+    let lock = File::create(cache.join("lock")).context("cannot lock the cache of build tools")?;
+    lock.lock().context("cannot lock the cache of build tools")?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let building = cache.join("building");
+    step(&format!("Building {package} {version}, once on this machine"), &format!("{minutes} minutes"), || {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", "--locked", "--quiet", "--version", version, package, "--root"]).arg(&root);
+        cargo.env("CARGO_TARGET_DIR", &building);
+        program::run(&mut cargo, RUST_HINT)
+    })?;
+    fs::remove_dir_all(&building).with_context(|| format!("cannot remove {}", building.display()))?;
+    Ok(path)
+}
+
+/// The user's cache, in a folder of this project.
+fn cache() -> Result<PathBuf> {
+    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    Ok(base.context("there is no home folder: set HOME")?.join("workers-platform"))
+}
+
+/// The version that the workspace pins a dependency to.
+fn pinned(manifest: &Table, dependency: &str) -> Result<String> {
+    let dependency_of = |table: &Table| Some(table.get("workspace")?.get("dependencies")?.get(dependency)?.clone());
+    let version = dependency_of(manifest).and_then(|value| Some(value.as_str()?.strip_prefix('=')?.to_owned()));
+    version.with_context(|| format!("Cargo.toml does not pin {dependency} as \"=X.Y.Z\""))
+}
+
+/// Does something that takes a while, and says how long it took.
+fn step(what: &str, usually: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    eprintln!("setup: {what} (takes about {usually}) ...");
+    let started = Instant::now();
+    act().with_context(|| format!("{what} failed"))?;
+    eprintln!("setup: done in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
