@@ -53,11 +53,7 @@ struct Body<'body> {
 }
 
 fn invalid(error: serde_json::Error) -> Problem {
-    if error.is_data() {
-        Problem::invalid_body(&error.to_string())
-    } else {
-        Problem::invalid_json(&error.to_string())
-    }
+    if error.is_data() { Problem::invalid_body(&error.to_string()) } else { Problem::invalid_json(&error.to_string()) }
 }
 
 #[cfg(test)]
@@ -69,8 +65,18 @@ mod tests {
     #[test]
     fn values_keep_their_text() {
         for value in [
-            "null", "true", "12345678901234567890", "1.10", "1e400", "-0", "\"\"", "\"\\ud800\"", "\"\\u0061\"", "[]",
-            "{\"a\": 1,  \"a\": 2}", "[ 1 ,\n2 ]",
+            "null",
+            "true",
+            "12345678901234567890",
+            "1.10",
+            "1e400",
+            "-0",
+            "\"\"",
+            "\"\\ud800\"",
+            "\"\\u0061\"",
+            "[]",
+            "{\"a\": 1,  \"a\": 2}",
+            "[ 1 ,\n2 ]",
         ] {
             for body in [
                 format!("{{\"key\":\"k\",\"value\":{value}}}"),
@@ -114,8 +120,14 @@ mod tests {
         ] {
             assert_eq!(SetData::parse(body.as_bytes()).expect_err(body).code().name(), code, "{body}");
         }
-        assert_eq!(SetData::parse(b"{\"key\":\"\xff\",\"value\":1}").expect_err("not UTF-8").code().name(), "invalid_json");
-        assert_eq!(SetData::parse(b"{\"key\":\"k\",\"value\":\"\xff\"}").expect_err("not UTF-8").code().name(), "invalid_json");
+        assert_eq!(
+            SetData::parse(b"{\"key\":\"\xff\",\"value\":1}").expect_err("not UTF-8").code().name(),
+            "invalid_json"
+        );
+        assert_eq!(
+            SetData::parse(b"{\"key\":\"k\",\"value\":\"\xff\"}").expect_err("not UTF-8").code().name(),
+            "invalid_json"
+        );
     }
 
     #[test]

@@ -81,9 +81,14 @@ mod tests {
 
     #[test]
     fn keys_end_at_their_stores_limits() {
-        for (length, file, data) in
-            [(0, false, false), (1, true, true), (507, true, true), (508, true, false), (1024, true, false), (1025, false, false)]
-        {
+        for (length, file, data) in [
+            (0, false, false),
+            (1, true, true),
+            (507, true, true),
+            (508, true, false),
+            (1024, true, false),
+            (1025, false, false),
+        ] {
             let key = "k".repeat(length);
             assert_eq!(FileKey::parse(key.as_bytes().into()).is_ok(), file, "file key of {length}");
             assert_eq!(DataKey::parse(key.as_bytes().into()).is_ok(), data, "data key of {length}");
@@ -95,7 +100,9 @@ mod tests {
 
     #[test]
     fn awkward_keys_stay_as_they_are() {
-        for key in [".", "..", "../data/x", "/", "a//b", " a ", "usage/x", "data/x", "a\0b", "\u{feff}", "e\u{301}", "🦀"] {
+        for key in
+            [".", "..", "../data/x", "/", "a//b", " a ", "usage/x", "data/x", "a\0b", "\u{feff}", "e\u{301}", "🦀"]
+        {
             assert_eq!(FileKey::parse(key.as_bytes().into()).expect(key).as_str(), key);
             let data = DataKey::parse(key.as_bytes().into()).expect(key);
             assert_eq!((data.as_str(), data.stored()), (key, &*format!("data/{key}")));

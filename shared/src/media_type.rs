@@ -34,9 +34,7 @@ impl ContentType {
         let text = text.trim();
         let visible = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
         if text.len() > Self::MAX_LEN || !text.bytes().all(visible) {
-            return Err(Problem::invalid_form(
-                "the file's Content-Type must be at most 1024 visible ASCII characters",
-            ));
+            return Err(Problem::invalid_form("the file's Content-Type must be at most 1024 visible ASCII characters"));
         }
         Ok(if text.is_empty() { Self::default() } else { Self(text.to_owned()) })
     }
@@ -80,7 +78,10 @@ mod tests {
     fn a_files_type_is_what_a_header_can_hold() {
         assert_eq!(ContentType::parse("image/png").expect("a type").as_str(), "image/png");
         assert_eq!(ContentType::parse("").expect("none").as_str(), "application/octet-stream");
-        assert_eq!(ContentType::parse(" text/plain; charset=utf-8 ").expect("a type").as_str(), "text/plain; charset=utf-8");
+        assert_eq!(
+            ContentType::parse(" text/plain; charset=utf-8 ").expect("a type").as_str(),
+            "text/plain; charset=utf-8"
+        );
         for text in ["text/pläin", "a\r\nb: c", "a\0", &"x".repeat(1025)] {
             assert_eq!(ContentType::parse(text).expect_err(text).code().name(), "invalid_form");
         }

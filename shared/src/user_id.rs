@@ -92,8 +92,25 @@ mod tests {
     fn malformed_ids_are_refused() {
         let too_long = "x".repeat(49);
         for id in [
-            "", "-", "-a", "a-", &too_long, "User1", "a_b", "../x", "a b", "a.b", "a/b", " a", "a ", "a\0", "a\n",
-            "usér", "ａ", "user1,user2", "user1, user1",
+            "",
+            "-",
+            "-a",
+            "a-",
+            &too_long,
+            "User1",
+            "a_b",
+            "../x",
+            "a b",
+            "a.b",
+            "a/b",
+            " a",
+            "a ",
+            "a\0",
+            "a\n",
+            "usér",
+            "ａ",
+            "user1,user2",
+            "user1, user1",
         ] {
             assert_eq!(UserId::parse(id), Err(InvalidUserId), "{id:?}");
         }

@@ -46,7 +46,14 @@ fn build(repository: &Path, tools: &Tools, worker: Worker) -> Result<()> {
     let name = worker.name();
     let target = repository.join("target");
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(repository).args(["build", "--quiet", "--release", "--lib", "--target", "wasm32-unknown-unknown"]);
+    cargo.current_dir(repository).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--lib",
+        "--target",
+        "wasm32-unknown-unknown",
+    ]);
     cargo.args(["--package", name]).env("CARGO_TARGET_DIR", &target);
     program::run(&mut cargo, "install Rust")?;
 

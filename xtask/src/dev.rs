@@ -11,6 +11,7 @@ use crate::setup::Tools;
 
 /// Run the platform on this machine.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Arguments {
     /// The dispatcher's port on 127.0.0.1; 0 for any that is free
     #[arg(long, default_value_t = 8787)]
@@ -46,6 +47,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()>
         state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
         port: arguments.port,
         customers,
+        log: None,
         verbose: arguments.verbose,
     };
     if arguments.print_command {

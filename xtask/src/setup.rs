@@ -57,7 +57,10 @@ fn add_wasm_target(repository: &Path) -> Result<()> {
     step(&format!("Adding Rust's target {WASM_TARGET}"), "some seconds", || {
         let mut rustup = Command::new("rustup");
         rustup.current_dir(repository).args(["target", "add", WASM_TARGET]);
-        program::run(&mut rustup, &format!("install rustup, https://rustup.rs, or Rust's standard library for {WASM_TARGET}"))
+        program::run(
+            &mut rustup,
+            &format!("install rustup, https://rustup.rs, or Rust's standard library for {WASM_TARGET}"),
+        )
     })
 }
 
@@ -77,7 +80,9 @@ fn install_npm_packages(repository: &Path) -> Result<()> {
         program::run(&mut npm, NODE_HINT)?;
         let node = repository.join("node_modules/node/bin/node");
         if !node.exists() {
-            bail!("npm did not run the install script of its package `node`: set `ignore-scripts` to false and try again");
+            bail!(
+                "npm did not run the install script of its package `node`: set `ignore-scripts` to false and try again"
+            );
         }
         fs::write(&installed, &wanted).with_context(|| format!("cannot write {}", installed.display()))
     })

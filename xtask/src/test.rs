@@ -1,7 +1,82 @@
 //! Runs every test in the repository.
+
 use std::path::Path;
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use platform::local::{Customer, LocalPlatform, Options};
+use tempfile::TempDir;
+
 use crate::setup::Tools;
+use crate::{build, program};
+
+/// Run every test in the repository.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
-pub fn run(_repository: &Path, _tools: &Tools, _arguments: &Arguments) -> Result<()> { Ok(()) }
+pub struct Arguments {
+    /// Run only the end-to-end tests whose names contain this
+    filter: Option<String>,
+}
+
+/// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
+const CUSTOMERS: [&str; 8] = [
+    "user1",
+    "user2",
+    "count1",
+    "count2",
+    "echo=tests/fixtures/echo.js",
+    "throws=tests/fixtures/throws.js",
+    "a",
+    "the-longest-user-id-that-there-can-be-0123456789",
+];
+
+/// Runs the unit tests, the local namespace's, then the end-to-end tests against a platform of their own.
+pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
+    build::run(repository, tools, &build::Arguments::default())?;
+    if arguments.filter.is_none() {
+        cargo(
+            repository,
+            &["test", "--workspace", "--exclude=customer-worker", "--exclude=dispatcher", "--exclude=tests"],
+        )?;
+        let mut npm = Command::new("npm");
+        npm.current_dir(repository.join("local-namespace")).args(["test", "--silent"]);
+        npm.env("PATH", build::path_with(&tools.npm_programs)?);
+        program::run(&mut npm, "install Node.js 20 or later")?;
+    }
+    cargo(repository, &["test", "--package=tests", "--no-run"])?;
+    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(end_to_end(repository, arguments))
+}
+
+fn cargo(repository: &Path, arguments: &[&str]) -> Result<()> {
+    program::run(Command::new("cargo").current_dir(repository).args(arguments), "install Rust")
+}
+
+/// Starts a platform on free ports with a fresh state folder, runs the tests against it, and stops it.
+async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
+    let state = TempDir::new().context("cannot make a state folder")?;
+    let log = repository.join("target/end-to-end.log");
+    let options = Options {
+        repository: repository.to_owned(),
+        state: state.path().to_owned(),
+        port: 0,
+        customers: CUSTOMERS.iter().map(|customer| fixture(repository, customer)).collect(),
+        log: Some(log.clone()),
+        verbose: true,
+    };
+    let platform = LocalPlatform::start(&options).await?;
+    let mut tests = tokio::process::Command::new("cargo");
+    tests.current_dir(repository).args(["test", "--package=tests"]).args(&arguments.filter);
+    tests.env("PLATFORM_URL", format!("http://{}", platform.address()));
+    tests.env("PLATFORM_PID", std::process::id().to_string());
+    tests.env("XTASK", std::env::current_exe().context("this program has no path")?);
+    let status = tests.status().await.context("cannot run cargo")?;
+    platform.stop().await?;
+    if !status.success() {
+        bail!("end-to-end tests failed; what the platform printed is in {}", log.display());
+    }
+    Ok(())
+}
+
+fn fixture(repository: &Path, customer: &str) -> Customer {
+    let customer: Customer = customer.parse().expect("a valid id");
+    Customer { script: customer.script.map(|script| repository.join(script)), ..customer }
+}

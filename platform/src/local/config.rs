@@ -135,12 +135,15 @@ fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
     Ok(config)
 }
 
-/// A wrangler file of the repository, as it is but for `[build]` (the Workers are built already) and `main`, which is
-/// relative to its folder.
+/// A wrangler file of the repository, as it is but for `[build]` and `main`, which is relative to its folder.
+///
+/// The Workers are built and bundled already. wrangler's own bundler would wrap them besides: what they throw would
+/// become a reply, and a body that they pass on would be read first.
 fn deployed(path: &Path) -> Result<Table> {
     let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut config: Table = source.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
     config.remove("build");
+    config.insert("no_bundle".to_owned(), Value::Boolean(true));
     let main = config.get("main").and_then(Value::as_str).with_context(|| format!("{} has no main", path.display()))?;
     let main = path.with_file_name(main);
     if !main.exists() {

@@ -126,6 +126,8 @@ async fn forward(State(client): State<RuntimeClient>, mut request: Request) -> R
     strip(request.headers_mut());
     // The local runtime would compress for a client that takes it, and then drops lengths and changes ETags.
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    // And would show a page with the source to a browser, where Cloudflare's says nothing.
+    request.headers_mut().insert("MF-Disable-Pretty-Error", HeaderValue::from_static("true"));
     Ok(match client.request(request).await {
         Ok(mut response) => {
             strip(response.headers_mut());
@@ -142,11 +144,12 @@ async fn forward(State(client): State<RuntimeClient>, mut request: Request) -> R
 /// Whether the runtime, which reads URLs after the WHATWG standard, would see any path but those under `/cdn-cgi`.
 fn leads_to_dispatcher(uri: &Uri) -> bool {
     let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
-    Url::parse(&format!("http://runtime{path}")).is_ok_and(|url| {
-        let path = url.path().to_ascii_lowercase();
-        let first = path.trim_start_matches('/').split('/').next();
-        path.starts_with('/') && first != Some("cdn-cgi")
-    })
+    let url = Url::parse(&format!("http://runtime{path}"));
+    path.starts_with('/')
+        && url.is_ok_and(|url| {
+            let first = url.path().trim_start_matches('/').split('/').next();
+            first.is_some_and(|first| !first.eq_ignore_ascii_case("cdn-cgi"))
+        })
 }
 
 fn inward(uri: &Uri) -> Uri {

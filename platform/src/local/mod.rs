@@ -8,6 +8,7 @@
 
 mod config;
 mod front;
+mod log;
 mod runtime;
 
 use std::fs::{self, File, TryLockError};
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use shared::UserId;
 
 use front::Front;
+use log::Log;
 use runtime::Runtime;
 
 /// How long the first request may take to succeed.
@@ -35,6 +37,8 @@ pub struct Options {
     pub port: u16,
     /// The customers.
     pub customers: Vec<Customer>,
+    /// Where what wrangler and the Workers print goes; standard output if `None`.
+    pub log: Option<PathBuf>,
     /// Pass on what wrangler prints while it starts, too.
     pub verbose: bool,
 }
@@ -73,9 +77,10 @@ impl LocalPlatform {
         let state = prepare_state(&options.state)?;
         let lock = lock(&state)?;
         let command = config::write(options, &state)?;
+        let log = options.log.as_deref().map_or_else(|| Ok(Log::stdout()), Log::file)?;
         // First of all the port, so that a port in use is told before anything is started.
         let (front, address) = Front::start(options.port).await?;
-        let runtime = Runtime::start(&command, options.verbose).await?;
+        let runtime = Runtime::start(&command, log, options.verbose).await?;
         address.send_replace(Some(runtime.address()));
         let platform = Self { front, runtime, _lock: lock };
         platform.wait_until_ready().await?;

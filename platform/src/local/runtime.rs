@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::Command;
+use super::log::Log;
 
 /// How long wrangler may take to start.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
@@ -41,7 +42,7 @@ pub struct Runtime {
 impl Runtime {
     /// Starts wrangler and waits until it listens. From then on what it prints, the Workers' logs among it, is passed
     /// on.
-    pub async fn start(command: &Command, verbose: bool) -> Result<Self> {
+    pub async fn start(command: &Command, log: Log, verbose: bool) -> Result<Self> {
         let mut process = tokio::process::Command::new(&command.node)
             .args(["--import", END_WITH_PARENT])
             .arg(&command.wrangler)
@@ -60,10 +61,12 @@ impl Runtime {
         let errors = BufReader::new(process.stderr.take().context("stderr is piped")?).lines();
 
         let mut seen = Vec::new();
-        match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose)).await {
+        match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose.then_some(&log))).await {
             Ok(Some(address)) => {
-                tokio::spawn(pass_on(output));
-                tokio::spawn(pass_on(errors));
+                // wrangler says its own address again after a reload: it is a way past the front.
+                let wanted = |line: &str| !line.contains(READY);
+                tokio::spawn(log.clone().lines(output, wanted));
+                tokio::spawn(log.lines(errors, wanted));
                 Ok(Self { process, group, address, _stdin: stdin })
             }
             ended => {
@@ -142,27 +145,18 @@ fn ignore_gone(result: nix::Result<()>) -> Result<()> {
 async fn wait_until_listening(
     output: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
     seen: &mut Vec<String>,
-    verbose: bool,
+    log: Option<&Log>,
 ) -> Option<SocketAddr> {
     while let Ok(Some(line)) = output.next_line().await {
         if let Some((_, address)) = line.split_once(READY) {
             return address.trim().parse().ok();
         }
-        if verbose {
-            println!("{line}");
+        if let Some(log) = log {
+            log.line(&line);
         }
         seen.push(line);
     }
     None
-}
-
-/// Passes lines on but for wrangler's own address, which is a way past the front.
-async fn pass_on(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        if !line.contains(READY) {
-            println!("{line}");
-        }
-    }
 }
 
 async fn all_lines(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) -> Vec<String> {

@@ -1,0 +1,224 @@
+//! `/data`.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Body;
+use serde_json::{Value, json};
+use tests::{Customer, Reply, expect_json, expect_problem, expect_success};
+
+const MIB: usize = 1024 * 1024;
+
+fn path(key: &str) -> String {
+    format!("/data?key={}", utf8_percent_encode(key, NON_ALPHANUMERIC))
+}
+
+#[tokio::test]
+async fn a_value_comes_back_until_it_is_deleted() {
+    let user = Customer::new("user1");
+    expect_problem(user.get("/data?key=kept"), 404, "data_not_found").await;
+    expect_json(
+        user.post_json("/data", r#"{"key":"kept","value":{"theme":"dark"}}"#),
+        json!({"success": true, "key": "kept"}),
+    )
+    .await;
+    expect_json(user.get("/data?key=kept"), json!({"key": "kept", "value": {"theme": "dark"}})).await;
+    expect_success(user.post_json("/data", r#"{"key":"kept","value":2}"#)).await;
+    expect_json(user.get("/data?key=kept"), json!({"key": "kept", "value": 2})).await;
+    for _ in 0..2 {
+        expect_json(user.delete("/data?key=kept"), json!({"success": true})).await;
+        expect_problem(user.get("/data?key=kept"), 404, "data_not_found").await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_keeps_its_very_text() {
+    let user = Customer::new("user1");
+    let texts = [
+        "null",
+        "false",
+        "0",
+        "-0",
+        "12345678901234567890",
+        "1.10",
+        "1e400",
+        "0.1000000000000000055511151231257827",
+        "\"\"",
+        r#""\u0061\/\ud83e\udd80 🦀 \ud800""#,
+        "[]",
+        "[ 1 ,  2 ]",
+        r#"{"b":1, "a" : 2,"b":3}"#,
+        "{\"a\":\n{}}",
+        "\"\u{2028}\u{feff}\"",
+    ];
+    for text in texts {
+        expect_success(user.post_json("/data", format!("{{\"value\" : {text} , \"key\":\"text\"}}"))).await;
+        let reply = expect_success(user.get("/data?key=text")).await;
+        assert_eq!(reply.text(), format!("{{\"key\":\"text\",\"value\":{text}}}"));
+    }
+}
+
+#[tokio::test]
+async fn any_key_within_the_limit_is_kept_apart_from_the_others() {
+    let user = Customer::new("user2");
+    let (longest, longest_wide) = ("k".repeat(507), "é".repeat(253));
+    let keys = [
+        ".",
+        "..",
+        "../user1",
+        "/",
+        "a/b",
+        "a//b",
+        " ",
+        " a ",
+        "a+b",
+        "a b",
+        "a%20b",
+        "a&b=c",
+        "a?b#c",
+        "usage/x",
+        "data/x",
+        "null",
+        "\"\\",
+        "a\nb",
+        "\u{1}",
+        "\u{7f}",
+        "é",
+        "e\u{301}",
+        "🦀",
+        "\u{feff}",
+        "__proto__",
+        "constructor",
+        &longest,
+        &longest_wide,
+    ];
+    for key in keys {
+        let body = json!({"key": key, "value": {"for": key}}).to_string();
+        expect_json(user.post_json("/data", body), json!({"success": true, "key": key})).await;
+    }
+    for key in keys {
+        expect_json(user.get(&path(key)), json!({"key": key, "value": {"for": key}})).await;
+    }
+    for key in keys {
+        expect_success(user.delete(&path(key))).await;
+        expect_problem(user.get(&path(key)), 404, "data_not_found").await;
+    }
+}
+
+#[tokio::test]
+async fn bad_keys_are_refused() {
+    let user = Customer::new("user1");
+    let too_long = path(&"k".repeat(508));
+    for (path, code) in [
+        ("/data", "missing_key"),
+        ("/data?", "missing_key"),
+        ("/data?Key=a", "missing_key"),
+        ("/data?key=", "invalid_key"),
+        ("/data?key", "invalid_key"),
+        ("/data?key=%ff", "invalid_key"),
+        (&too_long, "invalid_key"),
+        ("/data?key=a&key=b", "invalid_parameter"),
+    ] {
+        expect_problem(user.get(path), 400, code).await;
+        expect_problem(user.delete(path), 400, code).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bad_body_is_refused_and_nothing_is_stored() {
+    let user = Customer::new("user1");
+    expect_success(user.post_json("/data", r#"{"key":"bad","value":"old"}"#)).await;
+    let (too_long, too_large) = ("k".repeat(508), format!("\"{}\"", "v".repeat(25 * MIB - 1)));
+    for (body, status, code) in [
+        (String::new(), 400, "invalid_json"),
+        (r#"{"key":"bad","value":"new""#.into(), 400, "invalid_json"),
+        (r#"{"key":"bad","value":"new"}}"#.into(), 400, "invalid_json"),
+        (r#"{"key":"bad","value":nul}"#.into(), 400, "invalid_json"),
+        (r#"["bad","new"]"#.into(), 400, "invalid_body"),
+        (r#"{"key":"bad"}"#.into(), 400, "invalid_body"),
+        (r#"{"key":["bad"],"value":"new"}"#.into(), 400, "invalid_body"),
+        (r#"{"key":"bad","value":"new","extra":1}"#.into(), 400, "invalid_body"),
+        (r#"{"value":"new"}"#.into(), 400, "missing_key"),
+        (r#"{"key":"","value":"new"}"#.into(), 400, "invalid_key"),
+        (format!(r#"{{"key":"{too_long}","value":"new"}}"#), 400, "invalid_key"),
+        (format!(r#"{{"key":"bad","value":{too_large}}}"#), 413, "too_large"),
+    ] {
+        expect_problem(user.post_json("/data", body), status, code).await;
+    }
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let request = user.post("/data").header("Content-Type", content_type).body(r#"{"key":"bad","value":"new"}"#);
+        expect_problem(request, 415, "unsupported_media_type").await;
+    }
+    expect_problem(user.post("/data").body(r#"{"key":"bad","value":"new"}"#), 415, "unsupported_media_type").await;
+    expect_json(user.get("/data?key=bad"), json!({"key": "bad", "value": "old"})).await;
+}
+
+#[tokio::test]
+async fn an_unknown_field_is_named() {
+    let request = Customer::new("user1").post_json("/data", r#"{"key":"a","value":1,"vlaue":2}"#);
+    let reply = expect_problem(request, 400, "invalid_body").await;
+    assert!(reply.json()["detail"].as_str().expect("text").contains("vlaue"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_value_may_have_25_mib() {
+    let user = Customer::new("user2");
+    let value = format!("\"{}\"", "v".repeat(25 * MIB - 2));
+    expect_success(user.post_json("/data", format!("{{\"key\":\"large\",\"value\":{value}}}"))).await;
+    let reply = expect_success(user.get("/data?key=large")).await;
+    assert!(reply.text() == format!("{{\"key\":\"large\",\"value\":{value}}}"), "{} bytes came back", reply.body.len());
+    expect_success(user.delete("/data?key=large")).await;
+}
+
+/// With a length the body is refused unread, without one as soon as it has proved too long.
+#[tokio::test]
+async fn a_body_ends_at_26_mib() {
+    let user = Customer::new("user2");
+    let body = |length: usize| format!("{{\"key\":\"padded\",\"value\":1{}}}", " ".repeat(length - 26));
+    let chunked = |text: String| {
+        let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+            text.as_bytes().chunks(100_000).map(|piece| Ok(piece.to_vec())).collect();
+        Body::wrap_stream(futures::stream::iter(pieces))
+    };
+    assert_eq!(body(1000).len(), 1000);
+    expect_success(user.post_json("/data", body(26 * MIB))).await;
+    expect_success(user.post_json("/data", chunked(body(26 * MIB)))).await;
+    expect_json(user.get("/data?key=padded"), json!({"key": "padded", "value": 1})).await;
+    expect_problem(user.post_json("/data", body(26 * MIB + 1)), 413, "too_large").await;
+    expect_problem(user.post_json("/data", chunked(body(26 * MIB + 1))), 413, "too_large").await;
+    expect_problem(user.post_json("/data", chunked(body(60 * MIB))), 413, "too_large").await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_in_pieces_is_put_together() {
+    let user = Customer::new("user2");
+    let pieces = ["{\"key\":\"pie", "ces\",\"val", "ue\":[1,", "2]}"].map(|piece| Ok::<_, std::io::Error>(piece));
+    expect_success(user.post_json("/data", Body::wrap_stream(futures::stream::iter(pieces)))).await;
+    expect_json(user.get("/data?key=pieces"), json!({"key": "pieces", "value": [1, 2]})).await;
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body() {
+    let user = Customer::new("user1");
+    expect_success(user.post_json("/data", r#"{"key":"head","value":[1,2,3]}"#)).await;
+    let (get, head) = (Reply::to(user.get("/data?key=head")).await, Reply::to(user.head("/data?key=head")).await);
+    assert_eq!((head.status, head.header("Content-Length")), (get.status, get.header("Content-Length")));
+    assert_eq!(head.body, b"");
+    assert_eq!(Reply::to(user.head("/data?key=absent")).await.status, 404);
+}
+
+/// Every acknowledged write is there, whatever order writes to one key come in.
+#[tokio::test]
+async fn many_at_once_are_all_kept() {
+    let user = Customer::new("user2");
+    let writes = (0..200).map(|number| {
+        let user = user.clone();
+        async move {
+            let body = json!({"key": format!("many/{number}"), "value": number}).to_string();
+            expect_success(user.post_json("/data", body)).await;
+        }
+    });
+    futures::future::join_all(writes).await;
+    for number in 0..200 {
+        let key = format!("many/{number}");
+        expect_json(user.get(&path(&key)), json!({"key": key, "value": Value::from(number)})).await;
+    }
+}

@@ -1,0 +1,177 @@
+//! The dispatcher: who a request is for, and what becomes of it.
+
+use http::{HeaderValue, Method, StatusCode};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use tests::{Customer, Reply, client, expect_json, expect_problem, noise, platform_url};
+
+fn get(path: &str) -> RequestBuilder {
+    client().get(format!("{}{path}", platform_url()))
+}
+
+/// What the customer's Worker was asked, as it tells.
+fn asked(reply: &Reply) -> Value {
+    serde_json::from_str(reply.header("Echo")).expect("JSON")
+}
+
+#[tokio::test]
+async fn health_is_answered_without_a_user_id() {
+    let health = json!({"status": "ok", "worker": "dispatcher", "version": env!("CARGO_PKG_VERSION")});
+    expect_json(get("/healthz"), health.clone()).await;
+    expect_json(get("/healthz?x=1").header("X-User-ID", "User1"), health.clone()).await;
+    expect_json(Customer::new("user1").get("/healthz"), health).await;
+    let head = Reply::to(client().head(format!("{}/healthz", platform_url()))).await;
+    assert_eq!((head.status, &*head.body), (StatusCode::OK, &b""[..]));
+    // Only these: anything else there is a request like any other.
+    expect_problem(client().post(format!("{}/healthz", platform_url())), 400, "missing_user_id").await;
+    expect_problem(get("/healthz/x"), 400, "missing_user_id").await;
+    expect_problem(Customer::new("user1").post("/healthz"), 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn a_request_without_a_user_id_is_refused() {
+    for path in ["/", "/files?key=a", "/data", "/stats", "/nothing"] {
+        expect_problem(get(path), 400, "missing_user_id").await;
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_user_id_is_refused() {
+    let too_long = "x".repeat(49);
+    for id in [
+        "",
+        "User1",
+        "USER1",
+        "a_b",
+        "../x",
+        "a b",
+        "a.b",
+        "user1/",
+        "-a",
+        "a-",
+        "user1,user2",
+        "user1;",
+        "%75ser1",
+        "*",
+        &too_long,
+    ] {
+        expect_problem(get("/").header("X-User-ID", id), 400, "invalid_user_id").await;
+    }
+    for bytes in [&b"us\xc3\xa9r"[..], b"\xef\xbd\x81", b"user1\xff", b"\xe9", b"user1\t\xa0"] {
+        let id = HeaderValue::from_bytes(bytes).expect("a header may hold it");
+        expect_problem(get("/").header("X-User-ID", id), 400, "invalid_user_id").await;
+    }
+    for ids in [["user1", "user2"], ["user1", "user1"], ["user1", ""], ["", "user1"]] {
+        let request = ids.iter().fold(get("/"), |request, id| request.header("X-User-ID", *id));
+        expect_problem(request, 400, "invalid_user_id").await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_not_found() {
+    // Some of these are properties that every JavaScript object has.
+    for id in [
+        "nobody",
+        "user3",
+        "constructor",
+        "tostring",
+        "valueof",
+        "get",
+        "fetch",
+        "user1-",
+        "customer-user1",
+        "dispatcher",
+    ] {
+        let code = if id.ends_with('-') { (400, "invalid_user_id") } else { (404, "unknown_user") };
+        expect_problem(Customer::new(id).get("/"), code.0, code.1).await;
+    }
+    // Cloudflare's namespace may say so at the first call rather than at `get`.
+    expect_problem(Customer::new("throws").get("/worker-not-found"), 404, "unknown_user").await;
+}
+
+#[tokio::test]
+async fn a_customer_worker_that_throws_is_the_platforms_problem_and_says_nothing() {
+    let reply = expect_problem(Customer::new("throws").get("/"), 502, "customer_worker_failed").await;
+    assert!(!reply.text().contains("hunter2"), "{reply}");
+    // The next request, and the other customers, go on.
+    expect_problem(Customer::new("throws").post("/").body("x"), 502, "customer_worker_failed").await;
+    assert_eq!(Reply::to(Customer::new("user1").get("/")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_problem_reads_as_documented() {
+    let mut replies = String::new();
+    let throws = Customer::new("throws");
+    for request in [get("/"), get("/").header("X-User-ID", "A"), Customer::new("nobody").get("/"), throws.get("/")] {
+        replies += &Reply::to(request.header("X-Request-Id", "test")).await.to_string();
+    }
+    insta::assert_snapshot!(replies);
+}
+
+#[tokio::test]
+async fn a_request_is_forwarded_as_it_is() {
+    let echo = Customer::new("echo");
+    let method = Method::from_bytes(b"PATCH").expect("a method");
+    let request = echo.request(method, "/a/%2e%2fb?q=%20+x&q").header("X-Request-Id", "mine").header("Accept", "x/y");
+    let reply = Reply::to(request.header("Content-Type", "a/b").body("body")).await;
+    assert_eq!((reply.status, reply.text()), (StatusCode::OK, "body"));
+    let asked = asked(&reply);
+    assert_eq!(
+        (&asked["method"], &asked["pathname"], &asked["search"]),
+        (&"PATCH".into(), &"/a/%2e%2fb".into(), &"?q=%20+x&q".into())
+    );
+    for (name, value) in [
+        ("x-user-id", "echo"),
+        ("x-request-id", "mine"),
+        ("accept", "x/y"),
+        ("content-type", "a/b"),
+        ("content-length", "4"),
+    ] {
+        assert_eq!(asked["headers"][name], value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_an_id_gets_one_and_keeps_its_body() {
+    let echo = Customer::new("echo");
+    let body = noise(50_000_000, 2);
+    let reply = Reply::to(echo.post("/").body(body.clone())).await;
+    assert!(reply.body == body, "{} bytes came back", reply.body.len());
+    let headers = asked(&reply)["headers"].clone();
+    assert_eq!(headers["x-request-id"].as_str().expect("an id").len(), 36);
+    assert_eq!(headers["content-length"], "50000000");
+    assert_ne!(headers["x-request-id"], asked(&Reply::to(echo.get("/")).await)["headers"]["x-request-id"]);
+}
+
+#[tokio::test]
+async fn problems_of_both_workers_carry_the_requests_id() {
+    let (ray, id) = (("CF-Ray", "8a9b0c1d2e3f4a5b-AMS"), ("X-Request-Id", "0191b0d5:my/id"));
+    for (headers, expected) in [
+        (&[ray][..], Some(ray.1)),
+        (&[id], Some(id.1)),
+        (&[id, ray], Some(ray.1)),
+        (&[("X-Request-Id", "not well formed")], None),
+        (&[("X-Request-Id", "")], None),
+        (&[("X-Request-Id", "a"), ("X-Request-Id", "b")], None),
+        (&[], None),
+    ] {
+        let problems = [get("/"), Customer::new("nobody").get("/"), Customer::new("user1").get("/nothing")];
+        for request in problems {
+            let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            let reply = Reply::to(request).await;
+            let found = reply.json()["requestId"].as_str().expect("an id").to_owned();
+            match expected {
+                Some(expected) => assert_eq!(found, expected, "{headers:?}"),
+                None => assert_eq!(found.len(), 36, "{headers:?}: {reply}"),
+            }
+        }
+        // The customer's Worker is told the very id that the reply would have.
+        let request = Customer::new("echo").get("/");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let told = asked(&Reply::to(request).await)["headers"].clone();
+        match expected {
+            Some(expected) => assert!([&told["cf-ray"], &told["x-request-id"]].contains(&&expected.into()), "{told}"),
+            None => assert_eq!(told["x-request-id"].as_str().expect("an id").len(), 36, "{told}"),
+        }
+    }
+}

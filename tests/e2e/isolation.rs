@@ -1,0 +1,92 @@
+//! No customer reaches another's storage.
+
+use http::StatusCode;
+use reqwest::multipart::{Form, Part};
+use serde_json::json;
+use tests::{Customer, Reply, expect_json, expect_problem, expect_success};
+
+fn upload(user: &Customer, key: &'static str, content: &'static str) -> reqwest::RequestBuilder {
+    user.post("/files").multipart(Form::new().text("key", key).part("file", Part::text(content).file_name("f")))
+}
+
+#[tokio::test]
+async fn the_same_keys_hold_what_each_customer_put_there() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    let keys =
+        ["isolated", "../user1/isolated", "../customer-user1/isolated", "customer-user1/isolated", "user1/isolated"];
+    for key in keys {
+        let value = |value: &str| json!({"key": key, "value": value});
+        expect_success(one.post_json("/data", value("one's").to_string())).await;
+        expect_success(upload(&one, key, "one's")).await;
+        expect_problem(two.get(&format!("/data?key={key}")), 404, "data_not_found").await;
+        expect_problem(two.get(&format!("/files?key={key}")), 404, "file_not_found").await;
+
+        // What the other deletes and writes is the other's own.
+        expect_success(two.delete(&format!("/data?key={key}"))).await;
+        expect_success(two.delete(&format!("/files?key={key}"))).await;
+        expect_success(two.post_json("/data", value("two's").to_string())).await;
+        expect_success(upload(&two, key, "two's")).await;
+        for (user, content) in [(&one, "one's"), (&two, "two's")] {
+            expect_json(user.get(&format!("/data?key={key}")), value(content)).await;
+            assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), content);
+        }
+        expect_success(two.delete(&format!("/data?key={key}"))).await;
+        expect_success(two.delete(&format!("/files?key={key}"))).await;
+    }
+}
+
+#[tokio::test]
+async fn counts_are_each_customers_own() {
+    let (counted, other) = (Customer::new("count2"), Customer::new("user2"));
+    let empty = json!({"files": {"count": 0, "totalSize": 0}, "storage": {"kvKeys": 0, "r2Objects": 0}});
+    expect_success(upload(&other, "counted", "content")).await;
+    expect_success(other.post_json("/data", r#"{"key":"counted","value":1}"#)).await;
+    expect_json(counted.get("/stats"), empty).await;
+}
+
+/// One connection serves many customers: whose request it is must never stick.
+#[tokio::test]
+async fn requests_on_one_connection_do_not_mix() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    for (user, content) in [(&one, "one's"), (&two, "two's")] {
+        expect_success(upload(user, "mixed", content)).await;
+    }
+    let client = tests::client();
+    let requests = (0..200).map(|number| {
+        let (id, content) = if number % 2 == 0 { ("user1", "one's") } else { ("user2", "two's") };
+        let request = client.get(format!("{}/files?key=mixed", tests::platform_url())).header("X-User-ID", id);
+        async move {
+            let reply = Reply::to(request).await;
+            assert!(reply.status == StatusCode::OK && reply.text() == content, "{id}: {reply}");
+        }
+    });
+    futures::future::join_all(requests).await;
+}
+
+/// Whatever else a request says of whom it is for, `X-User-ID` alone counts.
+#[tokio::test]
+async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    expect_success(one.post_json("/data", r#"{"key":"named","value":"one's"}"#)).await;
+    for (name, value) in [
+        ("MF-Route-Override", "customer-user1"),
+        ("MF-Original-URL", "http://x/data?key=named"),
+        ("X-User", "user1"),
+        ("X_User_ID", "user1"),
+        ("X-User-ID-Override", "user1"),
+        ("X-Forwarded-User", "user1"),
+        ("CF-Worker", "customer-user1"),
+        ("Host", "user1.example.com"),
+        ("Host", "customer-user1"),
+        ("Cookie", "X-User-ID=user1"),
+        ("Connection", "X-User-ID"),
+    ] {
+        let reply = Reply::to(two.get("/data?key=named").header(name, value)).await;
+        assert!([StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST].contains(&reply.status), "{name}: {reply}");
+        assert!(!reply.text().contains("one's"), "{name}: {reply}");
+    }
+    for path in ["/data?key=named&X-User-ID=user1", "/data?X-User-ID=user1&key=named&user=user1"] {
+        expect_problem(two.get(path), 404, "data_not_found").await;
+    }
+    expect_json(one.get("/data?key=named"), json!({"key": "named", "value": "one's"})).await;
+}

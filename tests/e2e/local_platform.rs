@@ -1,0 +1,136 @@
+//! `cargo xtask dev`, started and stopped: what it keeps, what it leaves, and what it says when it cannot.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use nix::sys::signal::Signal;
+use reqwest::multipart::{Form, Part};
+use serde_json::json;
+use tempfile::TempDir;
+use tests::{Customer, Dev, Reply, expect_json, expect_success, run_to_failure};
+
+fn state() -> TempDir {
+    TempDir::new().expect("a folder")
+}
+
+/// The processes that have to do with a state folder, which all of a platform's have on their command line but workerd
+/// and esbuild; those are told by their parents.
+fn processes(state: &Path) -> Vec<String> {
+    let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().expect("ps runs");
+    let lines: Vec<String> = String::from_utf8_lossy(&ps.stdout).lines().map(|line| line.trim().to_owned()).collect();
+    let field = |line: &str, at: usize| line.split_whitespace().nth(at).unwrap_or_default().to_owned();
+    let mut found: Vec<String> =
+        lines.iter().filter(|line| line.contains(&*state.to_string_lossy())).cloned().collect();
+    let mut seen = 0;
+    while seen < found.len() {
+        let parent = field(&found[seen], 0);
+        found.extend(
+            lines.iter().filter(|line| field(line, 1) == parent && !found.contains(line)).cloned().collect::<Vec<_>>(),
+        );
+        seen += 1;
+    }
+    found
+}
+
+/// Waits for processes to be gone, of which the kernel tells a little later.
+async fn expect_gone(pids: &[String]) {
+    let started = Instant::now();
+    loop {
+        let ps = Command::new("ps").args(["-o", "pid=,stat=,args=", "-p", &pids.join(",")]).output().expect("ps runs");
+        let text = String::from_utf8_lossy(&ps.stdout).into_owned();
+        // A zombie has ended; whoever adopted it has yet to take note.
+        let left: Vec<&str> = text.lines().filter(|line| !line.contains("<defunct>")).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(15), "still there: {left:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn pids(processes: &[String]) -> Vec<String> {
+    processes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn storage_survives_a_restart_and_no_process_a_stop() {
+    let state = state();
+    for (round, signal) in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().enumerate() {
+        let dev = Dev::start(state.path(), &[]).await;
+        let (one, two) = (Customer::of(&dev.url, "user1"), Customer::of(&dev.url, "user2"));
+        if round == 0 {
+            let form = Form::new().text("key", "file").part("file", Part::text("content").file_name("f"));
+            expect_success(one.post("/files").multipart(form)).await;
+            expect_success(one.post_json("/data", r#"{"key":"value","value":1.10}"#)).await;
+        }
+        assert_eq!(Reply::to(one.get("/files?key=file")).await.text(), "content");
+        assert_eq!(Reply::to(one.get("/data?key=value")).await.text(), r#"{"key":"value","value":1.10}"#);
+        assert_eq!(Reply::to(two.get("/files?key=file")).await.status, StatusCode::NOT_FOUND);
+        let stats = json!({"files": {"count": 1, "totalSize": 7}, "storage": {"kvKeys": 1, "r2Objects": 1}});
+        expect_json(one.get("/stats"), stats).await;
+
+        let processes = processes(state.path());
+        for program in ["xtask", "wrangler", "workerd"] {
+            assert!(processes.iter().any(|line| line.contains(program)), "{program} in {processes:#?}");
+        }
+        assert!(dev.stop(signal).await.success(), "{signal}");
+        let ps =
+            Command::new("ps").args(["-o", "pid=,args=", "-p", &pids(&processes).join(",")]).output().expect("ps runs");
+        assert_eq!(String::from_utf8_lossy(&ps.stdout), "", "after {signal}");
+    }
+}
+
+/// A platform that is killed cannot stop anything itself; what it started notices.
+#[tokio::test]
+async fn a_killed_platform_leaves_no_process_and_its_storage() {
+    let state = state();
+    let dev = Dev::start(state.path(), &[]).await;
+    expect_success(Customer::of(&dev.url, "user1").post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
+    let processes = processes(state.path());
+    assert!(processes.iter().any(|line| line.contains("workerd")), "{processes:#?}");
+    assert!(!dev.stop(Signal::SIGKILL).await.success());
+    expect_gone(&pids(&processes)).await;
+
+    let dev = Dev::start(state.path(), &[]).await;
+    expect_json(Customer::of(&dev.url, "user1").get("/data?key=k"), json!({"key": "k", "value": "kept"})).await;
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_at_once() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let said = run_to_failure(state().path(), &["--port", &port]).await;
+    assert_eq!(said, format!("error: port {port} is in use; choose another with --port\n"));
+}
+
+#[tokio::test]
+async fn a_state_folder_serves_one_platform_at_a_time() {
+    let state = state();
+    let dev = Dev::start(state.path(), &["--customer", "a"]).await;
+    let said = run_to_failure(state.path(), &[]).await;
+    assert!(said.contains("another local platform uses") && said.contains("--state"), "{said}");
+    // The one that runs is not disturbed.
+    assert_eq!(Reply::to(Customer::of(&dev.url, "a").get("/")).await.status, StatusCode::OK);
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+#[tokio::test]
+async fn a_state_folder_that_cannot_be_is_said() {
+    let state = state();
+    let file = state.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let said = run_to_failure(&file, &[]).await;
+    assert!(said.starts_with("error: cannot use ") && said.contains("as the state folder"), "{said}");
+}
+
+#[tokio::test]
+async fn customers_that_cannot_be_are_said() {
+    for (customer, reason) in [("User1", "a user id is 1 to 48 of a-z, 0-9 and -"), ("own=missing.js", "missing.js")] {
+        let said = run_to_failure(state().path(), &["--customer", customer]).await;
+        assert!(said.contains(reason), "{said}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The platform over HTTP: the real Workers in the real runtime, with simulated KV, R2 and D1.
+//!
+//! `cargo xtask test` starts one platform and runs these against it, in parallel; a test that counts what a customer
+//! has stored has that customer to itself. Tests in `local_platform` start platforms of their own.
+
+mod customer_worker;
+mod deploy;
+mod dispatcher;
+mod front;
+mod isolation;
+mod local_platform;

@@ -1,0 +1,101 @@
+//! What the end-to-end tests have in common: customers of the running platform, what they expect of every reply, and
+//! platforms of a test's own.
+
+mod dev;
+mod reply;
+
+use std::env;
+
+use reqwest::{Body, Client, Method, RequestBuilder};
+
+pub use dev::{Dev, run_to_failure};
+pub use reply::{Reply, expect_json, expect_problem, expect_success};
+
+/// Where the platform under test answers.
+///
+/// # Panics
+///
+/// If no platform is running for the tests.
+#[must_use]
+pub fn platform_url() -> String {
+    env::var("PLATFORM_URL")
+        .expect("PLATFORM_URL is not set: run the tests with `cargo xtask test`, which starts a platform for them")
+}
+
+/// A customer of a platform, as its HTTP client sees it.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    client: Client,
+    url: String,
+    id: String,
+}
+
+impl Customer {
+    /// A customer of the platform that is running for the tests.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self::of(&platform_url(), id)
+    }
+
+    /// A customer of the platform at `url`.
+    #[must_use]
+    pub fn of(url: &str, id: &str) -> Self {
+        Self { client: client(), url: url.to_owned(), id: id.to_owned() }
+    }
+
+    /// A request to a path with its query.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url)).header("X-User-ID", &self.id)
+    }
+
+    /// `GET`.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    /// `HEAD`.
+    pub fn head(&self, path: &str) -> RequestBuilder {
+        self.request(Method::HEAD, path)
+    }
+
+    /// `POST`.
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// `DELETE`.
+    pub fn delete(&self, path: &str) -> RequestBuilder {
+        self.request(Method::DELETE, path)
+    }
+
+    /// `POST /data` with a JSON body as it stands.
+    pub fn post_json(&self, path: &str, body: impl Into<Body>) -> RequestBuilder {
+        self.post(path).header("Content-Type", "application/json").body(body)
+    }
+}
+
+/// A client that takes replies as they come: no redirects, no proxy from the environment.
+///
+/// # Panics
+///
+/// If there can be no client at all.
+#[must_use]
+pub fn client() -> Client {
+    Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client")
+}
+
+/// Bytes that no compression shortens and no text has: the same for the same seed.
+#[must_use]
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    // xorshift64*, good enough to look random.
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        bytes.extend(state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
