@@ -43,7 +43,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Writes the wrangler files into the state folder, the dispatcher's first. What a former run left there goes.
+/// Writes the wrangler files into the state folder, the one that is reached first. What a former run left there goes.
 pub fn write(options: &Options, state: &Path) -> Result<Command> {
     let repository = &options.repository.canonicalize().context("cannot find the repository")?;
     let folder = state.join("workers");
@@ -59,6 +59,7 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
         arguments.extend(["-c".into(), path.into()]);
         Ok(())
     };
+    add("entry", &entry(&folder)?)?;
     add("dispatcher", &dispatcher(repository, &options.customers)?)?;
     for config in &options.customers {
         add(&config.id.resource_name(), &customer(repository, config)?)?;
@@ -91,9 +92,24 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// The Worker that requests from outside come to.
+fn entry(folder: &Path) -> Result<Table> {
+    let main = folder.join("entry.js");
+    fs::write(&main, include_str!("entry.js")).with_context(|| format!("cannot write {}", main.display()))?;
+    let main = text(&main)?;
+    Ok(toml! {
+        name = "entry"
+        main = main
+        compatibility_date = "2026-11-17"
+        no_bundle = true
+        services = [{ binding = "DISPATCHER", service = "dispatcher" }]
+    })
+}
+
 /// The dispatcher as deployed, but for its namespace: the local one, with a script for each customer.
 fn dispatcher(repository: &Path, customers: &[Customer]) -> Result<Table> {
     let mut config = deployed(&repository.join("wrangler.toml"))?;
+    config.insert("name".to_owned(), Value::String("dispatcher".to_owned()));
     config.remove("dispatch_namespaces");
     let scripts: Table = customers
         .iter()

@@ -9,12 +9,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri, uri};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use shared::{PROBLEM_MEDIA_TYPE, Problem};
@@ -22,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tower::make::Shared;
+use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
@@ -60,10 +62,11 @@ impl Front {
         let address = listener.local_addr().context("the listener has an address")?;
         let (runtime, connector) = connector();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        let app = Router::new().fallback(forward).with_state(client);
+        // Not a `Router`, which would give the reply to a HEAD the length of its empty body.
+        let service = Shared::new(service_fn(move |request| forward(client.clone(), request)));
         let (stop, stopped) = oneshot::channel();
-        let server = axum::serve(axum::serve::ListenerExt::tap_io(listener, without_delay), app)
-            .with_graceful_shutdown(async { drop(stopped.await) });
+        let server =
+            axum::serve(listener.tap_io(without_delay), service).with_graceful_shutdown(async { drop(stopped.await) });
         Ok((Self { address, stop, server: tokio::spawn(server.into_future()) }, runtime))
     }
 
@@ -87,7 +90,7 @@ type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, io::Error>;
 /// Connects to the runtime at the address that was sent last, and tries again while it is restarting.
 fn connector() -> (watch::Sender<Option<SocketAddr>>, Connector) {
     let (sender, address) = watch::channel(None);
-    let connect = tower::service_fn(move |_: Uri| {
+    let connect = service_fn(move |_: Uri| {
         let address = address.clone();
         async move {
             let deadline = Instant::now() + HOLD;
@@ -118,7 +121,7 @@ fn without_delay(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-async fn forward(State(client): State<RuntimeClient>, mut request: Request) -> Result<Response, Infallible> {
+async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response, Infallible> {
     if !leads_to_dispatcher(request.uri()) {
         return Ok(problem(&Problem::not_found()));
     }

@@ -1,0 +1,47 @@
+// The first Worker of the local runtime: hands every request to the dispatcher, and reads what the dispatcher leaves
+// unread. Cloudflare's network takes a request's body off a client whatever a Worker does with it; workerd hangs up on a
+// client that is still sending, and a reply that comes early, as a 413 does, is lost with the connection.
+
+export default {
+  async fetch(request, env) {
+    if (request.body === null) return env.DISPATCHER.fetch(request);
+    const body = passage(request.headers);
+    const sent = passOn(request.body, body.writable);
+    const reply = await env.DISPATCHER.fetch(new Request(request, { body: body.readable }));
+    if (reply.body === null) {
+      await sent;
+      return reply;
+    }
+    // The reply goes out as it comes, but must not end before the request has: that would cut it off.
+    const { readable, writable } = passage(reply.headers);
+    reply.body.pipeTo(writable, { preventClose: true }).then(
+      () => sent.finally(() => writable.close()),
+      () => {}, // pipeTo has aborted the reply, so that the client sees it broken off.
+    );
+    return new Response(readable, { ...reply, status: reply.status, headers: reply.headers, encodeBody: "manual" });
+  },
+};
+
+/** A stream to hand a body on, of the length that the headers say. */
+function passage(headers) {
+  const length = headers.get("Content-Length");
+  return length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+}
+
+/** Writes a body to the dispatcher as long as it reads, and reads the rest: `pipeTo` would give both up together. */
+async function passOn(body, writable) {
+  const reader = body.getReader({ mode: "byob" });
+  const writer = writable.getWriter();
+  let wanted = true;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read(new Uint8Array(65_536));
+      if (done) break;
+      wanted &&= await writer.write(value).then(() => true, () => false);
+    }
+    if (wanted) await writer.close();
+  } catch (error) {
+    // The client has gone, or the dispatcher has just stopped reading. It is told, if it still listens.
+    await writer.abort(error).catch(() => {});
+  }
+}
