@@ -50,10 +50,6 @@ fn reply(status: u16, content_type: &str, body: &JsValue, header: Option<(&str, 
 pub const VARY: &str = "X-User-ID, Authorization";
 
 /// A response with any body that the runtime takes: a stream is handed on as it is, and never enters Wasm.
-///
-/// # Panics
-///
-/// If the status or a header is not valid.
 #[must_use]
 pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
     bindings::Response::new(body, init).expect("a valid status and valid headers").into()

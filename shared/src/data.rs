@@ -28,10 +28,10 @@ impl<'body> SetData<'body> {
     pub fn parse(body: &'body [u8]) -> Result<Self, Problem> {
         // serde would read a struct from an array as well.
         if body.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
-            serde_json::from_slice::<&RawValue>(body).map_err(invalid)?;
+            serde_json::from_slice::<&RawValue>(body).map_err(|error| invalid(&error))?;
             return Err(Problem::invalid_body("the body must be an object with `key` and `value`"));
         }
-        let Body { key, value } = serde_json::from_slice(body).map_err(invalid)?;
+        let Body { key, value } = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
         let key = DataKey::parse(match key.ok_or_else(Problem::missing_key)? {
             Cow::Borrowed(key) => key.as_bytes().into(),
             Cow::Owned(key) => key.into_bytes().into(),
@@ -52,7 +52,7 @@ struct Body<'body> {
     value: &'body RawValue,
 }
 
-fn invalid(error: serde_json::Error) -> Problem {
+fn invalid(error: &serde_json::Error) -> Problem {
     if error.is_data() { Problem::invalid_body(&error.to_string()) } else { Problem::invalid_json(&error.to_string()) }
 }
 

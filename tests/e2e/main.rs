@@ -9,3 +9,4 @@ mod dispatcher;
 mod front;
 mod isolation;
 mod local_platform;
+mod readme;

@@ -12,10 +12,6 @@ pub use dev::{Dev, run_to_failure};
 pub use reply::{Reply, expect_json, expect_problem, expect_success};
 
 /// Where the platform under test answers.
-///
-/// # Panics
-///
-/// If no platform is running for the tests.
 #[must_use]
 pub fn platform_url() -> String {
     env::var("PLATFORM_URL")
@@ -75,10 +71,6 @@ impl Customer {
 }
 
 /// A client that takes replies as they come: no redirects, no proxy from the environment.
-///
-/// # Panics
-///
-/// If there can be no client at all.
 #[must_use]
 pub fn client() -> Client {
     Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client")

@@ -191,7 +191,7 @@ async fn a_body_ends_at_26_mib() {
 #[tokio::test]
 async fn a_body_that_comes_in_pieces_is_put_together() {
     let user = Customer::new("user2");
-    let pieces = ["{\"key\":\"pie", "ces\",\"val", "ue\":[1,", "2]}"].map(|piece| Ok::<_, std::io::Error>(piece));
+    let pieces = ["{\"key\":\"pie", "ces\",\"val", "ue\":[1,", "2]}"].map(Ok::<_, std::io::Error>);
     expect_success(user.post_json("/data", Body::wrap_stream(futures::stream::iter(pieces)))).await;
     expect_json(user.get("/data?key=pieces"), json!({"key": "pieces", "value": [1, 2]})).await;
 }

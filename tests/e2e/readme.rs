@@ -1,0 +1,82 @@
+//! The README's examples, run as they are printed.
+
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tests::Dev;
+
+const README: &str = include_str!("../../README.md");
+
+/// The commands of the README's `sh` blocks that ask the local platform, each with the reply that the comment after it
+/// shows, where one does.
+fn examples() -> Vec<(String, Option<&'static str>)> {
+    let mut examples: Vec<(String, Option<&str>)> = Vec::new();
+    for block in README.split("```sh\n").skip(1) {
+        let block = block.split("```").next().expect("a block ends");
+        let mut continues = false;
+        for line in block.lines().filter(|_| block.contains("127.0.0.1:8787")) {
+            if let Some(reply) = line.strip_prefix("# ") {
+                examples.last_mut().expect("a command before its reply").1 = Some(reply);
+            } else if continues {
+                examples.last_mut().expect("a line before").0 += &format!("\n{line}");
+            } else if !line.is_empty() {
+                examples.push((line.to_owned(), None));
+            }
+            continues = line.ends_with('\\');
+        }
+    }
+    examples
+}
+
+/// Whether a reply is as shown, where `…` stands for anything.
+fn is_as_shown(reply: &str, shown: &str) -> bool {
+    let mut rest = reply;
+    let mut parts = shown.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(after) = rest.strip_prefix(first) else { return false };
+    rest = after;
+    let mut open = false;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+        open = part.is_empty();
+    }
+    open || rest.is_empty()
+}
+
+#[tokio::test]
+async fn examples_work_as_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let state = TempDir::new().expect("a folder");
+    let dev = Dev::start(state.path(), &[]).await;
+    let examples = examples();
+    assert!(examples.len() >= 10, "{examples:#?}");
+    for (command, shown) in examples {
+        let script = format!("set -e; curl() {{ command curl -sS \"$@\"; }}; {command}")
+            .replace("http://127.0.0.1:8787", &dev.url);
+        let output = Command::new("sh").current_dir(root).args(["-c", &script]).output().expect("sh runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{command}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        if let Some(shown) = shown {
+            assert!(is_as_shown(said.trim_end(), shown), "{command}\n  says  {said}\n  shown {shown}");
+        }
+    }
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+#[test]
+fn shown_replies_match_whole_replies() {
+    for (reply, shown, matches) in [
+        ("abc", "abc", true),
+        ("abc", "ab", false),
+        ("abc", "a…", true),
+        ("abc", "a…c", true),
+        ("abc", "a…b", false),
+        ("abc", "b…", false),
+        ("{\"a\":\"1\",\"b\":\"2\"}", "{\"a\":\"…\",\"b\":\"…\"}", true),
+    ] {
+        assert_eq!(is_as_shown(reply, shown), matches, "{reply} {shown}");
+    }
+}
