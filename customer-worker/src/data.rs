@@ -1,43 +1,65 @@
 //! `/data`: JSON values in the customer's KV namespace.
 
-use js_sys::JsString;
-use shared::{DataKey, Problem, Query, SetData, is_json, reply};
+use js_sys::{Date, JSON, JsString};
+use shared::{DataKey, DataPage, Problem, Query, SetData, is_json, reply};
+use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
 
-use crate::bindings::Bindings;
-use crate::body;
+use crate::bindings;
+use crate::body::{Body, require_type};
 
 /// `GET /data?key=`: the value, in the very text that it was stored in.
-pub async fn get(query: Query<'_>, bindings: &Bindings) -> Result<Response, Problem> {
-    let key = DataKey::from_query(query)?;
-    let value = bindings.data()?.get(&key).await?.ok_or_else(Problem::data_not_found)?;
+pub async fn get(key: &DataKey) -> Result<Response, Problem> {
+    let (value, metadata) = bindings::data()?.get(key).await?.ok_or_else(Problem::data_not_found)?;
     // Put together on the JavaScript side: the value, which may be 25 MiB, does not enter Wasm.
     let before = format!("{{\"key\":{},\"value\":", reply::to_json(&key.as_str()));
-    let body = JsString::from(before).concat(&value).concat(&"}".into());
-    Ok(edge::json_reply(&body))
+    let mut body = JsString::from(before).concat(&value);
+    if let Some(metadata) = metadata {
+        body = body.concat(&",\"metadata\":".into()).concat(&metadata);
+    }
+    Ok(edge::json_reply(&body.concat(&"}".into())))
 }
 
 /// `POST /data`: stores a value.
-pub async fn set(request: &Request, bindings: &Bindings) -> Result<Response, Problem> {
-    body::require_type(request, is_json, "application/json")?;
-    let data = bindings.data()?;
-    let body = body::read(request, SetData::MAX_BODY_LEN).await?;
-    let text = body.to_vec();
-    let SetData { key, value } = SetData::parse(&text)?;
-    // What is stored is a range of the body as it arrived, not another copy of it.
-    let start = value.get().as_ptr() as usize - text.as_ptr() as usize;
-    let (start, end) = (start, start + value.get().len());
-    data.put(&key, &body.subarray(offset(start), offset(end))).await?;
-    Ok(edge::json_reply(&reply::to_json(&reply::DataStored { success: true, key: key.as_str() }).into()))
+pub async fn set(request: &Request) -> Result<String, Problem> {
+    require_type(request, is_json, "application/json")?;
+    let data = bindings::data()?;
+    let body = Body::read(request, SetData::MAX_BODY_LEN).await?;
+    let SetData { key, value, expiry, metadata } = SetData::parse(&body.text, now())?;
+    let metadata = metadata.map(|metadata| parse_metadata(metadata.get())).transpose()?;
+    data.put(&key, &body.part(value.get()), expiry, metadata.as_ref()).await?;
+    Ok(stored(&key))
+}
+
+/// What is said of a value that was stored.
+pub fn stored(key: &DataKey) -> String {
+    reply::to_json(&reply::DataStored { success: true, key: key.as_str() })
+}
+
+/// `GET /data`: lists keys.
+pub async fn list(page: &DataPage) -> Result<String, Problem> {
+    let bindings::KeyPage { keys, cursor } = bindings::data()?.list(page).await?;
+    Ok(reply::to_json(&reply::DataList { keys, truncated: cursor.is_some(), cursor }))
 }
 
 /// `DELETE /data?key=`: deletes a value, if it is there.
-pub async fn delete(query: Query<'_>, bindings: &Bindings) -> Result<Response, Problem> {
+pub async fn delete(query: Query<'_>) -> Result<String, Problem> {
     let key = DataKey::from_query(query)?;
-    bindings.data()?.delete(&key).await?;
-    Ok(edge::json_reply(&reply::to_json(&reply::Deleted { success: true }).into()))
+    bindings::data()?.delete(&key).await?;
+    Ok(reply::to_json(&reply::Deleted { success: true }))
 }
 
-fn offset(at: usize) -> u32 {
-    u32::try_from(at).expect("a body is shorter than 4 GiB")
+/// The object that KV keeps; its own JSON, whose length counts, may be longer than what came.
+fn parse_metadata(text: &str) -> Result<JsValue, Problem> {
+    let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
+    let json = JSON::stringify(&metadata).map(String::from).expect("what was parsed can be written");
+    if json.len() > SetData::MAX_METADATA_LEN {
+        return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));
+    }
+    Ok(metadata)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]
+fn now() -> u64 {
+    (Date::now() / 1000.0) as u64
 }

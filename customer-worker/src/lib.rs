@@ -4,22 +4,30 @@
 //! ```text
 //! fetch -> Target                   path and query
 //!       -> route                    which resource, which method
-//!       -> files, data, stats       one module each, on the storage that bindings hands out
+//!       -> files, data, db, stats   one module each, on the storage that bindings hands out
+//!       -> usage::count             what succeeded is counted
 //!       -> the reply, or a problem
 //! ```
+//!
+//! Callers inside the platform come in by rpc instead, to the same modules.
 
 mod bindings;
 mod body;
 mod data;
+mod db;
 mod files;
+mod rpc;
 mod stats;
+mod usage;
 
-use shared::{Problem, Query, Target, reply};
-use wasm_bindgen::JsCast;
+use js_sys::Promise;
+use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Request, Response};
 use worker::{Context, Env, Result, event};
 
-use crate::bindings::Bindings;
+use crate::files::uploads;
 
 #[event(start)]
 fn start() {
@@ -27,40 +35,81 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let reply = route(&request, env.unchecked_ref()).await;
-    Ok(reply.unwrap_or_else(|problem| edge::problem_reply(&problem, edge::request_id(&request).as_ref())))
+async fn fetch(request: Request, _env: Env, _context: Context) -> Result<Response> {
+    if request.body().is_none() {
+        return Ok(answer(request).await);
+    }
+    // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
+    let reply: Promise = future_to_promise(async { Ok(answer(request).await.into()) });
+    bindings::wait_until(&reply);
+    Ok(JsFuture::from(reply).await?.unchecked_into())
 }
 
-async fn route(request: &Request, bindings: &Bindings) -> Result<Response, Problem> {
+async fn answer(request: Request) -> Response {
+    let reply = route(&request).await;
+    reply.unwrap_or_else(|problem| edge::problem_reply(&problem, edge::request_id(&request).as_ref()))
+}
+
+/// Finds the route, and counts the operation if it succeeds.
+#[expect(clippy::match_same_arms, reason = "a route's methods stand with the route")]
+async fn route(request: &Request) -> Result<Response, Problem> {
+    use Operation::{
+        AbortUpload, BatchDatabase, CompleteUpload, CreateUpload, DeleteData, DeleteFile, GetData, GetFile, ListData,
+        ListFiles, QueryDatabase, SetData, UploadFile, UploadPart,
+    };
+
     let url = request.url();
     let target = Target::of(&url);
     let query = Query::new(target.query);
     let method = request.method();
-    match (target.path, &*method) {
-        ("/", "GET" | "HEAD") => Ok(health(request)),
-        ("/", _) => Err(Problem::method_not_allowed("GET, HEAD")),
+    let (operation, reply) = match (target.path, &*method) {
+        ("/", "GET" | "HEAD") => return Ok(health(request)),
+        ("/", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
 
-        ("/files", "GET") => files::download(query, bindings).await,
-        ("/files", "HEAD") => files::inspect(query, bindings).await,
-        ("/files", "POST") => files::upload_form(request, bindings).await,
-        ("/files", "DELETE") => files::delete(query, bindings).await,
-        ("/files", _) => Err(Problem::method_not_allowed("GET, HEAD, POST, DELETE")),
+        ("/files", "GET" | "HEAD") => match FileKey::in_query(query)? {
+            Some(key) if method == "HEAD" => (GetFile, files::inspect(request, &key).await?),
+            Some(key) => (GetFile, files::download(request, &key).await?),
+            None => (ListFiles, json(&files::list(&FilesPage::from_query(query)?).await?)),
+        },
+        ("/files", "POST") => (UploadFile, json(&files::upload_form(request).await?)),
+        ("/files", "PUT") => (UploadFile, json(&files::upload(request, query).await?)),
+        ("/files", "DELETE") => (DeleteFile, json(&files::delete(query).await?)),
+        ("/files", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE")),
 
-        ("/data", "GET" | "HEAD") => data::get(query, bindings).await,
-        ("/data", "POST") => data::set(request, bindings).await,
-        ("/data", "DELETE") => data::delete(query, bindings).await,
-        ("/data", _) => Err(Problem::method_not_allowed("GET, HEAD, POST, DELETE")),
+        ("/files/uploads", "POST") => (CreateUpload, json(&uploads::create(request, query).await?)),
+        ("/files/uploads", "PUT") => (UploadPart, json(&uploads::put_part(request, query).await?)),
+        ("/files/uploads", "DELETE") => (AbortUpload, json(&uploads::abort(query).await?)),
+        ("/files/uploads", _) => return Err(Problem::method_not_allowed("POST, PUT, DELETE")),
+        ("/files/uploads/complete", "POST") => (CompleteUpload, json(&uploads::complete(request, query).await?)),
+        ("/files/uploads/complete", _) => return Err(Problem::method_not_allowed("POST")),
 
-        ("/stats", "GET" | "HEAD") => stats::stats(bindings).await,
-        ("/stats", _) => Err(Problem::method_not_allowed("GET, HEAD")),
+        ("/data", "GET" | "HEAD") => match DataKey::in_query(query)? {
+            Some(key) => (GetData, data::get(&key).await?),
+            None => (ListData, json(&data::list(&DataPage::from_query(query)?).await?)),
+        },
+        ("/data", "POST") => (SetData, json(&data::set(request).await?)),
+        ("/data", "DELETE") => (DeleteData, json(&data::delete(query).await?)),
+        ("/data", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, DELETE")),
 
-        _ => Err(Problem::not_found()),
-    }
+        ("/stats", "GET" | "HEAD") => return Ok(json(&stats::stats().await?)),
+        ("/stats", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
+
+        ("/db/query", "POST") => (QueryDatabase, json(&db::query(request).await?)),
+        ("/db/batch", "POST") => (BatchDatabase, json(&db::batch(request).await?)),
+        ("/db/query" | "/db/batch", _) => return Err(Problem::method_not_allowed("POST")),
+
+        _ => return Err(Problem::not_found()),
+    };
+    usage::count(operation);
+    Ok(reply)
 }
 
 fn health(request: &Request) -> Response {
-    let user_id = request.headers().get("X-User-ID").ok().flatten();
+    let user_id = body::header(request, "X-User-ID");
     let health = reply::Health { status: "ok", worker: user_id.as_deref(), version: env!("CARGO_PKG_VERSION") };
-    edge::json_reply(&reply::to_json(&health).into())
+    json(&reply::to_json(&health))
+}
+
+fn json(body: &str) -> Response {
+    edge::json_reply(&JsValue::from(body))
 }

@@ -1,28 +1,23 @@
-//! `/stats`: what a customer has stored.
+//! `/stats`: what a customer has stored, and done.
 
 use futures::try_join;
-use shared::{Problem, reply};
-use web_sys::Response;
+use shared::{Problem, Usage, reply};
 
-use crate::bindings::{Bindings, Files};
-use crate::files::size;
+use crate::bindings::{self, rfc3339};
+use crate::usage;
 
 /// `GET /stats`. Counted by listing what is really there, all of it: a number that is read, changed and written back
 /// would lose one of two uploads at once.
-pub async fn stats(bindings: &Bindings) -> Result<Response, Problem> {
-    let (files, data) = (bindings.files()?, bindings.data()?);
-    let (files, kv_keys) = try_join!(count(&files), data.count())?;
+pub async fn stats() -> Result<String, Problem> {
+    let (files, data) = (bindings::files()?, bindings::data()?);
+    let (files, kv_keys, usage) = try_join!(files.count(), data.count(), usage::total(&data))?;
+    let by_operation = usage.by_operation();
+    let activity = reply::Activity {
+        total_operations: by_operation.values().sum(),
+        last_activity: usage.last().map(rfc3339),
+        by_operation,
+        window_days: Usage::WINDOW_DAYS,
+    };
     let storage = reply::Storage { kv_keys, r2_objects: files.count };
-    Ok(edge::json_reply(&reply::to_json(&reply::Stats { files, storage }).into()))
-}
-
-async fn count(files: &Files) -> Result<reply::Files, Problem> {
-    let mut counted = reply::Files::default();
-    files
-        .for_each(|file| {
-            counted.count += 1;
-            counted.total_size += size(&file);
-        })
-        .await?;
-    Ok(counted)
+    Ok(reply::to_json(&reply::Stats { files, activity, storage }))
 }

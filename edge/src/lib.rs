@@ -26,9 +26,7 @@ pub fn json_reply(body: &JsValue) -> Response {
 #[must_use]
 pub fn problem_reply(problem: &Problem, request_id: Option<&RequestId>) -> Response {
     let request_id = request_id.map_or("", RequestId::as_str);
-    if let Some(cause) = problem.cause() {
-        log_failure(problem, cause, request_id);
-    }
+    log_problem(problem, request_id);
     let body = problem.to_json(request_id).into();
     reply(problem.code().status(), PROBLEM_MEDIA_TYPE, &body, problem.header())
 }
@@ -62,12 +60,14 @@ pub fn thrown_message(thrown: &JsValue) -> String {
     message.or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
 }
 
-/// One line of JSON, for the operator alone.
-fn log_failure(problem: &Problem, cause: &str, request_id: &str) {
+/// Logs a problem that has a cause, which is to say one that the client is not to blame for: one line of JSON, for the
+/// operator alone.
+pub fn log_problem(problem: &Problem, request_id: &str) {
+    let Some(cause) = problem.cause() else { return };
     let line = serde_json::json!({
         "level": "error",
         "requestId": request_id,
-        "status": problem.code().status(),
+        "status": problem.status(),
         "code": problem.code().name(),
         "cause": cause,
     });

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{DataKey, Problem};
+use crate::{DataKey, Problem, json};
 
 /// A value to store under a key.
 #[derive(Debug)]
@@ -15,6 +15,19 @@ pub struct SetData<'body> {
     /// The value's text, a range of the body's own bytes: any JSON value, byte for byte as it came. No tree is built,
     /// so a 64-bit integer or a long decimal is not rounded.
     pub value: &'body RawValue,
+    /// When it goes away again.
+    pub expiry: Option<Expiry>,
+    /// An object to keep with it, as its text.
+    pub metadata: Option<&'body RawValue>,
+}
+
+/// When a value goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// In so many seconds.
+    In(u64),
+    /// At this second after 1970.
+    At(u64),
 }
 
 impl<'body> SetData<'body> {
@@ -24,36 +37,53 @@ impl<'body> SetData<'body> {
     /// The longest value, in bytes: KV's limit (<https://developers.cloudflare.com/kv/platform/limits/>).
     pub const MAX_VALUE_LEN: usize = 25 * 1024 * 1024;
 
-    /// Parses `{"key": ..., "value": ...}`.
-    pub fn parse(body: &'body [u8]) -> Result<Self, Problem> {
-        // serde would read a struct from an array as well.
-        if body.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
-            serde_json::from_slice::<&RawValue>(body).map_err(|error| invalid(&error))?;
-            return Err(Problem::invalid_body("the body must be an object with `key` and `value`"));
-        }
-        let Body { key, value } = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
+    /// The longest metadata, in bytes of JSON: KV's limit.
+    pub const MAX_METADATA_LEN: usize = 1024;
+
+    /// The least time for which a value can be kept, in seconds: KV's limit.
+    pub const MIN_TTL: u64 = 60;
+
+    /// Parses `{"key": ..., "value": ...}`, with `expirationTtl` or `expiration`, and `metadata`. `now` is in seconds
+    /// since 1970.
+    pub fn parse(body: &'body [u8], now: u64) -> Result<Self, Problem> {
+        let Body { key, value, expiration_ttl, expiration, metadata } = json::parse_object(body)?;
         let key = DataKey::parse(match key.ok_or_else(Problem::missing_key)? {
             Cow::Borrowed(key) => key.as_bytes().into(),
             Cow::Owned(key) => key.into_bytes().into(),
         })?;
         if value.get().len() > Self::MAX_VALUE_LEN {
-            return Err(Problem::too_large("a value", Self::MAX_VALUE_LEN));
+            return Err(Problem::too_large("a value", Self::MAX_VALUE_LEN as u64));
         }
-        Ok(Self { key, value })
+        let expiry = match (expiration_ttl, expiration) {
+            (None, None) => None,
+            (Some(ttl), None) if ttl >= Self::MIN_TTL => Some(Expiry::In(ttl)),
+            (None, Some(at)) if at >= now + Self::MIN_TTL => Some(Expiry::At(at)),
+            (Some(_), Some(_)) => return Err(Problem::invalid_body("give `expirationTtl` or `expiration`, not both")),
+            _ => return Err(Problem::invalid_body("a value must be kept for 60 seconds at least")),
+        };
+        if let Some(metadata) = metadata {
+            if !metadata.get().starts_with('{') {
+                return Err(Problem::invalid_body("`metadata` must be an object"));
+            }
+            if metadata.get().len() > Self::MAX_METADATA_LEN {
+                return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));
+            }
+        }
+        Ok(Self { key, value, expiry, metadata })
     }
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Body<'body> {
     #[serde(borrow)]
     key: Option<Cow<'body, str>>,
     #[serde(borrow)]
     value: &'body RawValue,
-}
-
-fn invalid(error: &serde_json::Error) -> Problem {
-    if error.is_data() { Problem::invalid_body(&error.to_string()) } else { Problem::invalid_json(&error.to_string()) }
+    expiration_ttl: Option<u64>,
+    expiration: Option<u64>,
+    #[serde(borrow)]
+    metadata: Option<&'body RawValue>,
 }
 
 #[cfg(test)]
@@ -61,6 +91,44 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const NOW: u64 = 1_795_000_000;
+
+    fn parse(body: &[u8]) -> Result<SetData<'_>, Problem> {
+        SetData::parse(body, NOW)
+    }
+
+    #[test]
+    fn values_may_expire_and_have_metadata() {
+        for (fields, expiry, metadata) in [
+            ("", None, None),
+            (",\"expirationTtl\":60", Some(Expiry::In(60)), None),
+            (",\"expiration\":1795000060", Some(Expiry::At(NOW + 60)), None),
+            (",\"expirationTtl\":null,\"metadata\":null", None, None),
+            (",\"metadata\":{\"a\":1}", None, Some("{\"a\":1}")),
+        ] {
+            let body = format!("{{\"key\":\"k\",\"value\":1{fields}}}");
+            let parsed = parse(body.as_bytes()).expect(&body);
+            assert_eq!((parsed.expiry, parsed.metadata.map(RawValue::get)), (expiry, metadata), "{body}");
+        }
+        let too_long = format!(",\"metadata\":{{\"a\":\"{}\"}}", "x".repeat(1017));
+        for fields in [
+            ",\"expirationTtl\":59",
+            ",\"expirationTtl\":-1",
+            ",\"expirationTtl\":60.5",
+            ",\"expirationTtl\":\"60\"",
+            ",\"expiration\":1795000059",
+            ",\"expiration\":0",
+            ",\"expirationTtl\":60,\"expiration\":1795000060",
+            ",\"metadata\":[]",
+            ",\"metadata\":\"x\"",
+            ",\"metadata\":1",
+            &too_long,
+        ] {
+            let body = format!("{{\"key\":\"k\",\"value\":1{fields}}}");
+            assert_eq!(parse(body.as_bytes()).expect_err(&body).code().name(), "invalid_body", "{body}");
+        }
+    }
 
     #[test]
     fn values_keep_their_text() {
@@ -82,7 +150,7 @@ mod tests {
                 format!("{{\"key\":\"k\",\"value\":{value}}}"),
                 format!(" {{ \"value\" : {value} ,\n \"key\" : \"\\u006b\" }} "),
             ] {
-                let parsed = SetData::parse(body.as_bytes()).expect(&body);
+                let parsed = parse(body.as_bytes()).expect(&body);
                 assert_eq!((parsed.key.as_str(), parsed.value.get()), ("k", value));
             }
         }
@@ -92,7 +160,7 @@ mod tests {
     fn deep_nesting_does_not_overflow_the_stack() {
         let depth = 1_000_000;
         let body = format!("{{\"key\":\"k\",\"value\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(SetData::parse(body.as_bytes()).expect("valid JSON").value.get().len(), 2 * depth);
+        assert_eq!(parse(body.as_bytes()).expect("valid JSON").value.get().len(), 2 * depth);
     }
 
     #[test]
@@ -106,7 +174,6 @@ mod tests {
             ("{'key':'k'}", "invalid_json"),
             ("\u{feff}{\"key\":\"k\",\"value\":1}", "invalid_json"),
             ("{\"key\":\"\\ud800\",\"value\":1}", "invalid_json"),
-            ("[\"k\",1", "invalid_json"),
             ("[\"k\",1]", "invalid_body"),
             ("\"k\"", "invalid_body"),
             ("null", "invalid_body"),
@@ -118,43 +185,37 @@ mod tests {
             ("{\"key\":null,\"value\":1}", "missing_key"),
             ("{\"key\":\"\",\"value\":1}", "invalid_key"),
         ] {
-            assert_eq!(SetData::parse(body.as_bytes()).expect_err(body).code().name(), code, "{body}");
+            assert_eq!(parse(body.as_bytes()).expect_err(body).code().name(), code, "{body}");
         }
-        assert_eq!(
-            SetData::parse(b"{\"key\":\"\xff\",\"value\":1}").expect_err("not UTF-8").code().name(),
-            "invalid_json"
-        );
-        assert_eq!(
-            SetData::parse(b"{\"key\":\"k\",\"value\":\"\xff\"}").expect_err("not UTF-8").code().name(),
-            "invalid_json"
-        );
+        assert_eq!(parse(b"{\"key\":\"\xff\",\"value\":1}").expect_err("not UTF-8").code().name(), "invalid_json");
+        assert_eq!(parse(b"{\"key\":\"k\",\"value\":\"\xff\"}").expect_err("not UTF-8").code().name(), "invalid_json");
     }
 
     #[test]
     fn an_unknown_field_is_named() {
-        let problem = SetData::parse(b"{\"key\":\"k\",\"value\":1,\"tll\":60}").expect_err("unknown field");
+        let problem = parse(b"{\"key\":\"k\",\"value\":1,\"tll\":60}").expect_err("unknown field");
         assert!(problem.detail().contains("`tll`"), "{}", problem.detail());
     }
 
     #[test]
     fn values_end_at_25_mib() {
         let body = |length: usize| format!("{{\"key\":\"k\",\"value\":\"{}\"}}", "v".repeat(length - 2));
-        assert!(SetData::parse(body(SetData::MAX_VALUE_LEN).as_bytes()).is_ok());
-        let problem = SetData::parse(body(SetData::MAX_VALUE_LEN + 1).as_bytes()).expect_err("too large");
+        assert!(parse(body(SetData::MAX_VALUE_LEN).as_bytes()).is_ok());
+        let problem = parse(body(SetData::MAX_VALUE_LEN + 1).as_bytes()).expect_err("too large");
         assert_eq!(problem.code().name(), "too_large");
     }
 
     proptest! {
         #[test]
         fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = SetData::parse(&body);
+            let _ = parse(&body);
         }
 
         #[test]
         fn any_key_and_value_come_back(key in "\\PC{1,40}", value in "\\PC*") {
             let value = serde_json::to_string(&value).expect("a string");
             let body = format!("{{\"key\":{},\"value\":{value}}}", serde_json::to_string(&key).expect("a string"));
-            let parsed = SetData::parse(body.as_bytes()).expect("valid");
+            let parsed = parse(body.as_bytes()).expect("valid");
             prop_assert_eq!(parsed.key.as_str(), key);
             prop_assert_eq!(parsed.value.get(), value);
         }

@@ -18,9 +18,14 @@ impl FileKey {
         parse(key, Self::MAX_LEN).map(Self)
     }
 
+    /// Takes the query's `key`, if it is there.
+    pub fn in_query(query: Query<'_>) -> Result<Option<Self>, Problem> {
+        query.get("key")?.map(Self::parse).transpose()
+    }
+
     /// Takes the query's `key`, which must be there.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        Self::parse(query.get("key")?.ok_or_else(Problem::missing_key)?)
+        Self::in_query(query)?.ok_or_else(Problem::missing_key)
     }
 
     /// The key itself.
@@ -50,9 +55,14 @@ impl DataKey {
         Ok(Self { stored })
     }
 
+    /// Takes the query's `key`, if it is there.
+    pub fn in_query(query: Query<'_>) -> Result<Option<Self>, Problem> {
+        query.get("key")?.map(Self::parse).transpose()
+    }
+
     /// Takes the query's `key`, which must be there.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        Self::parse(query.get("key")?.ok_or_else(Problem::missing_key)?)
+        Self::in_query(query)?.ok_or_else(Problem::missing_key)
     }
 
     /// The key as the customer knows it.
@@ -70,7 +80,7 @@ impl DataKey {
 
 fn parse(key: Cow<'_, [u8]>, max_len: usize) -> Result<String, Problem> {
     if !(1..=max_len).contains(&key.len()) {
-        return Err(Problem::invalid_key_length(key.len(), max_len));
+        return Err(Problem::invalid_key_length(max_len));
     }
     String::from_utf8(key.into_owned()).map_err(|_| Problem::invalid_key_encoding())
 }

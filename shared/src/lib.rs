@@ -4,21 +4,39 @@
 //! Everything a client sends is parsed here once ([`UserId`], [`FileKey`], [`DataKey`], [`SetData`]); what comes out
 //! cannot be invalid, and a [`Problem`] says what was wrong with the rest.
 
+mod cursor;
 mod data;
+mod file_headers;
+mod form;
+mod json;
 mod key;
 mod media_type;
+mod page;
+mod preconditions;
 mod problem;
 mod query;
+mod range;
 pub mod reply;
 mod request_id;
+mod sql;
 mod target;
+pub mod upload;
+mod usage;
 mod user_id;
 
-pub use data::SetData;
+pub use cursor::{Cursor, Listing};
+pub use data::{Expiry, SetData};
+pub use file_headers::FileHeaders;
+pub use form::{Content, Event, FormParser, PartHead};
 pub use key::{DataKey, FileKey};
 pub use media_type::{ContentType, is_json, is_multipart_form};
+pub use page::{DataPage, FilesPage, MAX_LIMIT};
+pub use preconditions::{EntityTags, HttpDate, IfRange, Outcome, Preconditions};
 pub use problem::{Code, MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use query::Query;
+pub use range::ByteRange;
 pub use request_id::RequestId;
+pub use sql::{Param, Statement};
 pub use target::Target;
+pub use usage::{Operation, Usage};
 pub use user_id::{InvalidUserId, UserId};

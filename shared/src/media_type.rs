@@ -1,6 +1,7 @@
 //! `Content-Type`, of requests and of stored files.
 
 use crate::Problem;
+use crate::file_headers::is_visible;
 
 /// Whether a request's body is JSON: `application/json` or another type with the suffix `+json`
 /// (<https://mimesniff.spec.whatwg.org/#json-mime-type>).
@@ -26,14 +27,10 @@ fn essence(content_type: &str) -> &str {
 pub struct ContentType(String);
 
 impl ContentType {
-    /// The longest type, in bytes. R2 keeps a file's headers among its metadata, which ends at 8 KiB.
-    pub const MAX_LEN: usize = 1024;
-
-    /// Parses the type that a file came with; without one it is `application/octet-stream`.
+    /// Parses the type that a file came with in a form; without one it is `application/octet-stream`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let text = text.trim();
-        let visible = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
-        if text.len() > Self::MAX_LEN || !text.bytes().all(visible) {
+        if !is_visible(text) {
             return Err(Problem::invalid_form("the file's Content-Type must be at most 1024 visible ASCII characters"));
         }
         Ok(if text.is_empty() { Self::default() } else { Self(text.to_owned()) })

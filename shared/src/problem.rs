@@ -52,28 +52,50 @@ codes! {
     InvalidKey = 400 "invalid_key",
     /// A parameter of the query makes no sense.
     InvalidParameter = 400 "invalid_parameter",
+    /// The cursor is not one that a listing gave.
+    InvalidCursor = 400 "invalid_cursor",
     /// The body is not JSON.
     InvalidJson = 400 "invalid_json",
     /// The body is JSON, but not what the route takes.
     InvalidBody = 400 "invalid_body",
     /// The form is broken, or its fields are not what the route takes.
     InvalidForm = 400 "invalid_form",
+    /// A large form has its `key` after its `file`.
+    KeyAfterFile = 400 "key_after_file",
+    /// A part of an upload is not as R2 wants parts.
+    InvalidPart = 400 "invalid_part",
+    /// An upload in parts cannot be conditional.
+    ConditionNotSupported = 400 "condition_not_supported",
+    /// The database does not take the statement.
+    SqlError = 400 "sql_error",
     /// No such route.
     NotFound = 404 "not_found",
     /// No file under that key.
     FileNotFound = 404 "file_not_found",
     /// No value under that key.
     DataNotFound = 404 "data_not_found",
+    /// No such upload, or no longer.
+    UploadNotFound = 404 "upload_not_found",
     /// The route does not have that method.
     MethodNotAllowed = 405 "method_not_allowed",
+    /// The body does not say how long it is.
+    LengthRequired = 411 "length_required",
+    /// What is there is not what the request's conditions want.
+    PreconditionFailed = 412 "precondition_failed",
     /// The body is larger than the route takes.
     TooLarge = 413 "too_large",
     /// The body is not of a type that the route takes.
     UnsupportedMediaType = 415 "unsupported_media_type",
+    /// The file has no such range.
+    RangeNotSatisfiable = 416 "range_not_satisfiable",
+    /// The Worker failed.
+    InternalError = 500 "internal_error",
     /// The customer has no such storage.
     BindingNotAttached = 501 "binding_not_attached",
     /// The storage failed.
     StorageUnavailable = 503 "storage_unavailable",
+    /// Too many large bodies at once.
+    Busy = 503 "busy",
 
     // The local platform's.
     /// The local runtime is restarting, and took too long.
@@ -85,7 +107,7 @@ codes! {
 pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, Cow<'static, str>)>,
     cause: Option<String>,
 }
 
@@ -132,8 +154,8 @@ impl Problem {
 
     /// A key that is empty or too long.
     #[must_use]
-    pub fn invalid_key_length(length: usize, max_length: usize) -> Self {
-        Self::new(Code::InvalidKey, format!("`key` must be 1 to {max_length} bytes long; this one has {length}"))
+    pub fn invalid_key_length(max_length: usize) -> Self {
+        Self::new(Code::InvalidKey, format!("`key` must be 1 to {max_length} bytes long"))
     }
 
     /// A key that is not text.
@@ -146,6 +168,18 @@ impl Problem {
     #[must_use]
     pub fn repeated_parameter(name: &str) -> Self {
         Self::new(Code::InvalidParameter, format!("`{name}` is in the query more than once; send it once"))
+    }
+
+    /// A parameter of the query, or a header, that makes no sense; `reason` says why.
+    #[must_use]
+    pub fn invalid_parameter(reason: &str) -> Self {
+        Self::new(Code::InvalidParameter, reason.to_owned())
+    }
+
+    /// A cursor that no listing gave.
+    #[must_use]
+    pub fn invalid_cursor() -> Self {
+        Self::new(Code::InvalidCursor, "`cursor` must be the `cursor` of the page before, from the same listing")
     }
 
     /// A body that is not JSON; `error` is the parser's.
@@ -166,10 +200,45 @@ impl Problem {
         Self::new(Code::InvalidForm, format!("the form is not what this route takes: {reason}"))
     }
 
+    /// A form too large to hold, whose `key` does not come before its `file`.
+    #[must_use]
+    pub fn key_after_file() -> Self {
+        Self::new(Code::KeyAfterFile, "in a form this large, `key` must come before `file`: send it first")
+    }
+
+    /// R2 does not take a part, or the list of parts; `reason` is what it says.
+    #[must_use]
+    pub fn invalid_part(reason: &str) -> Self {
+        Self::new(
+            Code::InvalidPart,
+            format!(
+                "{reason}; parts are numbered from 1 to 10000, and all but the last have the same size of at least 5 MiB"
+            ),
+        )
+    }
+
+    /// A condition on what is stored in parts.
+    #[must_use]
+    pub fn condition_not_supported() -> Self {
+        Self::new(
+            Code::ConditionNotSupported,
+            "a file this large, or one uploaded in parts, cannot be stored conditionally; use PUT /files?key=",
+        )
+    }
+
+    /// The database's own words about a statement.
+    #[must_use]
+    pub fn sql_error(message: &str) -> Self {
+        Self::new(Code::SqlError, message.to_owned())
+    }
+
     /// No such route.
     #[must_use]
     pub fn not_found() -> Self {
-        Self::new(Code::NotFound, "there is no such route; the routes are /, /files, /data and /stats")
+        Self::new(
+            Code::NotFound,
+            "there is no such route; the routes are /, /files, /files/uploads, /data, /stats, /db/query and /db/batch",
+        )
     }
 
     /// No file under the key.
@@ -188,14 +257,41 @@ impl Problem {
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
         Self {
-            header: Some(("Allow", allow)),
+            header: Some(("Allow", allow.into())),
             ..Self::new(Code::MethodNotAllowed, format!("this route takes {allow}"))
+        }
+    }
+
+    /// No such upload in parts.
+    #[must_use]
+    pub fn upload_not_found() -> Self {
+        Self::new(Code::UploadNotFound, "there is no such upload of this key, or it was completed or aborted")
+    }
+
+    /// A body without a length, where R2 needs one.
+    #[must_use]
+    pub fn length_required() -> Self {
+        Self::new(Code::LengthRequired, "send the body with a Content-Length")
+    }
+
+    /// What is there is not what the request's conditions want.
+    #[must_use]
+    pub fn precondition_failed() -> Self {
+        Self::new(Code::PreconditionFailed, "the file is not as the request's conditions (If-Match and others) want it")
+    }
+
+    /// A range that a file of `size` bytes does not have.
+    #[must_use]
+    pub fn range_not_satisfiable(size: u64) -> Self {
+        Self {
+            header: Some(("Content-Range", format!("bytes */{size}").into())),
+            ..Self::new(Code::RangeNotSatisfiable, format!("the file has {size} bytes; the range is not among them"))
         }
     }
 
     /// Something (`what`) is larger than `limit` bytes.
     #[must_use]
-    pub fn too_large(what: &str, limit: usize) -> Self {
+    pub fn too_large(what: &str, limit: u64) -> Self {
         Self::new(Code::TooLarge, format!("{what} may have {limit} bytes at most"))
     }
 
@@ -215,17 +311,32 @@ impl Problem {
     #[must_use]
     pub fn storage_unavailable(cause: String) -> Self {
         Self {
-            header: Some(("Retry-After", "1")),
+            header: Some(("Retry-After", "1".into())),
             cause: Some(cause),
             ..Self::new(Code::StorageUnavailable, "the storage did not answer as it should; try again")
         }
+    }
+
+    /// Too many large bodies are being taken at once.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self {
+            header: Some(("Retry-After", "1".into())),
+            ..Self::new(Code::Busy, "too many large values are being stored at once; try again")
+        }
+    }
+
+    /// The Worker failed in a way that is nobody else's fault; `cause` is for the log alone.
+    #[must_use]
+    pub fn internal_error(cause: String) -> Self {
+        Self { cause: Some(cause), ..Self::new(Code::InternalError, "the request failed; report the requestId") }
     }
 
     /// The local runtime does not answer.
     #[must_use]
     pub fn runtime_unavailable() -> Self {
         Self {
-            header: Some(("Retry-After", "1")),
+            header: Some(("Retry-After", "1".into())),
             ..Self::new(Code::RuntimeUnavailable, "the local runtime does not answer; see what the platform printed")
         }
     }
@@ -236,6 +347,12 @@ impl Problem {
         self.code
     }
 
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.code.status()
+    }
+
     /// What the client is told, and what to do.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -244,8 +361,8 @@ impl Problem {
 
     /// A header that belongs to the reply besides `Content-Type`.
     #[must_use]
-    pub fn header(&self) -> Option<(&'static str, &'static str)> {
-        self.header
+    pub fn header(&self) -> Option<(&'static str, &str)> {
+        self.header.as_ref().map(|(name, value)| (*name, &**value))
     }
 
     /// What only the log is told. A problem with a cause is the platform's failure, not the client's.
@@ -288,8 +405,12 @@ fn reason_phrase(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        411 => "Length Required",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

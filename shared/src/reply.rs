@@ -1,6 +1,9 @@
 //! The bodies of successful replies.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// `GET /` of the customer Worker and `GET /healthz` of the dispatcher.
 #[derive(Debug, Serialize)]
@@ -46,17 +49,109 @@ pub struct Deleted {
     pub success: bool,
 }
 
-/// What a customer has stored.
+/// An upload in parts has begun.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadCreated<'a> {
+    /// The file's key.
+    pub key: &'a str,
+    /// What the following requests name the upload by.
+    pub upload_id: &'a str,
+}
+
+/// A part was stored. Also what the client says of each part to complete the upload.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Part {
+    /// 1 to 10000.
+    pub part_number: u16,
+    /// R2's own, unquoted.
+    pub etag: String,
+}
+
+/// A page of files.
+#[derive(Debug, Serialize)]
+pub struct FileList {
+    /// In the order of their keys.
+    pub files: Vec<ListedFile>,
+    /// What keys that were put together have in common, up to the delimiter.
+    pub prefixes: Vec<String>,
+    /// Whether there is more. A page with content types may be short all the same.
+    pub truncated: bool,
+    /// Where to go on, if there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A file of a [`FileList`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedFile {
+    /// Its key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// When, after RFC 3339.
+    pub uploaded: String,
+    /// R2's own, unquoted.
+    pub etag: String,
+    /// Its type, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+/// A page of values' keys.
+#[derive(Debug, Serialize)]
+pub struct DataList {
+    /// In the order of their bytes.
+    pub keys: Vec<ListedKey>,
+    /// Whether there is more.
+    pub truncated: bool,
+    /// Where to go on, if there is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A key of a [`DataList`].
+#[derive(Debug, Serialize)]
+pub struct ListedKey {
+    /// The key.
+    pub key: String,
+    /// What is kept with the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<RawValue>>,
+    /// When it goes away, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<u64>,
+}
+
+/// What a customer has stored, and done.
 #[derive(Debug, Serialize)]
 pub struct Stats {
     /// The files.
     pub files: Files,
+    /// The operations.
+    pub activity: Activity,
     /// What is in each of the customer's stores.
     pub storage: Storage,
 }
 
+/// The operations of [`Stats`].
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// All of them.
+    pub total_operations: u64,
+    /// When the last one was, after RFC 3339.
+    pub last_activity: Option<String>,
+    /// How many of each kind.
+    pub by_operation: BTreeMap<&'static str, u64>,
+    /// For how long an isolate's count is kept after its last operation.
+    pub window_days: u32,
+}
+
 /// The files of [`Stats`].
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Files {
     /// How many there are.

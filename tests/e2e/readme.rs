@@ -20,7 +20,7 @@ fn examples() -> Vec<(String, Option<&'static str>)> {
             if let Some(reply) = line.strip_prefix("# ") {
                 examples.last_mut().expect("a command before its reply").1 = Some(reply);
             } else if continues {
-                examples.last_mut().expect("a line before").0 += &format!("\n{line}");
+                examples.last_mut().expect("a line before").0.extend(["\n", line]);
             } else if !line.is_empty() {
                 examples.push((line.to_owned(), None));
             }

@@ -76,7 +76,32 @@ fn build(repository: &Path, tools: &Tools, worker: Worker) -> Result<()> {
     worker_build.env("ESBUILD_BIN", tools.npm_programs.join("esbuild"));
     worker_build.env("PATH", path_with(&tools.npm_programs)?);
     program::run(&mut worker_build, "run `cargo xtask setup`")?;
+    let bundle = repository.join(name).join("build/index.js");
+    let source = fs::read_to_string(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
+    let exports = match worker {
+        Worker::Dispatcher => &["default"][..],
+        // Callers inside the platform may name the entrypoint.
+        Worker::CustomerWorker => &["default", "UserWorker"],
+    };
+    fs::write(&bundle, with_exports(&source, exports)?)
+        .with_context(|| format!("cannot write {}", bundle.display()))?;
     fs::write(&built_from, wanted).with_context(|| format!("cannot write {}", built_from.display()))
+}
+
+/// A bundle of worker-build with these exports alone, all of them its entrypoint. worker-build also exports classes of
+/// workers-rs, and makes what runs at start-up a method that any caller could call.
+fn with_exports(bundle: &str, exports: &[&str]) -> Result<String> {
+    const START: &str = ".prototype.start=";
+    let (code, clause) = bundle.rsplit_once("export{").context("the bundle exports nothing")?;
+    let names = clause.split('}').next().unwrap_or_default().split(',');
+    let entrypoint =
+        names.filter_map(|name| name.strip_suffix(" as default")).next().context("there is no entrypoint")?;
+    let clause: Vec<String> = exports.iter().map(|name| format!("{entrypoint} as {name}")).collect();
+
+    let start = code.find(START).context("the bundle has no start-up function")?;
+    let name_start = code[..start].rfind(';').map_or(0, |at| at + 1);
+    let name_end = start + code[start..].find(';').context("a statement ends")? + 1;
+    Ok(format!("{}{}export{{{}}};\n", &code[..name_start], &code[name_end..], clause.join(",")))
 }
 
 /// `PATH` with the npm programs in front, as `npx` sets it.
@@ -84,4 +109,20 @@ pub fn path_with(npm_programs: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(npm_programs.to_owned()).chain(env::split_paths(&path));
     env::join_paths(folders).context("a folder in PATH has a colon in its name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_exports;
+
+    #[test]
+    fn a_bundle_exports_its_entrypoint_alone() {
+        let bundle =
+            "var y=1;y.prototype.fetch=a;y.prototype.start=ct;y.prototype.x=b;export{z as R2Range,Ot as default};\n";
+        let expected = "var y=1;y.prototype.fetch=a;y.prototype.x=b;export{Ot as default,Ot as UserWorker};\n";
+        assert_eq!(with_exports(bundle, &["default", "UserWorker"]).expect("a bundle"), expected);
+        for broken in ["", "export{a as b};", "y.prototype.start=a;", "export{a as default};"] {
+            assert!(with_exports(broken, &["default"]).is_err(), "{broken}");
+        }
+    }
 }

@@ -21,7 +21,8 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// A customer, as often as wanted; ID=FILE gives it a JavaScript Worker of its own [default: user1, user2]
+    /// A customer, as often as wanted; ID=FILE gives it a Worker of its own, a JavaScript module or a wrangler file
+    /// [default: user1, user2]
     #[arg(long = "customer", value_name = "ID[=FILE]")]
     customers: Vec<Customer>,
 
@@ -47,6 +48,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()>
         state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
         port: arguments.port,
         customers,
+        others: Vec::new(),
         log: None,
         verbose: arguments.verbose,
     };

@@ -18,16 +18,29 @@ pub struct Arguments {
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
-const CUSTOMERS: [&str; 8] = [
+const CUSTOMERS: [&str; 18] = [
     "user1",
     "user2",
-    "count1",
-    "count2",
-    "echo=tests/fixtures/echo.js",
-    "throws=tests/fixtures/throws.js",
     "a",
     "the-longest-user-id-that-there-can-be-0123456789",
+    "bare=tests/fixtures/bare.toml",
+    "busy",
+    "count1",
+    "count2",
+    "count3",
+    "cut-off",
+    "echo=tests/fixtures/echo.js",
+    "flaky=tests/fixtures/flaky.toml",
+    "list1",
+    "list2",
+    "parts",
+    "rpc=tests/fixtures/rpc.toml",
+    "rpc-called",
+    "throws=tests/fixtures/throws.js",
 ];
+
+/// Workers that some of them are bound to.
+const OTHERS: [&str; 1] = ["tests/fixtures/flaky-storage.toml"];
 
 /// Runs the unit tests, the local namespace's, then the end-to-end tests against a platform of their own.
 pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
@@ -59,6 +72,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
         state: state.path().to_owned(),
         port: 0,
         customers: CUSTOMERS.iter().map(|customer| fixture(repository, customer)).collect(),
+        others: OTHERS.iter().map(|path| repository.join(path)).collect(),
         log: Some(log.clone()),
         verbose: true,
     };
@@ -67,6 +81,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     tests.current_dir(repository).args(["test", "--package=tests"]).args(&arguments.filter);
     tests.env("PLATFORM_URL", format!("http://{}", platform.address()));
     tests.env("PLATFORM_PID", std::process::id().to_string());
+    tests.env("PLATFORM_STATE", state.path());
     tests.env("XTASK", std::env::current_exe().context("this program has no path")?);
     let status = tests.status().await.context("cannot run cargo")?;
     platform.stop().await?;
@@ -78,5 +93,5 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
 
 fn fixture(repository: &Path, customer: &str) -> Customer {
     let customer: Customer = customer.parse().expect("a valid id");
-    Customer { script: customer.script.map(|script| repository.join(script)), ..customer }
+    Customer { worker: customer.worker.map(|worker| repository.join(worker)), ..customer }
 }

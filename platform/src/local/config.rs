@@ -64,6 +64,11 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
     for config in &options.customers {
         add(&config.id.resource_name(), &customer(repository, config)?)?;
     }
+    for path in &options.others {
+        let config = deployed(path)?;
+        let name = config.get("name").and_then(Value::as_str);
+        add(name.with_context(|| format!("{} has no name", path.display()))?, &config)?;
+    }
 
     // A port of 0 is any that is free: nobody but the front may know wrangler's own.
     for flag in ["--ip=127.0.0.1", "--port=0", "--inspector-port=0", "--show-interactive-dev-session=false"] {
@@ -129,12 +134,17 @@ fn dispatcher(repository: &Path, customers: &[Customer]) -> Result<Table> {
 
 /// The customer Worker as deployed, with this customer's own storage.
 fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
-    let mut config = deployed(&repository.join("customer-worker/wrangler.toml"))?;
-    if let Some(script) = &customer.script {
-        let script = script.canonicalize().with_context(|| format!("cannot find {}", script.display()))?;
-        config.insert("main".to_owned(), Value::String(text(&script)?));
-    }
     let name = customer.id.resource_name();
+    if let Some(own) = customer.worker.as_ref().filter(|own| own.extension().is_some_and(|kind| kind == "toml")) {
+        let mut config = deployed(own)?;
+        config.insert("name".to_owned(), Value::String(name));
+        return Ok(config);
+    }
+    let mut config = deployed(&repository.join("customer-worker/wrangler.toml"))?;
+    if let Some(own) = &customer.worker {
+        let own = own.canonicalize().with_context(|| format!("cannot find {}", own.display()))?;
+        config.insert("main".to_owned(), Value::String(text(&own)?));
+    }
     config.extend(toml! {
         name = (name.clone())
         [[kv_namespaces]]
@@ -151,7 +161,7 @@ fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
     Ok(config)
 }
 
-/// A wrangler file of the repository, as it is but for `[build]` and `main`, which is relative to its folder.
+/// A wrangler file, as it is but for `[build]` and `main`, which is relative to its folder.
 ///
 /// The Workers are built and bundled already. wrangler's own bundler would wrap them besides: what they throw would
 /// become a reply, and a body that they pass on would be read first.
@@ -162,9 +172,8 @@ fn deployed(path: &Path) -> Result<Table> {
     config.insert("no_bundle".to_owned(), Value::Boolean(true));
     let main = config.get("main").and_then(Value::as_str).with_context(|| format!("{} has no main", path.display()))?;
     let main = path.with_file_name(main);
-    if !main.exists() {
-        bail!("{} is missing: run `cargo xtask build`", main.display());
-    }
+    let main =
+        main.canonicalize().with_context(|| format!("{} is missing: run `cargo xtask build`", main.display()))?;
     config.insert("main".to_owned(), Value::String(text(&main)?));
     Ok(config)
 }

@@ -184,7 +184,8 @@ fn problem(problem: &Problem) -> Response {
     let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], problem.to_json("")).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some((name, value)) = problem.header() {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        let value = HeaderValue::from_str(value).expect("a problem's header is visible ASCII");
+        response.headers_mut().insert(name, value);
     }
     response
 }

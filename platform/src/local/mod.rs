@@ -37,6 +37,8 @@ pub struct Options {
     pub port: u16,
     /// The customers.
     pub customers: Vec<Customer>,
+    /// Wrangler files of Workers to run beside them, that no request from outside reaches by itself.
+    pub others: Vec<PathBuf>,
     /// Where what wrangler and the Workers print goes; standard output if `None`.
     pub log: Option<PathBuf>,
     /// Pass on what wrangler prints while it starts, too.
@@ -48,17 +50,18 @@ pub struct Options {
 pub struct Customer {
     /// Its id, the name of its script in the dispatch namespace.
     pub id: UserId,
-    /// A Worker of its own, a JavaScript module, in place of the customer Worker.
-    pub script: Option<PathBuf>,
+    /// A Worker of its own in place of the customer Worker: a JavaScript module, which gets the same storage, or a wrangler
+    /// file (`.toml`), which says all itself but for the name.
+    pub worker: Option<PathBuf>,
 }
 
 impl std::str::FromStr for Customer {
     type Err = shared::InvalidUserId;
 
-    /// Parses `user1` or `user1=path/to/worker.js`.
+    /// Parses `user1`, `user1=path/to/worker.js` or `user1=path/to/wrangler.toml`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (id, script) = text.split_once('=').map_or((text, None), |(id, script)| (id, Some(PathBuf::from(script))));
-        Ok(Self { id: id.parse()?, script })
+        let (id, worker) = text.split_once('=').map_or((text, None), |(id, worker)| (id, Some(PathBuf::from(worker))));
+        Ok(Self { id: id.parse()?, worker })
     }
 }
 

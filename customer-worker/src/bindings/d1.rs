@@ -1,0 +1,99 @@
+//! D1, as far as the Worker uses it (<https://developers.cloudflare.com/d1/worker-api/>).
+
+use js_sys::{Array, Object};
+use shared::{Param, Problem, Statement};
+use wasm_bindgen::{JsCast, prelude::*};
+
+use super::unavailable;
+
+#[wasm_bindgen]
+extern "C" {
+    pub type D1Database;
+
+    #[wasm_bindgen(method, catch)]
+    fn prepare(this: &D1Database, sql: &str) -> Result<D1PreparedStatement, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn batch(this: &D1Database, statements: &Array) -> Result<JsValue, JsValue>;
+
+    type D1PreparedStatement;
+
+    #[wasm_bindgen(method, variadic, catch)]
+    fn bind(this: &D1PreparedStatement, params: &Array) -> Result<D1PreparedStatement, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn all(this: &D1PreparedStatement) -> Result<JsValue, JsValue>;
+
+    /// What a statement came to.
+    pub type D1Result;
+
+    /// The rows, as objects.
+    #[wasm_bindgen(method, getter)]
+    pub fn results(this: &D1Result) -> JsValue;
+
+    /// What it took.
+    #[wasm_bindgen(method, getter)]
+    pub fn meta(this: &D1Result) -> Object;
+}
+
+/// The customer's database.
+pub struct Database(D1Database);
+
+impl Database {
+    pub(super) fn new(database: D1Database) -> Self {
+        Self(database)
+    }
+
+    /// Runs a statement.
+    pub async fn query(&self, statement: &Statement) -> Result<D1Result, Problem> {
+        let result = self.prepare(statement)?.all().await.map_err(|thrown| problem(&thrown))?;
+        Ok(result.unchecked_into())
+    }
+
+    /// Runs statements in one transaction: all of them, or none.
+    pub async fn batch(&self, statements: &[Statement]) -> Result<Array<D1Result>, Problem> {
+        let prepared = statements.iter().map(|statement| self.prepare(statement).map(JsValue::from));
+        let prepared: Array = prepared.collect::<Result<_, _>>()?;
+        let results = self.0.batch(&prepared).await.map_err(|thrown| problem(&thrown))?;
+        Ok(results.unchecked_into())
+    }
+
+    fn prepare(&self, statement: &Statement) -> Result<D1PreparedStatement, Problem> {
+        let prepared = self.0.prepare(&statement.sql).map_err(|thrown| problem(&thrown))?;
+        if statement.params.is_empty() {
+            return Ok(prepared);
+        }
+        let params: Array = statement.params.iter().map(param).collect();
+        prepared.bind(&params).map_err(|thrown| problem(&thrown))
+    }
+}
+
+fn param(param: &Param) -> JsValue {
+    match param {
+        Param::Null => JsValue::NULL,
+        Param::Bool(bool) => (*bool).into(),
+        Param::Number(number) => (*number).into(),
+        Param::Text(text) => text.into(),
+    }
+}
+
+/// D1 says `D1_ERROR: <SQLite's message>: SQLITE_<CODE>` where SQLite refuses a statement, and something else in the same
+/// form where it cannot ask SQLite (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
+fn problem(thrown: &JsValue) -> Problem {
+    /// What D1 finds wrong with a statement before SQLite sees it.
+    const OWN: [&str; 4] = [
+        "No SQL statements detected",
+        "Wrong number of parameter bindings",
+        "SQL statement",
+        "SQL code did not contain",
+    ];
+    let message = edge::thrown_message(thrown);
+    let text = message.strip_prefix("D1_ERROR: ").unwrap_or(&message);
+    if let Some((text, _)) = text.rsplit_once(": SQLITE_") {
+        Problem::sql_error(text)
+    } else if OWN.iter().any(|own| text.contains(own)) {
+        Problem::sql_error(text)
+    } else {
+        unavailable(thrown)
+    }
+}

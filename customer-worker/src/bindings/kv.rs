@@ -1,0 +1,191 @@
+//! KV, as far as the Worker uses it (<https://developers.cloudflare.com/kv/api/>).
+
+use js_sys::{Array, JSON, JsString, Object};
+use serde_json::value::RawValue;
+use shared::reply::ListedKey;
+use shared::{Cursor, DataKey, DataPage, Expiry, Listing, Problem, Usage};
+use wasm_bindgen::{JsCast, prelude::*};
+
+use super::{nullable, object, set, unavailable};
+
+#[wasm_bindgen]
+extern "C" {
+    pub type KvNamespace;
+
+    #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
+    async fn get_with_metadata(this: &KvNamespace, key: &str, r#type: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn put(this: &KvNamespace, key: &str, value: &JsValue, options: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn delete(this: &KvNamespace, key: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn list(this: &KvNamespace, options: &Object) -> Result<JsValue, JsValue>;
+
+    type ValueWithMetadata;
+
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &ValueWithMetadata) -> JsValue;
+
+    #[wasm_bindgen(method, getter)]
+    fn metadata(this: &ValueWithMetadata) -> JsValue;
+
+    type List;
+
+    #[wasm_bindgen(method, getter)]
+    fn keys(this: &List) -> Array<Key>;
+
+    #[wasm_bindgen(method, getter)]
+    fn list_complete(this: &List) -> bool;
+
+    #[wasm_bindgen(method, getter)]
+    fn cursor(this: &List) -> Option<String>;
+
+    type Key;
+
+    #[wasm_bindgen(method, getter)]
+    fn name(this: &Key) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    fn metadata(this: &Key) -> JsValue;
+
+    #[wasm_bindgen(method, getter)]
+    fn expiration(this: &Key) -> Option<f64>;
+}
+
+/// The customer's KV namespace.
+pub struct Data(KvNamespace);
+
+/// A page of the customer's keys.
+pub struct KeyPage {
+    /// In order.
+    pub keys: Vec<ListedKey>,
+    /// For the client, if there is more.
+    pub cursor: Option<String>,
+}
+
+impl Data {
+    pub(super) fn new(namespace: KvNamespace) -> Self {
+        Self(namespace)
+    }
+
+    /// A value's text, and its metadata's, if any.
+    pub async fn get(&self, key: &DataKey) -> Result<Option<(JsString, Option<JsString>)>, Problem> {
+        let found = self.0.get_with_metadata(key.stored(), "text").await.map_err(|thrown| unavailable(&thrown))?;
+        let found: ValueWithMetadata = found.unchecked_into();
+        Ok(nullable(found.value()).map(|text| (text, stringify(&found.metadata()))))
+    }
+
+    /// Stores a value: text or bytes.
+    pub async fn put(
+        &self,
+        key: &DataKey,
+        value: &JsValue,
+        expiry: Option<Expiry>,
+        metadata: Option<&JsValue>,
+    ) -> Result<(), Problem> {
+        let options = Object::new();
+        match expiry {
+            Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &number(seconds)),
+            Some(Expiry::At(second)) => set(&options, "expiration", &number(second)),
+            None => {}
+        }
+        if let Some(metadata) = metadata {
+            set(&options, "metadata", metadata);
+        }
+        self.0.put(key.stored(), value, &options).await.map(drop).map_err(|thrown| unavailable(&thrown))
+    }
+
+    /// Deletes a value, if it is there.
+    pub async fn delete(&self, key: &DataKey) -> Result<(), Problem> {
+        self.0.delete(key.stored()).await.map(drop).map_err(|thrown| unavailable(&thrown))
+    }
+
+    /// Lists the customer's keys.
+    pub async fn list(&self, page: &DataPage) -> Result<KeyPage, Problem> {
+        let prefix = [DataKey::PREFIX, &page.prefix].concat();
+        let cursor = page.cursor.as_ref().map(Cursor::as_str);
+        let list = self.list_page(&prefix, page.limit, cursor).await?;
+        let listed = |key: Key| ListedKey {
+            key: key.name().split_off(DataKey::PREFIX.len()),
+            metadata: stringify(&key.metadata()).and_then(|json| RawValue::from_string(json.into()).ok()),
+            expiration: key.expiration().map(whole),
+        };
+        Ok(KeyPage {
+            keys: list.keys().iter().map(listed).collect(),
+            cursor: more(&list).map(|cursor| Cursor::encode(&cursor, Listing::Data)),
+        })
+    }
+
+    /// Counts the customer's keys, all of them.
+    pub async fn count(&self) -> Result<u64, Problem> {
+        let (mut count, mut cursor) = (0, None);
+        loop {
+            let list = self.list_page(DataKey::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
+            count += u64::from(list.keys().length());
+            cursor = more(&list);
+            if cursor.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// What isolates other than `own` have counted, together.
+    pub async fn usage_but(&self, own: &str) -> Result<Usage, Problem> {
+        let (mut usage, mut cursor) = (Usage::new(), None);
+        loop {
+            let list = self.list_page(Usage::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
+            for key in list.keys().iter().filter(|key| key.name()[Usage::PREFIX.len()..] != *own) {
+                // Metadata that is none of ours counts for nothing.
+                let json = stringify(&key.metadata()).map(String::from);
+                if let Some(counted) = json.and_then(|json| serde_json::from_str(&json).ok()) {
+                    usage.add(&counted);
+                }
+            }
+            cursor = more(&list);
+            if cursor.is_none() {
+                return Ok(usage);
+            }
+        }
+    }
+
+    /// Keeps what an isolate has counted, for as long as [`Usage::WINDOW_DAYS`] says.
+    pub async fn put_usage(&self, isolate: &str, usage: &Usage) -> Result<(), Problem> {
+        let json = serde_json::to_string(usage).expect("counts are JSON");
+        let metadata = JSON::parse(&json).expect("serde writes JSON");
+        let seconds = u64::from(Usage::WINDOW_DAYS) * 24 * 60 * 60;
+        let options = object(&[("expirationTtl", number(seconds)), ("metadata", metadata)]);
+        let key = [Usage::PREFIX, isolate].concat();
+        self.0.put(&key, &"".into(), &options).await.map(drop).map_err(|thrown| unavailable(&thrown))
+    }
+
+    async fn list_page(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<List, Problem> {
+        let options = object(&[("prefix", prefix.into()), ("limit", limit.into())]);
+        if let Some(cursor) = cursor {
+            set(&options, "cursor", &cursor.into());
+        }
+        let list = self.0.list(&options).await.map_err(|thrown| unavailable(&thrown))?;
+        Ok(list.unchecked_into())
+    }
+}
+
+fn more(list: &List) -> Option<String> {
+    if list.list_complete() { None } else { list.cursor() }
+}
+
+/// The JSON of a value that is there.
+fn stringify(value: &JsValue) -> Option<JsString> {
+    if value.is_null() || value.is_undefined() { None } else { JSON::stringify(value).ok() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^53 for 285 million years")]
+fn number(seconds: u64) -> JsValue {
+    (seconds as f64).into()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]
+fn whole(seconds: f64) -> u64 {
+    seconds as u64
+}

@@ -1,0 +1,83 @@
+//! The customer's storage, looked up here and nowhere else.
+//!
+//! `worker`'s own types are not used: they turn streams into Rust streams and back, and look at a binding's name rather
+//! than at what it can do.
+
+mod d1;
+mod kv;
+mod r2;
+
+use js_sys::{Date, Object, Promise, Reflect};
+use shared::Problem;
+use wasm_bindgen::{JsCast, prelude::*};
+
+pub use d1::{D1Result, Database};
+pub use kv::{Data, KeyPage};
+pub use r2::{FilePage, Files, MAX_PUT_LEN, MultipartUpload, OnlyIf, PartOnItsWay, R2Object};
+
+#[wasm_bindgen(module = "cloudflare:workers")]
+extern "C" {
+    /// The Worker's `env`. A request's handler is given the same; an RPC method is not.
+    #[wasm_bindgen(thread_local_v2, js_name = env)]
+    static ENV: Env;
+
+    /// Lets a promise go on when the request that made it has been answered, or its client has gone: for 30 seconds
+    /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+    #[wasm_bindgen(js_name = waitUntil)]
+    pub fn wait_until(promise: &Promise);
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type Env;
+
+    #[wasm_bindgen(method, getter, js_name = USER_KV)]
+    fn user_kv(this: &Env) -> Option<kv::KvNamespace>;
+
+    #[wasm_bindgen(method, getter, js_name = USER_R2)]
+    fn user_r2(this: &Env) -> Option<r2::R2Bucket>;
+
+    #[wasm_bindgen(method, getter, js_name = USER_DB)]
+    fn user_db(this: &Env) -> Option<d1::D1Database>;
+}
+
+/// The customer's files.
+pub fn files() -> Result<Files, Problem> {
+    ENV.with(Env::user_r2).map(Files::new).ok_or_else(|| Problem::binding_not_attached("file storage"))
+}
+
+/// The customer's values.
+pub fn data() -> Result<Data, Problem> {
+    ENV.with(Env::user_kv).map(Data::new).ok_or_else(|| Problem::binding_not_attached("data storage"))
+}
+
+/// The customer's database.
+pub fn database() -> Result<Database, Problem> {
+    ENV.with(Env::user_db).map(Database::new).ok_or_else(|| Problem::binding_not_attached("database"))
+}
+
+/// A moment in milliseconds since 1970, as replies have it (RFC 3339, UTC).
+pub fn rfc3339(milliseconds: f64) -> String {
+    Date::new(&milliseconds.into()).to_iso_string().into()
+}
+
+/// A plain object.
+fn object(properties: &[(&str, JsValue)]) -> Object {
+    let object = Object::new();
+    for (name, value) in properties {
+        set(&object, name, value);
+    }
+    object
+}
+
+fn set(object: &Object, name: &str, value: &JsValue) {
+    Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
+}
+
+fn nullable<T: JsCast>(value: JsValue) -> Option<T> {
+    (!value.is_null()).then(|| value.unchecked_into())
+}
+
+fn unavailable(thrown: &JsValue) -> Problem {
+    Problem::storage_unavailable(edge::thrown_message(thrown))
+}

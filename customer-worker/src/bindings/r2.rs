@@ -1,0 +1,423 @@
+//! R2, as far as the Worker uses it (<https://developers.cloudflare.com/r2/api/workers/workers-api-reference/>).
+
+use js_sys::{Array, Date, Object, Promise};
+use shared::reply::{ListedFile, Part};
+use shared::{
+    ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Listing, Preconditions, Problem, reply,
+};
+use wasm_bindgen::{JsCast, prelude::*};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Headers;
+
+use super::{nullable, object, set, unavailable};
+
+#[wasm_bindgen]
+extern "C" {
+    pub type R2Bucket;
+
+    #[wasm_bindgen(method, catch)]
+    async fn head(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn get(this: &R2Bucket, key: &str, options: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn put(this: &R2Bucket, key: &str, value: &JsValue, options: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn delete(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn list(this: &R2Bucket, options: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
+    async fn create_multipart_upload(this: &R2Bucket, key: &str, options: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
+    fn resume_multipart_upload(this: &R2Bucket, key: &str, id: &str) -> Result<R2MultipartUpload, JsValue>;
+
+    type R2MultipartUpload;
+
+    #[wasm_bindgen(method, getter, js_name = uploadId)]
+    fn upload_id(this: &R2MultipartUpload) -> String;
+
+    #[wasm_bindgen(method, catch, js_name = uploadPart)]
+    fn upload_part(this: &R2MultipartUpload, number: u16, value: &JsValue) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn complete(this: &R2MultipartUpload, parts: &Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn abort(this: &R2MultipartUpload) -> Result<JsValue, JsValue>;
+
+    type UploadedPart;
+
+    #[wasm_bindgen(method, getter)]
+    fn etag(this: &UploadedPart) -> String;
+
+    /// What is known of a file.
+    pub type R2Object;
+
+    #[wasm_bindgen(method, getter)]
+    fn key(this: &R2Object) -> String;
+
+    #[wasm_bindgen(method, getter, js_name = size)]
+    fn size_number(this: &R2Object) -> f64;
+
+    /// R2's own, unquoted.
+    #[wasm_bindgen(method, getter)]
+    pub fn etag(this: &R2Object) -> String;
+
+    /// The same as a header has it, quoted.
+    #[wasm_bindgen(method, getter, js_name = httpEtag)]
+    pub fn http_etag(this: &R2Object) -> String;
+
+    #[wasm_bindgen(method, getter, js_name = uploaded)]
+    fn uploaded_date(this: &R2Object) -> Date;
+
+    #[wasm_bindgen(method, getter, js_name = httpMetadata)]
+    fn http_metadata(this: &R2Object) -> HttpMetadata;
+
+    /// The file's bytes, as the runtime's own stream; `undefined` where they were not asked for.
+    #[wasm_bindgen(method, getter)]
+    pub fn body(this: &R2Object) -> JsValue;
+
+    type HttpMetadata;
+
+    #[wasm_bindgen(method, getter, js_name = contentType)]
+    fn content_type(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = cacheControl)]
+    fn cache_control(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentDisposition)]
+    fn content_disposition(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentEncoding)]
+    fn content_encoding(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentLanguage)]
+    fn content_language(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = cacheExpiry)]
+    fn cache_expiry(this: &HttpMetadata) -> Option<Date>;
+
+    type List;
+
+    #[wasm_bindgen(method, getter)]
+    fn objects(this: &List) -> Array<R2Object>;
+
+    #[wasm_bindgen(method, getter, js_name = delimitedPrefixes)]
+    fn delimited_prefixes(this: &List) -> Array;
+
+    #[wasm_bindgen(method, getter)]
+    fn truncated(this: &List) -> bool;
+
+    #[wasm_bindgen(method, getter)]
+    fn cursor(this: &List) -> Option<String>;
+}
+
+impl R2Object {
+    /// Bytes.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "R2 ends at 5 TiB, far below 2^53")]
+    pub fn size(&self) -> u64 {
+        self.size_number() as u64
+    }
+
+    /// The second in which it was stored.
+    pub fn modified(&self) -> HttpDate {
+        HttpDate::of_milliseconds(self.uploaded_date().get_time())
+    }
+
+    /// The headers that it was stored with, as far as a header can hold them: a file that was not stored through this
+    /// Worker may have any.
+    pub fn headers(&self) -> FileHeaders {
+        let stored = self.http_metadata();
+        let expires = stored.cache_expiry().map(|date| HttpDate::of_milliseconds(date.get_time()));
+        FileHeaders::stored(|name| match name {
+            "Content-Type" => stored.content_type(),
+            "Cache-Control" => stored.cache_control(),
+            "Content-Disposition" => stored.content_disposition(),
+            "Content-Encoding" => stored.content_encoding(),
+            "Content-Language" => stored.content_language(),
+            _ => expires.map(|date| date.to_string()),
+        })
+    }
+}
+
+/// The customer's bucket.
+pub struct Files(R2Bucket);
+
+/// A page of files.
+pub struct FilePage {
+    /// In the order of their keys.
+    pub files: Vec<ListedFile>,
+    /// What keys that were put together have in common.
+    pub prefixes: Vec<String>,
+    /// For the client, if there is more.
+    pub cursor: Option<String>,
+}
+
+impl Files {
+    pub(super) fn new(bucket: R2Bucket) -> Self {
+        Self(bucket)
+    }
+
+    /// A file with its bytes, or those of a range. Without its bytes if it is the version `unless`.
+    pub async fn get(
+        &self,
+        key: &FileKey,
+        range: Option<ByteRange>,
+        unless: Option<&str>,
+    ) -> Result<Option<R2Object>, Problem> {
+        let options = Object::new();
+        if let Some(range) = range {
+            set(&options, "range", &range_option(range));
+        }
+        if let Some(etag) = unless {
+            set(&options, "onlyIf", &object(&[("etagDoesNotMatch", etag.into())]));
+        }
+        self.0.get(key.as_str(), &options).await.map(nullable).map_err(|thrown| problem(&thrown))
+    }
+
+    /// A file without its bytes.
+    pub async fn head(&self, key: &FileKey) -> Result<Option<R2Object>, Problem> {
+        self.0.head(key.as_str()).await.map(nullable).map_err(|thrown| problem(&thrown))
+    }
+
+    /// Stores a file, if what is there is as `only_if` wants it; `None` if it is not. `content` is anything that R2
+    /// takes: a stream of known length, a `Blob`, bytes, text.
+    pub async fn put(
+        &self,
+        key: &FileKey,
+        content: &JsValue,
+        headers: &FileHeaders,
+        only_if: &OnlyIf,
+    ) -> Result<Option<R2Object>, Problem> {
+        let options = object(&[("httpMetadata", http_metadata(headers))]);
+        if let Some(only_if) = only_if.option() {
+            set(&options, "onlyIf", &only_if);
+        }
+        self.0.put(key.as_str(), content, &options).await.map(nullable).map_err(|thrown| problem(&thrown))
+    }
+
+    /// Deletes a file, if it is there.
+    pub async fn delete(&self, key: &FileKey) -> Result<(), Problem> {
+        self.0.delete(key.as_str()).await.map(drop).map_err(|thrown| problem(&thrown))
+    }
+
+    /// Lists files.
+    pub async fn list(&self, page: &FilesPage) -> Result<FilePage, Problem> {
+        let options = object(&[("limit", page.limit.into())]);
+        if !page.prefix.is_empty() {
+            set(&options, "prefix", &page.prefix.as_str().into());
+        }
+        if let Some(delimiter) = &page.delimiter {
+            set(&options, "delimiter", &delimiter.as_str().into());
+        }
+        if let Some(cursor) = &page.cursor {
+            set(&options, "cursor", &cursor.as_str().into());
+        }
+        if page.content_type {
+            set(&options, "include", &Array::of1(&"httpMetadata".into()));
+        }
+        let list: List = self.0.list(&options).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
+        let listed = |file: R2Object| ListedFile {
+            key: file.key(),
+            size: file.size(),
+            uploaded: file.uploaded_date().to_iso_string().into(),
+            etag: file.etag(),
+            content_type: page.content_type.then(|| file.headers().content_type.as_str().to_owned()),
+        };
+        let cursor = if list.truncated() { list.cursor() } else { None };
+        Ok(FilePage {
+            files: list.objects().iter().map(listed).collect(),
+            prefixes: list.delimited_prefixes().iter().filter_map(|prefix| prefix.as_string()).collect(),
+            cursor: cursor.map(|cursor| Cursor::encode(&cursor, Listing::Files)),
+        })
+    }
+
+    /// Counts all files and their bytes.
+    pub async fn count(&self) -> Result<reply::Files, Problem> {
+        let mut counted = reply::Files::default();
+        let options = Object::new();
+        loop {
+            let list: List = self.0.list(&options).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
+            counted.count += u64::from(list.objects().length());
+            counted.total_size += list.objects().iter().map(|file| file.size()).sum::<u64>();
+            match list.cursor().filter(|_| list.truncated()) {
+                Some(cursor) => set(&options, "cursor", &cursor.into()),
+                None => return Ok(counted),
+            }
+        }
+    }
+
+    /// Begins an upload in parts.
+    pub async fn create_upload(&self, key: &FileKey, headers: &FileHeaders) -> Result<MultipartUpload, Problem> {
+        let options = object(&[("httpMetadata", http_metadata(headers))]);
+        let upload = self.0.create_multipart_upload(key.as_str(), &options).await.map_err(|thrown| problem(&thrown))?;
+        Ok(MultipartUpload(upload.unchecked_into()))
+    }
+
+    /// Goes on with an upload in parts. Whether there is one shows when it is used.
+    pub fn resume_upload(&self, key: &FileKey, id: &str) -> Result<MultipartUpload, Problem> {
+        self.0.resume_multipart_upload(key.as_str(), id).map(MultipartUpload).map_err(|thrown| problem(&thrown))
+    }
+}
+
+/// An upload in parts.
+pub struct MultipartUpload(R2MultipartUpload);
+
+impl MultipartUpload {
+    /// What requests name it by.
+    pub fn id(&self) -> String {
+        self.0.upload_id()
+    }
+
+    /// Begins to store a part.
+    pub fn send(&self, number: u16, content: &JsValue) -> Result<PartOnItsWay, Problem> {
+        let part = self.0.upload_part(number, content).map_err(|thrown| problem(&thrown))?;
+        Ok(PartOnItsWay { number, part: part.into() })
+    }
+
+    /// Makes a file of the parts, in whose place any older one goes.
+    pub async fn complete(&self, parts: &[Part]) -> Result<R2Object, Problem> {
+        let part = |part: &Part| object(&[("partNumber", part.part_number.into()), ("etag", (&*part.etag).into())]);
+        let parts: Array = parts.iter().map(|uploaded| JsValue::from(part(uploaded))).collect();
+        self.0.complete(&parts).await.map(JsCast::unchecked_into).map_err(|thrown| problem(&thrown))
+    }
+
+    /// Gives up, and forgets the parts.
+    pub async fn abort(&self) -> Result<(), Problem> {
+        self.0.abort().await.map(drop).map_err(|thrown| problem(&thrown))
+    }
+}
+
+/// A part that is being stored.
+pub struct PartOnItsWay {
+    number: u16,
+    part: JsFuture,
+}
+
+impl PartOnItsWay {
+    /// Waits until it is stored, and answers its etag.
+    pub async fn arrival(self) -> Result<Part, Problem> {
+        let part = self.part.await.map_err(|thrown| problem(&thrown))?;
+        Ok(Part { part_number: self.number, etag: part.unchecked_into::<UploadedPart>().etag() })
+    }
+}
+
+/// The conditions of a write, as R2 checks them in one step with it.
+#[derive(Debug, Default)]
+pub struct OnlyIf {
+    headers: Vec<(&'static str, String)>,
+    unmodified_since: Option<HttpDate>,
+}
+
+impl OnlyIf {
+    /// Takes a request's conditions, but for `If-Modified-Since`, which means nothing to a write (RFC 9110, 13.1.3).
+    pub fn new(conditions: &Preconditions) -> Result<Self, Problem> {
+        let mut only_if = Self::default();
+        for (name, tags) in [("If-Match", &conditions.if_match), ("If-None-Match", &conditions.if_none_match)] {
+            match tags {
+                None => {}
+                Some(EntityTags::Any) => only_if.headers.push((name, "*".to_owned())),
+                Some(EntityTags::OneOf(tags)) => {
+                    // A tag of anything else is not one of R2's, and the header must be one that it can parse.
+                    let known = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                    let tags = tags.iter().filter(|(weak, tag)| known(tag) && !(*weak && name == "If-Match"));
+                    let tags: Vec<String> = tags.map(|(_, tag)| format!("\"{tag}\"")).collect();
+                    match (name, tags.is_empty()) {
+                        ("If-Match", true) => return Err(Problem::precondition_failed()),
+                        (_, true) => {}
+                        (_, false) => only_if.headers.push((name, tags.join(", "))),
+                    }
+                }
+            }
+        }
+        if conditions.if_match.is_none() {
+            only_if.unmodified_since = conditions.if_unmodified_since;
+        }
+        if only_if.unmodified_since.is_some() && !only_if.headers.is_empty() {
+            return Err(Problem::invalid_parameter("If-None-Match and If-Unmodified-Since cannot be used together"));
+        }
+        Ok(only_if)
+    }
+
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        self.headers.is_empty() && self.unmodified_since.is_none()
+    }
+
+    fn option(&self) -> Option<JsValue> {
+        if let Some(date) = self.unmodified_since {
+            // R2 wants it to be older than this; the header, not newer, in whole seconds.
+            let before = Date::new(&(date.milliseconds() + 1000.0).into());
+            return Some(object(&[("uploadedBefore", before.into())]).into());
+        }
+        if self.headers.is_empty() {
+            return None;
+        }
+        let headers = Headers::new().expect("empty headers");
+        for (name, value) in &self.headers {
+            headers.set(name, value).expect("quoted tags are valid in a header");
+        }
+        Some(headers.into())
+    }
+}
+
+fn http_metadata(headers: &FileHeaders) -> JsValue {
+    let metadata = object(&[("contentType", headers.content_type.as_str().into())]);
+    for (name, value) in [
+        ("cacheControl", &headers.cache_control),
+        ("contentDisposition", &headers.content_disposition),
+        ("contentEncoding", &headers.content_encoding),
+        ("contentLanguage", &headers.content_language),
+    ] {
+        if let Some(value) = value {
+            set(&metadata, name, &value.as_str().into());
+        }
+    }
+    if let Some(date) = headers.expires {
+        set(&metadata, "cacheExpiry", &Date::new(&date.milliseconds().into()).into());
+    }
+    metadata.into()
+}
+
+fn range_option(range: ByteRange) -> JsValue {
+    match range {
+        ByteRange::From(first) => object(&[("offset", number(first))]),
+        ByteRange::Between(first, last) => {
+            object(&[("offset", number(first)), ("length", number((last - first).saturating_add(1)))])
+        }
+        ByteRange::Last(length) => object(&[("suffix", number(length))]),
+    }
+    .into()
+}
+
+/// No file is as large as what is cut off here.
+#[expect(clippy::cast_precision_loss, reason = "cut to what a double counts exactly")]
+fn number(bytes: u64) -> JsValue {
+    (bytes.min((1 << 53) - 1) as f64).into()
+}
+
+/// R2 says what went wrong by a number at the end of the text
+/// (<https://developers.cloudflare.com/r2/api/error-codes/>).
+fn problem(thrown: &JsValue) -> Problem {
+    let message = edge::thrown_message(thrown);
+    let code = message.rsplit_once('(').and_then(|(_, code)| code.strip_suffix(')')?.parse::<u32>().ok());
+    match code {
+        Some(10_011) => Problem::invalid_part("a part is smaller than 5 MiB"),
+        Some(10_025) => Problem::invalid_part("a part was not uploaded, or has another etag"),
+        Some(10_048) => Problem::invalid_part("the parts do not fit together"),
+        Some(10_024) => Problem::upload_not_found(),
+        Some(10_039) => Problem::range_not_satisfiable(0),
+        Some(10_012) => Problem::invalid_parameter("the headers to keep with the file are longer than 8 KiB together"),
+        Some(10_020) => Problem::invalid_key_encoding(),
+        Some(100_100) => Problem::too_large("a file in one piece", MAX_PUT_LEN),
+        _ => unavailable(thrown),
+    }
+}
+
+/// R2's limit for one `put`: 5 GiB less 5 MiB (<https://developers.cloudflare.com/r2/platform/limits/>).
+pub const MAX_PUT_LEN: u64 = 5 * 1024 * 1024 * 1024 - 5 * 1024 * 1024;

@@ -1,0 +1,50 @@
+//! `/db`: SQL on the customer's D1 database.
+
+use js_sys::{Array, JSON, Object, Reflect};
+use shared::{Problem, Statement, is_json};
+use wasm_bindgen::JsValue;
+use web_sys::Request;
+
+use crate::bindings::{self, D1Result};
+use crate::body::{Body, require_type};
+
+/// `POST /db/query`: one statement.
+pub async fn query(request: &Request) -> Result<String, Problem> {
+    require_type(request, is_json, "application/json")?;
+    let database = bindings::database()?;
+    let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
+    Ok(to_json(&entry(&database.query(&Statement::parse(&body.text)?).await?)))
+}
+
+/// `POST /db/batch`: several, in one transaction.
+pub async fn batch(request: &Request) -> Result<String, Problem> {
+    require_type(request, is_json, "application/json")?;
+    let database = bindings::database()?;
+    let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
+    let results = database.batch(&Statement::parse_batch(&body.text)?).await?;
+    let entries: Array = results.iter().map(|result| JsValue::from(entry(&result))).collect();
+    let batch = Object::new();
+    set(&batch, "batch", &entries);
+    Ok(to_json(&batch))
+}
+
+/// What is said of a statement: its rows, and what it took.
+pub fn entry(result: &D1Result) -> Object {
+    let (all, meta) = (result.meta(), Object::new());
+    for name in ["changes", "last_row_id", "rows_read", "rows_written", "duration"] {
+        set(&meta, name, &Reflect::get(&all, &name.into()).expect("an object has any property"));
+    }
+    let entry = Object::new();
+    set(&entry, "results", &result.results());
+    set(&entry, "meta", &meta);
+    entry
+}
+
+fn set(object: &Object, name: &str, value: &JsValue) {
+    Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
+}
+
+/// Rows hold what SQLite can: text, numbers, nulls, and bytes as arrays of numbers.
+fn to_json(value: &Object) -> String {
+    JSON::stringify(value).expect("rows can be written as JSON").into()
+}

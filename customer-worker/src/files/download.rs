@@ -1,0 +1,147 @@
+//! `GET /files?key=` and `HEAD`.
+
+use js_sys::Reflect;
+use shared::{ByteRange, Code, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
+
+use crate::bindings::{self, Files, R2Object};
+use crate::body::header;
+
+/// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
+pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
+    let conditions = Preconditions::read(|name| header(request, name));
+    let files = bindings::files()?;
+    let range = wanted_range(request, &files, key).await?;
+    let file = match files.get(key, range, only_unless(&conditions)).await {
+        Ok(file) => file.ok_or_else(Problem::file_not_found)?,
+        Err(problem) if problem.code() == Code::RangeNotSatisfiable => {
+            return out_of_range(&files, key, &conditions).await;
+        }
+        Err(problem) => return Err(problem),
+    };
+    let body = file.body();
+    if let Some(reply) = refused(&conditions, &file) {
+        give_up(&body);
+        return reply;
+    }
+    if body.is_undefined() {
+        // R2 and this Worker do not agree on whether the client has this version. The client gets it.
+        let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
+        return Ok(reply(&file, 200, &file.body(), None));
+    }
+    match range.map(|range| range.of(file.size())) {
+        None => Ok(reply(&file, 200, &body, None)),
+        Some(Some(bytes)) => Ok(reply(&file, 206, &body, Some(bytes))),
+        Some(None) => {
+            give_up(&body);
+            Err(Problem::range_not_satisfiable(file.size()))
+        }
+    }
+}
+
+/// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
+pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
+    let conditions = Preconditions::read(|name| header(request, name));
+    let file = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    refused(&conditions, &file).unwrap_or_else(|| Ok(reply(&file, 200, &JsValue::NULL, None)))
+}
+
+/// A file's bytes, if there is one.
+pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
+    Ok(bindings::files()?.get(key, None, None).await?.map(|file| file.body()))
+}
+
+/// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
+/// look at the file first.
+async fn wanted_range(request: &Request, files: &Files, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
+    let Some(range) = header(request, "Range").and_then(|range| ByteRange::parse(&range)) else { return Ok(None) };
+    let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
+    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
+}
+
+/// The one version that the client has, where it asks for any other: R2 then spares the bytes. All other conditions are
+/// compared here, with what R2 says of the file.
+fn only_unless(conditions: &Preconditions) -> Option<&str> {
+    let tags = conditions.if_none_match.as_ref()?;
+    (conditions.if_match.is_none() && conditions.if_unmodified_since.is_none()).then(|| tags.only_one())?
+}
+
+fn refused(conditions: &Preconditions, file: &R2Object) -> Option<Result<Response, Problem>> {
+    if conditions.are_none() {
+        return None;
+    }
+    match conditions.outcome(&file.etag(), file.modified()) {
+        Outcome::Proceed => None,
+        Outcome::NotModified => Some(Ok(reply(file, 304, &JsValue::NULL, None))),
+        Outcome::Failed => Some(Err(Problem::precondition_failed())),
+    }
+}
+
+/// R2 refuses a range without saying how long the file is. Conditions count for more than ranges.
+async fn out_of_range(files: &Files, key: &FileKey, conditions: &Preconditions) -> Result<Response, Problem> {
+    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    refused(conditions, &file).unwrap_or_else(|| Err(Problem::range_not_satisfiable(file.size())))
+}
+
+/// Tells R2 that nobody will read a body.
+fn give_up(body: &JsValue) {
+    if let Some(body) = body.dyn_ref::<ReadableStream>() {
+        // A stream that has failed already says so again here, to nobody.
+        let cancelled = JsFuture::from(body.cancel());
+        spawn_local(async { drop(cancelled.await) });
+    }
+}
+
+/// What customers upload is never script on the platform's origin: no sniffing, and a sandbox around it.
+const SAFETY: [(&str, &str); 2] = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
+];
+
+/// A reply about a file, with the bytes of a range if there is one.
+fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
+    const VALID: &str = "the header is visible ASCII";
+    let size = file.size();
+    let stored: FileHeaders = file.headers();
+    let headers = Headers::new().expect("empty headers");
+    let set = |name: &str, value: &str| headers.set(name, value).expect(VALID);
+    set("ETag", &file.http_etag());
+    set("Last-Modified", &file.modified().to_string());
+    set("Cache-Control", stored.cache_control.as_deref().unwrap_or("private, no-cache"));
+    set("Vary", edge::VARY);
+    if let Some(expires) = stored.expires {
+        set("Expires", &expires.to_string());
+    }
+    if status != 304 {
+        set("Accept-Ranges", "bytes");
+        set("Content-Type", stored.content_type.as_str());
+        for (name, value) in [
+            ("Content-Disposition", &stored.content_disposition),
+            ("Content-Encoding", &stored.content_encoding),
+            ("Content-Language", &stored.content_language),
+        ] {
+            if let Some(value) = value {
+                set(name, value);
+            }
+        }
+        let length = range.map_or(size, |(first, last)| last - first + 1);
+        set("Content-Length", &length.to_string());
+        if let Some((first, last)) = range {
+            set("Content-Range", &format!("bytes {first}-{last}/{size}"));
+        }
+    }
+    for (name, value) in SAFETY {
+        set(name, value);
+    }
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers);
+    if stored.content_encoding.is_some() {
+        // The bytes are encoded already; the runtime would do it again.
+        Reflect::set(&init, &"encodeBody".into(), &"manual".into()).expect("a plain object takes any property");
+    }
+    edge::new_response(body, &init)
+}

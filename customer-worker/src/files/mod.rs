@@ -1,0 +1,74 @@
+//! `/files`: files in the customer's R2 bucket.
+
+mod download;
+mod form;
+mod parts;
+pub mod uploads;
+
+use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query, reply};
+use wasm_bindgen::JsValue;
+use web_sys::Request;
+
+use crate::bindings::{self, Files, OnlyIf, R2Object};
+use crate::body::{content_length, header};
+
+pub use download::{download, inspect, open};
+pub use form::upload_form;
+pub use parts::PartsWriter;
+
+/// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
+pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
+    let key = FileKey::from_query(query)?;
+    let headers = FileHeaders::read(|name| header(request, name))?;
+    let only_if = only_if(request)?;
+    let files = bindings::files()?;
+    match content_length(request) {
+        None => return Err(Problem::length_required()),
+        Some(length) if length > bindings::MAX_PUT_LEN => {
+            return Err(Problem::too_large("a file in one piece", bindings::MAX_PUT_LEN));
+        }
+        Some(_) => {}
+    }
+    let content = request.body().map_or_else(|| "".into(), JsValue::from);
+    store(&files, &key, &content, &headers, &only_if).await
+}
+
+/// Stores a file in one piece, and answers what is said of it.
+pub async fn store(
+    files: &Files,
+    key: &FileKey,
+    content: &JsValue,
+    headers: &FileHeaders,
+    only_if: &OnlyIf,
+) -> Result<String, Problem> {
+    let stored = files.put(key, content, headers, only_if).await?.ok_or_else(Problem::precondition_failed)?;
+    Ok(said_of(&stored, key, headers))
+}
+
+/// `DELETE /files?key=`: deletes a file, if it is there.
+pub async fn delete(query: Query<'_>) -> Result<String, Problem> {
+    let key = FileKey::from_query(query)?;
+    bindings::files()?.delete(&key).await?;
+    Ok(reply::to_json(&reply::Deleted { success: true }))
+}
+
+/// `GET /files`: lists files, with one R2 list.
+pub async fn list(page: &FilesPage) -> Result<String, Problem> {
+    let bindings::FilePage { files, prefixes, cursor } = bindings::files()?.list(page).await?;
+    Ok(reply::to_json(&reply::FileList { files, prefixes, truncated: cursor.is_some(), cursor }))
+}
+
+/// What is said of a file that was stored.
+fn said_of(stored: &R2Object, key: &FileKey, headers: &FileHeaders) -> String {
+    reply::to_json(&reply::FileStored {
+        success: true,
+        key: key.as_str(),
+        size: stored.size(),
+        etag: &stored.etag(),
+        content_type: headers.content_type.as_str(),
+    })
+}
+
+fn only_if(request: &Request) -> Result<OnlyIf, Problem> {
+    OnlyIf::new(&Preconditions::read(|name| header(request, name)))
+}

@@ -1,0 +1,60 @@
+//! `/files/uploads`: large files in parts, each in a request of its own. R2 keeps them until the upload is completed or
+//! aborted; what is left over goes after seven days
+//! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
+
+use shared::{FileHeaders, FileKey, Preconditions, Problem, Query, is_json, reply, upload};
+use wasm_bindgen::JsValue;
+use web_sys::Request;
+
+use super::said_of;
+use crate::bindings;
+use crate::body::{Body, content_length, header, require_type};
+
+/// `POST /files/uploads?key=`: begins one.
+pub async fn create(request: &Request, query: Query<'_>) -> Result<String, Problem> {
+    let key = FileKey::from_query(query)?;
+    let headers = FileHeaders::read(|name| header(request, name))?;
+    refuse_conditions(request)?;
+    let upload = bindings::files()?.create_upload(&key, &headers).await?;
+    Ok(reply::to_json(&reply::UploadCreated { key: key.as_str(), upload_id: &upload.id() }))
+}
+
+/// `PUT /files/uploads?key=&uploadId=&partNumber=`: stores a part.
+pub async fn put_part(request: &Request, query: Query<'_>) -> Result<String, Problem> {
+    let key = FileKey::from_query(query)?;
+    let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
+    refuse_conditions(request)?;
+    let upload = bindings::files()?.resume_upload(&key, &id)?;
+    content_length(request).ok_or_else(Problem::length_required)?;
+    let content = request.body().map_or_else(|| "".into(), JsValue::from);
+    Ok(reply::to_json(&upload.send(number, &content)?.arrival().await?))
+}
+
+/// `POST /files/uploads/complete?key=&uploadId=`: makes a file of the parts.
+pub async fn complete(request: &Request, query: Query<'_>) -> Result<String, Problem> {
+    let key = FileKey::from_query(query)?;
+    let id = upload::upload_id(query)?;
+    refuse_conditions(request)?;
+    require_type(request, is_json, "application/json")?;
+    let files = bindings::files()?;
+    let body = Body::read(request, upload::MAX_PARTS_LEN).await?;
+    let parts = upload::parse_parts(&body.text)?;
+    let stored = files.resume_upload(&key, &id)?.complete(&parts).await?;
+    // What `complete` answers does not have the headers that the upload was begun with.
+    let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |file| file.headers());
+    Ok(said_of(&stored, &key, &headers))
+}
+
+/// `DELETE /files/uploads?key=&uploadId=`: gives it up.
+pub async fn abort(query: Query<'_>) -> Result<String, Problem> {
+    let key = FileKey::from_query(query)?;
+    let id = upload::upload_id(query)?;
+    bindings::files()?.resume_upload(&key, &id)?.abort().await?;
+    Ok(reply::to_json(&reply::Deleted { success: true }))
+}
+
+/// R2 does not compare anything when an upload in parts becomes a file.
+fn refuse_conditions(request: &Request) -> Result<(), Problem> {
+    let conditions = Preconditions::read(|name| header(request, name));
+    if conditions.are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
+}

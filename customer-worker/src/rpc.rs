@@ -1,0 +1,235 @@
+//! The methods that other Workers inside the platform call on a customer's Worker, through a dispatch namespace or a
+//! service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` has their types.
+//!
+//! They do what the routes do, and count as they do. A failure is thrown as an `Error` with the problem's `detail`.
+
+use js_sys::{Error, JSON, JsString};
+use serde_json::Value;
+use shared::{
+    ContentType, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Problem, SetData, Statement, reply,
+};
+use wasm_bindgen::prelude::*;
+use web_sys::{Blob, ReadableStream};
+
+use crate::bindings::{self, OnlyIf};
+use crate::body::Pieces;
+use crate::files::{self, PartsWriter};
+use crate::{data, db, stats, usage};
+
+/// The most entries that a list answers at once.
+const MAX_LIST: usize = 10_000;
+
+/// Stores a file: text, an `ArrayBuffer` or a view of one, a `Blob`, or a stream, which goes to R2 in parts, because over
+/// RPC it has no length.
+#[wasm_bindgen(js_name = uploadFile)]
+pub async fn upload_file(key: JsValue, content: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::UploadFile, async {
+        let (key, files) = (file_key(&key)?, bindings::files()?);
+        if let Some(stream) = content.dyn_ref::<ReadableStream>() {
+            let mut writer = PartsWriter::new(&files, OnlyIf::default(), None);
+            writer.key = Some(key);
+            let stored = copy(stream, &mut writer).await;
+            if stored.is_err() {
+                writer.abort().await;
+            }
+            return parsed(&stored?);
+        }
+        let blob_type = content.dyn_ref::<Blob>().map(Blob::type_);
+        if blob_type.is_none() && !content.is_string() && !is_buffer(&content) {
+            return Err(Problem::invalid_body(
+                "content must be a string, an ArrayBuffer or a view of one, a Blob or a ReadableStream",
+            ));
+        }
+        let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
+        parsed(&files::store(&files, &key, &content, &headers, &OnlyIf::default()).await?)
+    })
+    .await
+}
+
+/// A file's bytes as a stream, or `null`.
+#[wasm_bindgen(js_name = getFile)]
+pub async fn get_file(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::GetFile, async { Ok(files::open(&file_key(&key)?).await?.unwrap_or(JsValue::NULL)) }).await
+}
+
+/// Deletes a file, if it is there.
+#[wasm_bindgen(js_name = deleteFile)]
+pub async fn delete_file(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::DeleteFile, async {
+        bindings::files()?.delete(&file_key(&key)?).await?;
+        parsed(&reply::to_json(&reply::Deleted { success: true }))
+    })
+    .await
+}
+
+/// All files, if they are not too many.
+#[wasm_bindgen(js_name = listFiles)]
+pub async fn list_files() -> Result<JsValue, JsValue> {
+    answer(Operation::ListFiles, async {
+        let bucket = bindings::files()?;
+        let (mut all, mut page) = (Vec::new(), FilesPage::first());
+        loop {
+            let listed = bucket.list(&page).await?;
+            all.extend(listed.files);
+            page.cursor = match (all.len(), listed.cursor) {
+                (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
+                (0..MAX_LIST, Some(cursor)) => FilesPage::cursor(&cursor)?,
+                _ => return Err(too_many("files")),
+            };
+        }
+    })
+    .await
+}
+
+/// Stores a value: `JSON.stringify` of it.
+#[wasm_bindgen(js_name = setData)]
+pub async fn set_data(key: JsValue, value: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::SetData, async {
+        let key = data_key(&key)?;
+        let json = JSON::stringify(&value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
+        let json: JsValue = json.into();
+        if !json.is_string() {
+            return Err(Problem::invalid_body("there is no JSON for this value"));
+        }
+        // UTF-8 has three bytes for a character at the most; only a value that may be too long is counted.
+        let json: JsString = json.unchecked_into();
+        let most = SetData::MAX_VALUE_LEN;
+        if json.length() as usize > most / 3 && String::from(&json).len() > most {
+            return Err(Problem::too_large("a value", most as u64));
+        }
+        bindings::data()?.put(&key, &json, None, None).await?;
+        parsed(&data::stored(&key))
+    })
+    .await
+}
+
+/// A value, or `null`.
+#[wasm_bindgen(js_name = getData)]
+pub async fn get_data(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::GetData, async {
+        let Some((text, _)) = bindings::data()?.get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
+        parse(&text)
+    })
+    .await
+}
+
+/// Deletes a value, if it is there.
+#[wasm_bindgen(js_name = deleteData)]
+pub async fn delete_data(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::DeleteData, async {
+        bindings::data()?.delete(&data_key(&key)?).await?;
+        parsed(&reply::to_json(&reply::Deleted { success: true }))
+    })
+    .await
+}
+
+/// All values' keys, if they are not too many.
+#[wasm_bindgen(js_name = listData)]
+pub async fn list_data() -> Result<JsValue, JsValue> {
+    answer(Operation::ListData, async {
+        let namespace = bindings::data()?;
+        let (mut all, mut page) = (Vec::new(), DataPage::first());
+        loop {
+            let listed = namespace.list(&page).await?;
+            all.extend(listed.keys);
+            page.cursor = match (all.len(), listed.cursor) {
+                (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
+                (0..MAX_LIST, Some(cursor)) => DataPage::cursor(&cursor)?,
+                _ => return Err(too_many("values")),
+            };
+        }
+    })
+    .await
+}
+
+/// What `GET /stats` answers.
+#[wasm_bindgen(js_name = getStats)]
+pub async fn get_stats() -> Result<JsValue, JsValue> {
+    async { parsed(&stats::stats().await?) }.await.map_err(|problem| thrown(&problem))
+}
+
+/// What `POST /db/query` answers.
+#[wasm_bindgen(js_name = queryDatabase)]
+pub async fn query_database(sql: JsValue, params: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::QueryDatabase, async {
+        let database = bindings::database()?;
+        let sql = sql.as_string().ok_or_else(|| Problem::invalid_body("sql must be a string"))?;
+        let params: Value = if params.is_undefined() { Value::Array(Vec::new()) } else { to_value(&params)? };
+        let statement = Statement::new(sql, params)?;
+        Ok(db::entry(&database.query(&statement).await?).into())
+    })
+    .await
+}
+
+/// Counts what succeeds, and throws what fails.
+async fn answer(
+    operation: Operation,
+    call: impl Future<Output = Result<JsValue, Problem>>,
+) -> Result<JsValue, JsValue> {
+    let answer = call.await.map_err(|problem| thrown(&problem))?;
+    usage::count(operation);
+    Ok(answer)
+}
+
+fn thrown(problem: &Problem) -> JsValue {
+    edge::log_problem(problem, "");
+    Error::new(problem.detail()).into()
+}
+
+async fn copy(stream: &ReadableStream, writer: &mut PartsWriter<'_>) -> Result<String, Problem> {
+    let mut pieces = Pieces::of(Some(stream.clone()));
+    while let Some(piece) = pieces.next().await? {
+        writer.write(&piece).await?;
+    }
+    writer.finish().await
+}
+
+fn is_buffer(content: &JsValue) -> bool {
+    content.is_instance_of::<js_sys::ArrayBuffer>() || is_view(content)
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = ArrayBuffer, js_name = isView)]
+    fn is_view(value: &JsValue) -> bool;
+}
+
+fn file_key(key: &JsValue) -> Result<FileKey, Problem> {
+    FileKey::parse(text(key)?.into_bytes().into())
+}
+
+fn data_key(key: &JsValue) -> Result<DataKey, Problem> {
+    DataKey::parse(text(key)?.into_bytes().into())
+}
+
+fn text(key: &JsValue) -> Result<String, Problem> {
+    if key.is_undefined() || key.is_null() {
+        return Err(Problem::missing_key());
+    }
+    key.as_string().ok_or_else(|| Problem::invalid_body("`key` must be a string"))
+}
+
+fn too_many(what: &str) -> Problem {
+    Problem::invalid_parameter(&format!("there are more than {MAX_LIST} {what}: list them in pages, over HTTP"))
+}
+
+fn to_value(value: &JsValue) -> Result<Value, Problem> {
+    let json = JSON::stringify(value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
+    serde_json::from_str(&String::from(json)).map_err(|error| Problem::invalid_body(&error.to_string()))
+}
+
+/// An answer of the routes as the object that it is.
+fn parsed(json: &str) -> Result<JsValue, Problem> {
+    parse(&json.into())
+}
+
+fn parse(json: &JsString) -> Result<JsValue, Problem> {
+    parse_json(json).map_err(|thrown| Problem::internal_error(edge::thrown_message(&thrown)))
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// Unlike `js_sys`'s, takes a text that is outside Wasm.
+    #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
+    fn parse_json(text: &JsString) -> Result<JsValue, JsValue>;
+}

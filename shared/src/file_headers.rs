@@ -1,0 +1,117 @@
+//! The headers that are kept with a file, and sent back with it.
+
+use crate::preconditions::HttpDate;
+use crate::{ContentType, Problem};
+
+/// The headers of an upload that come back with the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileHeaders {
+    /// `Content-Type`.
+    pub content_type: ContentType,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Encoding`: the bytes are stored, and sent back, as they came.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Expires`.
+    pub expires: Option<HttpDate>,
+}
+
+impl FileHeaders {
+    /// The longest header, in bytes. R2 keeps all of a file's metadata in 8 KiB
+    /// (<https://developers.cloudflare.com/r2/platform/limits/>).
+    pub const MAX_LEN: usize = 1024;
+
+    /// Reads the headers by name through `header`.
+    pub fn read(header: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
+        let kept = |name: &str| match header(name) {
+            Some(value) if !is_visible(&value) => Err(Problem::invalid_parameter(&format!(
+                "the header {name} must be at most {} visible ASCII characters",
+                Self::MAX_LEN
+            ))),
+            value => Ok(value.filter(|value| !value.is_empty())),
+        };
+        let expires = |value: String| {
+            HttpDate::parse(&value)
+                .ok_or_else(|| Problem::invalid_parameter("the header Expires must be a date as HTTP has it"))
+        };
+        Ok(Self {
+            content_type: kept("Content-Type")?.map(|text| ContentType::parse(&text)).transpose()?.unwrap_or_default(),
+            cache_control: kept("Cache-Control")?,
+            content_disposition: kept("Content-Disposition")?,
+            content_encoding: kept("Content-Encoding")?,
+            content_language: kept("Content-Language")?,
+            expires: kept("Expires")?.map(expires).transpose()?,
+        })
+    }
+
+    /// Those of a file as it is stored, by whomever: what no header can hold is left out.
+    pub fn stored(header: impl Fn(&str) -> Option<String>) -> Self {
+        let kept = |name: &str| header(name).filter(|value| is_visible(value));
+        Self {
+            content_type: kept("Content-Type").and_then(|text| ContentType::parse(&text).ok()).unwrap_or_default(),
+            cache_control: kept("Cache-Control"),
+            content_disposition: kept("Content-Disposition"),
+            content_encoding: kept("Content-Encoding"),
+            content_language: kept("Content-Language"),
+            expires: kept("Expires").and_then(|date| HttpDate::parse(&date)),
+        }
+    }
+
+    /// Those of a file that comes in a form, which has a type alone.
+    #[must_use]
+    pub fn of_type(content_type: ContentType) -> Self {
+        Self { content_type, ..Self::default() }
+    }
+}
+
+/// Whether a header can hold it, and is not too long.
+pub(crate) fn is_visible(value: &str) -> bool {
+    value.len() <= FileHeaders::MAX_LEN && value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&str, &str)]) -> Result<FileHeaders, Problem> {
+        FileHeaders::read(|name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn headers_are_kept_as_they_are() {
+        assert_eq!(read(&[]).expect("none"), FileHeaders::default());
+        let headers = read(&[
+            ("Content-Type", "text/css"),
+            ("Cache-Control", "public, max-age=60"),
+            ("Content-Disposition", "attachment; filename=\"a.css\""),
+            ("Content-Encoding", "gzip"),
+            ("Content-Language", "en"),
+            ("Expires", "Sat, 21 Nov 2026 20:00:00 GMT"),
+            ("X-Other", "no"),
+        ])
+        .expect("valid");
+        assert_eq!(headers.content_type.as_str(), "text/css");
+        assert_eq!(headers.cache_control.as_deref(), Some("public, max-age=60"));
+        assert_eq!(headers.content_disposition.as_deref(), Some("attachment; filename=\"a.css\""));
+        assert_eq!(headers.content_encoding.as_deref(), Some("gzip"));
+        assert_eq!(headers.content_language.as_deref(), Some("en"));
+        assert_eq!(headers.expires.expect("a date").to_string(), "Sat, 21 Nov 2026 20:00:00 GMT");
+    }
+
+    #[test]
+    fn headers_that_cannot_be_sent_back_are_refused() {
+        let too_long = "x".repeat(1025);
+        for (name, value) in [
+            ("Cache-Control", &*too_long),
+            ("Content-Disposition", "filename=ü"),
+            ("Expires", "0"),
+            ("Content-Type", "ü"),
+        ] {
+            assert_eq!(read(&[(name, value)]).expect_err(name).code().name(), "invalid_parameter", "{name}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What part of a listing a client asks for.
+
+use crate::cursor::Listing;
+use crate::{Cursor, Problem, Query};
+
+/// The most entries of a page, R2's and KV's limit.
+pub const MAX_LIMIT: u32 = 1000;
+
+/// The parameters of `GET /data` without a key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DataPage {
+    /// What keys begin with.
+    pub prefix: String,
+    /// How many entries at most.
+    pub limit: u32,
+    /// Where to go on.
+    pub cursor: Option<Cursor>,
+}
+
+impl DataPage {
+    /// The first page, of everything.
+    #[must_use]
+    pub fn first() -> Self {
+        Self::from_query(Query::new("")).expect("no parameter is required")
+    }
+
+    /// Takes a page's cursor, for the next one.
+    pub fn cursor(cursor: &str) -> Result<Option<Cursor>, Problem> {
+        Cursor::from_query(Query::new(&format!("cursor={cursor}")), Listing::Data)
+    }
+
+    /// Parses the query.
+    pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
+        Ok(Self {
+            prefix: text(query, "prefix", 0)?.unwrap_or_default(),
+            limit: limit(query)?,
+            cursor: Cursor::from_query(query, Listing::Data)?,
+        })
+    }
+}
+
+/// The parameters of `GET /files` without a key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FilesPage {
+    /// What keys begin with.
+    pub prefix: String,
+    /// Keys that have this after the prefix are listed once, up to it, among the `prefixes`.
+    pub delimiter: Option<String>,
+    /// How many entries at most, prefixes among them.
+    pub limit: u32,
+    /// Where to go on.
+    pub cursor: Option<Cursor>,
+    /// Whether to list each file's type as well.
+    pub content_type: bool,
+}
+
+impl FilesPage {
+    /// The first page, of everything.
+    #[must_use]
+    pub fn first() -> Self {
+        Self::from_query(Query::new("")).expect("no parameter is required")
+    }
+
+    /// Takes a page's cursor, for the next one.
+    pub fn cursor(cursor: &str) -> Result<Option<Cursor>, Problem> {
+        Cursor::from_query(Query::new(&format!("cursor={cursor}")), Listing::Files)
+    }
+
+    /// Parses the query.
+    pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
+        let include = query.get("include")?;
+        if include.as_deref().is_some_and(|include| include != b"contentType") {
+            return Err(Problem::invalid_parameter("`include` can be contentType"));
+        }
+        Ok(Self {
+            prefix: text(query, "prefix", 0)?.unwrap_or_default(),
+            delimiter: text(query, "delimiter", 1)?,
+            limit: limit(query)?,
+            cursor: Cursor::from_query(query, Listing::Files)?,
+            content_type: include.is_some(),
+        })
+    }
+}
+
+fn limit(query: Query<'_>) -> Result<u32, Problem> {
+    let Some(limit) = query.get("limit")? else { return Ok(MAX_LIMIT) };
+    let digits = !limit.is_empty() && limit.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(&limit).ok().filter(|_| digits).and_then(|limit| limit.parse().ok());
+    number
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| Problem::invalid_parameter("`limit` must be a whole number from 1 to 1000"))
+}
+
+fn text(query: Query<'_>, name: &str, min_len: usize) -> Result<Option<String>, Problem> {
+    const MAX_LEN: usize = 1024;
+    let Some(value) = query.get(name)? else { return Ok(None) };
+    String::from_utf8(value.into_owned())
+        .ok()
+        .filter(|value| (min_len..=MAX_LEN).contains(&value.len()))
+        .map(Some)
+        .ok_or_else(|| Problem::invalid_parameter(&format!("`{name}` must be {min_len} to 1024 bytes of UTF-8")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_have_defaults() {
+        let page = FilesPage { prefix: String::new(), delimiter: None, limit: 1000, cursor: None, content_type: false };
+        assert_eq!(FilesPage::from_query(Query::new("")).expect("defaults"), page);
+        let page = DataPage { prefix: String::new(), limit: 1000, cursor: None };
+        assert_eq!(DataPage::from_query(Query::new("")).expect("defaults"), page);
+    }
+
+    #[test]
+    fn parameters_are_parsed() {
+        let cursor = Cursor::encode("after", Listing::Files);
+        let query = format!("prefix=a%2Fb&delimiter=/&limit=7&include=contentType&cursor={cursor}");
+        let page = FilesPage::from_query(Query::new(&query)).expect("valid");
+        assert_eq!(
+            (&*page.prefix, page.delimiter.as_deref(), page.limit, page.content_type),
+            ("a/b", Some("/"), 7, true)
+        );
+        assert_eq!(page.cursor.expect("a cursor").as_str(), "after");
+    }
+
+    #[test]
+    fn bad_parameters_are_refused() {
+        let too_long = format!("prefix={}", "a".repeat(1025));
+        for (query, code) in [
+            ("limit=0", "invalid_parameter"),
+            ("limit=1001", "invalid_parameter"),
+            ("limit=", "invalid_parameter"),
+            ("limit=+1", "invalid_parameter"),
+            ("limit=-1", "invalid_parameter"),
+            ("limit=1e2", "invalid_parameter"),
+            ("limit=99999999999", "invalid_parameter"),
+            ("limit=1&limit=2", "invalid_parameter"),
+            ("prefix=%ff", "invalid_parameter"),
+            (&too_long, "invalid_parameter"),
+            ("cursor=", "invalid_cursor"),
+            ("cursor=abc", "invalid_cursor"),
+            ("cursor=%ff", "invalid_cursor"),
+        ] {
+            assert_eq!(FilesPage::from_query(Query::new(query)).expect_err(query).code().name(), code, "{query}");
+            assert_eq!(DataPage::from_query(Query::new(query)).expect_err(query).code().name(), code, "{query}");
+        }
+        for query in ["delimiter=", "delimiter=%ff", "include=x", "include=", "include=contentType,x"] {
+            assert_eq!(FilesPage::from_query(Query::new(query)).expect_err(query).code().name(), "invalid_parameter");
+        }
+    }
+}

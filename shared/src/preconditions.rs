@@ -1,0 +1,263 @@
+//! Conditional requests (RFC 9110, 13).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A request's conditions, as its headers say them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// `If-Match`.
+    pub if_match: Option<EntityTags>,
+    /// `If-None-Match`.
+    pub if_none_match: Option<EntityTags>,
+    /// `If-Modified-Since`. A date that is none counts as absent, as the RFC wants it.
+    pub if_modified_since: Option<HttpDate>,
+    /// `If-Unmodified-Since`, likewise.
+    pub if_unmodified_since: Option<HttpDate>,
+}
+
+/// What conditions come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// They hold.
+    Proceed,
+    /// What the client has is still right: 304 for a reader.
+    NotModified,
+    /// The client is wrong about what is there: 412.
+    Failed,
+}
+
+impl Preconditions {
+    /// Reads the headers by name through `header`.
+    pub fn read(header: impl Fn(&str) -> Option<String>) -> Self {
+        let tags = |name| header(name).map(|value| EntityTags::parse(&value));
+        let date = |name| header(name).and_then(|value| HttpDate::parse(&value));
+        Self {
+            if_match: tags("If-Match"),
+            if_none_match: tags("If-None-Match"),
+            if_modified_since: date("If-Modified-Since"),
+            if_unmodified_since: date("If-Unmodified-Since"),
+        }
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Compares them with what is there, in the order of RFC 9110, 13.2.2.
+    #[must_use]
+    pub fn outcome(&self, etag: &str, modified: HttpDate) -> Outcome {
+        let unchanged = match (&self.if_match, self.if_unmodified_since) {
+            (Some(tags), _) => tags.match_strongly(etag),
+            (None, Some(since)) => modified <= since,
+            (None, None) => true,
+        };
+        let changed = match (&self.if_none_match, self.if_modified_since) {
+            (Some(tags), _) => !tags.match_weakly(etag),
+            (None, Some(since)) => modified > since,
+            (None, None) => true,
+        };
+        match (unchanged, changed) {
+            (false, _) => Outcome::Failed,
+            (true, false) => Outcome::NotModified,
+            (true, true) => Outcome::Proceed,
+        }
+    }
+}
+
+/// The tags in `If-Match` and `If-None-Match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntityTags {
+    /// `*`: whatever is there.
+    Any,
+    /// Any of these, each with whether it is weak. A tag without quotation marks counts as one with.
+    OneOf(Vec<(bool, String)>),
+}
+
+impl EntityTags {
+    fn parse(header: &str) -> Self {
+        if header.trim() == "*" {
+            return Self::Any;
+        }
+        Self::OneOf(header.split(',').map(entity_tag).filter(|(_, tag)| !tag.is_empty()).collect())
+    }
+
+    /// The tag, where there is one and no other.
+    #[must_use]
+    pub fn only_one(&self) -> Option<&str> {
+        match self {
+            Self::OneOf(tags) if tags.len() == 1 => Some(&tags[0].1),
+            _ => None,
+        }
+    }
+
+    fn match_strongly(&self, etag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|(weak, tag)| !weak && tag == etag),
+        }
+    }
+
+    fn match_weakly(&self, etag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|(_, tag)| tag == etag),
+        }
+    }
+}
+
+fn entity_tag(text: &str) -> (bool, String) {
+    let text = text.trim();
+    let (weak, text) = text.strip_prefix("W/").map_or((false, text), |text| (true, text));
+    (weak, text.trim_matches('"').to_owned())
+}
+
+/// `If-Range`: the version that the client has a part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfRange {
+    /// By its tag, unless that is weak.
+    Tag(Option<String>),
+    /// By its date.
+    Date(HttpDate),
+}
+
+impl IfRange {
+    /// Parses the header. What is neither a date nor a strong tag matches nothing.
+    #[must_use]
+    pub fn parse(header: &str) -> Self {
+        HttpDate::parse(header).map_or_else(
+            || {
+                let (weak, tag) = entity_tag(header);
+                Self::Tag((!weak).then_some(tag))
+            },
+            Self::Date,
+        )
+    }
+
+    /// Whether it is the version that is there.
+    #[must_use]
+    pub fn matches(&self, etag: &str, modified: HttpDate) -> bool {
+        match self {
+            Self::Tag(tag) => tag.as_deref() == Some(etag),
+            Self::Date(date) => *date == modified,
+        }
+    }
+}
+
+/// A date in a header: whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpDate(u64);
+
+impl HttpDate {
+    /// Parses a date in any of HTTP's formats (RFC 9110, 5.6.7).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self(since.as_secs()))
+    }
+
+    /// The second in which a moment falls, given in milliseconds since 1970 as JavaScript has it.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and no date is so far"
+    )]
+    pub fn of_milliseconds(milliseconds: f64) -> Self {
+        Self((milliseconds / 1000.0).floor() as u64)
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "HTTP's dates end with the year 9999")]
+    pub fn milliseconds(self) -> f64 {
+        self.0 as f64 * 1000.0
+    }
+}
+
+/// As headers have it.
+impl std::fmt::Display for HttpDate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time: SystemTime = UNIX_EPOCH + Duration::from_secs(self.0);
+        httpdate::HttpDate::from(time).fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "Sat, 21 Nov 2026 20:00:00 GMT";
+    const MODIFIED: &str = "Sat, 21 Nov 2026 20:00:01 GMT";
+    const AFTER: &str = "Sat, 21 Nov 2026 20:00:02 GMT";
+
+    fn outcome(headers: &[(&str, &str)]) -> Outcome {
+        let read = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        Preconditions::read(read).outcome("abc", HttpDate::parse(MODIFIED).expect("a date"))
+    }
+
+    #[test]
+    fn conditions_are_compared_in_the_rfcs_order() {
+        use Outcome::{Failed, NotModified, Proceed};
+        for (headers, expected) in [
+            (&[][..], Proceed),
+            (&[("If-Match", "\"abc\"")], Proceed),
+            (&[("If-Match", "abc")], Proceed),
+            (&[("If-Match", "\"x\", \"abc\"")], Proceed),
+            (&[("If-Match", "*")], Proceed),
+            (&[("If-Match", "W/\"abc\"")], Failed),
+            (&[("If-Match", "\"x\"")], Failed),
+            (&[("If-Match", "")], Failed),
+            (&[("If-None-Match", "\"abc\"")], NotModified),
+            (&[("If-None-Match", "W/\"abc\"")], NotModified),
+            (&[("If-None-Match", "\"x\",W/\"abc\"")], NotModified),
+            (&[("If-None-Match", "*")], NotModified),
+            (&[("If-None-Match", "\"x\"")], Proceed),
+            (&[("If-Modified-Since", BEFORE)], Proceed),
+            (&[("If-Modified-Since", MODIFIED)], NotModified),
+            (&[("If-Modified-Since", AFTER)], NotModified),
+            (&[("If-Modified-Since", "yesterday")], Proceed),
+            (&[("If-Unmodified-Since", BEFORE)], Failed),
+            (&[("If-Unmodified-Since", MODIFIED)], Proceed),
+            (&[("If-Unmodified-Since", AFTER)], Proceed),
+            (&[("If-Unmodified-Since", "0")], Proceed),
+            // A tag counts for more than a date.
+            (&[("If-None-Match", "\"x\""), ("If-Modified-Since", AFTER)], Proceed),
+            (&[("If-None-Match", "\"abc\""), ("If-Modified-Since", BEFORE)], NotModified),
+            (&[("If-Match", "\"abc\""), ("If-Unmodified-Since", BEFORE)], Proceed),
+            (&[("If-Match", "\"x\""), ("If-Unmodified-Since", AFTER)], Failed),
+            // And what must not have changed for more than what must have.
+            (&[("If-Match", "\"x\""), ("If-None-Match", "\"abc\"")], Failed),
+            (&[("If-Match", "\"abc\""), ("If-None-Match", "\"abc\"")], NotModified),
+            (&[("If-Match", "\"abc\""), ("If-Modified-Since", AFTER)], NotModified),
+        ] {
+            assert_eq!(outcome(headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_goes_with_one_version() {
+        let modified = HttpDate::parse(MODIFIED).expect("a date");
+        for (header, matches) in [
+            ("\"abc\"", true),
+            ("abc", true),
+            ("W/\"abc\"", false),
+            ("\"x\"", false),
+            (MODIFIED, true),
+            (BEFORE, false),
+            (AFTER, false),
+            ("", false),
+        ] {
+            assert_eq!(IfRange::parse(header).matches("abc", modified), matches, "{header}");
+        }
+    }
+
+    #[test]
+    fn dates_are_whole_seconds() {
+        let date = HttpDate::of_milliseconds(1_795_291_201_999.0);
+        assert_eq!(date.milliseconds(), 1_795_291_201_000.0);
+        assert_eq!(HttpDate::parse(&date.to_string()), Some(date));
+        assert_eq!(HttpDate::parse("Saturday, 21-Nov-26 20:00:01 GMT"), HttpDate::parse(MODIFIED));
+    }
+}

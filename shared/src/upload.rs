@@ -1,0 +1,101 @@
+//! Uploads in parts.
+
+use serde::Deserialize;
+
+use crate::json::{self, Object};
+use crate::reply::Part;
+use crate::{Problem, Query};
+
+/// R2's limit (<https://developers.cloudflare.com/r2/platform/limits/>).
+pub const MAX_PARTS: u16 = 10_000;
+
+/// The query's `partNumber`, which must be there.
+pub fn part_number(query: Query<'_>) -> Result<u16, Problem> {
+    let number = query.get("partNumber")?;
+    let digits = number.filter(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
+    let number = digits.and_then(|number| std::str::from_utf8(&number).ok()?.parse().ok());
+    number
+        .filter(|number| (1..=MAX_PARTS).contains(number))
+        .ok_or_else(|| Problem::invalid_parameter("`partNumber` must be a whole number from 1 to 10000"))
+}
+
+/// The query's `uploadId`, which must be there.
+pub fn upload_id(query: Query<'_>) -> Result<String, Problem> {
+    let id = query.get("uploadId")?.and_then(|id| String::from_utf8(id.into_owned()).ok());
+    id.filter(|id| (1..=4096).contains(&id.len()))
+        .ok_or_else(|| Problem::invalid_parameter("`uploadId` must be the one that POST /files/uploads answered"))
+}
+
+/// The longest body of [`parse_parts`], in bytes: 10000 parts, generously.
+pub const MAX_PARTS_LEN: usize = 4 * 1024 * 1024;
+
+/// Parses `{"parts": [{"partNumber": ..., "etag": ...}]}`.
+pub fn parse_parts(body: &[u8]) -> Result<Vec<Part>, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        parts: Vec<Object<Part>>,
+    }
+    let Body { parts } = json::parse_object(body)?;
+    let parts: Vec<Part> = parts.into_iter().map(|Object(part)| part).collect();
+    if parts.is_empty() {
+        return Err(Problem::invalid_body("`parts` must name one part at least"));
+    }
+    if parts.iter().any(|part| !(1..=MAX_PARTS).contains(&part.part_number)) {
+        return Err(Problem::invalid_part("a part has no such number"));
+    }
+    if !parts.is_sorted_by(|one, other| one.part_number < other.part_number) {
+        return Err(Problem::invalid_part("`parts` must be in the order of their numbers, each once"));
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_numbers_and_upload_ids_are_parsed() {
+        for (query, number) in [
+            ("partNumber=1", Some(1)),
+            ("partNumber=10000", Some(10_000)),
+            ("partNumber=0", None),
+            ("partNumber=10001", None),
+            ("partNumber=", None),
+            ("partNumber=+1", None),
+            ("partNumber=1.0", None),
+            ("", None),
+        ] {
+            assert_eq!(part_number(Query::new(query)).ok(), number, "{query}");
+        }
+        assert_eq!(upload_id(Query::new("uploadId=a%2Bb")).expect("an id"), "a+b");
+        for query in ["", "uploadId=", "uploadId=%ff"] {
+            assert_eq!(upload_id(Query::new(query)).expect_err(query).code().name(), "invalid_parameter");
+        }
+    }
+
+    #[test]
+    fn parts_are_parsed() {
+        let parts =
+            parse_parts(br#"{"parts":[{"partNumber":2,"etag":"a"},{"etag":"b","partNumber":7}]}"#).expect("valid");
+        let part = |part_number, etag: &str| Part { part_number, etag: etag.to_owned() };
+        assert_eq!(parts, [part(2, "a"), part(7, "b")]);
+        for (body, code) in [
+            ("", "invalid_json"),
+            ("[]", "invalid_body"),
+            ("{}", "invalid_body"),
+            (r#"{"parts":[]}"#, "invalid_body"),
+            (r#"{"parts":[[1,"a"]]}"#, "invalid_body"),
+            (r#"{"parts":[{"partNumber":1}]}"#, "invalid_body"),
+            (r#"{"parts":[{"partNumber":"1","etag":"a"}]}"#, "invalid_body"),
+            (r#"{"parts":[{"partNumber":1,"etag":"a","x":1}]}"#, "invalid_body"),
+            (r#"{"parts":[{"partNumber":70000,"etag":"a"}]}"#, "invalid_body"),
+            (r#"{"parts":[{"partNumber":0,"etag":"a"}]}"#, "invalid_part"),
+            (r#"{"parts":[{"partNumber":10001,"etag":"a"}]}"#, "invalid_part"),
+            (r#"{"parts":[{"partNumber":2,"etag":"a"},{"partNumber":1,"etag":"b"}]}"#, "invalid_part"),
+            (r#"{"parts":[{"partNumber":1,"etag":"a"},{"partNumber":1,"etag":"a"}]}"#, "invalid_part"),
+        ] {
+            assert_eq!(parse_parts(body.as_bytes()).expect_err(body).code().name(), code, "{body}");
+        }
+    }
+}
