@@ -3,9 +3,13 @@
 
 mod dev;
 mod reply;
+pub mod storage;
 
 use std::env;
 
+use bytes::Bytes;
+use futures::stream;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Client, Method, RequestBuilder};
 
 pub use dev::{Dev, run_to_failure};
@@ -59,12 +63,17 @@ impl Customer {
         self.request(Method::POST, path)
     }
 
+    /// `PUT`.
+    pub fn put(&self, path: &str) -> RequestBuilder {
+        self.request(Method::PUT, path)
+    }
+
     /// `DELETE`.
     pub fn delete(&self, path: &str) -> RequestBuilder {
         self.request(Method::DELETE, path)
     }
 
-    /// `POST /data` with a JSON body as it stands.
+    /// `POST` with a JSON body as it stands.
     pub fn post_json(&self, path: &str, body: impl Into<Body>) -> RequestBuilder {
         self.post(path).header("Content-Type", "application/json").body(body)
     }
@@ -74,6 +83,20 @@ impl Customer {
 #[must_use]
 pub fn client() -> Client {
     Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client")
+}
+
+/// A parameter's value, as a URL has it.
+#[must_use]
+pub fn escaped(value: &str) -> String {
+    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
+}
+
+/// A body that comes in pieces, and does not say its length.
+#[must_use]
+pub fn chunked(body: impl Into<Bytes>) -> Body {
+    let body: Bytes = body.into();
+    let pieces: Vec<_> = body.chunks(100_000).map(|piece| Ok::<_, std::io::Error>(body.slice_ref(piece))).collect();
+    Body::wrap_stream(stream::iter(pieces))
 }
 
 /// Bytes that no compression shortens and no text has: the same for the same seed.

@@ -79,6 +79,8 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     let platform = LocalPlatform::start(&options).await?;
     let mut tests = tokio::process::Command::new("cargo");
     tests.current_dir(repository).args(["test", "--package=tests"]).args(&arguments.filter);
+    // They wait for the platform most of the time.
+    tests.env("RUST_TEST_THREADS", "8");
     tests.env("PLATFORM_URL", format!("http://{}", platform.address()));
     tests.env("PLATFORM_PID", std::process::id().to_string());
     tests.env("PLATFORM_STATE", state.path());

@@ -77,23 +77,19 @@ fn param(param: &Param) -> JsValue {
     }
 }
 
-/// D1 says `D1_ERROR: <SQLite's message>: SQLITE_<CODE>` where SQLite refuses a statement, and something else in the same
-/// form where it cannot ask SQLite (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
+/// Tells a statement that SQLite refuses from a database that does not answer; D1 throws the same kind of error for both
+/// (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
 fn problem(thrown: &JsValue) -> Problem {
-    /// What D1 finds wrong with a statement before SQLite sees it.
-    const OWN: [&str; 4] = [
-        "No SQL statements detected",
-        "Wrong number of parameter bindings",
-        "SQL statement",
-        "SQL code did not contain",
-    ];
-    let message = edge::thrown_message(thrown);
-    let text = message.strip_prefix("D1_ERROR: ").unwrap_or(&message);
-    if let Some((text, _)) = text.rsplit_once(": SQLITE_") {
-        Problem::sql_error(text)
-    } else if OWN.iter().any(|own| text.contains(own)) {
-        Problem::sql_error(text)
-    } else {
-        unavailable(thrown)
-    }
+    sqlite_message(&edge::thrown_message(thrown)).map_or_else(|| unavailable(thrown), Problem::sql_error)
+}
+
+/// What SQLite says: `D1_ERROR: <message>: SQLITE_<CODE>`, at times with ` (extended: SQLITE_<CODE>)` behind. Some things D1
+/// finds out itself, and says without a code.
+fn sqlite_message(message: &str) -> Option<&str> {
+    const OWN: [&str; 2] = ["No SQL statements detected.", "Wrong number of parameter bindings for SQL query."];
+    let text = message.strip_prefix("D1_ERROR: ").unwrap_or(message);
+    let short = text.rsplit_once(" (extended: SQLITE_").map_or(text, |(short, _)| short);
+    let (said, code) = short.rsplit_once(": SQLITE_").unwrap_or((text, ""));
+    let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    (is_code || OWN.contains(&text)).then_some(said)
 }

@@ -4,6 +4,7 @@ use js_sys::{Array, Date, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
     ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Listing, Preconditions, Problem, reply,
+    upload,
 };
 use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_futures::JsFuture;
@@ -282,14 +283,35 @@ impl MultipartUpload {
 
     /// Makes a file of the parts, in whose place any older one goes.
     pub async fn complete(&self, parts: &[Part]) -> Result<R2Object, Problem> {
+        let unused = (1..=upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
         let part = |part: &Part| object(&[("partNumber", part.part_number.into()), ("etag", (&*part.etag).into())]);
         let parts: Array = parts.iter().map(|uploaded| JsValue::from(part(uploaded))).collect();
-        self.0.complete(&parts).await.map(JsCast::unchecked_into).map_err(|thrown| problem(&thrown))
+        match self.0.complete(&parts).await {
+            Ok(file) => Ok(file.unchecked_into()),
+            Err(thrown) => Err(self.explained(&thrown, unused).await),
+        }
     }
 
     /// Gives up, and forgets the parts.
     pub async fn abort(&self) -> Result<(), Problem> {
-        self.0.abort().await.map(drop).map_err(|thrown| problem(&thrown))
+        match self.0.abort().await {
+            Ok(_) => Ok(()),
+            Err(thrown) => Err(self.explained(&thrown, Some(upload::MAX_PARTS)).await),
+        }
+    }
+
+    /// R2 answers the completion and the abortion of an unknown upload with the error that it has for failures of its own.
+    /// A part of an unknown upload it refuses in a way that tells; `unused` is the number of one that nobody will miss.
+    async fn explained(&self, thrown: &JsValue, unused: Option<u16>) -> Problem {
+        if code(thrown) == Some(INTERNAL_ERROR)
+            && let Some(number) = unused
+            && let Ok(part) = self.0.upload_part(number, &"".into())
+            && let Err(told) = JsFuture::from(part).await
+            && code(&told) == Some(NO_SUCH_UPLOAD)
+        {
+            return Problem::upload_not_found();
+        }
+        problem(thrown)
     }
 }
 
@@ -403,17 +425,22 @@ fn number(bytes: u64) -> JsValue {
 
 /// R2 says what went wrong by a number at the end of the text
 /// (<https://developers.cloudflare.com/r2/api/error-codes/>).
-fn problem(thrown: &JsValue) -> Problem {
+fn code(thrown: &JsValue) -> Option<u32> {
     let message = edge::thrown_message(thrown);
-    let code = message.rsplit_once('(').and_then(|(_, code)| code.strip_suffix(')')?.parse::<u32>().ok());
-    match code {
+    message.rsplit_once('(')?.1.strip_suffix(')')?.parse().ok()
+}
+
+const INTERNAL_ERROR: u32 = 10_001;
+const NO_SUCH_UPLOAD: u32 = 10_024;
+
+fn problem(thrown: &JsValue) -> Problem {
+    match code(thrown) {
         Some(10_011) => Problem::invalid_part("a part is smaller than 5 MiB"),
-        Some(10_025) => Problem::invalid_part("a part was not uploaded, or has another etag"),
-        Some(10_048) => Problem::invalid_part("the parts do not fit together"),
-        Some(10_024) => Problem::upload_not_found(),
-        Some(10_039) => Problem::range_not_satisfiable(0),
         Some(10_012) => Problem::invalid_parameter("the headers to keep with the file are longer than 8 KiB together"),
         Some(10_020) => Problem::invalid_key_encoding(),
+        Some(NO_SUCH_UPLOAD) => Problem::upload_not_found(),
+        Some(10_025) => Problem::invalid_part("a part was not uploaded, or has another etag"),
+        Some(10_048) => Problem::invalid_part("the parts do not fit together"),
         Some(100_100) => Problem::too_large("a file in one piece", MAX_PUT_LEN),
         _ => unavailable(thrown),
     }

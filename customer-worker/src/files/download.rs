@@ -1,7 +1,7 @@
 //! `GET /files?key=` and `HEAD`.
 
 use js_sys::Reflect;
-use shared::{ByteRange, Code, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
+use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
@@ -16,10 +16,10 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
     let range = wanted_range(request, &files, key).await?;
     let file = match files.get(key, range, only_unless(&conditions)).await {
         Ok(file) => file.ok_or_else(Problem::file_not_found)?,
-        Err(problem) if problem.code() == Code::RangeNotSatisfiable => {
-            return out_of_range(&files, key, &conditions).await;
-        }
-        Err(problem) => return Err(problem),
+        Err(problem) => match range {
+            Some(range) => return out_of_range(problem, range, &files, key, &conditions).await,
+            None => return Err(problem),
+        },
     };
     let body = file.body();
     if let Some(reply) = refused(&conditions, &file) {
@@ -80,10 +80,20 @@ fn refused(conditions: &Preconditions, file: &R2Object) -> Option<Result<Respons
     }
 }
 
-/// R2 refuses a range without saying how long the file is. Conditions count for more than ranges.
-async fn out_of_range(files: &Files, key: &FileKey, conditions: &Preconditions) -> Result<Response, Problem> {
+/// R2 fails at a range that a file does not have, and does not say how long the file is. Conditions count for more than
+/// ranges.
+async fn out_of_range(
+    problem: Problem,
+    range: ByteRange,
+    files: &Files,
+    key: &FileKey,
+    conditions: &Preconditions,
+) -> Result<Response, Problem> {
     let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
-    refused(conditions, &file).unwrap_or_else(|| Err(Problem::range_not_satisfiable(file.size())))
+    refused(conditions, &file).unwrap_or_else(|| {
+        let size = file.size();
+        Err(if range.of(size).is_none() { Problem::range_not_satisfiable(size) } else { problem })
+    })
 }
 
 /// Tells R2 that nobody will read a body.

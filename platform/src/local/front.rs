@@ -4,6 +4,7 @@
 //! Worker, and pages under `/cdn-cgi/` that read all local storage. They are shut here. Bodies are streamed both ways.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -127,8 +128,9 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
     }
     *request.uri_mut() = inward(request.uri());
     strip(request.headers_mut());
-    // The local runtime would compress for a client that takes it, and then drops lengths and changes ETags.
-    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    // The local runtime would compress for a client that takes it, and drop the length; for one that does not, it would
+    // take encoded files apart. Only a client of which it knows nothing gets what the Worker says.
+    request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(""));
     // And would show a page with the source to a browser, where Cloudflare's says nothing.
     request.headers_mut().insert("MF-Disable-Pretty-Error", HeaderValue::from_static("true"));
     Ok(match client.request(request).await {
@@ -138,10 +140,18 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
         }
         Err(error) if error.is_connect() => problem(&Problem::runtime_unavailable()),
         Err(error) => {
-            eprintln!("the local runtime broke a request off: {error:?}");
+            // A client that goes away while it sends is nobody's failure.
+            if !error.source().is_some_and(is_clients) {
+                eprintln!("the local runtime broke a request off: {error:?}");
+            }
             problem(&Problem::runtime_unavailable())
         }
     })
+}
+
+/// Whether it was the request's body that failed.
+fn is_clients(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
 }
 
 /// Whether the runtime, which reads URLs after the WHATWG standard, would see any path but those under `/cdn-cgi`.

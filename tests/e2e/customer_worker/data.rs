@@ -1,15 +1,14 @@
 //! `/data`.
 
 use http::StatusCode;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Body;
 use serde_json::{Value, json};
-use tests::{Customer, Reply, expect_json, expect_problem, expect_success};
+use tests::{Customer, Reply, chunked, escaped, expect_json, expect_problem, expect_success};
 
 const MIB: usize = 1024 * 1024;
 
 fn path(key: &str) -> String {
-    format!("/data?key={}", utf8_percent_encode(key, NON_ALPHANUMERIC))
+    format!("/data?key={}", escaped(key))
 }
 
 #[tokio::test]
@@ -109,9 +108,6 @@ async fn bad_keys_are_refused() {
     let user = Customer::new("user1");
     let too_long = path(&"k".repeat(508));
     for (path, code) in [
-        ("/data", "missing_key"),
-        ("/data?", "missing_key"),
-        ("/data?Key=a", "missing_key"),
         ("/data?key=", "invalid_key"),
         ("/data?key", "invalid_key"),
         ("/data?key=%ff", "invalid_key"),
@@ -121,6 +117,8 @@ async fn bad_keys_are_refused() {
         expect_problem(user.get(path), 400, code).await;
         expect_problem(user.delete(path), 400, code).await;
     }
+    expect_problem(user.delete("/data"), 400, "missing_key").await;
+    expect_problem(user.delete("/data?Key=a"), 400, "missing_key").await;
 }
 
 #[tokio::test]
@@ -174,11 +172,6 @@ async fn a_value_may_have_25_mib() {
 async fn a_body_ends_at_26_mib() {
     let user = Customer::new("user2");
     let body = |length: usize| format!("{{\"key\":\"padded\",\"value\":1{}}}", " ".repeat(length - 26));
-    let chunked = |text: String| {
-        let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
-            text.as_bytes().chunks(100_000).map(|piece| Ok(piece.to_vec())).collect();
-        Body::wrap_stream(futures::stream::iter(pieces))
-    };
     assert_eq!(body(1000).len(), 1000);
     expect_success(user.post_json("/data", body(26 * MIB))).await;
     expect_success(user.post_json("/data", chunked(body(26 * MIB)))).await;
@@ -223,4 +216,115 @@ async fn many_at_once_are_all_kept() {
         let key = format!("many/{number}");
         expect_json(user.get(&path(&key)), json!({"key": key, "value": Value::from(number)})).await;
     }
+}
+
+#[tokio::test]
+async fn a_value_may_expire_and_have_metadata() {
+    let user = Customer::new("list2");
+    let in_an_hour = now() + 3600;
+    for (fields, metadata, expires) in [
+        (json!({"metadata": {"type": "a", "n": [1, null]}}), Some(json!({"type": "a", "n": [1, null]})), false),
+        (json!({"expirationTtl": 3600}), None, true),
+        (json!({"expiration": in_an_hour, "metadata": {}}), Some(json!({})), true),
+        (json!({"expirationTtl": 60}), None, true),
+        (json!({}), None, false),
+    ] {
+        let mut body = json!({"key": "expires", "value": 1});
+        body.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        expect_success(user.post_json("/data", body.to_string())).await;
+        let mut stored = json!({"key": "expires", "value": 1});
+        if let Some(metadata) = &metadata {
+            stored["metadata"] = metadata.clone();
+        }
+        expect_json(user.get("/data?key=expires"), stored).await;
+        let listed = expect_success(user.get("/data?prefix=expires")).await.json();
+        assert_eq!(listed["keys"][0].get("metadata"), metadata.as_ref(), "{listed}");
+        let expiration = listed["keys"][0].get("expiration").map(|at| at.as_u64().expect("seconds"));
+        assert_eq!(expiration.is_some(), expires, "{listed}");
+        assert!(expiration.is_none_or(|at| (now() + 50..=in_an_hour + 60).contains(&at)), "{listed}");
+    }
+    let longest = format!(r#"{{"m":"{}"}}"#, "x".repeat(1024 - 8));
+    for (metadata, status) in [
+        (longest.clone(), 200),
+        (longest.replace("xx", "xxx"), 400),
+        (format!("{{\"n\":[{}1]}}", "1e20,".repeat(100)), 400),
+    ] {
+        let request = user.post_json("/data", format!(r#"{{"key":"meta","value":1,"metadata":{metadata}}}"#));
+        assert_eq!(Reply::to(request).await.status, status, "{} bytes", metadata.len());
+    }
+    for field in [
+        r#""expirationTtl":59"#,
+        r#""expiration":1"#,
+        r#""metadata":[]"#,
+        r#""expirationTtl":60,"expiration":99999999999"#,
+    ] {
+        let request = user.post_json("/data", format!(r#"{{"key":"refused","value":1,{field}}}"#));
+        expect_problem(request, 400, "invalid_body").await;
+    }
+    expect_problem(user.get("/data?key=refused"), 404, "data_not_found").await;
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+/// Two large bodies are taken at once, which an isolate has the memory for; small ones go on beside them.
+#[tokio::test]
+async fn a_third_large_body_at_once_is_told_to_wait() {
+    let user = Customer::new("busy");
+    let value = format!("\"{}\"", "v".repeat(2 * MIB));
+    let body = format!(r#"{{"key":"large","value":{value}}}"#);
+    // Two that have begun, and wait.
+    let (mut senders, mut waiting) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<String, std::io::Error>>();
+        sender.unbounded_send(Ok(body[..MIB + MIB / 2].to_owned())).expect("it listens");
+        let request = user.post_json("/data", Body::wrap_stream(receiver));
+        waiting.push(tokio::spawn(async move { expect_success(request).await }));
+        senders.push(sender);
+    }
+    let mut refused = None;
+    for _ in 0..50 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let reply = Reply::to(user.post_json("/data", body.clone())).await;
+        if reply.status == 503 {
+            refused = Some(reply);
+            break;
+        }
+    }
+    let refused = refused.expect("a third is refused");
+    assert_eq!((refused.json()["code"].as_str(), refused.header("Retry-After")), (Some("busy"), "1"), "{refused}");
+    expect_problem(user.post_json("/data", chunked(body.clone())), 503, "busy").await;
+    expect_success(user.post_json("/data", r#"{"key":"small","value":1}"#)).await;
+    for sender in senders {
+        sender.unbounded_send(Ok(body[MIB + MIB / 2..].to_owned())).expect("it listens");
+    }
+    for waiting in waiting {
+        waiting.await.expect("the first two succeed");
+    }
+    expect_success(user.post_json("/data", body)).await;
+}
+
+/// A client that goes away must not keep its place for ever.
+#[tokio::test]
+async fn large_bodies_that_break_off_give_their_places_back() {
+    let user = Customer::new("cut-off");
+    let body = format!(r#"{{"key":"large","value":"{}"}}"#, "v".repeat(2 * MIB));
+    for with_length in [true, false] {
+        for _ in 0..4 {
+            let pieces = vec![Ok(body[..MIB + MIB / 2].to_owned()), Err(std::io::Error::other("gone"))];
+            let request = user.post_json("/data", Body::wrap_stream(futures::stream::iter(pieces)));
+            let request = if with_length { request.header("Content-Length", body.len()) } else { request };
+            assert!(request.send().await.is_err());
+        }
+    }
+    let mut reply = Reply::to(user.post_json("/data", body.clone())).await;
+    for _ in 0..50 {
+        if reply.status == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        reply = Reply::to(user.post_json("/data", body.clone())).await;
+    }
+    assert_eq!(reply.status, 200, "{reply}");
 }

@@ -1,8 +1,16 @@
 //! The customer Worker's routes.
 
+mod conditional_writes;
 mod data;
+mod db;
+mod failing_storage;
 mod files;
+mod forms;
+mod lists;
+mod reading;
+mod rpc;
 mod stats;
+mod uploads;
 
 use reqwest::Method;
 use serde_json::json;
@@ -21,7 +29,23 @@ async fn the_root_says_who_answers() {
 #[tokio::test]
 async fn there_are_no_other_routes() {
     let user = Customer::new("user1");
-    for path in ["/x", "/files/", "/files/x", "/file", "/data/x", "/Data", "/stats/", "/index.html", "//", "/%66iles"] {
+    for path in [
+        "/x",
+        "/files/",
+        "/files/x",
+        "/file",
+        "/data/x",
+        "/Data",
+        "/db",
+        "/db/",
+        "/db/x",
+        "/files/uploads/",
+        "/files/uploads/x",
+        "/stats/",
+        "/index.html",
+        "//",
+        "/%66iles",
+    ] {
         expect_problem(user.get(path), 404, "not_found").await;
     }
 }
@@ -30,17 +54,52 @@ async fn there_are_no_other_routes() {
 async fn a_route_names_the_methods_it_has() {
     let user = Customer::new("user1");
     let read = "GET, HEAD";
-    let all = "GET, HEAD, POST, DELETE";
     for (path, allow, methods) in [
         ("/", read, &["POST", "PUT", "DELETE", "PATCH", "OPTIONS"][..]),
-        ("/files?key=a", all, &["PUT", "PATCH", "OPTIONS"]),
-        ("/data?key=a", all, &["PUT", "PATCH", "OPTIONS"]),
+        ("/files?key=a", "GET, HEAD, POST, PUT, DELETE", &["PATCH", "OPTIONS"]),
+        ("/files/uploads?key=a", "POST, PUT, DELETE", &["GET", "PATCH", "OPTIONS"]),
+        ("/files/uploads/complete?key=a", "POST", &["GET", "PUT", "DELETE", "PATCH", "OPTIONS"]),
+        ("/data?key=a", "GET, HEAD, POST, DELETE", &["PUT", "PATCH", "OPTIONS"]),
         ("/stats", read, &["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]),
+        ("/db/query", "POST", &["GET", "PUT", "DELETE", "PATCH", "OPTIONS"]),
+        ("/db/batch", "POST", &["GET", "PUT", "DELETE", "PATCH", "OPTIONS"]),
     ] {
         for method in methods {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             let reply = expect_problem(user.request(method, path), 405, "method_not_allowed").await;
             assert_eq!(reply.header("Allow"), allow, "{reply}");
         }
+    }
+}
+
+/// A customer may have any of its stores, or none.
+#[tokio::test]
+async fn storage_that_is_not_attached_is_said() {
+    let bare = Customer::new("bare");
+    let form = || {
+        reqwest::multipart::Form::new()
+            .text("key", "a")
+            .part("file", reqwest::multipart::Part::text("x").file_name("f"))
+    };
+    expect_json(bare.get("/"), json!({"status": "ok", "worker": "bare", "version": env!("CARGO_PKG_VERSION")})).await;
+    for request in [
+        bare.get("/files"),
+        bare.get("/files?key=a"),
+        bare.put("/files?key=a").body("x"),
+        bare.post("/files").multipart(form()),
+        bare.delete("/files?key=a"),
+        bare.post("/files/uploads?key=a"),
+        bare.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x"),
+        bare.post_json("/files/uploads/complete?key=a&uploadId=x", r#"{"parts":[{"partNumber":1,"etag":"x"}]}"#),
+        bare.delete("/files/uploads?key=a&uploadId=x"),
+        bare.get("/data"),
+        bare.get("/data?key=a"),
+        bare.post_json("/data", r#"{"key":"a","value":1}"#),
+        bare.delete("/data?key=a"),
+        bare.get("/stats"),
+        bare.post_json("/db/query", r#"{"sql":"SELECT 1"}"#),
+        bare.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT 1"}]}"#),
+    ] {
+        expect_problem(request, 501, "binding_not_attached").await;
     }
 }

@@ -1,22 +1,30 @@
 //! `/stats`.
 
-use futures::{StreamExt, stream};
-use reqwest::RequestBuilder;
-use reqwest::multipart::{Form, Part};
-use serde_json::{Value, json};
-use tests::{Customer, expect_json, expect_success};
+use std::time::Duration;
 
-fn stats(files: usize, total_size: usize, kv_keys: usize) -> Value {
-    json!({"files": {"count": files, "totalSize": total_size}, "storage": {"kvKeys": kv_keys, "r2Objects": files}})
-}
+use futures::{StreamExt, stream};
+use nix::sys::signal::Signal;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::{Customer, Dev, Reply, expect_problem, expect_success, storage};
 
 fn store_file(user: &Customer, number: usize) -> RequestBuilder {
-    let file = Part::bytes(vec![b'x'; number]).file_name("f");
-    user.post("/files").multipart(Form::new().text("key", format!("f/{number}")).part("file", file))
+    user.put(&format!("/files?key=f/{number}")).body("x".repeat(number))
 }
 
 fn store_value(user: &Customer, number: usize) -> RequestBuilder {
     user.post_json("/data", json!({"key": format!("v/{number}"), "value": number}).to_string())
+}
+
+async fn stats(user: &Customer) -> Value {
+    expect_success(user.get("/stats")).await.json()
+}
+
+async fn expect_stored(user: &Customer, files: usize, total_size: usize, kv_keys: usize) {
+    let stats = stats(user).await;
+    assert_eq!(stats["files"], json!({"count": files, "totalSize": total_size}));
+    assert_eq!(stats["storage"], json!({"kvKeys": kv_keys, "r2Objects": files}));
 }
 
 /// One page of a listing has 1000 entries, so this takes two; and 50 clients write at once, so none may be lost.
@@ -24,23 +32,130 @@ fn store_value(user: &Customer, number: usize) -> RequestBuilder {
 async fn everything_is_counted_however_much_there_is() {
     const COUNT: usize = 1100;
     let user = &Customer::new("count1");
-    expect_json(user.get("/stats"), stats(0, 0, 0)).await;
+    expect_stored(user, 0, 0, 0).await;
 
     stream::iter(0..COUNT)
         .for_each_concurrent(50, async |number| drop(expect_success(store_file(user, number)).await))
         .await;
     let size = COUNT * (COUNT - 1) / 2;
-    expect_json(user.get("/stats"), stats(COUNT, size, 0)).await;
+    expect_stored(user, COUNT, size, 0).await;
 
     stream::iter(0..COUNT)
         .for_each_concurrent(50, async |number| drop(expect_success(store_value(user, number)).await))
         .await;
-    expect_json(user.get("/stats"), stats(COUNT, size, COUNT)).await;
+    expect_stored(user, COUNT, size, COUNT).await;
 
     // Written again they are still the same; deleted they are gone.
     expect_success(store_file(user, 7)).await;
     expect_success(store_value(user, 7)).await;
     expect_success(user.delete("/files?key=f/10")).await;
     expect_success(user.delete("/data?key=v/10")).await;
-    expect_json(user.get("/stats"), stats(COUNT - 1, size - 10, COUNT - 1)).await;
+    expect_stored(user, COUNT - 1, size - 10, COUNT - 1).await;
+}
+
+/// 1000 operations of 50 clients, for longer than the interval at which counts are written to KV, so that some fall into
+/// a write; none costs a write of its own.
+#[tokio::test]
+async fn a_thousand_operations_are_a_thousand() {
+    let user = &Customer::new("count3");
+    let nothing = json!({"totalOperations": 0, "lastActivity": null, "byOperation": {}, "windowDays": 30});
+    assert_eq!(stats(user).await["activity"], nothing);
+
+    // What does not reach storage, or fails, does not count.
+    expect_success(user.get("/")).await;
+    expect_problem(user.get("/nothing"), 404, "not_found").await;
+    expect_problem(user.get("/data?key=v/0"), 404, "data_not_found").await;
+    expect_problem(user.get("/files?key="), 400, "invalid_key").await;
+    expect_problem(user.post_json("/data", "{"), 400, "invalid_json").await;
+    expect_problem(user.post_json("/db/query", r#"{"sql":"SELECT x"}"#), 400, "sql_error").await;
+    assert_eq!(stats(user).await["activity"], nothing);
+
+    stream::iter(0..200)
+        .for_each_concurrent(50, async |number| {
+            expect_success(store_value(user, number)).await;
+            expect_success(user.get(&format!("/data?key=v/{number}"))).await;
+            expect_success(store_file(user, number)).await;
+            assert_eq!(Reply::to(user.get(&format!("/files?key=f/{number}"))).await.status, 200);
+            tokio::time::sleep(Duration::from_millis(u64::from(number % 4 == 0) * 2000)).await;
+            match number % 4 {
+                0 => drop(expect_success(user.get("/data?limit=1")).await),
+                1 => drop(expect_success(user.get("/files?limit=1")).await),
+                2 => drop(expect_success(user.delete(&format!("/data?key=v/{number}"))).await),
+                _ => drop(expect_success(user.delete(&format!("/files?key=f/{number}"))).await),
+            }
+        })
+        .await;
+    let activity = stats(user).await["activity"].clone();
+    let by_operation = json!({
+        "setData": 200, "getData": 200, "uploadFile": 200, "getFile": 200,
+        "listData": 50, "listFiles": 50, "deleteData": 50, "deleteFile": 50,
+    });
+    assert_eq!((&activity["totalOperations"], &activity["byOperation"]), (&1000.into(), &by_operation));
+    let last = activity["lastActivity"].as_str().expect("a time");
+    assert!(last.len() == 24 && last.ends_with('Z'), "{last}");
+
+    // In KV they are one key of this isolate's.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let written = storage::query(
+        "kv",
+        "SELECT metadata FROM _mf_entries WHERE key LIKE 'usage/%' AND metadata LIKE '%\"setData\":200%'",
+    );
+    assert_eq!(written.len(), 1, "{written:?}");
+}
+
+/// Every kind of operation has its name.
+#[tokio::test]
+async fn each_operation_is_counted_under_its_name() {
+    let user = Customer::new("parts");
+    let before = stats(&user).await["activity"]["byOperation"].clone();
+    let upload = expect_success(user.post("/files/uploads?key=counted")).await.json();
+    let id = tests::escaped(upload["uploadId"].as_str().expect("an id"));
+    let part = user.put(&format!("/files/uploads?key=counted&uploadId={id}&partNumber=1")).body("x");
+    let part = expect_success(part).await.json();
+    let complete = format!("/files/uploads/complete?key=counted&uploadId={id}");
+    expect_success(user.post_json(&complete, json!({"parts": [part]}).to_string())).await;
+    let upload = expect_success(user.post("/files/uploads?key=counted")).await.json();
+    let id = tests::escaped(upload["uploadId"].as_str().expect("an id"));
+    expect_success(user.delete(&format!("/files/uploads?key=counted&uploadId={id}"))).await;
+    let etag = Reply::to(user.head("/files?key=counted")).await.header("ETag").to_owned();
+    assert_eq!(Reply::to(user.get("/files?key=counted").header("If-None-Match", etag)).await.status, 304);
+    assert_eq!(Reply::to(user.get("/files?key=counted").header("Range", "bytes=0-0")).await.status, 206);
+    expect_success(user.post_json("/db/query", r#"{"sql":"SELECT 1"}"#)).await;
+    expect_success(user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT 1"}]}"#)).await;
+
+    let after = stats(&user).await["activity"]["byOperation"].clone();
+    for (operation, least) in [
+        ("createUpload", 2),
+        ("uploadPart", 1),
+        ("completeUpload", 1),
+        ("abortUpload", 1),
+        ("getFile", 3),
+        ("queryDatabase", 1),
+        ("batchDatabase", 1),
+    ] {
+        // Other tests use this customer, too.
+        let count = |of: &Value| of[operation].as_u64().unwrap_or_default();
+        assert!(count(&after) >= count(&before) + least, "{operation}: {before} {after}");
+    }
+}
+
+#[tokio::test]
+async fn counts_survive_a_restart() {
+    let state = TempDir::new().expect("a folder");
+    let dev = Dev::start(state.path(), &["--customer", "a"]).await;
+    let user = Customer::of(&dev.url, "a");
+    for number in 0..10 {
+        expect_success(store_value(&user, number)).await;
+    }
+    let before = stats(&user).await["activity"].clone();
+    assert_eq!(before["totalOperations"], 10);
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(dev.stop(Signal::SIGINT).await.success());
+
+    let dev = Dev::start(state.path(), &["--customer", "a"]).await;
+    let user = Customer::of(&dev.url, "a");
+    assert_eq!(stats(&user).await["activity"], before);
+    expect_success(store_value(&user, 10)).await;
+    assert_eq!(stats(&user).await["activity"]["byOperation"], json!({"setData": 11}));
+    assert!(dev.stop(Signal::SIGINT).await.success());
 }

@@ -1,0 +1,156 @@
+//! `/db`: SQL on the customer's database.
+
+use serde_json::{Value, json};
+use tests::{Customer, Reply, expect_json, expect_problem, expect_success};
+
+async fn query(user: &Customer, sql: &str, params: Value) -> Value {
+    expect_success(user.post_json("/db/query", json!({"sql": sql, "params": params}).to_string())).await.json()
+}
+
+fn batch(user: &Customer, statements: &[(&str, Value)]) -> reqwest::RequestBuilder {
+    let statements: Vec<Value> = statements.iter().map(|(sql, params)| json!({"sql": sql, "params": params})).collect();
+    user.post_json("/db/batch", json!({"statements": statements}).to_string())
+}
+
+#[tokio::test]
+async fn statements_run_with_their_parameters() {
+    let user = Customer::new("user1");
+    query(&user, "CREATE TABLE types (id INTEGER PRIMARY KEY, value)", json!([])).await;
+    let values = json!([
+        null,
+        true,
+        false,
+        0,
+        -7,
+        1.5,
+        9_007_199_254_740_991_u64,
+        "",
+        "text ' \" 🦀",
+        "'; DROP TABLE types; --"
+    ]);
+    for value in values.as_array().expect("a list") {
+        let inserted = query(&user, "INSERT INTO types (value) VALUES (?)", json!([value])).await;
+        assert_eq!((&inserted["results"], &inserted["meta"]["changes"]), (&json!([]), &json!(1)), "{inserted}");
+    }
+    let read = query(&user, "SELECT value FROM types ORDER BY id", json!([])).await;
+    let found: Vec<&Value> = read["results"].as_array().expect("rows").iter().map(|row| &row["value"]).collect();
+    // SQLite has no booleans.
+    let expected =
+        json!([null, 1, 0, 0, -7, 1.5, 9_007_199_254_740_991_u64, "", "text ' \" 🦀", "'; DROP TABLE types; --"]);
+    assert_eq!(json!(found), expected);
+    let meta = read["meta"].as_object().expect("an object");
+    assert_eq!(meta.keys().collect::<Vec<_>>(), ["changes", "duration", "last_row_id", "rows_read", "rows_written"]);
+    let one = query(&user, "SELECT ?2 AS b, ?1 AS a", json!(["x", 2])).await;
+    assert_eq!(one["results"], json!([{"b": 2, "a": "x"}]));
+}
+
+#[tokio::test]
+async fn an_error_of_the_statement_is_said_in_sqlites_words() {
+    let user = Customer::new("user1");
+    query(&user, "CREATE TABLE strict (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL)", json!([])).await;
+    query(&user, "INSERT INTO strict (name) VALUES ('a')", json!([])).await;
+    for (sql, params, message) in [
+        ("SELEC 1", json!([]), "near \"SELEC\": syntax error at offset 0"),
+        ("SELECT * FROM absent", json!([]), "no such table: absent"),
+        ("SELECT absent FROM strict", json!([]), "no such column: absent at offset 7"),
+        ("INSERT INTO strict (name) VALUES (?)", json!(["a"]), "UNIQUE constraint failed: strict.name"),
+        ("INSERT INTO strict (name) VALUES (?)", json!([null]), "NOT NULL constraint failed: strict.name"),
+    ] {
+        let request = user.post_json("/db/query", json!({"sql": sql, "params": params}).to_string());
+        let reply = expect_problem(request, 400, "sql_error").await;
+        assert_eq!(reply.json()["detail"], message);
+    }
+    for (sql, params) in [
+        ("SELECT ?", json!([])),
+        ("SELECT 1", json!([1])),
+        ("SELECT ?", json!([1, 2])),
+        ("", json!([])),
+        ("-- nothing", json!([])),
+    ] {
+        let request = user.post_json("/db/query", json!({"sql": sql, "params": params}).to_string());
+        let reply = expect_problem(request, 400, "sql_error").await;
+        assert!(!reply.text().contains("D1_"), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_one_transaction() {
+    let user = Customer::new("user2");
+    let created = batch(
+        &user,
+        &[
+            ("CREATE TABLE accounts (name TEXT PRIMARY KEY, balance INTEGER CHECK (balance >= 0))", json!([])),
+            ("INSERT INTO accounts VALUES (?, ?), (?, ?)", json!(["a", 10, "b", 0])),
+            ("SELECT name, balance FROM accounts ORDER BY name", json!([])),
+        ],
+    );
+    let created = expect_success(created).await.json();
+    assert_eq!(created["batch"].as_array().expect("a list").len(), 3);
+    assert_eq!(created["batch"][2]["results"], json!([{"name": "a", "balance": 10}, {"name": "b", "balance": 0}]));
+    assert_eq!(created["batch"][1]["meta"]["changes"], 2);
+
+    let transfer = |amount: i64| {
+        batch(
+            &user,
+            &[
+                ("UPDATE accounts SET balance = balance + ? WHERE name = 'b'", json!([amount])),
+                ("UPDATE accounts SET balance = balance - ? WHERE name = 'a'", json!([amount])),
+            ],
+        )
+    };
+    expect_success(transfer(4)).await;
+    let reply = expect_problem(transfer(100), 400, "sql_error").await;
+    assert!(reply.json()["detail"].as_str().expect("text").starts_with("CHECK constraint failed"), "{reply}");
+    let after = query(&user, "SELECT balance FROM accounts ORDER BY name", json!([])).await;
+    assert_eq!(after["results"], json!([{"balance": 6}, {"balance": 4}]), "a batch that fails changes nothing");
+}
+
+#[tokio::test]
+async fn bad_bodies_are_refused() {
+    let user = Customer::new("user1");
+    for (body, status, code) in [
+        ("", 400, "invalid_json"),
+        ("{\"sql\":", 400, "invalid_json"),
+        ("[]", 400, "invalid_body"),
+        ("{}", 400, "invalid_body"),
+        (r#"{"sql":1}"#, 400, "invalid_body"),
+        (r#"{"sql":"SELECT 1","params":1}"#, 400, "invalid_body"),
+        (r#"{"sql":"SELECT 1","prams":[]}"#, 400, "invalid_body"),
+        (r#"{"sql":"SELECT ?","params":[[]]}"#, 400, "invalid_body"),
+        (r#"{"sql":"SELECT ?","params":[{}]}"#, 400, "invalid_body"),
+        (r#"{"sql":"SELECT ?","params":[9007199254740992]}"#, 400, "invalid_body"),
+        (r#"{"sql":"SELECT ?","params":[1e300]}"#, 400, "invalid_body"),
+    ] {
+        expect_problem(user.post_json("/db/query", body), status, code).await;
+        let batch = format!("{{\"statements\":[{body}]}}");
+        assert_eq!(Reply::to(user.post_json("/db/batch", batch)).await.status, status, "{body}");
+    }
+    expect_problem(user.post_json("/db/batch", r#"{"statements":[]}"#), 400, "invalid_body").await;
+    expect_problem(user.post("/db/query").body(r#"{"sql":"SELECT 1"}"#), 415, "unsupported_media_type").await;
+    let too_large = format!(r#"{{"sql":"SELECT 1 -- {}"}}"#, "x".repeat(8 * 1024 * 1024));
+    expect_problem(user.post_json("/db/query", too_large), 413, "too_large").await;
+}
+
+#[tokio::test]
+async fn a_database_is_one_customers_own() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    query(&one, "CREATE TABLE secrets (text)", json!([])).await;
+    query(&one, "INSERT INTO secrets VALUES ('one''s')", json!([])).await;
+    let request = |sql: &str| two.post_json("/db/query", json!({"sql": sql}).to_string());
+    for sql in [
+        "SELECT * FROM secrets",
+        "SELECT * FROM main.secrets",
+        "SELECT * FROM \"customer-user1\".secrets",
+        "ATTACH DATABASE 'customer-user1' AS other",
+        "ATTACH DATABASE '../miniflare-D1DatabaseObject/metadata.sqlite' AS other",
+        "VACUUM INTO '/tmp/stolen.sqlite'",
+        "SELECT load_extension('x')",
+        "SELECT readfile('/etc/passwd')",
+    ] {
+        let reply = Reply::to(request(sql)).await;
+        assert!(reply.status.as_u16() >= 400 && !reply.text().contains("one's"), "{sql}: {reply}");
+    }
+    let tables = expect_success(request("SELECT name FROM sqlite_master")).await;
+    assert!(!tables.text().contains("secrets"), "{tables}");
+    expect_json(two.get("/"), json!({"status": "ok", "worker": "user2", "version": env!("CARGO_PKG_VERSION")})).await;
+}

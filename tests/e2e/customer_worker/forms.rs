@@ -1,0 +1,193 @@
+//! `POST /files` with forms of any size, and `PUT /files`.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, RequestBuilder};
+use tests::{Customer, Reply, chunked, expect_problem, expect_success, noise, storage};
+
+const MIB: usize = 1024 * 1024;
+
+const KEY: &str = "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nKEY\r\n";
+const FILE: &str =
+    "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\nContent-Type: image/x\r\n\r\n";
+const END: &str = "\r\n--x--\r\n";
+
+/// A form on the wire, `key` first.
+fn wire(key: &str, content: &[u8]) -> Bytes {
+    [KEY.replace("KEY", key).as_bytes(), FILE.as_bytes(), content, END.as_bytes()].concat().into()
+}
+
+fn raw(user: &Customer, body: impl Into<Body>) -> RequestBuilder {
+    user.post("/files").header("Content-Type", "multipart/form-data; boundary=x").body(body)
+}
+
+async fn expect_content(user: &Customer, key: &str, content: &[u8]) {
+    let reply = Reply::to(user.get(&format!("/files?key={key}"))).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.body == content, "{} bytes of {key} came back", reply.body.len());
+}
+
+/// Around the lengths at which a form is read in another way, and a file goes in another way.
+#[tokio::test]
+async fn a_file_of_any_length_comes_back() {
+    let user = Customer::new("user2");
+    for length in [0, 1, MIB - 400, MIB, MIB + 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 13 * MIB + 7] {
+        let content = noise(length, length as u64);
+        for body in [Body::from(wire("length", &content)), chunked(wire("length", &content))] {
+            let stored = expect_success(raw(&user, body)).await.json();
+            assert_eq!((&stored["size"], &stored["contentType"]), (&length.into(), &"image/x".into()));
+            expect_content(&user, "length", &content).await;
+        }
+        expect_success(user.put("/files?key=length").body(content.clone())).await;
+        expect_content(&user, "length", &content).await;
+    }
+}
+
+/// However the bytes fall into pieces, and however much they look like a boundary.
+#[tokio::test]
+async fn content_that_looks_like_a_boundary_is_content() {
+    let user = Customer::new("user2");
+    let near = b"\r\n--\r\n-x--\r\n-\r\n--y\r\n\r\r\n--";
+    let content: Vec<u8> = near.iter().copied().cycle().take(6 * MIB).collect();
+    expect_success(raw(&user, wire("near", &content))).await;
+    expect_content(&user, "near", &content).await;
+
+    let content = &content[..3000];
+    for length in [1, 2, 7, 64] {
+        let form = wire("near", content);
+        let pieces: Vec<_> = form.chunks(length).map(|piece| Ok::<_, io::Error>(form.slice_ref(piece))).collect();
+        expect_success(raw(&user, Body::wrap_stream(stream::iter(pieces)))).await;
+        expect_content(&user, "near", content).await;
+    }
+}
+
+#[tokio::test]
+async fn a_put_needs_a_length() {
+    let user = Customer::new("user1");
+    expect_success(user.put("/files?key=put-length").body("old")).await;
+    expect_problem(user.put("/files?key=put-length").body(chunked("new")), 411, "length_required").await;
+    expect_content(&user, "put-length", b"old").await;
+}
+
+/// A large file is not held until its key is known.
+#[tokio::test]
+async fn the_key_comes_before_a_large_file() {
+    let user = Customer::new("user1");
+    let form = |length: usize| {
+        let content = noise(length, 8);
+        let form = [FILE.as_bytes(), &content, b"\r\n", KEY.replace("KEY", "late").as_bytes(), b"--x--\r\n"].concat();
+        (content, form)
+    };
+    let (content, small) = form(4 * MIB);
+    expect_success(raw(&user, small)).await;
+    expect_content(&user, "late", &content).await;
+    let (_, large) = form(6 * MIB);
+    for body in [Body::from(large.clone()), chunked(large)] {
+        let reply = expect_problem(raw(&user, body), 400, "key_after_file").await;
+        assert!(reply.json()["detail"].as_str().expect("text").contains("send it first"), "{reply}");
+    }
+    expect_content(&user, "late", &content).await;
+}
+
+/// Whatever is wrong behind a large file shows when its parts are in R2 already.
+#[tokio::test]
+async fn a_large_form_that_is_bad_leaves_the_older_file_and_no_parts() {
+    let user = Customer::new("user1");
+    expect_success(user.put("/files?key=bad-large").body("old")).await;
+    let content = noise(11 * MIB, 9);
+    let key = KEY.replace("KEY", "bad-large");
+    let begin = [key.as_bytes(), FILE.as_bytes(), &content].concat();
+    for (end, code) in [
+        ("", "invalid_form"),
+        ("\r\n", "invalid_form"),
+        ("\r\n--x", "invalid_form"),
+        ("\r\n--xx--\r\n", "invalid_form"),
+        (&*format!("\r\n{key}--x--\r\n"), "invalid_form"),
+        (&*format!("\r\n{FILE}{END}"), "invalid_form"),
+        ("\r\n--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--\r\n", "invalid_form"),
+    ] {
+        for body in [Body::from([&*begin, end.as_bytes()].concat()), chunked([&*begin, end.as_bytes()].concat())] {
+            expect_problem(raw(&user, body), 400, code).await;
+        }
+    }
+    expect_content(&user, "bad-large", b"old").await;
+    expect_no_unfinished_upload("bad-large").await;
+}
+
+/// Clients that break off at any point: what was there is there still, and R2 has no parts to keep.
+#[tokio::test]
+async fn uploads_cut_off_anywhere_leave_the_older_file_and_no_parts() {
+    let user = &Customer::new("cut-off");
+    let old = noise(100_000, 10);
+    expect_success(user.put("/files?key=cut").body(old.clone())).await;
+    let form = &wire("cut", &noise(14 * MIB, 11));
+    // Random, but the same at every run.
+    let offsets = noise(20 * 8, 12);
+    let offsets =
+        offsets.chunks(8).map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight")) as usize % form.len());
+    let offsets: Vec<usize> = offsets.collect();
+    stream::iter(offsets.iter().enumerate())
+        .for_each_concurrent(4, async |(number, offset)| {
+            let begin = form.slice(..*offset);
+            let pieces: Vec<_> = begin.chunks(500_000).map(|piece| Ok(begin.slice_ref(piece))).collect();
+            // Gives what was sent time to arrive before the connection breaks.
+            let gone = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                Err(io::Error::other("gone"))
+            });
+            let body = Body::wrap_stream(stream::iter(pieces).chain(gone));
+            let request = match number % 3 {
+                0 => raw(user, body),
+                1 => raw(user, body).header("Content-Length", form.len()),
+                _ => user.put("/files?key=cut").body(body).header("Content-Length", form.len()),
+            };
+            assert!(request.send().await.is_err(), "cut off at {offset}");
+        })
+        .await;
+    expect_no_unfinished_upload("cut").await;
+    expect_content(user, "cut", &old).await;
+    // And the next one succeeds.
+    let content = noise(6 * MIB, 13);
+    expect_success(raw(user, wire("cut", &content))).await;
+    expect_content(user, "cut", &content).await;
+}
+
+/// An abort is under way for a moment after its client has gone.
+async fn expect_no_unfinished_upload(key: &str) {
+    let sql = format!("SELECT upload_id FROM _mf_multipart_uploads WHERE key = '{key}' AND state = 0");
+    for _ in 0..100 {
+        if storage::query("r2", &sql).is_empty() {
+            let begun = format!("SELECT upload_id FROM _mf_multipart_uploads WHERE key = '{key}'");
+            assert!(!storage::query("r2", &begun).is_empty(), "none was begun, so that this shows nothing");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("unfinished uploads of {key}: {:?}", storage::query("r2", &sql));
+}
+
+/// Two uploads of one key at once: one of them is the file, never a mixture.
+#[tokio::test]
+async fn uploads_at_once_do_not_mix() {
+    let user = &Customer::new("user2");
+    let contents: Vec<Vec<u8>> = (0..4).map(|seed| noise(7 * MIB + seed, 20 + seed as u64)).collect();
+    let uploads = contents.iter().map(|content| expect_success(raw(user, wire("at-once", content))));
+    futures::future::join_all(uploads).await;
+    let reply = Reply::to(user.get("/files?key=at-once")).await;
+    assert!(contents.contains(&reply.body), "{} bytes", reply.body.len());
+}
+
+/// What a part is named by other than `key` and `file` is nothing, however large.
+#[tokio::test]
+async fn other_fields_are_ignored() {
+    let user = Customer::new("user1");
+    let other = Part::bytes(noise(3 * MIB, 30)).file_name("other");
+    let form = Form::new().part("thumbnail", other).text("key", "other").text("comment", "x".repeat(MIB));
+    let form = form.part("file", Part::text("content").file_name("f"));
+    expect_success(user.post("/files").multipart(form)).await;
+    expect_content(&user, "other", b"content").await;
+}

@@ -1,0 +1,35 @@
+//! A look into the local simulators' own databases.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a query on every database of a simulator (`kv`, `r2`, `d1`) of the platform under test, and answers the first
+/// column of all rows.
+#[must_use]
+pub fn query(simulator: &str, sql: &str) -> Vec<String> {
+    /// Node has `SQLite` built in, and set-up has brought the version that does.
+    const SCRIPT: &str = "const { DatabaseSync } = require('node:sqlite');
+        for (const file of process.argv.slice(2)) {
+            const database = new DatabaseSync(file, { readOnly: true });
+            for (const row of database.prepare(process.argv[1]).all()) console.log(String(Object.values(row)[0]));
+            database.close();
+        }";
+    let state = env::var("PLATFORM_STATE").expect("PLATFORM_STATE is not set: run the tests with `cargo xtask test`");
+    let databases = databases(&Path::new(&state).join("storage/v3").join(simulator));
+    assert!(!databases.is_empty(), "no database in {state}");
+    let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules/node/bin/node");
+    let output =
+        Command::new(node).args(["--no-warnings", "-e", SCRIPT, sql]).args(databases).output().expect("node runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+fn databases(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("a folder").path());
+    entries
+        .flat_map(|path| if path.is_dir() { databases(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|kind| kind == "sqlite") && !path.ends_with("metadata.sqlite"))
+        .collect()
+}
