@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::{DataKey, Problem, json};
@@ -51,6 +51,7 @@ impl<'body> SetData<'body> {
             Cow::Borrowed(key) => key.as_bytes().into(),
             Cow::Owned(key) => key.into_bytes().into(),
         })?;
+        let value = value.ok_or_else(|| Problem::invalid_body("a `value` is required"))?;
         if value.get().len() > Self::MAX_VALUE_LEN {
             return Err(Problem::too_large("a value", Self::MAX_VALUE_LEN as u64));
         }
@@ -78,12 +79,17 @@ impl<'body> SetData<'body> {
 struct Body<'body> {
     #[serde(borrow)]
     key: Option<Cow<'body, str>>,
-    #[serde(borrow)]
-    value: &'body RawValue,
+    #[serde(borrow, default, deserialize_with = "present")]
+    value: Option<&'body RawValue>,
     expiration_ttl: Option<u64>,
     expiration: Option<u64>,
     #[serde(borrow)]
     metadata: Option<&'body RawValue>,
+}
+
+/// Tells `null`, which is a value, from none.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -181,6 +187,7 @@ mod tests {
             ("{\"key\":1,\"value\":1}", "invalid_body"),
             ("{\"key\":\"k\",\"value\":1,\"valeu\":2}", "invalid_body"),
             ("{\"key\":\"k\",\"key\":\"k\",\"value\":1}", "invalid_body"),
+            ("{}", "missing_key"),
             ("{\"value\":1}", "missing_key"),
             ("{\"key\":null,\"value\":1}", "missing_key"),
             ("{\"key\":\"\",\"value\":1}", "invalid_key"),

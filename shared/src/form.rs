@@ -394,7 +394,7 @@ mod tests {
             let contents: Vec<String> = contents.into_iter().map(|text| text.replace("\r\n--x", "\r\n--y")).collect();
             let mut form = String::new();
             for content in &contents {
-                form += &format!("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{content}\r\n");
+                form.extend(["--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n", content, "\r\n"]);
             }
             form += "--x--\r\n";
             let (parts, ended) = parse(TYPE, form.as_bytes(), &lengths).expect("valid");

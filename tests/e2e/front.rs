@@ -12,6 +12,7 @@ use reqwest::{Body, RequestBuilder};
 use tests::{Customer, Reply, chunked, client, expect_json, noise, platform_url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn headers_that_the_runtime_obeys_lead_nowhere() {
@@ -39,15 +40,92 @@ async fn headers_that_the_runtime_obeys_lead_nowhere() {
     assert!(!echoed.header("Echo").contains("mf-anything"), "{echoed}");
 }
 
-/// Sends a request line as it stands, which an HTTP client would tidy up, and answers the whole reply.
-async fn raw(target: &str) -> String {
+/// Sends bytes as they stand, which an HTTP client would tidy up, and answers the whole reply.
+async fn raw(request: &str) -> String {
     let address = platform_url().strip_prefix("http://").expect("http").to_owned();
     let mut stream = TcpStream::connect(&address).await.expect("it listens");
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nX-User-ID: user1\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).await.expect("text");
-    reply
+    let mut reply = Vec::new();
+    let read = stream.read_to_end(&mut reply);
+    timeout(Duration::from_secs(30), read).await.expect("the reply ends").expect("a reply");
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+fn status(reply: &str) -> &str {
+    reply.split(' ').nth(1).unwrap_or_default()
+}
+
+/// The runtime puts a URL together from `Host` and path as texts.
+#[tokio::test]
+async fn a_host_is_no_way_past_the_dispatcher() {
+    let one = Customer::new("user1");
+    tests::expect_success(one.put("/files?key=hosted").body("user1's")).await;
+    for host in [
+        "127.0.0.1/cdn-cgi/local/r2/public/customer-user1/hosted?",
+        "localhost/cdn-cgi/local/r2/public/customer-user1/hosted?",
+        "127.0.0.1/cdn-cgi/local/scheduled?",
+        "127.0.0.1/cdn-cgi/mf/scheduled?",
+        "127.0.0.1/cdn-cgi/handler/scheduled?",
+        "127.0.0.1/cdn-cgi/local/email?",
+        "127.0.0.1/cdn-cgi/local/platform-proxy?",
+        "x/files?key=hosted&",
+        "x#",
+        "x?",
+        "x\\",
+        "user:pass@x",
+        "",
+        "a b",
+        "x:abc",
+        "127.0.0.1:99999",
+        "customer-user1\r\nHost: x",
+    ] {
+        for user in ["X-User-ID: user2\r\n", ""] {
+            let reply = raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n{user}Connection: close\r\n\r\n")).await;
+            assert_eq!(status(&reply), "400", "{host}: {reply}");
+            assert!(!reply.contains("user1's"), "{host}: {reply}");
+        }
+    }
+    for host in ["localhost", "user1.example.com", "customer-user1", "[::1]:1"] {
+        let reply =
+            raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-User-ID: user2\r\nConnection: close\r\n\r\n")).await;
+        assert!(status(&reply) == "200" && reply.contains("\"worker\":\"user2\""), "{host}: {reply}");
+    }
+}
+
+/// Shapes on whose end two readers may not agree: nothing behind the first request is taken for another.
+#[tokio::test]
+async fn a_request_within_a_request_is_not_one() {
+    let smuggled = "GET /files?key=hosted HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\n\r\n";
+    for headers in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Content-Length: 0\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Content-Length: 5 \r\n x\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -1\r\n",
+    ] {
+        let request = format!(
+            "POST /data HTTP/1.1\r\nHost: x\r\nX-User-ID: user2\r\nConnection: close\r\n{headers}\r\n0\r\n\r\n{smuggled}"
+        );
+        let reply = raw(&request).await;
+        assert!(!reply.contains("user1's") && reply.matches("HTTP/1.1 ").count() <= 1, "{headers}: {reply}");
+        assert!(["400", "415", ""].contains(&status(&reply)), "{headers}: {reply}");
+    }
+}
+
+/// Such a body means nothing, and is not read as a request of its own either.
+#[tokio::test]
+async fn a_get_with_a_body_is_a_get() {
+    for (id, path, method) in [("user1", "/", "GET"), ("user1", "/", "HEAD"), ("echo", "/", "GET")] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        for body in [Body::from("hello"), chunked("hello")] {
+            let reply = Reply::to(Customer::new(id).request(method.clone(), path).body(body)).await;
+            assert_eq!(reply.status, StatusCode::OK, "{method} {id}: {reply}");
+            assert!(!reply.text().contains("hello"), "{reply}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -76,10 +154,13 @@ async fn the_runtimes_own_pages_lead_nowhere() {
         "/cdn-cgi/explorer#x",
         "*",
     ] {
-        let reply = raw(target).await;
-        let status = reply.split(' ').nth(1).unwrap_or_default();
-        assert!(["404", "400"].contains(&status), "{target}: {reply}");
+        let reply =
+            raw(&format!("GET {target} HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\nConnection: close\r\n\r\n")).await;
+        assert!(["404", "400"].contains(&status(&reply)), "{target}: {reply}");
     }
+    let reply = Reply::to(client().get(format!("{}/cdn-cgi/x", platform_url())).header("X-Request-Id", "mine")).await;
+    assert_eq!((reply.json()["code"].as_str(), reply.json()["requestId"].as_str()), (Some("not_found"), Some("mine")));
+    assert_eq!(reply.header("Vary"), "X-User-ID, Authorization");
     // A path that only looks like one is a customer's.
     let reply = Reply::to(Customer::new("echo").get("/x/cdn-cgi/explorer")).await;
     assert_eq!(reply.status, StatusCode::OK);
@@ -147,6 +228,25 @@ async fn a_reply_that_comes_early_arrives() {
         for body in [body.clone().into(), chunked(body.clone())] {
             expect_status(Customer::new(id).post(path).body(body), status).await;
         }
+    }
+}
+
+/// curl stops sending when it sees an error, and waits for the reply's end.
+#[tokio::test]
+async fn a_client_that_stops_at_an_early_reply_gets_its_end() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("large");
+    std::fs::write(&file, noise(31_000_000, 6)).expect("a file");
+    for (path, content_type, status) in [("/stats", "text/plain", "405"), ("/data", "application/json", "413")] {
+        let curl = tokio::process::Command::new("curl")
+            .args(["-sS", "-o", "-", "-w", "\n%{http_code}", "-H", "X-User-ID: user1", "--data-binary"])
+            .arg(format!("@{}", file.display()))
+            .args(["-H", &format!("Content-Type: {content_type}"), &format!("{}{path}", platform_url())])
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(Duration::from_secs(30), curl).await.expect("curl ends").expect("curl runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.ends_with(&format!("\n{status}")) && said.contains("requestId"), "{path}: {said}");
     }
 }
 

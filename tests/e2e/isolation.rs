@@ -48,6 +48,74 @@ async fn counts_are_each_customers_own() {
     expect_json(counted.get("/stats"), nothing).await;
 }
 
+/// What lies under the same key is each customer's own on every route.
+#[tokio::test]
+async fn every_route_is_the_customers_own() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    expect_success(one.put("/files?key=routes/a").body("one's")).await;
+    expect_success(one.post_json("/data", r#"{"key":"routes/a","value":"one's"}"#)).await;
+    let etag = Reply::to(one.head("/files?key=routes/a")).await.header("ETag").to_owned();
+    for request in [
+        two.get("/files?key=routes/a").header("Range", "bytes=0-"),
+        two.get("/files?key=routes/a").header("If-None-Match", &etag),
+        two.head("/files?key=routes/a"),
+        two.get("/data?key=routes/a"),
+    ] {
+        assert_eq!(Reply::to(request).await.status, StatusCode::NOT_FOUND);
+    }
+    expect_problem(two.put("/files?key=routes/a").header("If-Match", &etag).body("x"), 412, "precondition_failed")
+        .await;
+    for list in ["/files?prefix=routes/", "/data?prefix=routes/", "/files?prefix=routes/&include=contentType"] {
+        assert!(!expect_success(two.get(list)).await.text().contains("routes/a"), "{list}");
+    }
+    // A cursor is a place in a list, whoever has it: the other's list goes on there.
+    expect_success(one.put("/files?key=routes/b").body("one's")).await;
+    let page = expect_success(one.get("/files?prefix=routes/&limit=1")).await.json();
+    let cursor = page["cursor"].as_str().expect("there is more");
+    let theirs = expect_success(two.get(&format!("/files?prefix=routes/&cursor={cursor}"))).await;
+    assert_eq!(theirs.json()["files"], json!([]), "{theirs}");
+    assert_eq!(Reply::to(one.get("/files?key=routes/a")).await.text(), "one's");
+}
+
+/// A cache in front that keeps what it may, for whom it may (RFC 9111): the customers' URLs are the same.
+#[tokio::test]
+async fn a_cache_in_front_does_not_mix_customers_up() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    for (user, content) in [(&one, "one's"), (&two, "two's")] {
+        expect_success(user.put("/files?key=cached").header("Cache-Control", "public, max-age=600").body(content))
+            .await;
+        expect_success(user.put("/files?key=uncached").body(content)).await;
+        expect_success(user.post_json("/data", json!({"key": "cached", "value": content}).to_string())).await;
+    }
+    let mut cache: Vec<(String, String, String)> = Vec::new();
+    for round in 0..3 {
+        for (id, user, content) in [("user1", &one, "one's"), ("user2", &two, "two's")] {
+            for path in
+                ["/files?key=cached", "/files?key=uncached", "/data?key=cached", "/files?prefix=cached", "/stats", "/"]
+            {
+                let hit = cache.iter().find(|(url, varied, _)| url == path && varied == id);
+                let text = if let Some((_, _, text)) = hit {
+                    text.clone()
+                } else {
+                    let reply = Reply::to(user.get(path)).await;
+                    let control = reply.header("Cache-Control");
+                    if !control.contains("no-store") && !control.contains("private") {
+                        let vary: Vec<&str> = reply.header("Vary").split(", ").collect();
+                        // A cache has no other way to tell whose reply it is.
+                        assert!(vary.contains(&"X-User-ID") && vary.contains(&"Authorization"), "{reply}");
+                        assert_eq!(path, "/files?key=cached", "only what a customer made public may be kept: {reply}");
+                        cache.push((path.to_owned(), id.to_owned(), reply.text().to_owned()));
+                    }
+                    reply.text().to_owned()
+                };
+                let other = if content == "one's" { "two's" } else { "one's" };
+                assert!(!text.contains(other), "{id} {path}: {text}");
+            }
+        }
+        assert_eq!(cache.len(), 2, "round {round}");
+    }
+}
+
 /// One connection serves many customers: whose request it is must never stick.
 #[tokio::test]
 async fn requests_on_one_connection_do_not_mix() {
@@ -88,6 +156,13 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
         let reply = Reply::to(two.get("/data?key=named").header(name, value)).await;
         assert!([StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST].contains(&reply.status), "{name}: {reply}");
         assert!(!reply.text().contains("one's"), "{name}: {reply}");
+    }
+    // A header is its name in any case, with blanks around its value, and nothing else.
+    for (name, value, found) in
+        [("x-user-id", "user1", true), ("X-USER-ID", " user1\t", true), ("X-User-ID", "user1\t,", false)]
+    {
+        let request = tests::client().get(format!("{}/data?key=named", tests::platform_url())).header(name, value);
+        assert_eq!(Reply::to(request).await.status == StatusCode::OK, found, "{name}: {value:?}");
     }
     for path in ["/data?key=named&X-User-ID=user1", "/data?X-User-ID=user1&key=named&user=user1"] {
         expect_problem(two.get(path), 404, "data_not_found").await;

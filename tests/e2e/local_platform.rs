@@ -134,4 +134,51 @@ async fn customers_that_cannot_be_are_said() {
         let said = run_to_failure(state().path(), &["--customer", customer]).await;
         assert!(said.contains(reason), "{said}");
     }
+    let said = run_to_failure(state().path(), &["--customer", "a", "--customer", "a"]).await;
+    assert_eq!(said, "error: customer a is there twice\n");
+}
+
+/// wrangler starts a runtime that crashed again, on another port.
+#[tokio::test]
+async fn a_runtime_that_crashes_comes_back() {
+    let state = state();
+    let dev = Dev::start(state.path(), &["--customer", "a"]).await;
+    let user = Customer::of(&dev.url, "a");
+    expect_success(user.post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
+    for round in 0..2 {
+        let runtimes: Vec<String> =
+            processes(state.path()).into_iter().filter(|line| line.contains("workerd serve")).collect();
+        assert_eq!(runtimes.len(), 2, "{runtimes:#?}");
+        let pid: i32 = pids(&runtimes[round..])[0].parse().expect("a process id");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+        let started = Instant::now();
+        loop {
+            let request = user.get("/data?key=k").timeout(Duration::from_secs(15)).send().await;
+            if let Ok(reply) = request
+                && reply.status() == StatusCode::OK
+            {
+                assert_eq!(reply.text().await.expect("text"), r#"{"key":"k","value":"kept"}"#);
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_mins(1), "round {round}: it does not come back");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+/// It says what would run, and disturbs nothing that does.
+#[tokio::test]
+async fn the_command_can_be_printed() {
+    let state = state();
+    let dev = Dev::start(state.path(), &["--customer", "a"]).await;
+    let said = run_to_failure(state.path(), &["--print-command"]).await;
+    assert!(said.contains("another local platform uses"), "{said}");
+    assert_eq!(Reply::to(Customer::of(&dev.url, "a").get("/")).await.status, StatusCode::OK);
+    assert!(dev.stop(Signal::SIGINT).await.success());
+    let xtask = std::env::var_os("XTASK").expect("XTASK is set");
+    let printed =
+        Command::new(xtask).args(["dev", "--print-command", "--state"]).arg(state.path()).output().expect("xtask runs");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    assert!(printed.contains("npx wrangler dev -c ") && printed.contains("customer-user2.toml"), "{printed}");
 }

@@ -9,4 +9,5 @@ mod dispatcher;
 mod front;
 mod isolation;
 mod local_platform;
+mod memory;
 mod readme;

@@ -69,23 +69,35 @@ fn build(repository: &Path, tools: &Tools, worker: Worker) -> Result<()> {
 
     eprintln!("Building {name} ...");
     let mut worker_build = Command::new(&tools.worker_build);
-    worker_build.current_dir(repository.join(name)).arg("--release").env("CARGO_TARGET_DIR", &target);
+    worker_build.current_dir(repository.join(name)).env("CARGO_TARGET_DIR", &target);
+    // Not into build/, which a running platform watches: it gets what is finished.
+    worker_build.args(["--release", "--out-dir"]).arg(Path::new("../target/worker-build").join(name));
     // Otherwise worker-build would download its own.
     worker_build.env("WASM_BINDGEN_BIN", &tools.wasm_bindgen);
     worker_build.env("WASM_OPT_BIN", tools.npm_programs.join("wasm-opt"));
     worker_build.env("ESBUILD_BIN", tools.npm_programs.join("esbuild"));
     worker_build.env("PATH", path_with(&tools.npm_programs)?);
     program::run(&mut worker_build, "run `cargo xtask setup`")?;
-    let bundle = repository.join(name).join("build/index.js");
-    let source = fs::read_to_string(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
     let exports = match worker {
         Worker::Dispatcher => &["default"][..],
         // Callers inside the platform may name the entrypoint.
         Worker::CustomerWorker => &["default", "UserWorker"],
     };
-    fs::write(&bundle, with_exports(&source, exports)?)
-        .with_context(|| format!("cannot write {}", bundle.display()))?;
+    let (made, build) = (target.join("worker-build").join(name), repository.join(name).join("build"));
+    let bundle = fs::read_to_string(made.join("index.js")).context("worker-build made no index.js")?;
+    let wasm = fs::read(made.join("index_bg.wasm")).context("worker-build made no index_bg.wasm")?;
+    fs::create_dir_all(&build).with_context(|| format!("cannot create {}", build.display()))?;
+    replace(&build.join("index_bg.wasm"), &wasm)?;
+    replace(&build.join("index.js"), with_exports(&bundle, exports)?.as_bytes())?;
     fs::write(&built_from, wanted).with_context(|| format!("cannot write {}", built_from.display()))
+}
+
+/// Writes a file in one step: whoever reads it sees the old one or the new one.
+fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, content)
+        .and_then(|()| fs::rename(&beside, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A bundle of worker-build with these exports alone, all of them its entrypoint. worker-build also exports classes of
@@ -93,9 +105,8 @@ fn build(repository: &Path, tools: &Tools, worker: Worker) -> Result<()> {
 fn with_exports(bundle: &str, exports: &[&str]) -> Result<String> {
     const START: &str = ".prototype.start=";
     let (code, clause) = bundle.rsplit_once("export{").context("the bundle exports nothing")?;
-    let names = clause.split('}').next().unwrap_or_default().split(',');
-    let entrypoint =
-        names.filter_map(|name| name.strip_suffix(" as default")).next().context("there is no entrypoint")?;
+    let mut names = clause.split('}').next().unwrap_or_default().split(',');
+    let entrypoint = names.find_map(|name| name.strip_suffix(" as default")).context("there is no entrypoint")?;
     let clause: Vec<String> = exports.iter().map(|name| format!("{entrypoint} as {name}")).collect();
 
     let start = code.find(START).context("the bundle has no start-up function")?;

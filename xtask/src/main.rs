@@ -6,6 +6,7 @@ mod program;
 mod setup;
 mod test;
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 /// Chores of this repository.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
+#[command(bin_name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,
@@ -53,8 +54,10 @@ fn run(chore: Chore) -> Result<()> {
     }
 }
 
-/// The repository's root, wherever in it the chore was called.
+/// The repository's root, wherever in it the chore was called: that of the checkout that Cargo runs this for, which need
+/// not be the one that it was built in.
 fn repository() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask/ has a parent folder")?;
-    root.canonicalize().with_context(|| format!("the repository is no longer at {}", root.display()))
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this with `cargo xtask`")?;
+    let root = Path::new(&manifest).parent().context("xtask/ has a parent folder")?;
+    root.canonicalize().with_context(|| format!("there is no repository at {}", root.display()))
 }

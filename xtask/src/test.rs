@@ -15,6 +15,10 @@ use crate::{build, program};
 pub struct Arguments {
     /// Run only the end-to-end tests whose names contain this
     filter: Option<String>,
+
+    /// Run those end-to-end tests that take long, and only those; they print what they measure
+    #[arg(long)]
+    long: bool,
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
@@ -45,7 +49,7 @@ const OTHERS: [&str; 1] = ["tests/fixtures/flaky-storage.toml"];
 /// Runs the unit tests, the local namespace's, then the end-to-end tests against a platform of their own.
 pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
     build::run(repository, tools, &build::Arguments::default())?;
-    if arguments.filter.is_none() {
+    if arguments.filter.is_none() && !arguments.long {
         cargo(
             repository,
             &["test", "--workspace", "--exclude=customer-worker", "--exclude=dispatcher", "--exclude=tests"],
@@ -79,6 +83,9 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     let platform = LocalPlatform::start(&options).await?;
     let mut tests = tokio::process::Command::new("cargo");
     tests.current_dir(repository).args(["test", "--package=tests"]).args(&arguments.filter);
+    if arguments.long {
+        tests.args(["--", "--ignored", "--nocapture"]);
+    }
     // They wait for the platform most of the time.
     tests.env("RUST_TEST_THREADS", "8");
     tests.env("PLATFORM_URL", format!("http://{}", platform.address()));

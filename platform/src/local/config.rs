@@ -46,6 +46,11 @@ fn quoted(word: &str) -> String {
 /// Writes the wrangler files into the state folder, the one that is reached first. What a former run left there goes.
 pub fn write(options: &Options, state: &Path) -> Result<Command> {
     let repository = &options.repository.canonicalize().context("cannot find the repository")?;
+    for (at, customer) in options.customers.iter().enumerate() {
+        if options.customers[..at].iter().any(|other| other.id == customer.id) {
+            bail!("customer {} is there twice", customer.id);
+        }
+    }
     let folder = state.join("workers");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;

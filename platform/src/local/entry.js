@@ -2,23 +2,29 @@
 // unread. Cloudflare's network takes a request's body off a client whatever a Worker does with it; workerd hangs up on a
 // client that is still sending, and a reply that comes early, as a 413 does, is lost with the connection.
 
+/** A client that has sent nothing for so long, in milliseconds, after it got its reply, has stopped. */
+const PATIENCE = 500;
+
 export default {
   async fetch(request, env) {
     if (request.body === null) return env.DISPATCHER.fetch(request);
     const body = passage(request.headers);
-    const sent = passOn(request.body, body.writable);
+    const sending = new Sending(request.body, body.writable);
     const reply = await env.DISPATCHER.fetch(new Request(request, { body: body.readable }));
     if (reply.body === null) {
-      await sent;
+      await sending.end();
       return reply;
     }
     // The reply goes out as it comes, but must not end before the request has: that would cut it off.
     const { readable, writable } = passage(reply.headers);
     reply.body.pipeTo(writable, { preventClose: true }).then(
-      () => sent.finally(() => writable.close()),
+      async () => {
+        await sending.end();
+        await writable.close();
+      },
       () => {}, // pipeTo has aborted the reply, so that the client sees it broken off.
     );
-    return new Response(readable, { ...reply, status: reply.status, headers: reply.headers, encodeBody: "manual" });
+    return new Response(readable, { status: reply.status, headers: reply.headers, encodeBody: "manual" });
   },
 };
 
@@ -29,19 +35,40 @@ function passage(headers) {
 }
 
 /** Writes a body to the dispatcher as long as it reads, and reads the rest: `pipeTo` would give both up together. */
-async function passOn(body, writable) {
-  const reader = body.getReader({ mode: "byob" });
-  const writer = writable.getWriter();
-  let wanted = true;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read(new Uint8Array(65_536));
-      if (done) break;
-      wanted &&= await writer.write(value).then(() => true, () => false);
+class Sending {
+  #received = 0;
+  #done;
+
+  constructor(body, writable) {
+    this.#done = this.#send(body.getReader({ mode: "byob" }), writable.getWriter());
+  }
+
+  async #send(reader, writer) {
+    // One buffer for all of it: a new one each time would outgrow the garbage collector.
+    let buffer = new ArrayBuffer(65_536);
+    let wanted = true;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read(new Uint8Array(buffer));
+        if (done) break;
+        this.#received += value.byteLength;
+        wanted &&= await writer.write(value).then(() => true, () => false);
+        buffer = value.buffer;
+      }
+      if (wanted) await writer.close();
+    } catch (error) {
+      // The client has gone, or the dispatcher has just stopped reading. It is told, if it still listens.
+      await writer.abort(error).catch(() => {});
     }
-    if (wanted) await writer.close();
-  } catch (error) {
-    // The client has gone, or the dispatcher has just stopped reading. It is told, if it still listens.
-    await writer.abort(error).catch(() => {});
+    return "done";
+  }
+
+  /** Waits until the body has ended, or its client has stopped sending, as curl does when it sees an error. */
+  async end() {
+    for (let before = -1; before !== this.#received; ) {
+      before = this.#received;
+      const pause = new Promise((resolve) => setTimeout(resolve, PATIENCE));
+      if ((await Promise.race([this.#done, pause])) === "done") return;
+    }
   }
 }

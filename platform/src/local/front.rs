@@ -1,7 +1,8 @@
 //! The listener in front of `wrangler dev`.
 //!
 //! wrangler's own port has doors past the dispatcher: request headers (`MF-Route-Override` and others) that name any
-//! Worker, and pages under `/cdn-cgi/` that read all local storage. They are shut here. Bodies are streamed both ways.
+//! Worker, and pages under `/cdn-cgi/` that read all local storage, which a path leads to, or a `Host` with a path in it.
+//! They are shut here. Bodies are streamed both ways.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -13,12 +14,12 @@ use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{StatusCode, Uri, uri};
+use axum::http::{Method, StatusCode, Uri, Version, uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use shared::{PROBLEM_MEDIA_TYPE, Problem};
+use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ use tower::make::Shared;
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 use url::Url;
+use uuid::Uuid;
 
 /// How long a request waits for a runtime that is restarting.
 const HOLD: Duration = Duration::from_secs(10);
@@ -123,11 +125,17 @@ fn without_delay(stream: &mut TcpStream) {
 }
 
 async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response, Infallible> {
-    if !leads_to_dispatcher(request.uri()) {
-        return Ok(problem(&Problem::not_found()));
+    let id = request_id(request.headers());
+    if let Err(refusal) = check(&request) {
+        return Ok(problem(&refusal, &id));
     }
     *request.uri_mut() = inward(request.uri());
     strip(request.headers_mut());
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        // Such a body means nothing (RFC 9110, 9.3.1), and the local runtime fails at it.
+        request.headers_mut().remove(header::CONTENT_LENGTH);
+        *request.body_mut() = Body::empty();
+    }
     // The local runtime would compress for a client that takes it, and drop the length; for one that does not, it would
     // take encoded files apart. Only a client of which it knows nothing gets what the Worker says.
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(""));
@@ -138,15 +146,60 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
             strip(response.headers_mut());
             response.map(Body::new)
         }
-        Err(error) if error.is_connect() => problem(&Problem::runtime_unavailable()),
+        // The client has gone while it sent, or what it sent was not HTTP.
+        Err(error) if error.source().is_some_and(is_clients) => {
+            problem(&Problem::invalid_body("it broke off, or its chunks are malformed"), &id)
+        }
         Err(error) => {
-            // A client that goes away while it sends is nobody's failure.
-            if !error.source().is_some_and(is_clients) {
-                eprintln!("the local runtime broke a request off: {error:?}");
-            }
-            problem(&Problem::runtime_unavailable())
+            eprintln!("the local runtime did not reply: {}", chain(&error));
+            problem(&Problem::runtime_unavailable(), &id)
         }
     })
+}
+
+/// Lets nothing in but requests that the dispatcher gets to see as they are.
+fn check(request: &Request) -> Result<(), Problem> {
+    if !leads_to_dispatcher(request.uri()) {
+        return Err(Problem::not_found());
+    }
+    if *request.method() == Method::CONNECT {
+        return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE"));
+    }
+    // The runtime puts the URL together from `Host` and path as texts: a `Host` with a path in it would be a way past.
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host) => Ok(()),
+        (None, None) if request.version() == Version::HTTP_10 => Ok(()),
+        _ => Err(Problem::invalid_parameter("send one header Host, a host name with or without a port")),
+    }
+}
+
+/// Whether it is `host` or `host:port` and nothing else, as the runtime, which reads URLs after the WHATWG standard, sees
+/// it.
+fn is_host(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else { return false };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    !host.is_empty()
+        && host.bytes().all(plain)
+        && Url::parse(&format!("http://{host}/")).is_ok_and(|url| url.path() == "/" && url.host().is_some())
+}
+
+/// The id under which a problem is told: the request's own, or a new one.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let id = |name| headers.get(name).and_then(|id| RequestId::parse(id.to_str().ok()?));
+    let new = || RequestId::parse(&Uuid::new_v4().to_string()).expect("a UUID is a well-formed id");
+    id("CF-Ray").or_else(|| id("X-Request-Id")).unwrap_or_else(new)
+}
+
+/// An error with its causes, in a line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.extend([": ", &error.to_string()]);
+        cause = error.source();
+    }
+    text
 }
 
 /// Whether it was the request's body that failed.
@@ -189,10 +242,14 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn problem(problem: &Problem) -> Response {
-    let status = StatusCode::from_u16(problem.code().status()).expect("a problem has a valid status");
-    let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], problem.to_json("")).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+fn problem(problem: &Problem, id: &RequestId) -> Response {
+    let status = StatusCode::from_u16(problem.status()).expect("a problem has a valid status");
+    let headers = [
+        (header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "X-User-ID, Authorization"),
+    ];
+    let mut response = (status, headers, problem.to_json(id.as_str())).into_response();
     if let Some((name, value)) = problem.header() {
         let value = HeaderValue::from_str(value).expect("a problem's header is visible ASCII");
         response.headers_mut().insert(name, value);
@@ -204,4 +261,60 @@ fn problem(problem: &Problem) -> Response {
 pub async fn get_status(front: SocketAddr, path: &str) -> Result<u16> {
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
     Ok(client.get(format!("http://{front}{path}").parse()?).await?.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_hosts_and_nothing_else() {
+        for host in
+            ["localhost", "127.0.0.1:8787", "user1.example.com", "[::1]:8787", "a_b", "xn--bcher-kva.example:80"]
+        {
+            assert!(is_host(&HeaderValue::from_static(host)), "{host}");
+        }
+        for host in [
+            "",
+            "127.0.0.1/cdn-cgi/local/r2/public/customer-user1/logo.png?",
+            "x/",
+            "x?a",
+            "x#a",
+            "x\\cdn-cgi",
+            "user@x",
+            "x:abc",
+            "127.0.0.1:99999",
+            "a b",
+            "a,b",
+            "%2f",
+            "[::1",
+            ":80",
+        ] {
+            assert!(!is_host(&HeaderValue::from_str(host).expect("a header")), "{host}");
+        }
+        assert!(!is_host(&HeaderValue::from_bytes(b"\xc3\xa9").expect("a header")));
+    }
+
+    #[test]
+    fn only_the_runtimes_own_pages_are_kept_from_the_dispatcher() {
+        for (uri, leads) in [
+            ("/", true),
+            ("/files?key=/cdn-cgi/x", true),
+            ("/x/cdn-cgi/y", true),
+            ("/cdn-cgi-x", true),
+            ("/%63dn-cgi/x", true),
+            ("http://x/files", true),
+            ("/cdn-cgi", false),
+            ("/cdn-cgi/x", false),
+            ("/CDN-cgi/x", false),
+            ("//cdn-cgi/x", false),
+            ("/./cdn-cgi/x", false),
+            ("/x/../cdn-cgi/x", false),
+            ("/x/%2e%2E/cdn-cgi/x", false),
+            ("http://x/cdn-cgi/x", false),
+            ("*", false),
+        ] {
+            assert_eq!(leads_to_dispatcher(&uri.parse().expect(uri)), leads, "{uri}");
+        }
+    }
 }

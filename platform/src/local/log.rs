@@ -30,7 +30,7 @@ impl Log {
     }
 
     /// Writes the lines that are `wanted` until there are no more.
-    pub async fn lines(self, mut lines: Lines<BufReader<impl AsyncRead + Unpin>>, wanted: fn(&str) -> bool) {
+    pub async fn lines(self, mut lines: Lines<BufReader<impl AsyncRead + Unpin>>, wanted: impl Fn(&str) -> bool) {
         while let Ok(Some(line)) = lines.next_line().await {
             if wanted(&line) {
                 self.line(&line);

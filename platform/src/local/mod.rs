@@ -83,8 +83,7 @@ impl LocalPlatform {
         let log = options.log.as_deref().map_or_else(|| Ok(Log::stdout()), Log::file)?;
         // First of all the port, so that a port in use is told before anything is started.
         let (front, address) = Front::start(options.port).await?;
-        let runtime = Runtime::start(&command, log, options.verbose).await?;
-        address.send_replace(Some(runtime.address()));
+        let runtime = Runtime::start(&command, address, log, options.verbose).await?;
         let platform = Self { front, runtime, _lock: lock };
         platform.wait_until_ready().await?;
         Ok(platform)
@@ -124,6 +123,8 @@ impl LocalPlatform {
 /// The command that runs the platform's Workers, as one would type it.
 pub fn print_command(options: &Options) -> Result<String> {
     let state = prepare_state(&options.state)?;
+    // The files that it names are written, which must not be those of a platform that runs.
+    let _lock = lock(&state)?;
     Ok(config::write(options, &state)?.to_string())
 }
 

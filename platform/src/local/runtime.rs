@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdin};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::Command;
@@ -21,8 +22,9 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long it has to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What wrangler prints when it listens, before the address.
-const READY: &str = "Ready on http://";
+/// What wrangler prints before its address, `Ready on http://...` at first and `Updated and ready on http://...` when it
+/// has restarted a runtime that crashed, which then listens on another port.
+const READY: &str = "eady on http://";
 
 /// Ends wrangler, and with it workerd, when its standard input closes: should this process be killed, the kernel closes
 /// the pipe, and nothing is left running. Preloaded into Node.
@@ -34,15 +36,19 @@ const END_WITH_PARENT: &str = "data:text/javascript,\
 pub struct Runtime {
     process: Child,
     group: Group,
-    address: SocketAddr,
     /// Never written to; see [`END_WITH_PARENT`].
     _stdin: ChildStdin,
 }
 
 impl Runtime {
-    /// Starts wrangler and waits until it listens. From then on what it prints, the Workers' logs among it, is passed
-    /// on.
-    pub async fn start(command: &Command, log: Log, verbose: bool) -> Result<Self> {
+    /// Starts wrangler and waits until it listens; `address` is told where, then and whenever that changes. What it prints
+    /// from then on, the Workers' logs among it, is passed on.
+    pub async fn start(
+        command: &Command,
+        address: watch::Sender<Option<SocketAddr>>,
+        log: Log,
+        verbose: bool,
+    ) -> Result<Self> {
         let mut process = tokio::process::Command::new(&command.node)
             .args(["--import", END_WITH_PARENT])
             .arg(&command.wrangler)
@@ -62,12 +68,19 @@ impl Runtime {
 
         let mut seen = Vec::new();
         match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose.then_some(&log))).await {
-            Ok(Some(address)) => {
-                // wrangler says its own address again after a reload: it is a way past the front.
-                let wanted = |line: &str| !line.contains(READY);
+            Ok(Some(listens)) => {
+                address.send_replace(Some(listens));
+                // The address is for the front alone: nobody else may go past it.
+                let wanted = move |line: &str| match listening(line) {
+                    Some(listens) => {
+                        address.send_replace(Some(listens));
+                        false
+                    }
+                    None => true,
+                };
                 tokio::spawn(log.clone().lines(output, wanted));
-                tokio::spawn(log.lines(errors, wanted));
-                Ok(Self { process, group, address, _stdin: stdin })
+                tokio::spawn(log.lines(errors, |_| true));
+                Ok(Self { process, group, _stdin: stdin })
             }
             ended => {
                 group.kill()?;
@@ -76,11 +89,6 @@ impl Runtime {
                 bail!("wrangler dev {reason}; it printed:\n{}", seen.join("\n"))
             }
         }
-    }
-
-    /// Where wrangler listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Waits for wrangler to end by itself.
@@ -141,6 +149,11 @@ fn ignore_gone(result: nix::Result<()>) -> Result<()> {
     }
 }
 
+/// The address in a line that says it.
+fn listening(line: &str) -> Option<SocketAddr> {
+    line.split_once(READY)?.1.trim().parse().ok()
+}
+
 /// Reads what wrangler prints until it says where it listens; `None` if it ends before.
 async fn wait_until_listening(
     output: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
@@ -148,8 +161,8 @@ async fn wait_until_listening(
     log: Option<&Log>,
 ) -> Option<SocketAddr> {
     while let Ok(Some(line)) = output.next_line().await {
-        if let Some((_, address)) = line.split_once(READY) {
-            return address.trim().parse().ok();
+        if let Some(address) = listening(&line) {
+            return Some(address);
         }
         if let Some(log) = log {
             log.line(&line);
