@@ -85,7 +85,7 @@ async fn serve(options: &Options) -> Result<()> {
             println!("Stopping ...");
             platform.stop().await
         }
-        error = platform.failed() => {
+        error = platform.keep_running() => {
             platform.stop().await?;
             Err(error)
         }

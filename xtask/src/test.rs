@@ -80,7 +80,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
         log: Some(log.clone()),
         verbose: true,
     };
-    let platform = LocalPlatform::start(&options).await?;
+    let mut platform = LocalPlatform::start(&options).await?;
     let mut tests = tokio::process::Command::new("cargo");
     tests.current_dir(repository).args(["test", "--package=tests"]).args(&arguments.filter);
     if arguments.long {
@@ -92,7 +92,10 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     tests.env("PLATFORM_PID", std::process::id().to_string());
     tests.env("PLATFORM_STATE", state.path());
     tests.env("XTASK", std::env::current_exe().context("this program has no path")?);
-    let status = tests.status().await.context("cannot run cargo")?;
+    let status = tokio::select! {
+        status = tests.status() => status.context("cannot run cargo")?,
+        error = platform.keep_running() => return Err(error),
+    };
     platform.stop().await?;
     if !status.success() {
         bail!("end-to-end tests failed; what the platform printed is in {}", log.display());

@@ -12,6 +12,12 @@ use tokio::io::{AsyncRead, BufReader, Lines};
 #[derive(Clone)]
 pub struct Log(Arc<Mutex<dyn Write + Send>>);
 
+impl std::fmt::Debug for Log {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Log")
+    }
+}
+
 impl Log {
     /// This process's standard output.
     pub fn stdout() -> Self {

@@ -18,13 +18,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use shared::UserId;
+use tokio::sync::watch;
 
+use config::Command;
 use front::Front;
 use log::Log;
 use runtime::Runtime;
 
 /// How long the first request may take to succeed.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How often the runtime is started again within [`RESTART_WINDOW`].
+const MAX_RESTARTS: usize = 5;
+const RESTART_WINDOW: Duration = Duration::from_mins(1);
 
 /// What to run, and where.
 #[derive(Debug)]
@@ -69,7 +75,11 @@ impl std::str::FromStr for Customer {
 #[derive(Debug)]
 pub struct LocalPlatform {
     front: Front,
+    /// Where the front finds the runtime; nowhere while that restarts.
+    address: watch::Sender<Option<SocketAddr>>,
     runtime: Runtime,
+    command: Command,
+    log: Log,
     /// Held as long as the platform runs.
     _lock: File,
 }
@@ -83,8 +93,9 @@ impl LocalPlatform {
         let log = options.log.as_deref().map_or_else(|| Ok(Log::stdout()), Log::file)?;
         // First of all the port, so that a port in use is told before anything is started.
         let (front, address) = Front::start(options.port).await?;
-        let runtime = Runtime::start(&command, address, log, options.verbose).await?;
-        let platform = Self { front, runtime, _lock: lock };
+        let runtime = Runtime::start(&command, &log, options.verbose).await?;
+        address.send_replace(Some(runtime.address()));
+        let platform = Self { front, address, runtime, command, log, _lock: lock };
         platform.wait_until_ready().await?;
         Ok(platform)
     }
@@ -95,13 +106,34 @@ impl LocalPlatform {
         self.front.address()
     }
 
-    /// Waits for the runtime to end by itself, which it should not.
-    pub async fn failed(&mut self) -> anyhow::Error {
-        anyhow!("wrangler dev ended by itself ({})", self.runtime.exited().await)
+    /// Starts the runtime again whenever it fails; requests wait meanwhile. Returns when that is of no use.
+    pub async fn keep_running(&mut self) -> anyhow::Error {
+        let mut restarts: Vec<Instant> = Vec::new();
+        loop {
+            let failure = self.runtime.failed().await;
+            restarts.retain(|restart| restart.elapsed() < RESTART_WINDOW);
+            if restarts.len() == MAX_RESTARTS {
+                return anyhow!("{failure}, for the {MAX_RESTARTS}th time within a minute");
+            }
+            restarts.push(Instant::now());
+            eprintln!("{failure}; starting it again ...");
+            if let Err(error) = self.restart().await {
+                return error.context(failure);
+            }
+            eprintln!("The local runtime runs again.");
+        }
+    }
+
+    async fn restart(&mut self) -> Result<()> {
+        self.address.send_replace(None);
+        self.runtime.stop().await?;
+        self.runtime = Runtime::start(&self.command, &self.log, false).await?;
+        self.address.send_replace(Some(self.runtime.address()));
+        Ok(())
     }
 
     /// Ends the requests under way, then the runtime, and returns when no process of the platform is left.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         self.front.stop().await;
         self.runtime.stop().await
     }

@@ -1,7 +1,8 @@
 //! The `wrangler dev` process, and all that it starts.
 
 use std::net::SocketAddr;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +11,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdin};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::Command;
@@ -22,9 +23,11 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long it has to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What wrangler prints before its address, `Ready on http://...` at first and `Updated and ready on http://...` when it
-/// has restarted a runtime that crashed, which then listens on another port.
+/// What wrangler prints before its address.
 const READY: &str = "eady on http://";
+
+/// What wrangler prints when a runtime has crashed. It starts it again, but not always so that requests reach it.
+const CRASHED: &str = "The Workers runtime crashed";
 
 /// Ends wrangler, and with it workerd, when its standard input closes: should this process be killed, the kernel closes
 /// the pipe, and nothing is left running. Preloaded into Node.
@@ -36,19 +39,15 @@ const END_WITH_PARENT: &str = "data:text/javascript,\
 pub struct Runtime {
     process: Child,
     group: Group,
+    address: SocketAddr,
+    crash: Arc<Notify>,
     /// Never written to; see [`END_WITH_PARENT`].
     _stdin: ChildStdin,
 }
 
 impl Runtime {
-    /// Starts wrangler and waits until it listens; `address` is told where, then and whenever that changes. What it prints
-    /// from then on, the Workers' logs among it, is passed on.
-    pub async fn start(
-        command: &Command,
-        address: watch::Sender<Option<SocketAddr>>,
-        log: Log,
-        verbose: bool,
-    ) -> Result<Self> {
+    /// Starts wrangler and waits until it listens. What it prints from then on, the Workers' logs among it, is passed on.
+    pub async fn start(command: &Command, log: &Log, verbose: bool) -> Result<Self> {
         let mut process = tokio::process::Command::new(&command.node)
             .args(["--import", END_WITH_PARENT])
             .arg(&command.wrangler)
@@ -67,20 +66,19 @@ impl Runtime {
         let errors = BufReader::new(process.stderr.take().context("stderr is piped")?).lines();
 
         let mut seen = Vec::new();
-        match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose.then_some(&log))).await {
-            Ok(Some(listens)) => {
-                address.send_replace(Some(listens));
-                // The address is for the front alone: nobody else may go past it.
-                let wanted = move |line: &str| match listening(line) {
-                    Some(listens) => {
-                        address.send_replace(Some(listens));
-                        false
+        match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose.then_some(log))).await {
+            Ok(Some(address)) => {
+                let crash = Arc::new(Notify::new());
+                let crashed = crash.clone();
+                tokio::spawn(log.clone().lines(output, move |line| {
+                    if line.contains(CRASHED) {
+                        crashed.notify_one();
                     }
-                    None => true,
-                };
-                tokio::spawn(log.clone().lines(output, wanted));
-                tokio::spawn(log.lines(errors, |_| true));
-                Ok(Self { process, group, _stdin: stdin })
+                    // The address is for the front alone: nobody else may go past it.
+                    listening(line).is_none()
+                }));
+                tokio::spawn(log.clone().lines(errors, |_| true));
+                Ok(Self { process, group, address, crash, _stdin: stdin })
             }
             ended => {
                 group.kill()?;
@@ -91,13 +89,23 @@ impl Runtime {
         }
     }
 
-    /// Waits for wrangler to end by itself.
-    pub async fn exited(&mut self) -> String {
-        self.process.wait().await.map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string())
+    /// Where wrangler listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for what should not happen, and says what it was: wrangler has ended by itself, or a runtime has crashed.
+    pub async fn failed(&mut self) -> String {
+        tokio::select! {
+            status = self.process.wait() => {
+                status.map_or_else(|error| error.to_string(), |status| format!("wrangler dev has ended ({status})"))
+            }
+            () = self.crash.notified() => "the local runtime has crashed".to_owned(),
+        }
     }
 
     /// Stops wrangler, and returns when none of its processes is left.
-    pub async fn stop(mut self) -> Result<()> {
+    pub async fn stop(&mut self) -> Result<()> {
         let deadline = Instant::now() + STOP_TIMEOUT;
         // wrangler alone first: it stops its runtimes in order, and waits for them.
         ignore_gone(kill(self.group.0, Signal::SIGTERM))?;
