@@ -115,6 +115,28 @@ async fn a_request_within_a_request_is_not_one() {
     }
 }
 
+/// A body in chunks ends with an empty one; without, it has broken off, however complete it looks.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_whole() {
+    let user = Customer::new("user1");
+    let address = platform_url().strip_prefix("http://").expect("http").to_owned();
+    for (end, number) in [("", 0), ("zz\r\n", 1), ("0\r\n", 2)] {
+        let body = format!(r#"{{"key":"broken-off/{number}","value":1}}"#);
+        let request = format!(
+            "POST /data HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n{end}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&address).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let reply = Reply::to(user.get(&format!("/data?key=broken-off/{number}"))).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{end:?}: {reply}");
+    }
+}
+
 /// Such a body means nothing, and is not read as a request of its own either.
 #[tokio::test]
 async fn a_get_with_a_body_is_a_get() {

@@ -44,17 +44,26 @@ class Sending {
   }
 
   async #send(reader, writer) {
-    // One buffer for all of it: a new one each time would outgrow the garbage collector.
-    let buffer = new ArrayBuffer(65_536);
+    // A body that breaks off looks complete behind a service binding, unless its length is known. Without its last piece,
+    // which is held until there is another or the end, it is at least not whole. The two buffers take turns: a new one for
+    // each piece would outgrow the garbage collector.
+    const buffers = [new ArrayBuffer(65_536), new ArrayBuffer(65_536)];
+    let held = null;
     let wanted = true;
+    const release = async () => {
+      if (held === null) return;
+      wanted &&= await writer.write(held).then(() => true, () => false);
+      buffers.push(held.buffer);
+    };
     try {
       for (;;) {
-        const { done, value } = await reader.read(new Uint8Array(buffer));
+        const { done, value } = await reader.read(new Uint8Array(buffers.pop()));
         if (done) break;
         this.#received += value.byteLength;
-        wanted &&= await writer.write(value).then(() => true, () => false);
-        buffer = value.buffer;
+        await release();
+        held = value;
       }
+      await release();
       if (wanted) await writer.close();
     } catch (error) {
       // The client has gone, or the dispatcher has just stopped reading. It is told, if it still listens.

@@ -141,7 +141,7 @@ async fn uploads_cut_off_anywhere_leave_the_older_file_and_no_parts() {
         .map(|bytes| bytes.iter().fold(0, |offset, byte| offset * 256 + usize::from(*byte)) % form.len())
         .collect();
     stream::iter(offsets.iter().enumerate())
-        .for_each_concurrent(4, async |(number, offset)| {
+        .for_each_concurrent(5, async |(number, offset)| {
             let begin = form.slice(..*offset);
             let pieces: Vec<_> = begin.chunks(500_000).map(|piece| Ok(begin.slice_ref(piece))).collect();
             // Gives what was sent time to arrive before the connection breaks.
