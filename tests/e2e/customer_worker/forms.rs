@@ -146,7 +146,7 @@ async fn uploads_cut_off_anywhere_leave_the_older_file_and_no_parts() {
             let pieces: Vec<_> = begin.chunks(500_000).map(|piece| Ok(begin.slice_ref(piece))).collect();
             // Gives what was sent time to arrive before the connection breaks.
             let gone = stream::once(async {
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                tokio::time::sleep(Duration::from_secs(2)).await;
                 Err(io::Error::other("gone"))
             });
             let body = Body::wrap_stream(stream::iter(pieces).chain(gone));
