@@ -20,10 +20,8 @@ mod rpc;
 mod stats;
 mod usage;
 
-use js_sys::Promise;
 use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Request, Response};
 use worker::{Context, Env, Result, event};
 
@@ -40,9 +38,8 @@ async fn fetch(request: Request, _env: Env, _context: Context) -> Result<Respons
         return Ok(answer(request).await);
     }
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    let reply: Promise = future_to_promise(async { Ok(answer(request).await.into()) });
-    bindings::wait_until(&reply);
-    Ok(JsFuture::from(reply).await?.unchecked_into())
+    let reply = bindings::see_through(async { Ok(answer(request).await.into()) });
+    Ok(reply.await?.unchecked_into())
 }
 
 async fn answer(request: Request) -> Response {

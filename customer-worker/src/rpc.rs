@@ -23,27 +23,29 @@ const MAX_LIST: usize = 10_000;
 /// RPC it has no length.
 #[wasm_bindgen(js_name = uploadFile)]
 pub async fn upload_file(key: JsValue, content: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::UploadFile, async {
-        let (key, files) = (file_key(&key)?, bindings::files()?);
-        if let Some(stream) = content.dyn_ref::<ReadableStream>() {
-            let mut writer = PartsWriter::new(&files, OnlyIf::default(), None);
-            writer.key = Some(key);
-            let stored = copy(stream, &mut writer).await;
-            if stored.is_err() {
-                writer.abort().await;
-            }
-            return parsed(&stored?);
+    // As over HTTP: an upload whose caller goes away must go on, to abort.
+    bindings::see_through(answer(Operation::UploadFile, store(key, content))).await
+}
+
+async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
+    let (key, files) = (file_key(&key)?, bindings::files()?);
+    if let Some(stream) = content.dyn_ref::<ReadableStream>() {
+        let mut writer = PartsWriter::new(&files, OnlyIf::default(), None);
+        writer.key = Some(key);
+        let stored = copy(stream, &mut writer).await;
+        if stored.is_err() {
+            writer.abort().await;
         }
-        let blob_type = content.dyn_ref::<Blob>().map(Blob::type_);
-        if blob_type.is_none() && !content.is_string() && !is_buffer(&content) {
-            return Err(Problem::invalid_body(
-                "content must be a string, an ArrayBuffer or a view of one, a Blob or a ReadableStream",
-            ));
-        }
-        let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
-        parsed(&files::store(&files, &key, &content, &headers, &OnlyIf::default()).await?)
-    })
-    .await
+        return parsed(&stored?);
+    }
+    let blob_type = content.dyn_ref::<Blob>().map(Blob::type_);
+    if blob_type.is_none() && !content.is_string() && !is_buffer(&content) {
+        return Err(Problem::invalid_body(
+            "content must be a string, an ArrayBuffer or a view of one, a Blob or a ReadableStream",
+        ));
+    }
+    let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
+    parsed(&files::store(&files, &key, &content, &headers, &OnlyIf::default()).await?)
 }
 
 /// A file's bytes as a stream, or `null`.

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use js_sys::{Date, Promise};
 use shared::{Operation, Problem, Usage};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::bindings::{self, Data};
 
@@ -44,7 +44,7 @@ pub fn count(operation: Operation) {
         !waiting
     });
     if flush {
-        bindings::wait_until(&future_to_promise(flush_later()));
+        bindings::see_through_later(flush_later());
     }
 }
 
@@ -55,9 +55,9 @@ pub async fn total(data: &Data) -> Result<Usage, Problem> {
     Ok(usage)
 }
 
-async fn flush_later() -> Result<JsValue, JsValue> {
+async fn flush_later() {
     let pause = Promise::new(&mut |resolve, _| set_timeout(&resolve, INTERVAL));
-    JsFuture::from(pause).await?;
+    JsFuture::from(pause).await.expect("a timer ends");
     // What is counted from here on makes the next write due.
     let usage = COUNTED.with_borrow_mut(|counted| {
         counted.due = None;
@@ -69,7 +69,6 @@ async fn flush_later() -> Result<JsValue, JsValue> {
     {
         edge::log_problem(&problem, "");
     }
-    Ok(JsValue::UNDEFINED)
 }
 
 fn isolate() -> String {

@@ -10,6 +10,7 @@ mod r2;
 use js_sys::{Date, Object, Promise, Reflect};
 use shared::Problem;
 use wasm_bindgen::{JsCast, prelude::*};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 pub use d1::{D1Result, Database};
 pub use kv::{Data, KeyPage};
@@ -21,10 +22,8 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_name = env)]
     static ENV: Env;
 
-    /// Lets a promise go on when the request that made it has been answered, or its client has gone: for 30 seconds
-    /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
     #[wasm_bindgen(js_name = waitUntil)]
-    pub fn wait_until(promise: &Promise);
+    fn wait_until(promise: &Promise);
 }
 
 #[wasm_bindgen]
@@ -39,6 +38,27 @@ extern "C" {
 
     #[wasm_bindgen(method, getter, js_name = USER_DB)]
     fn user_db(this: &Env) -> Option<d1::D1Database>;
+}
+
+/// Runs something to its end even when the request has been answered, or its client has gone, for up to 30 seconds from
+/// then (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). Answers what it came to.
+pub async fn see_through(act: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
+    let act = future_to_promise(act);
+    let end = JsFuture::from(act.clone());
+    // The runtime would log a failure that its own caller hears of.
+    wait_until(&future_to_promise(async {
+        drop(end.await);
+        Ok(JsValue::UNDEFINED)
+    }));
+    JsFuture::from(act).await
+}
+
+/// The same for what nobody waits for.
+pub fn see_through_later(act: impl Future<Output = ()> + 'static) {
+    wait_until(&future_to_promise(async {
+        act.await;
+        Ok(JsValue::UNDEFINED)
+    }));
 }
 
 /// The customer's files.

@@ -70,7 +70,7 @@ impl Upload {
 impl<'a> PartsWriter<'a> {
     /// Begins a file of at most `max_len` bytes, where that is known.
     pub fn new(files: &'a Files, only_if: OnlyIf, max_len: Option<u64>) -> Self {
-        // R2 takes 10,000 parts: a very large file has larger ones. 80 GiB is more than any request brings.
+        // R2 takes 10,000 parts: a very large file has larger ones. One without a length ends at 48 GiB.
         let least = max_len.unwrap_or(0).div_ceil(u64::from(upload::MAX_PARTS));
         let part_len = u32::try_from(least.max(PART_LEN)).unwrap_or(u32::MAX);
         Self {

@@ -86,6 +86,8 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
         ("WRANGLER_REGISTRY_PATH", state.join("registry").into()),
         ("WRANGLER_SEND_METRICS", "false".into()),
         ("X_LOCAL_EXPLORER", "false".into()),
+        // Would keep a trace of every request on disk.
+        ("X_LOCAL_OBSERVABILITY", "false".into()),
     ];
     let node_modules = repository.join("node_modules");
     let command = Command {
