@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tests::{Customer, Reply, client, expect_json, expect_problem, noise, platform_url};
+use tests::{Customer, Reply, client, expect_json, expect_problem, expect_success, noise, platform_url};
 
 fn get(path: &str) -> RequestBuilder {
     client().get(format!("{}{path}", platform_url()))
@@ -174,4 +174,12 @@ async fn problems_of_both_workers_carry_the_requests_id() {
             None => assert_eq!(told["x-request-id"].as_str().expect("an id").len(), 36, "{told}"),
         }
     }
+}
+
+/// Several platforms may share a namespace, each under a prefix of its own.
+#[tokio::test]
+async fn a_scripts_name_may_begin_with_a_prefix() {
+    let (prefixed, behind) = (Customer::new("prefixed"), Customer::new("user2"));
+    expect_success(prefixed.post_json("/data", r#"{"key":"prefixed","value":1}"#)).await;
+    expect_json(behind.get("/data?key=prefixed"), json!({"key": "prefixed", "value": 1})).await;
 }

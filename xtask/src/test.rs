@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
-const CUSTOMERS: [&str; 18] = [
+const CUSTOMERS: [&str; 19] = [
     "user1",
     "user2",
     "a",
@@ -38,6 +38,7 @@ const CUSTOMERS: [&str; 18] = [
     "list1",
     "list2",
     "parts",
+    "prefixed=tests/fixtures/prefixed.toml",
     "rpc=tests/fixtures/rpc.toml",
     "rpc-called",
     "throws=tests/fixtures/throws.js",
