@@ -85,6 +85,42 @@ pub fn client() -> Client {
     Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client")
 }
 
+/// Keys that a store, a URL, a form or JavaScript might take for something else: each must come back as it is, and be kept
+/// apart from all others.
+pub const AWKWARD_KEYS: [&str; 31] = [
+    ".",
+    "..",
+    "../user1",
+    "/",
+    "a/b",
+    "a//b",
+    " ",
+    " a ",
+    "a+b",
+    "a b",
+    "a%20b",
+    "a%2Fb",
+    "a&b=c",
+    "a?b#c",
+    "usage/x",
+    "data/x",
+    "null",
+    "\"\\",
+    "a\nb",
+    "a\r\nb",
+    "\0",
+    "\u{1}",
+    "\u{7f}",
+    "é",
+    "e\u{301}",
+    "🦀",
+    "\u{feff}",
+    "\u{202e}",
+    "\u{10ffff}",
+    "__proto__",
+    "constructor",
+];
+
 /// A parameter's value, as a URL has it.
 #[must_use]
 pub fn escaped(value: &str) -> String {
