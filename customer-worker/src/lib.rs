@@ -57,7 +57,7 @@ async fn route(request: &Request) -> Result<Response, Problem> {
 
     let url = request.url();
     let target = Target::of(&url);
-    let query = Query::new(target.query);
+    let query = Query::parse(target.query)?;
     let method = request.method();
     let (operation, reply) = match (target.path, &*method) {
         ("/", "GET" | "HEAD") => return Ok(health(request)),

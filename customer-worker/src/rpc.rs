@@ -6,7 +6,8 @@
 use js_sys::{Error, JSON, JsString};
 use serde_json::Value;
 use shared::{
-    ContentType, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Problem, SetData, Statement, reply,
+    ContentType, Cursor, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Preconditions, Problem,
+    SetData, Statement, reply,
 };
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, ReadableStream};
@@ -30,7 +31,7 @@ pub async fn upload_file(key: JsValue, content: JsValue) -> Result<JsValue, JsVa
 async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
     let (key, files) = (file_key(&key)?, bindings::files()?);
     if let Some(stream) = content.dyn_ref::<ReadableStream>() {
-        let mut writer = PartsWriter::new(&files, OnlyIf::default(), None);
+        let mut writer = PartsWriter::new(&files, Preconditions::default(), None);
         writer.key = Some(key);
         let stored = copy(stream, &mut writer).await;
         if stored.is_err() {
@@ -75,7 +76,7 @@ pub async fn list_files() -> Result<JsValue, JsValue> {
             all.extend(listed.files);
             page.cursor = match (all.len(), listed.cursor) {
                 (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
-                (0..MAX_LIST, Some(cursor)) => FilesPage::cursor(&cursor)?,
+                (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("files")),
             };
         }
@@ -136,7 +137,7 @@ pub async fn list_data() -> Result<JsValue, JsValue> {
             all.extend(listed.keys);
             page.cursor = match (all.len(), listed.cursor) {
                 (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
-                (0..MAX_LIST, Some(cursor)) => DataPage::cursor(&cursor)?,
+                (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("values")),
             };
         }
@@ -208,7 +209,9 @@ fn text(key: &JsValue) -> Result<String, Problem> {
     if key.is_undefined() || key.is_null() {
         return Err(Problem::missing_key());
     }
-    key.as_string().ok_or_else(|| Problem::invalid_body("`key` must be a string"))
+    let key: &JsString = key.dyn_ref().ok_or_else(|| Problem::invalid_body("`key` must be a string"))?;
+    // Half a character would become another one.
+    if key.is_valid_utf16() { Ok(key.into()) } else { Err(Problem::invalid_key_encoding()) }
 }
 
 fn too_many(what: &str) -> Problem {

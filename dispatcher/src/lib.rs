@@ -1,7 +1,7 @@
 //! The dispatch Worker of the platform. A request's way through it:
 //!
 //! ```text
-//! fetch -> GET /healthz? answered here
+//! fetch -> /healthz?           answered here
 //!       -> request_id::ensure   who the request is, for replies and logs
 //!       -> user_id              who it is for: X-User-ID
 //!       -> DispatchNamespace    that customer's own Worker
@@ -25,11 +25,16 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    if is_health_check(&request) {
+    let is_health_check = Target::of(&request.url()).path == "/healthz";
+    if is_health_check && matches!(&*request.method(), "GET" | "HEAD") {
         return Ok(health());
     }
     let (request, request_id) = request_id::ensure(request);
-    let reply = dispatch(&request, env.unchecked_ref()).await;
+    let reply = if is_health_check {
+        Err(Problem::method_not_allowed("GET, HEAD"))
+    } else {
+        dispatch(&request, env.unchecked_ref()).await
+    };
     Ok(reply.unwrap_or_else(|problem| edge::problem_reply(&problem, Some(&request_id))))
 }
 
@@ -44,10 +49,6 @@ async fn dispatch(request: &Request, bindings: &Bindings) -> Result<Response, Pr
 fn user_id(request: &Request) -> Result<UserId, Problem> {
     let header = request.headers().get("X-User-ID").ok().flatten();
     Ok(UserId::parse(&header.ok_or_else(Problem::missing_user_id)?)?)
-}
-
-fn is_health_check(request: &Request) -> bool {
-    Target::of(&request.url()).path == "/healthz" && matches!(&*request.method(), "GET" | "HEAD")
 }
 
 fn health() -> Response {

@@ -43,6 +43,9 @@ impl<'body> SetData<'body> {
     /// The least time for which a value can be kept, in seconds: KV's limit.
     pub const MIN_TTL: u64 = 60;
 
+    /// The largest number of seconds that the runtime takes for either.
+    pub const MAX_SECONDS: u64 = i32::MAX as u64;
+
     /// Parses `{"key": ..., "value": ...}`, with `expirationTtl` or `expiration`, and `metadata`. `now` is in seconds
     /// since 1970.
     pub fn parse(body: &'body [u8], now: u64) -> Result<Self, Problem> {
@@ -57,10 +60,15 @@ impl<'body> SetData<'body> {
         }
         let expiry = match (expiration_ttl, expiration) {
             (None, None) => None,
-            (Some(ttl), None) if ttl >= Self::MIN_TTL => Some(Expiry::In(ttl)),
-            (None, Some(at)) if at >= now + Self::MIN_TTL => Some(Expiry::At(at)),
+            (Some(ttl), None) if (Self::MIN_TTL..=Self::MAX_SECONDS).contains(&ttl) => Some(Expiry::In(ttl)),
+            (None, Some(at)) if (now + Self::MIN_TTL..=Self::MAX_SECONDS).contains(&at) => Some(Expiry::At(at)),
             (Some(_), Some(_)) => return Err(Problem::invalid_body("give `expirationTtl` or `expiration`, not both")),
-            _ => return Err(Problem::invalid_body("a value must be kept for 60 seconds at least")),
+            _ => {
+                return Err(Problem::invalid_body(
+                    "`expirationTtl` is in seconds, 60 to 2147483647; `expiration` in seconds since 1970, at least 60 \
+                     from now and at most 2147483647",
+                ));
+            }
         };
         if let Some(metadata) = metadata {
             if !metadata.get().starts_with('{') {
@@ -125,6 +133,9 @@ mod tests {
             ",\"expirationTtl\":\"60\"",
             ",\"expiration\":1795000059",
             ",\"expiration\":0",
+            ",\"expirationTtl\":2147483648",
+            ",\"expiration\":1795000060000",
+            ",\"expirationTtl\":18446744073709551615",
             ",\"expirationTtl\":60,\"expiration\":1795000060",
             ",\"metadata\":[]",
             ",\"metadata\":\"x\"",

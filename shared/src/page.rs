@@ -1,7 +1,7 @@
 //! What part of a listing a client asks for.
 
 use crate::cursor::Listing;
-use crate::{Cursor, Problem, Query};
+use crate::{Cursor, DataKey, FileKey, Problem, Query};
 
 /// The most entries of a page, R2's and KV's limit.
 pub const MAX_LIMIT: u32 = 1000;
@@ -21,21 +21,20 @@ impl DataPage {
     /// The first page, of everything.
     #[must_use]
     pub fn first() -> Self {
-        Self::from_query(Query::new("")).expect("no parameter is required")
+        Self::from_query(Query::parse("").expect("an empty query")).expect("no parameter is required")
     }
 
-    /// Takes a page's cursor, for the next one.
-    pub fn cursor(cursor: &str) -> Result<Option<Cursor>, Problem> {
-        Cursor::from_query(Query::new(&format!("cursor={cursor}")), Listing::Data)
+    /// What a page's listing is, for its cursor.
+    #[must_use]
+    pub fn listing(&self) -> Listing<'_> {
+        Listing::Data(&self.prefix)
     }
 
     /// Parses the query.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        Ok(Self {
-            prefix: text(query, "prefix", 0)?.unwrap_or_default(),
-            limit: limit(query)?,
-            cursor: Cursor::from_query(query, Listing::Data)?,
-        })
+        let prefix = text(query, "prefix", 0, DataKey::MAX_LEN)?.unwrap_or_default();
+        let cursor = Cursor::from_query(query, Listing::Data(&prefix))?;
+        Ok(Self { limit: limit(query)?, cursor, prefix })
     }
 }
 
@@ -58,32 +57,30 @@ impl FilesPage {
     /// The first page, of everything.
     #[must_use]
     pub fn first() -> Self {
-        Self::from_query(Query::new("")).expect("no parameter is required")
+        Self::from_query(Query::parse("").expect("an empty query")).expect("no parameter is required")
     }
 
-    /// Takes a page's cursor, for the next one.
-    pub fn cursor(cursor: &str) -> Result<Option<Cursor>, Problem> {
-        Cursor::from_query(Query::new(&format!("cursor={cursor}")), Listing::Files)
+    /// What a page's listing is, for its cursor.
+    #[must_use]
+    pub fn listing(&self) -> Listing<'_> {
+        Listing::Files(&self.prefix, self.delimiter.as_deref())
     }
 
     /// Parses the query.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        let include = query.get("include")?;
+        let include = query.get("include");
         if include.as_deref().is_some_and(|include| include != b"contentType") {
             return Err(Problem::invalid_parameter("`include` can be contentType"));
         }
-        Ok(Self {
-            prefix: text(query, "prefix", 0)?.unwrap_or_default(),
-            delimiter: text(query, "delimiter", 1)?,
-            limit: limit(query)?,
-            cursor: Cursor::from_query(query, Listing::Files)?,
-            content_type: include.is_some(),
-        })
+        let prefix = text(query, "prefix", 0, FileKey::MAX_LEN)?.unwrap_or_default();
+        let delimiter = text(query, "delimiter", 1, FileKey::MAX_LEN)?;
+        let cursor = Cursor::from_query(query, Listing::Files(&prefix, delimiter.as_deref()))?;
+        Ok(Self { limit: limit(query)?, cursor, content_type: include.is_some(), prefix, delimiter })
     }
 }
 
 fn limit(query: Query<'_>) -> Result<u32, Problem> {
-    let Some(limit) = query.get("limit")? else { return Ok(MAX_LIMIT) };
+    let Some(limit) = query.get("limit") else { return Ok(MAX_LIMIT) };
     let digits = !limit.is_empty() && limit.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(&limit).ok().filter(|_| digits).and_then(|limit| limit.parse().ok());
     number
@@ -91,14 +88,13 @@ fn limit(query: Query<'_>) -> Result<u32, Problem> {
         .ok_or_else(|| Problem::invalid_parameter("`limit` must be a whole number from 1 to 1000"))
 }
 
-fn text(query: Query<'_>, name: &str, min_len: usize) -> Result<Option<String>, Problem> {
-    const MAX_LEN: usize = 1024;
-    let Some(value) = query.get(name)? else { return Ok(None) };
+fn text(query: Query<'_>, name: &str, min_len: usize, max_len: usize) -> Result<Option<String>, Problem> {
+    let Some(value) = query.get(name) else { return Ok(None) };
     String::from_utf8(value.into_owned())
         .ok()
-        .filter(|value| (min_len..=MAX_LEN).contains(&value.len()))
+        .filter(|value| (min_len..=max_len).contains(&value.len()))
         .map(Some)
-        .ok_or_else(|| Problem::invalid_parameter(&format!("`{name}` must be {min_len} to 1024 bytes of UTF-8")))
+        .ok_or_else(|| Problem::invalid_parameter(&format!("`{name}` must be {min_len} to {max_len} bytes of UTF-8")))
 }
 
 #[cfg(test)]
@@ -108,16 +104,16 @@ mod tests {
     #[test]
     fn parameters_have_defaults() {
         let page = FilesPage { prefix: String::new(), delimiter: None, limit: 1000, cursor: None, content_type: false };
-        assert_eq!(FilesPage::from_query(Query::new("")).expect("defaults"), page);
+        assert_eq!(FilesPage::from_query(Query::parse("").expect("valid")).expect("defaults"), page);
         let page = DataPage { prefix: String::new(), limit: 1000, cursor: None };
-        assert_eq!(DataPage::from_query(Query::new("")).expect("defaults"), page);
+        assert_eq!(DataPage::from_query(Query::parse("").expect("valid")).expect("defaults"), page);
     }
 
     #[test]
     fn parameters_are_parsed() {
-        let cursor = Cursor::encode("after", Listing::Files);
+        let cursor = Cursor::encode("after", Listing::Files("a/b", Some("/")));
         let query = format!("prefix=a%2Fb&delimiter=/&limit=7&include=contentType&cursor={cursor}");
-        let page = FilesPage::from_query(Query::new(&query)).expect("valid");
+        let page = FilesPage::from_query(Query::parse(&query).expect("valid")).expect("valid");
         assert_eq!(
             (&*page.prefix, page.delimiter.as_deref(), page.limit, page.content_type),
             ("a/b", Some("/"), 7, true)
@@ -136,18 +132,31 @@ mod tests {
             ("limit=-1", "invalid_parameter"),
             ("limit=1e2", "invalid_parameter"),
             ("limit=99999999999", "invalid_parameter"),
-            ("limit=1&limit=2", "invalid_parameter"),
             ("prefix=%ff", "invalid_parameter"),
             (&too_long, "invalid_parameter"),
             ("cursor=", "invalid_cursor"),
             ("cursor=abc", "invalid_cursor"),
             ("cursor=%ff", "invalid_cursor"),
         ] {
-            assert_eq!(FilesPage::from_query(Query::new(query)).expect_err(query).code().name(), code, "{query}");
-            assert_eq!(DataPage::from_query(Query::new(query)).expect_err(query).code().name(), code, "{query}");
+            assert_eq!(
+                FilesPage::from_query(Query::parse(query).expect(query)).expect_err(query).code().name(),
+                code,
+                "{query}"
+            );
+            assert_eq!(
+                DataPage::from_query(Query::parse(query).expect(query)).expect_err(query).code().name(),
+                code,
+                "{query}"
+            );
         }
+        let too_long = format!("prefix={}", "a".repeat(508));
+        assert_eq!(DataPage::from_query(Query::parse(&too_long).expect("valid")).expect_err("long").status(), 400);
+        assert!(FilesPage::from_query(Query::parse(&too_long).expect("valid")).is_ok());
         for query in ["delimiter=", "delimiter=%ff", "include=x", "include=", "include=contentType,x"] {
-            assert_eq!(FilesPage::from_query(Query::new(query)).expect_err(query).code().name(), "invalid_parameter");
+            assert_eq!(
+                FilesPage::from_query(Query::parse(query).expect(query)).expect_err(query).code().name(),
+                "invalid_parameter"
+            );
         }
     }
 }

@@ -77,10 +77,17 @@ pub enum EntityTags {
 
 impl EntityTags {
     fn parse(header: &str) -> Self {
-        if header.trim() == "*" {
+        // Among others, too: what someone wants nobody to overwrite must not depend on a comma.
+        if header.split(',').any(|tag| tag.trim() == "*") {
             return Self::Any;
         }
         Self::OneOf(header.split(',').map(entity_tag).filter(|(_, tag)| !tag.is_empty()).collect())
+    }
+
+    /// Whether the header is there, but no tag.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        matches!(self, Self::OneOf(tags) if tags.is_empty())
     }
 
     /// The tag, where there is one and no other.
@@ -213,6 +220,8 @@ mod tests {
             (&[("If-None-Match", "W/\"abc\"")], NotModified),
             (&[("If-None-Match", "\"x\",W/\"abc\"")], NotModified),
             (&[("If-None-Match", "*")], NotModified),
+            (&[("If-None-Match", "*, *")], NotModified),
+            (&[("If-None-Match", "\"x\", *")], NotModified),
             (&[("If-None-Match", "\"x\"")], Proceed),
             (&[("If-Modified-Since", BEFORE)], Proceed),
             (&[("If-Modified-Since", MODIFIED)], NotModified),

@@ -237,7 +237,7 @@ impl Problem {
     pub fn not_found() -> Self {
         Self::new(
             Code::NotFound,
-            "there is no such route; the routes are /, /files, /files/uploads, /data, /stats, /db/query and /db/batch",
+            "there is no such route; the routes are /, /files, /files/uploads, /files/uploads/complete, /data, /stats, /db/query and /db/batch",
         )
     }
 

@@ -22,10 +22,11 @@ async fn health_is_answered_without_a_user_id() {
     expect_json(Customer::new("user1").get("/healthz"), health).await;
     let head = Reply::to(client().head(format!("{}/healthz", platform_url()))).await;
     assert_eq!((head.status, &*head.body), (StatusCode::OK, &b""[..]));
-    // Only these: anything else there is a request like any other.
-    expect_problem(client().post(format!("{}/healthz", platform_url())), 400, "missing_user_id").await;
+    for request in [client().post(format!("{}/healthz", platform_url())), Customer::new("user1").delete("/healthz")] {
+        let reply = expect_problem(request, 405, "method_not_allowed").await;
+        assert_eq!(reply.header("Allow"), "GET, HEAD");
+    }
     expect_problem(get("/healthz/x"), 400, "missing_user_id").await;
-    expect_problem(Customer::new("user1").post("/healthz"), 404, "not_found").await;
 }
 
 #[tokio::test]

@@ -86,8 +86,15 @@ fn problem(thrown: &JsValue) -> Problem {
 /// What SQLite says: `D1_ERROR: <message>: SQLITE_<CODE>`, at times with ` (extended: SQLITE_<CODE>)` behind. Some things D1
 /// finds out itself, and says without a code.
 fn sqlite_message(message: &str) -> Option<&str> {
-    const OWN: [&str; 2] = ["No SQL statements detected.", "Wrong number of parameter bindings for SQL query."];
+    const OWN: [&str; 3] = [
+        "No SQL statements detected.",
+        "Wrong number of parameter bindings for SQL query.",
+        "When executing multiple SQL statements in a single call, only the last statement can have parameters.",
+    ];
     let text = message.strip_prefix("D1_ERROR: ").unwrap_or(message);
+    if text.starts_with("To execute a transaction, ") {
+        return Some("statements that begin or end a transaction are not taken; a batch is one");
+    }
     let short = text.rsplit_once(" (extended: SQLITE_").map_or(text, |(short, _)| short);
     let (said, code) = short.rsplit_once(": SQLITE_").unwrap_or((text, ""));
     let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');

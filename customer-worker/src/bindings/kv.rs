@@ -3,7 +3,7 @@
 use js_sys::{Array, JSON, JsString, Object};
 use serde_json::value::RawValue;
 use shared::reply::ListedKey;
-use shared::{Cursor, DataKey, DataPage, Expiry, Listing, Problem, Usage};
+use shared::{Cursor, DataKey, DataPage, Expiry, Problem, Usage};
 use wasm_bindgen::{JsCast, prelude::*};
 
 use super::{nullable, object, set, unavailable};
@@ -115,7 +115,7 @@ impl Data {
         };
         Ok(KeyPage {
             keys: list.keys().iter().map(listed).collect(),
-            cursor: more(&list).map(|cursor| Cursor::encode(&cursor, Listing::Data)),
+            cursor: more(&list).map(|cursor| Cursor::encode(&cursor, page.listing())),
         })
     }
 

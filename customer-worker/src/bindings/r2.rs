@@ -3,8 +3,7 @@
 use js_sys::{Array, Date, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
-    ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Listing, Preconditions, Problem, reply,
-    upload,
+    ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Preconditions, Problem, reply, upload,
 };
 use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_futures::JsFuture;
@@ -234,7 +233,7 @@ impl Files {
         Ok(FilePage {
             files: list.objects().iter().map(listed).collect(),
             prefixes: list.delimited_prefixes().iter().filter_map(|prefix| prefix.as_string()).collect(),
-            cursor: cursor.map(|cursor| Cursor::encode(&cursor, Listing::Files)),
+            cursor: cursor.map(|cursor| Cursor::encode(&cursor, page.listing())),
         })
     }
 
@@ -343,6 +342,9 @@ impl OnlyIf {
         for (name, tags) in [("If-Match", &conditions.if_match), ("If-None-Match", &conditions.if_none_match)] {
             match tags {
                 None => {}
+                Some(tags) if tags.are_none() => {
+                    return Err(Problem::invalid_parameter(&format!("{name} must be *, or one etag or more")));
+                }
                 Some(EntityTags::Any) => only_if.headers.push((name, "*".to_owned())),
                 Some(EntityTags::OneOf(tags)) => {
                     // A tag of anything else is not one of R2's, and the header must be one that it can parse.
@@ -351,6 +353,7 @@ impl OnlyIf {
                     let tags: Vec<String> = tags.map(|(_, tag)| format!("\"{tag}\"")).collect();
                     match (name, tags.is_empty()) {
                         ("If-Match", true) => return Err(Problem::precondition_failed()),
+                        // None of them is any version's: the condition holds.
                         (_, true) => {}
                         (_, false) => only_if.headers.push((name, tags.join(", "))),
                     }
@@ -364,11 +367,6 @@ impl OnlyIf {
             return Err(Problem::invalid_parameter("If-None-Match and If-Unmodified-Since cannot be used together"));
         }
         Ok(only_if)
-    }
-
-    /// Whether there are none.
-    pub fn is_none(&self) -> bool {
-        self.headers.is_empty() && self.unmodified_since.is_none()
     }
 
     fn option(&self) -> Option<JsValue> {

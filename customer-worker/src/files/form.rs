@@ -1,12 +1,14 @@
 //! `POST /files`: a file in a form.
 
 use js_sys::Uint8Array;
-use shared::{Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Problem, is_multipart_form};
+use shared::{
+    Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Preconditions, Problem, is_multipart_form,
+};
 use web_sys::Request;
 
-use super::{PartsWriter, only_if};
+use super::PartsWriter;
 use crate::bindings;
-use crate::body::{Pieces, content_length, require_type, sub_array, whole};
+use crate::body::{Pieces, content_length, header, require_type, sub_array, whole};
 
 /// Up to this length a form is read in one piece, which is cheaper.
 const SMALL: u64 = 1024 * 1024;
@@ -16,14 +18,14 @@ const SMALL: u64 = 1024 * 1024;
 pub async fn upload_form(request: &Request) -> Result<String, Problem> {
     let content_type = require_type(request, is_multipart_form, "multipart/form-data")?;
     let parser = FormParser::new(&content_type)?;
-    let only_if = only_if(request)?;
+    let conditions = Preconditions::read(|name| header(request, name));
     let files = bindings::files()?;
     let length = content_length(request);
     let pieces = match length {
         Some(length) if length <= SMALL => Pieces::whole(whole(request).await.map_err(|problem| in_form(&problem))?),
         _ => Pieces::of(request.body()),
     };
-    let mut form = Form { file: PartsWriter::new(&files, only_if, length), key: Vec::new(), seen: Seen::default() };
+    let mut form = Form { file: PartsWriter::new(&files, conditions, length), key: Vec::new(), seen: Seen::default() };
     let stored = form.read(parser, pieces).await;
     if stored.is_err() {
         form.file.abort().await;

@@ -20,7 +20,7 @@ pub use parts::PartsWriter;
 pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
     let headers = FileHeaders::read(|name| header(request, name))?;
-    let only_if = only_if(request)?;
+    let only_if = OnlyIf::new(&Preconditions::read(|name| header(request, name)))?;
     let files = bindings::files()?;
     match content_length(request) {
         None => return Err(Problem::length_required()),
@@ -67,8 +67,4 @@ fn said_of(stored: &R2Object, key: &FileKey, headers: &FileHeaders) -> String {
         etag: &stored.etag(),
         content_type: headers.content_type.as_str(),
     })
-}
-
-fn only_if(request: &Request) -> Result<OnlyIf, Problem> {
-    OnlyIf::new(&Preconditions::read(|name| header(request, name)))
 }

@@ -2,7 +2,7 @@
 
 use js_sys::Uint8Array;
 use shared::reply::Part;
-use shared::{FileHeaders, FileKey, Problem, upload};
+use shared::{FileHeaders, FileKey, Preconditions, Problem, upload};
 use wasm_bindgen::JsValue;
 
 use super::{said_of, store};
@@ -23,7 +23,7 @@ pub struct PartsWriter<'a> {
     pub key: Option<FileKey>,
     /// What is kept with it.
     pub headers: FileHeaders,
-    only_if: OnlyIf,
+    conditions: Preconditions,
     part_len: u32,
     held: Held,
     upload: Option<Upload>,
@@ -69,7 +69,7 @@ impl Upload {
 
 impl<'a> PartsWriter<'a> {
     /// Begins a file of at most `max_len` bytes, where that is known.
-    pub fn new(files: &'a Files, only_if: OnlyIf, max_len: Option<u64>) -> Self {
+    pub fn new(files: &'a Files, conditions: Preconditions, max_len: Option<u64>) -> Self {
         // R2 takes 10,000 parts: a very large file has larger ones. One without a length ends at 48 GiB.
         let least = max_len.unwrap_or(0).div_ceil(u64::from(upload::MAX_PARTS));
         let part_len = u32::try_from(least.max(PART_LEN)).unwrap_or(u32::MAX);
@@ -77,7 +77,7 @@ impl<'a> PartsWriter<'a> {
             files,
             key: None,
             headers: FileHeaders::default(),
-            only_if,
+            conditions,
             part_len,
             held: Held::Nothing,
             upload: None,
@@ -125,7 +125,7 @@ impl<'a> PartsWriter<'a> {
     async fn send(&mut self, part: &Uint8Array) -> Result<(), Problem> {
         if self.upload.is_none() {
             let key = self.key.as_ref().ok_or_else(Problem::key_after_file)?;
-            if !self.only_if.is_none() {
+            if !self.conditions.are_none() {
                 return Err(Problem::condition_not_supported());
             }
             let multipart = self.files.create_upload(key, &self.headers).await?;
@@ -149,7 +149,8 @@ impl<'a> PartsWriter<'a> {
         };
         if self.upload.is_none() {
             let content = last.map_or_else(|| "".into(), JsValue::from);
-            return store(self.files, &key, &content, &self.headers, &self.only_if).await;
+            let only_if = OnlyIf::new(&self.conditions)?;
+            return store(self.files, &key, &content, &self.headers, &only_if).await;
         }
         if let Some(last) = last {
             self.send(&last).await?;

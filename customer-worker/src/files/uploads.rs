@@ -25,7 +25,13 @@ pub async fn put_part(request: &Request, query: Query<'_>) -> Result<String, Pro
     let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
     refuse_conditions(request)?;
     let upload = bindings::files()?.resume_upload(&key, &id)?;
-    content_length(request).ok_or_else(Problem::length_required)?;
+    match content_length(request) {
+        None => return Err(Problem::length_required()),
+        Some(length) if length > bindings::MAX_PUT_LEN => {
+            return Err(Problem::too_large("a part", bindings::MAX_PUT_LEN));
+        }
+        Some(_) => {}
+    }
     let content = request.body().map_or_else(|| "".into(), JsValue::from);
     Ok(reply::to_json(&upload.send(number, &content)?.arrival().await?))
 }

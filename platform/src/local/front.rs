@@ -136,6 +136,11 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
         request.headers_mut().remove(header::CONTENT_LENGTH);
         *request.body_mut() = Body::empty();
     }
+    if *request.method() == Method::PUT && !says_length(request.headers()) {
+        // On its way in it would get a length of 0, which its client did not say.
+        let body = std::mem::take(request.body_mut());
+        *request.body_mut() = Body::from_stream(body.into_data_stream());
+    }
     // The local runtime would compress for a client that takes it, and drop the length; for one that does not, it would
     // take encoded files apart. Only a client of which it knows nothing gets what the Worker says.
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(""));
@@ -155,6 +160,10 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
             problem(&Problem::runtime_unavailable(), &id)
         }
     })
+}
+
+fn says_length(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Lets nothing in but requests that the dispatcher gets to see as they are.

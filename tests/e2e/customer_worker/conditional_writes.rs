@@ -32,7 +32,13 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.status, 404);
 
         expect_success(write(&user, key, "one").header("If-None-Match", "*")).await;
-        refused(&[("If-None-Match", "*")], "creates only").await;
+        for create in ["*", "*, *", "\"x\", *", "*,"] {
+            refused(&[("If-None-Match", create)], "creates only").await;
+        }
+        refused(&[("If-None-Match", "*"), ("If-None-Match", "*")], "creates only").await;
+        for name in ["If-Match", "If-None-Match"] {
+            expect_problem(write(&user, key, "unclear").header(name, ","), 400, "invalid_parameter").await;
+        }
         let one = etag(&user, key).await;
         refused(&[("If-None-Match", &one)], "replaces any other").await;
         refused(&[("If-None-Match", &format!("\"x\", {one}"))], "replaces any other").await;
@@ -92,9 +98,15 @@ async fn expect_one_winner(user: &Customer, key: &str, attempts: Vec<(String, u1
 #[tokio::test]
 async fn what_goes_in_parts_cannot_be_conditional() {
     let user = Customer::new("user2");
-    for (name, value) in
-        [("If-None-Match", "*"), ("If-Match", "*"), ("If-Unmodified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")]
-    {
+    for (name, value) in [
+        ("If-None-Match", "*"),
+        ("If-None-Match", "*, *"),
+        ("If-None-Match", "\"x!\""),
+        ("If-Match", "*"),
+        ("If-Match", "W/\"x\""),
+        ("If-Unmodified-Since", "Fri, 01 Jan 2100 00:00:00 GMT"),
+        ("If-Modified-Since", "Mon, 01 Jan 2001 00:00:00 GMT"),
+    ] {
         expect_success(put(&user, "if-parts", "old")).await;
         let file = Part::bytes(noise(12_000_000, 7)).file_name("f");
         let large = user.post("/files").multipart(Form::new().text("key", "if-parts").part("file", file));

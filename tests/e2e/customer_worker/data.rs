@@ -223,7 +223,12 @@ async fn a_value_may_expire_and_have_metadata() {
         let request = user.post_json("/data", format!(r#"{{"key":"meta","value":1,"metadata":{metadata}}}"#));
         assert_eq!(Reply::to(request).await.status, status, "{} bytes", metadata.len());
     }
+    for seconds in [r#""expirationTtl":2147483647"#, r#""expiration":2147483647"#] {
+        expect_success(user.post_json("/data", format!(r#"{{"key":"longest","value":1,{seconds}}}"#))).await;
+    }
     for field in [
+        r#""expirationTtl":2147483648"#,
+        r#""expiration":1795300000000"#,
         r#""expirationTtl":59"#,
         r#""expiration":1"#,
         r#""metadata":[]"#,

@@ -73,6 +73,21 @@ async fn an_error_of_the_statement_is_said_in_sqlites_words() {
     }
 }
 
+/// Of several statements in one text the last one's rows are answered; what begins or ends a transaction is not taken.
+#[tokio::test]
+async fn several_statements_in_one_text() {
+    let user = Customer::new("user1");
+    let sql = "CREATE TABLE several (a); INSERT INTO several VALUES (1), (2); SELECT count(*) AS n FROM several";
+    assert_eq!(query(&user, sql, json!([])).await["results"], json!([{"n": 2}]));
+    for sql in ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "RELEASE a", "SELECT ?; SELECT ?"] {
+        let statement = json!({"sql": sql, "params": if sql.contains('?') { json!([1]) } else { json!([]) }});
+        for (path, body) in [("/db/query", statement.clone()), ("/db/batch", json!({"statements": [statement]}))] {
+            let reply = expect_problem(user.post_json(path, body.to_string()), 400, "sql_error").await;
+            assert!(!reply.text().contains("state.storage"), "{reply}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_batch_is_one_transaction() {
     let user = Customer::new("user2");

@@ -42,7 +42,7 @@ async fn a_file_of_any_length_comes_back() {
             assert_eq!((&stored["size"], &stored["contentType"]), (&length.into(), &"image/x".into()));
             expect_content(&user, "length", &content).await;
         }
-        expect_success(user.put("/files?key=length").body(content.clone())).await;
+        expect_success(user.put("/files?key=length").header("Content-Length", length).body(content.clone())).await;
         expect_content(&user, "length", &content).await;
     }
 }
@@ -70,7 +70,11 @@ async fn a_put_needs_a_length() {
     let user = Customer::new("user1");
     expect_success(user.put("/files?key=put-length").body("old")).await;
     expect_problem(user.put("/files?key=put-length").body(chunked("new")), 411, "length_required").await;
+    // Not even that it is none: an accident must not empty a file.
+    expect_problem(user.put("/files?key=put-length"), 411, "length_required").await;
     expect_content(&user, "put-length", b"old").await;
+    expect_success(user.put("/files?key=put-length").header("Content-Length", 0)).await;
+    expect_content(&user, "put-length", b"").await;
 }
 
 /// A large file is not held until its key is known.

@@ -134,12 +134,17 @@ async fn bad_parameters_are_refused() {
             ("limit=x", "invalid_parameter"),
             ("limit=", "invalid_parameter"),
             ("limit=1&limit=2", "invalid_parameter"),
+            ("key=a&prefix=b&prefix=c", "invalid_parameter"),
+            ("x=1&x=2", "invalid_parameter"),
             ("prefix=a&prefix=b", "invalid_parameter"),
             ("prefix=%ff", "invalid_parameter"),
             ("cursor=", "invalid_cursor"),
             ("cursor=x", "invalid_cursor"),
             ("cursor=bm90LW9uZS1vZi1vdXJz", "invalid_cursor"),
             (&format!("cursor={}", if listing == "/files" { &data } else { &files }), "invalid_cursor"),
+            // Of another listing: the customer would miss entries without noticing.
+            (&format!("prefix=pag&cursor={}", if listing == "/files" { &files } else { &data }), "invalid_cursor"),
+            (&format!("prefix={}", "p".repeat(if listing == "/files" { 1025 } else { 508 })), "invalid_parameter"),
             (&format!("cursor={}x", if listing == "/files" { &files } else { &data }), "invalid_cursor"),
         ] {
             expect_problem(user.get(&format!("{listing}?{query}")), 400, code).await;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tests::{Customer, Dev, Reply, expect_problem, expect_success, storage};
 
 fn store_file(user: &Customer, number: usize) -> RequestBuilder {
-    user.put(&format!("/files?key=f/{number}")).body("x".repeat(number))
+    user.put(&format!("/files?key=f/{number}")).header("Content-Length", number).body("x".repeat(number))
 }
 
 fn store_value(user: &Customer, number: usize) -> RequestBuilder {
