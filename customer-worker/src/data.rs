@@ -1,7 +1,7 @@
 //! `/data`: JSON values in the customer's KV namespace.
 
 use js_sys::{Date, JSON, JsString};
-use shared::{DataKey, DataPage, Problem, Query, SetData, is_json, reply};
+use shared::{DataKey, DataPage, Problem, SetData, is_json, reply};
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
 
@@ -43,9 +43,8 @@ pub async fn list(page: &DataPage) -> Result<String, Problem> {
 }
 
 /// `DELETE /data?key=`: deletes a value, if it is there.
-pub async fn delete(query: Query<'_>) -> Result<String, Problem> {
-    let key = DataKey::from_query(query)?;
-    bindings::data()?.delete(&key).await?;
+pub async fn delete(key: &DataKey) -> Result<String, Problem> {
+    bindings::data()?.delete(key).await?;
     Ok(reply::to_json(&reply::Deleted { success: true }))
 }
 

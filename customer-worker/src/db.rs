@@ -5,7 +5,7 @@ use shared::{Problem, Statement, is_json};
 use wasm_bindgen::JsValue;
 use web_sys::Request;
 
-use crate::bindings::{self, D1Result};
+use crate::bindings::{self, D1Result, object, set};
 use crate::body::{Body, require_type};
 
 /// `POST /db/query`: one statement.
@@ -23,9 +23,7 @@ pub async fn batch(request: &Request) -> Result<String, Problem> {
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
     let results = database.batch(&Statement::parse_batch(&body.text)?).await?;
     let entries: Array = results.iter().map(|result| JsValue::from(entry(&result))).collect();
-    let batch = Object::new();
-    set(&batch, "batch", &entries);
-    Ok(to_json(&batch))
+    Ok(to_json(&object(&[("batch", entries.into())])))
 }
 
 /// What is said of a statement: its rows, and what it took.
@@ -34,14 +32,7 @@ pub fn entry(result: &D1Result) -> Object {
     for name in ["changes", "last_row_id", "rows_read", "rows_written", "duration"] {
         set(&meta, name, &Reflect::get(&all, &name.into()).expect("an object has any property"));
     }
-    let entry = Object::new();
-    set(&entry, "results", &result.results());
-    set(&entry, "meta", &meta);
-    entry
-}
-
-fn set(object: &Object, name: &str, value: &JsValue) {
-    Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
+    object(&[("results", result.results()), ("meta", meta.into())])
 }
 
 /// Rows hold what SQLite can: text, numbers, nulls, and bytes as arrays of numbers.

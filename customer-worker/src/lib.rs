@@ -70,7 +70,7 @@ async fn route(request: &Request) -> Result<Response, Problem> {
         },
         ("/files", "POST") => (UploadFile, json(&files::upload_form(request).await?)),
         ("/files", "PUT") => (UploadFile, json(&files::upload(request, query).await?)),
-        ("/files", "DELETE") => (DeleteFile, json(&files::delete(query).await?)),
+        ("/files", "DELETE") => (DeleteFile, json(&files::delete(&FileKey::from_query(query)?).await?)),
         ("/files", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE")),
 
         ("/files/uploads", "POST") => (CreateUpload, json(&uploads::create(request, query).await?)),
@@ -85,7 +85,7 @@ async fn route(request: &Request) -> Result<Response, Problem> {
             None => (ListData, json(&data::list(&DataPage::from_query(query)?).await?)),
         },
         ("/data", "POST") => (SetData, json(&data::set(request).await?)),
-        ("/data", "DELETE") => (DeleteData, json(&data::delete(query).await?)),
+        ("/data", "DELETE") => (DeleteData, json(&data::delete(&DataKey::from_query(query)?).await?)),
         ("/data", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, DELETE")),
 
         ("/stats", "GET" | "HEAD") => return Ok(json(&stats::stats().await?)),

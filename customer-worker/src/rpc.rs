@@ -58,11 +58,7 @@ pub async fn get_file(key: JsValue) -> Result<JsValue, JsValue> {
 /// Deletes a file, if it is there.
 #[wasm_bindgen(js_name = deleteFile)]
 pub async fn delete_file(key: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::DeleteFile, async {
-        bindings::files()?.delete(&file_key(&key)?).await?;
-        parsed(&reply::to_json(&reply::Deleted { success: true }))
-    })
-    .await
+    answer(Operation::DeleteFile, async { parsed(&files::delete(&file_key(&key)?).await?) }).await
 }
 
 /// All files, if they are not too many.
@@ -119,11 +115,7 @@ pub async fn get_data(key: JsValue) -> Result<JsValue, JsValue> {
 /// Deletes a value, if it is there.
 #[wasm_bindgen(js_name = deleteData)]
 pub async fn delete_data(key: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::DeleteData, async {
-        bindings::data()?.delete(&data_key(&key)?).await?;
-        parsed(&reply::to_json(&reply::Deleted { success: true }))
-    })
-    .await
+    answer(Operation::DeleteData, async { parsed(&data::delete(&data_key(&key)?).await?) }).await
 }
 
 /// All values' keys, if they are not too many.

@@ -82,7 +82,7 @@ pub fn rfc3339(milliseconds: f64) -> String {
 }
 
 /// A plain object.
-fn object(properties: &[(&str, JsValue)]) -> Object {
+pub fn object(properties: &[(&str, JsValue)]) -> Object {
     let object = Object::new();
     for (name, value) in properties {
         set(&object, name, value);
@@ -90,7 +90,8 @@ fn object(properties: &[(&str, JsValue)]) -> Object {
     object
 }
 
-fn set(object: &Object, name: &str, value: &JsValue) {
+/// Sets a property of a plain object.
+pub fn set(object: &Object, name: &str, value: &JsValue) {
     Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
 }
 

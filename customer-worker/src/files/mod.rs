@@ -22,15 +22,15 @@ pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Probl
     let headers = FileHeaders::read(|name| header(request, name))?;
     let only_if = OnlyIf::new(&Preconditions::read(|name| header(request, name)))?;
     let files = bindings::files()?;
-    match content_length(request) {
-        None => return Err(Problem::length_required()),
-        Some(length) if length > bindings::MAX_PUT_LEN => {
-            return Err(Problem::too_large("a file in one piece", bindings::MAX_PUT_LEN));
-        }
-        Some(_) => {}
+    store(&files, &key, &content(request, "a file in one piece")?, &headers, &only_if).await
+}
+
+/// A request's body as R2 takes it in one piece (`what`): of a length that is known, and not too large.
+fn content(request: &Request, what: &str) -> Result<JsValue, Problem> {
+    if content_length(request).ok_or_else(Problem::length_required)? > bindings::MAX_PUT_LEN {
+        return Err(Problem::too_large(what, bindings::MAX_PUT_LEN));
     }
-    let content = request.body().map_or_else(|| "".into(), JsValue::from);
-    store(&files, &key, &content, &headers, &only_if).await
+    Ok(request.body().map_or_else(|| "".into(), JsValue::from))
 }
 
 /// Stores a file in one piece, and answers what is said of it.
@@ -46,9 +46,8 @@ pub async fn store(
 }
 
 /// `DELETE /files?key=`: deletes a file, if it is there.
-pub async fn delete(query: Query<'_>) -> Result<String, Problem> {
-    let key = FileKey::from_query(query)?;
-    bindings::files()?.delete(&key).await?;
+pub async fn delete(key: &FileKey) -> Result<String, Problem> {
+    bindings::files()?.delete(key).await?;
     Ok(reply::to_json(&reply::Deleted { success: true }))
 }
 

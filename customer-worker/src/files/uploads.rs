@@ -3,12 +3,11 @@
 //! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
 
 use shared::{FileHeaders, FileKey, Preconditions, Problem, Query, is_json, reply, upload};
-use wasm_bindgen::JsValue;
 use web_sys::Request;
 
-use super::said_of;
+use super::{content, said_of};
 use crate::bindings;
-use crate::body::{Body, content_length, header, require_type};
+use crate::body::{Body, header, require_type};
 
 /// `POST /files/uploads?key=`: begins one.
 pub async fn create(request: &Request, query: Query<'_>) -> Result<String, Problem> {
@@ -25,15 +24,8 @@ pub async fn put_part(request: &Request, query: Query<'_>) -> Result<String, Pro
     let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
     refuse_conditions(request)?;
     let upload = bindings::files()?.resume_upload(&key, &id)?;
-    match content_length(request) {
-        None => return Err(Problem::length_required()),
-        Some(length) if length > bindings::MAX_PUT_LEN => {
-            return Err(Problem::too_large("a part", bindings::MAX_PUT_LEN));
-        }
-        Some(_) => {}
-    }
-    let content = request.body().map_or_else(|| "".into(), JsValue::from);
-    Ok(reply::to_json(&upload.send(number, &content)?.arrival().await?))
+    let part = upload.send(number, &content(request, "a part")?)?;
+    Ok(reply::to_json(&part.arrival().await?))
 }
 
 /// `POST /files/uploads/complete?key=&uploadId=`: makes a file of the parts.
