@@ -1,16 +1,20 @@
 //! What more than one part of the platform needs, in plain Rust: no runtime types, so that it compiles natively and
 //! to Wasm and is tested in microseconds.
 //!
-//! Everything a client sends is parsed here once ([`UserId`], [`FileKey`], [`DataKey`], [`SetData`]); what comes out
+//! Everything a client sends is parsed here once ([`UserId`], [`FileKey`], [`DataKey`], [`SetData`], [`token::Token`]); what comes out
 //! cannot be invalid, and a [`Problem`] says what was wrong with the rest.
 
+pub mod cors;
 mod cursor;
+mod customer;
 mod data;
 mod file_headers;
 mod form;
 mod json;
+mod json_value;
 mod key;
 mod media_type;
+mod outbound;
 mod page;
 mod preconditions;
 mod problem;
@@ -18,24 +22,30 @@ mod query;
 mod range;
 pub mod reply;
 mod request_id;
+mod request_log;
 mod sql;
 mod target;
+pub mod token;
 pub mod upload;
 mod usage;
 mod user_id;
 
 pub use cursor::{Cursor, Listing};
+pub use customer::{CustomerRecord, Limits, Plan};
 pub use data::{Expiry, SetData};
 pub use file_headers::FileHeaders;
 pub use form::{Content, Event, FormParser, PartHead};
+pub use json_value::{Json, Malformed};
 pub use key::{DataKey, FileKey};
 pub use media_type::{ContentType, is_json, is_multipart_form};
+pub use outbound::{AllowedHosts, OutboundLog};
 pub use page::{DataPage, FilesPage, MAX_LIMIT};
 pub use preconditions::{EntityTags, HttpDate, IfRange, Outcome, Preconditions};
 pub use problem::{Code, MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use query::Query;
 pub use range::ByteRange;
 pub use request_id::RequestId;
+pub use request_log::RequestLog;
 pub use sql::{Param, Statement};
 pub use target::Target;
 pub use usage::{Operation, Usage};

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::token::Scope;
+
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -40,10 +42,28 @@ codes! {
     MissingUserId = 400 "missing_user_id",
     /// `X-User-ID` is not a user id.
     InvalidUserId = 400 "invalid_user_id",
-    /// No Worker of that name is in the dispatch namespace.
+    /// No token.
+    MissingToken = 401 "missing_token",
+    /// The token is not taken.
+    InvalidToken = 401 "invalid_token",
+    /// The token is another customer's.
+    UserMismatch = 403 "user_mismatch",
+    /// The token does not allow that.
+    InsufficientScope = 403 "insufficient_scope",
+    /// The customer is suspended.
+    CustomerSuspended = 403 "customer_suspended",
+    /// There is no such customer.
     UnknownUser = 404 "unknown_user",
+    /// The customer has sent more requests than its plan allows.
+    RateLimited = 429 "rate_limited",
     /// The customer's Worker threw.
     CustomerWorkerFailed = 502 "customer_worker_failed",
+    /// The customer's Worker took more than its limits allow.
+    CustomerWorkerLimit = 503 "customer_worker_limit",
+    /// No request can be authenticated, because no key is configured.
+    AuthNotConfigured = 503 "auth_not_configured",
+    /// No request can be authenticated at the moment, because the keys cannot be fetched.
+    AuthUnavailable = 503 "auth_unavailable",
 
     // The customer Worker's.
     /// No `key`.
@@ -97,6 +117,12 @@ codes! {
     /// Too many large bodies at once.
     Busy = 503 "busy",
 
+    // The outbound Worker's, which customers' Workers get.
+    /// Customers' Workers may not reach that host.
+    HostNotAllowed = 403 "host_not_allowed",
+    /// The host does not answer.
+    HostUnreachable = 502 "host_unreachable",
+
     // The local platform's.
     /// The local runtime is restarting, and took too long.
     RuntimeUnavailable = 503 "runtime_unavailable",
@@ -131,7 +157,98 @@ impl Problem {
         )
     }
 
-    /// The dispatch namespace knows no such customer.
+    /// A request without a bearer token. The challenge says no more than what is missing (RFC 6750, 3.1).
+    #[must_use]
+    pub fn missing_token() -> Self {
+        Self {
+            header: Some(("WWW-Authenticate", r#"Bearer realm="platform""#.into())),
+            ..Self::new(Code::MissingToken, "send a token: the header Authorization: Bearer <token>")
+        }
+    }
+
+    /// A token that is not taken; `reason` says as much of why as the client may know.
+    #[must_use]
+    pub fn invalid_token(reason: &'static str) -> Self {
+        let challenge = format!(r#"Bearer realm="platform", error="invalid_token", error_description="{reason}""#);
+        Self {
+            header: Some(("WWW-Authenticate", challenge.into())),
+            ..Self::new(Code::InvalidToken, format!("{reason}; get a new one"))
+        }
+    }
+
+    /// A token of another customer.
+    #[must_use]
+    pub fn user_mismatch() -> Self {
+        Self::new(Code::UserMismatch, "the token is not this X-User-ID's: they must be the same customer")
+    }
+
+    /// A token without the scope that the request's method needs.
+    #[must_use]
+    pub fn insufficient_scope(needed: Scope) -> Self {
+        let needed = needed.name();
+        let challenge = format!(r#"Bearer realm="platform", error="insufficient_scope", scope="{needed}""#);
+        Self {
+            header: Some(("WWW-Authenticate", challenge.into())),
+            ..Self::new(
+                Code::InsufficientScope,
+                format!("the token does not allow this: it needs the scope `{needed}`"),
+            )
+        }
+    }
+
+    /// A customer whom the operator has suspended.
+    #[must_use]
+    pub fn customer_suspended() -> Self {
+        Self::new(Code::CustomerSuspended, "this customer is suspended; ask the platform's operator")
+    }
+
+    /// A customer that has sent more requests than its plan allows; the limit counts anew after `period` seconds.
+    #[must_use]
+    pub fn rate_limited(period: u32) -> Self {
+        Self {
+            header: Some(("Retry-After", period.to_string().into())),
+            ..Self::new(
+                Code::RateLimited,
+                format!("this customer has sent too many requests; try again in {period} seconds"),
+            )
+        }
+    }
+
+    /// The customer's Worker took more CPU time, memory or subrequests than it may. What it took is for the log alone.
+    #[must_use]
+    pub fn customer_worker_limit(cause: String) -> Self {
+        Self {
+            cause: Some(cause),
+            ..Self::new(
+                Code::CustomerWorkerLimit,
+                "this customer's Worker took more than its limits allow; do less in one request",
+            )
+        }
+    }
+
+    /// There is no key to check tokens with, or none that makes sense; `cause` is for the log alone.
+    #[must_use]
+    pub fn auth_not_configured(cause: String) -> Self {
+        Self {
+            cause: Some(cause),
+            ..Self::new(
+                Code::AuthNotConfigured,
+                "the platform cannot tell who is asking: its operator has not configured how",
+            )
+        }
+    }
+
+    /// The keys to check tokens with cannot be fetched; `cause` is for the log alone.
+    #[must_use]
+    pub fn auth_unavailable(cause: String) -> Self {
+        Self {
+            header: Some(("Retry-After", "5".into())),
+            cause: Some(cause),
+            ..Self::new(Code::AuthUnavailable, "the platform cannot tell who is asking at the moment; try again")
+        }
+    }
+
+    /// There is no such customer.
     #[must_use]
     pub fn unknown_user() -> Self {
         Self::new(Code::UnknownUser, "there is no customer with this X-User-ID; check its spelling")
@@ -332,6 +449,18 @@ impl Problem {
         Self { cause: Some(cause), ..Self::new(Code::InternalError, "the request failed; report the requestId") }
     }
 
+    /// A host that customers' Workers may not reach.
+    #[must_use]
+    pub fn host_not_allowed(host: &str) -> Self {
+        Self::new(Code::HostNotAllowed, format!("Workers of this platform may not reach {host}; ask its operator"))
+    }
+
+    /// A host that may be reached, and does not answer.
+    #[must_use]
+    pub fn host_unreachable(reason: &str) -> Self {
+        Self::new(Code::HostUnreachable, format!("the host does not answer: {reason}"))
+    }
+
     /// The local runtime does not answer.
     #[must_use]
     pub fn runtime_unavailable() -> Self {
@@ -403,6 +532,8 @@ struct Body<'a> {
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         411 => "Length Required",
@@ -410,6 +541,7 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         416 => "Range Not Satisfiable",
+        429 => "Too Many Requests",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",

@@ -15,6 +15,21 @@ pub struct Health<'a> {
     pub worker: Option<&'a str>,
     /// The answering crate's version.
     pub version: &'static str,
+    /// The deployment that answers, where it knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Deployment>,
+}
+
+/// A deployed version of a Worker
+/// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/version-metadata/>).
+#[derive(Debug, Serialize)]
+pub struct Deployment {
+    /// Cloudflare's id of it.
+    pub id: String,
+    /// What it was tagged with.
+    pub tag: String,
+    /// When it was made (RFC 3339, UTC).
+    pub timestamp: String,
 }
 
 /// A file was stored.

@@ -22,6 +22,24 @@ impl<'url> Target<'url> {
         let path = before.find('/').map_or("/", |at| &before[at..]);
         Self { path, query }
     }
+
+    /// The route, for logs and figures: one of the platform's own paths, or `other`, because any other path may hold what
+    /// is the customer's own.
+    #[must_use]
+    pub fn route(&self) -> &'static str {
+        const ROUTES: [&str; 9] = [
+            "/",
+            "/data",
+            "/db/batch",
+            "/db/query",
+            "/files",
+            "/files/uploads",
+            "/files/uploads/complete",
+            "/healthz",
+            "/stats",
+        ];
+        ROUTES.into_iter().find(|route| *route == self.path).unwrap_or("other")
+    }
 }
 
 #[cfg(test)]
@@ -42,6 +60,13 @@ mod tests {
             ("http://a/x?u=http://b/y", "/x", "u=http://b/y"),
         ] {
             assert_eq!(Target::of(url), Target { path, query }, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_one_of_the_platforms_or_nothing() {
+        for (path, route) in [("/files", "/files"), ("/", "/"), ("/db/query", "/db/query"), ("/secret", "other")] {
+            assert_eq!(Target::of(&format!("http://a{path}?key=secret")).route(), route);
         }
     }
 }

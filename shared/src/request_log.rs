@@ -1,0 +1,50 @@
+//! What is told of each request.
+
+use serde::Serialize;
+
+/// One request, as the log has it: a line of JSON. It never holds what is the customer's own, a key, a file's name, a value,
+/// nor a token.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestLog<'a> {
+    /// `info`, or `error` where it failed for a reason that is not the client's.
+    pub level: &'static str,
+    /// What ties it to the reply and to the customer Worker's own lines.
+    pub request_id: &'a str,
+    /// Whom the request was for, as it says itself: believed only where it was not refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<&'a str>,
+    /// The customer's plan, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<&'a str>,
+    /// The route, without its query; see [`crate::Target::route`].
+    pub route: &'static str,
+    /// The method.
+    pub method: &'a str,
+    /// The reply's status.
+    pub status: u16,
+    /// From the request to the reply's headers, in milliseconds.
+    pub ms: u32,
+    /// The length of the request's body, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_in: Option<u64>,
+    /// The length of the reply's body, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
+    /// The problem's code, where the dispatcher itself replied with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// What the client was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'a str>,
+    /// The dispatcher's version.
+    pub version: &'static str,
+}
+
+impl RequestLog<'_> {
+    /// The line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers always serialise")
+    }
+}

@@ -1,0 +1,251 @@
+//! Bearer tokens: JSON Web Tokens (RFC 7519), as `Authorization: Bearer` carries them (RFC 6750).
+//!
+//! What needs no cryptography is here; whoever checks a token verifies its signature in between:
+//!
+//! ```text
+//! Token::in_header -> keys.iter().filter(|key| token.may_be_signed_with(key)) -> verify the signature -> claims.check
+//! ```
+
+mod claims;
+mod keys;
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use crate::Problem;
+use crate::json_value::{Json, Malformed, Members};
+
+pub use claims::{Claims, Scope, Trust};
+pub use keys::{Algorithm, InvalidKeys, Key, Material, parse_jwks, parse_secrets};
+
+/// A token as it came: well-formed, and nothing more. Nothing that it says counts before its signature was verified.
+#[derive(Debug)]
+pub struct Token<'a> {
+    /// What the signature is of: the first two parts with the dot between them.
+    pub signed: &'a str,
+    /// The signature.
+    pub signature: Vec<u8>,
+    header: Header,
+    payload: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+}
+
+impl Header {
+    fn from_json<J: Json>(json: &[u8]) -> Result<Self, Malformed> {
+        let header = parse_object::<J>(json)?;
+        // An extension that must be understood (RFC 7515, 4.1.11): none is.
+        if header.optional("crit", |_| Some(()))?.is_some() {
+            return Err(Malformed);
+        }
+        Ok(Self { alg: header.required("alg", J::string)?, kid: header.optional("kid", J::string)? })
+    }
+}
+
+fn parse_object<J: Json>(json: &[u8]) -> Result<Members<J>, Malformed> {
+    let text = str::from_utf8(json).map_err(|_| Malformed)?;
+    J::parse(text).and_then(Members::of).ok_or(Malformed)
+}
+
+impl<'a> Token<'a> {
+    /// The longest token, in bytes. The usual ones have less than 2 KB.
+    pub const MAX_LEN: usize = 16 * 1024;
+
+    /// Takes the token out of the value of an `Authorization` header. Two such headers reach this as one, with a comma in
+    /// it, which no token has.
+    pub fn in_header<J: Json>(authorization: Option<&'a str>) -> Result<Self, Problem> {
+        let value = authorization.ok_or_else(Problem::missing_token)?;
+        let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
+        if !scheme.eq_ignore_ascii_case("Bearer") {
+            return Err(Problem::missing_token());
+        }
+        Ok(Self::parse::<J>(token.trim_start())?)
+    }
+
+    /// Parses a token in its compact form (RFC 7515, 7.1).
+    pub fn parse<J: Json>(token: &'a str) -> Result<Self, Refusal> {
+        if token.len() > Self::MAX_LEN {
+            return Err(Refusal::NotOurs);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::NotOurs)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refusal::NotOurs)?;
+        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotOurs);
+        let header = Header::from_json::<J>(&decode(header)?).map_err(|Malformed| Refusal::NotOurs)?;
+        Ok(Self { signed, signature: decode(signature)?, header, payload: decode(payload)? })
+    }
+
+    /// Whether a key may be tried: it is of the algorithm that the token names, and is the one that the token names, if it
+    /// names one. The key decides the algorithm; a token that names another is not tried at all (RFC 8725, 3.1).
+    #[must_use]
+    pub fn may_be_signed_with(&self, key: &Key) -> bool {
+        key.algorithm.name() == self.header.alg
+            && self.header.kid.as_ref().is_none_or(|kid| key.kid.as_ref() == Some(kid))
+    }
+
+    /// Whether it names a key of a kind that a key set on the network may have.
+    #[must_use]
+    pub fn names_a_public_key(&self) -> bool {
+        let public = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+        self.header.kid.is_some() && public.iter().any(|algorithm| algorithm.name() == self.header.alg)
+    }
+
+    /// The JSON that the token holds.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What the token says. To be asked for once its signature is verified, and not before.
+    pub fn claims<J: Json>(&self) -> Result<Claims, Refusal> {
+        parse_object::<J>(&self.payload)
+            .and_then(|claims| Claims::from_json(&claims))
+            .map_err(|Malformed| Refusal::Claims)
+    }
+}
+
+/// Why a token is not taken. Of one that no key of ours has signed, nothing more is said than that: neither whether there
+/// is such a key, nor what was wrong first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not a token, or none of the keys has signed it.
+    NotOurs,
+    /// What it says is not what a token says.
+    Claims,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// It was made for somebody else.
+    Audience,
+    /// It was made by somebody else.
+    Issuer,
+}
+
+impl Refusal {
+    /// The reason, for the client.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotOurs => "the token is malformed, or not signed with a key of this platform",
+            Self::Claims => {
+                "the token needs `sub` (the user id) and `exp`, and `nbf`, `aud`, `iss` and `scope` as RFC 7519 has them"
+            }
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::Audience => "the token is for another audience",
+            Self::Issuer => "the token is of another issuer",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Problem::invalid_token(refusal.reason())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn token(header: &str, payload: &str) -> String {
+        let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(header), part(payload), part("signature"))
+    }
+
+    fn secret(kid: &str) -> Key {
+        let secrets = format!(r#"[{{"kid":"{kid}","secret":"{}"}}]"#, "A".repeat(43));
+        parse_secrets::<Value>(&secrets).expect("a secret").remove(0)
+    }
+
+    #[test]
+    fn a_token_is_taken_apart() {
+        let text = token(r#"{"alg":"HS256","kid":"a","typ":"JWT"}"#, r#"{"sub":"user1","exp":1}"#);
+        for header in [format!("Bearer {text}"), format!("bearer  {text} "), format!("BEARER {text}")] {
+            let token = Token::in_header::<Value>(Some(&header)).expect("a token");
+            assert_eq!((token.signed, &*token.signature), (text.rsplit_once('.').expect("dots").0, &b"signature"[..]));
+            assert!(token.may_be_signed_with(&secret("a")) && !token.may_be_signed_with(&secret("b")));
+            assert_eq!(token.claims::<Value>().expect("claims").sub, "user1");
+        }
+    }
+
+    #[test]
+    fn a_key_is_tried_for_its_own_algorithm_alone() {
+        for (header, tried) in [
+            (r#"{"alg":"HS256"}"#, true),
+            (r#"{"alg":"HS256","kid":null}"#, true),
+            (r#"{"alg":"hs256"}"#, false),
+            (r#"{"alg":"none"}"#, false),
+            (r#"{"alg":""}"#, false),
+            (r#"{"alg":"RS256"}"#, false),
+            (r#"{"alg":"HS512"}"#, false),
+        ] {
+            let text = token(header, "{}");
+            assert_eq!(Token::parse::<Value>(&text).expect(header).may_be_signed_with(&secret("a")), tried, "{header}");
+        }
+    }
+
+    #[test]
+    fn no_token_is_missing_and_a_malformed_one_is_invalid() {
+        for header in [None, Some(""), Some("Basic dXNlcjpwYXNz"), Some("Bearerx"), Some("x")] {
+            assert_eq!(
+                Token::in_header::<Value>(header).expect_err("none").code(),
+                crate::Code::MissingToken,
+                "{header:?}"
+            );
+        }
+        let good = token(r#"{"alg":"HS256"}"#, "{}");
+        let unsigned = good.rsplit_once('.').expect("dots").0;
+        for text in [
+            "",
+            ".",
+            "..",
+            "...",
+            "a.b.c",
+            "null",
+            unsigned,
+            &format!("{good}.x"),
+            &format!("{good}="),
+            &format!("{good}, Bearer {good}"),
+            &format!("{good} {good}"),
+            &token("[]", "{}"),
+            &token(r#"["HS256","a",null]"#, "{}"),
+            &token("{}", "{}"),
+            &token(r#"{"alg":1}"#, "{}"),
+            &token(r#"{"alg":null}"#, "{}"),
+            &token(r#"{"alg":"HS256","kid":{}}"#, "{}"),
+            &token(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#, "{}"),
+            &token(&"[".repeat(10_000), "{}"),
+            &"a".repeat(100_000),
+        ] {
+            let problem = Token::in_header::<Value>(Some(&format!("Bearer {text}"))).expect_err(text);
+            assert_eq!(problem.code(), crate::Code::InvalidToken, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_taken_or_refused(text in ".{0,200}|[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}") {
+            if let Ok(token) = Token::in_header::<Value>(Some(&text)) {
+                let _ = token.claims::<Value>();
+            }
+        }
+    }
+}
