@@ -43,8 +43,11 @@ async fn fetch(request: Request, _env: Env, _context: Context) -> Result<Respons
 }
 
 async fn answer(request: Request) -> Response {
-    let reply = route(&request).await;
-    reply.unwrap_or_else(|problem| edge::problem_reply(&problem, edge::request_id(&request).as_ref()))
+    route(&request).await.unwrap_or_else(|problem| {
+        let request_id = edge::request_id(&request).map(|id| id.to_string()).unwrap_or_default();
+        edge::log_problem(&problem, &request_id);
+        edge::problem_reply(&problem, &request_id)
+    })
 }
 
 /// Finds the route, and counts the operation if it succeeds.
@@ -103,7 +106,8 @@ async fn route(request: &Request) -> Result<Response, Problem> {
 
 fn health(request: &Request) -> Response {
     let user_id = body::header(request, "X-User-ID");
-    let health = reply::Health { status: "ok", worker: user_id.as_deref(), version: env!("CARGO_PKG_VERSION") };
+    let version = env!("CARGO_PKG_VERSION");
+    let health = reply::Health { status: "ok", worker: user_id.as_deref(), version, deployment: None };
     json(&reply::to_json(&health))
 }
 

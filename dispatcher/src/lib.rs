@@ -1,22 +1,36 @@
 //! The dispatch Worker of the platform. A request's way through it:
 //!
 //! ```text
-//! fetch -> /healthz?           answered here
-//!       -> request_id::ensure   who the request is, for replies and logs
-//!       -> user_id              who it is for: X-User-ID
-//!       -> DispatchNamespace    that customer's own Worker
-//!       -> its reply, as it is  the body is never read here
+//! fetch -> request_id              which request it is, for replies and logs
+//!       -> /healthz?               answered here
+//!       -> cors::preflight?        answered here
+//!       -> user_id                 whom it is for: X-User-ID              400
+//!       -> auth::check             who is asking: the token           401 403
+//!       -> customer::find          the customer's record              403 404
+//!       -> rate_limit::check       the plan's rate                        429
+//!       -> DispatchNamespace       the customer's own Worker
+//!       -> its reply, as it is     the body is never read here
+//!       -> telemetry::record       what happened
 //! ```
 
+mod auth;
+mod bindings;
+mod cors;
+mod customer;
+mod forwarded;
+mod json;
 mod namespace;
-mod request_id;
+mod rate_limit;
+mod telemetry;
 
-use shared::{Problem, Target, UserId, reply};
+use shared::{Plan, Problem, Target, UserId, reply};
 use wasm_bindgen::JsCast;
 use web_sys::{Request, Response};
 use worker::{Context, Env, Result, event};
 
-use crate::namespace::Bindings;
+use crate::bindings::Bindings;
+use crate::forwarded::Identified;
+use crate::telemetry::Stopwatch;
 
 #[event(start)]
 fn start() {
@@ -24,34 +38,75 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let is_health_check = Target::of(&request.url()).path == "/healthz";
-    if is_health_check && matches!(&*request.method(), "GET" | "HEAD") {
-        return Ok(health());
-    }
-    let (request, request_id) = request_id::ensure(request);
-    let reply = if is_health_check {
-        Err(Problem::method_not_allowed("GET, HEAD"))
-    } else {
-        dispatch(&request, env.unchecked_ref()).await
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    let bindings: &Bindings = env.unchecked_ref();
+    let stopwatch = Stopwatch::start();
+    let (url, method) = (request.url(), request.method());
+    let asked = Asked { target: Target::of(&url), method: &method, request: Identified::new(&request) };
+    let mut whom = Whom::default();
+
+    let answer = answer(&asked, bindings, &context, &mut whom).await;
+    let (reply, problem) = match answer {
+        Ok(reply) => (reply, None),
+        Err(problem) => (edge::problem_reply(&problem, asked.request.id()), Some(problem)),
     };
-    Ok(reply.unwrap_or_else(|problem| edge::problem_reply(&problem, Some(&request_id))))
+    telemetry::record(bindings, &asked, &whom, &reply, problem.as_ref(), &stopwatch);
+    Ok(cors::permit(bindings, &request, reply))
 }
 
-/// Forwards the request to its customer's Worker.
-async fn dispatch(request: &Request, bindings: &Bindings) -> Result<Response, Problem> {
-    let user_id = user_id(request)?;
-    let script = bindings.script_prefix().unwrap_or_default() + user_id.as_str();
-    bindings.dispatcher().get(&script)?.fetch(request).await
+/// A request, and what was read of it once.
+struct Asked<'request> {
+    target: Target<'request>,
+    method: &'request str,
+    request: Identified<'request>,
+}
+
+/// Whom the request turned out to be for, as far as it got.
+#[derive(Default)]
+struct Whom {
+    user_id: Option<UserId>,
+    plan: Option<Plan>,
+}
+
+async fn answer(
+    asked: &Asked<'_>,
+    bindings: &Bindings,
+    context: &Context,
+    whom: &mut Whom,
+) -> Result<Response, Problem> {
+    if asked.target.path == "/healthz" {
+        return health(asked.method, bindings);
+    }
+    let request = &asked.request;
+    if let Some(reply) = cors::preflight(bindings, request, asked.method) {
+        return Ok(reply);
+    }
+    let user_id = whom.user_id.insert(user_id(request)?);
+    let identity = auth::check(bindings, request, asked.method, user_id, context).await?;
+    let customer = customer::find(bindings, user_id).await?;
+    let plan = whom.plan.insert(customer.plan);
+    rate_limit::check(bindings, user_id, plan).await?;
+
+    let outbound = bindings.outbound().then_some((&*user_id, &*plan));
+    let worker = bindings.dispatcher()?.get(&customer.script, customer.limits, outbound)?;
+    worker.fetch(&request.forwarded(identity)).await
 }
 
 /// Two `X-User-ID` headers reach this as one value with a comma in it, which no user id has.
-fn user_id(request: &Request) -> Result<UserId, Problem> {
-    let header = request.headers().get("X-User-ID").ok().flatten();
+fn user_id(request: &Identified<'_>) -> Result<UserId, Problem> {
+    let header = request.header("X-User-ID");
     Ok(UserId::parse(&header.ok_or_else(Problem::missing_user_id)?)?)
 }
 
-fn health() -> Response {
-    let health = reply::Health { status: "ok", worker: Some("dispatcher"), version: env!("CARGO_PKG_VERSION") };
-    edge::json_reply(&reply::to_json(&health).into())
+fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {
+    if !matches!(method, "GET" | "HEAD") {
+        return Err(Problem::method_not_allowed("GET, HEAD"));
+    }
+    let health = reply::Health {
+        status: "ok",
+        worker: Some("dispatcher"),
+        version: env!("CARGO_PKG_VERSION"),
+        deployment: bindings.deployment(),
+    };
+    Ok(edge::json_reply(&reply::to_json(&health).into()))
 }

@@ -1,28 +1,18 @@
-//! The dispatcher's bindings, the dispatch namespace above all
+//! The dispatch namespace
 //! (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/reference/how-workers-for-platforms-works/>).
 //!
 //! `worker::DynamicDispatcher` is not used: it looks at the binding's name rather than at what it can do, and passes
 //! neither arguments nor options to `get`.
 
 use js_sys::Object;
-use shared::Problem;
+use shared::{Limits, Plan, Problem, UserId};
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{Request, Response};
 
+use crate::bindings::{object, set};
+
 #[wasm_bindgen]
 extern "C" {
-    /// The Worker's `env`.
-    pub type Bindings;
-
-    /// The dispatch namespace that holds the customers' Workers.
-    #[wasm_bindgen(method, getter, js_name = DISPATCHER)]
-    pub fn dispatcher(this: &Bindings) -> DispatchNamespace;
-
-    /// What a script's name in the namespace begins with, before the user id: at most 15 characters, because a script's
-    /// name has at most 63.
-    #[wasm_bindgen(method, getter, js_name = SCRIPT_PREFIX)]
-    pub fn script_prefix(this: &Bindings) -> Option<String>;
-
     /// A dispatch namespace, Cloudflare's or the local platform's.
     pub type DispatchNamespace;
 
@@ -44,8 +34,31 @@ extern "C" {
 impl DispatchNamespace {
     /// Finds a script by its name. That it answers does not mean that there is one: an unknown name may show at the
     /// first call only.
-    pub fn get(&self, script: &str) -> Result<CustomerWorker, Problem> {
-        self.get_worker(script, &Object::new(), &Object::new()).map_err(|thrown| problem(&thrown))
+    ///
+    /// What one request may cost is enforced by Cloudflare; `outbound` is what the outbound Worker, if there is one, finds
+    /// in its `env`.
+    pub fn get(
+        &self,
+        script: &str,
+        limits: Limits,
+        outbound: Option<(&UserId, &Plan)>,
+    ) -> Result<CustomerWorker, Problem> {
+        let options = Object::new();
+        if limits != Limits::default() {
+            let members = [("cpuMs", limits.cpu_ms), ("subRequests", limits.sub_requests)];
+            let limits = Object::new();
+            for (name, limit) in members {
+                if let Some(limit) = limit {
+                    set(&limits, name, &limit.get().into());
+                }
+            }
+            set(&options, "limits", &limits);
+        }
+        if let Some((user_id, plan)) = outbound {
+            let parameters = object([("userId", user_id.as_str().into()), ("plan", plan.as_str().into())]);
+            set(&options, "outbound", &parameters);
+        }
+        self.get_worker(script, &Object::new(), &options).map_err(|thrown| problem(&thrown))
     }
 }
 
@@ -57,8 +70,17 @@ impl CustomerWorker {
     }
 }
 
-/// Tells a customer that does not exist from one whose Worker threw; the runtime has nothing but a text for it.
+/// Tells a customer that does not exist, and one whose Worker was stopped at a limit, from one whose Worker threw. The
+/// runtime has nothing but texts for them.
 fn problem(thrown: &JsValue) -> Problem {
+    const LIMITS: [&str; 3] =
+        ["Worker exceeded CPU time limit", "Worker exceeded memory limit", "Too many subrequests"];
     let message = edge::thrown_message(thrown);
-    if message == "Worker not found." { Problem::unknown_user() } else { Problem::customer_worker_failed(message) }
+    if message.starts_with("Worker not found") {
+        Problem::unknown_user()
+    } else if LIMITS.iter().any(|limit| message.starts_with(limit)) {
+        Problem::customer_worker_limit(message)
+    } else {
+        Problem::customer_worker_failed(message)
+    }
 }

@@ -22,11 +22,9 @@ pub fn json_reply(body: &JsValue) -> Response {
     reply(200, "application/json", body, None)
 }
 
-/// The reply that tells the client of a problem. A problem with a cause is logged, with what the client is not told.
+/// The reply that tells the client of a problem.
 #[must_use]
-pub fn problem_reply(problem: &Problem, request_id: Option<&RequestId>) -> Response {
-    let request_id = request_id.map_or("", RequestId::as_str);
-    log_problem(problem, request_id);
+pub fn problem_reply(problem: &Problem, request_id: &str) -> Response {
     let body = problem.to_json(request_id).into();
     reply(problem.code().status(), PROBLEM_MEDIA_TYPE, &body, problem.header())
 }

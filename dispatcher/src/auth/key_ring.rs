@@ -1,0 +1,78 @@
+//! The keys of one source, parsed and imported once.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use shared::Problem;
+use shared::token::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
+
+use super::web_crypto::Imported;
+use crate::bindings::Bindings;
+use crate::json::Parsed;
+
+/// The keys that a text holds, each imported into the runtime when it is first needed.
+#[derive(Default)]
+pub struct KeyRing {
+    /// The text; the ring is good for no other.
+    source: String,
+    keys: Vec<(Key, OnceCell<Imported>)>,
+}
+
+impl KeyRing {
+    /// Parses a text.
+    pub fn new(source: String, parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>) -> Result<Self, InvalidKeys> {
+        let keys = parse(&source)?.into_iter().map(|key| (key, OnceCell::new())).collect();
+        Ok(Self { source, keys })
+    }
+
+    /// Whether a key is here that may have signed a token.
+    pub fn has_key_for(&self, token: &Token<'_>) -> bool {
+        self.keys.iter().any(|(key, _)| token.may_be_signed_with(key))
+    }
+
+    /// Whether one of the keys has signed a token.
+    pub async fn has_signed(&self, token: &Token<'_>) -> Result<bool, Problem> {
+        for (key, imported) in self.keys.iter().filter(|(key, _)| token.may_be_signed_with(key)) {
+            if key_of_runtime(key, imported).await?.verify(&token.signature, token.signed.as_bytes()).await {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+async fn key_of_runtime<'k>(key: &Key, imported: &'k OnceCell<Imported>) -> Result<&'k Imported, Problem> {
+    if let Some(imported) = imported.get() {
+        return Ok(imported);
+    }
+    let unusable = |thrown| format!("a key cannot be used: {}", edge::thrown_message(&thrown));
+    let new = Imported::import(key).await.map_err(|thrown| Problem::auth_not_configured(unusable(thrown)))?;
+    // Another request may have done the same meanwhile.
+    Ok(imported.get_or_init(|| new))
+}
+
+/// The rings of `TOKEN_SECRETS` and `TOKEN_JWKS`, as far as they are set. What was parsed and imported is kept for as long as
+/// the texts are the same: a key that is taken out is used no more.
+pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
+    thread_local! {
+        static SECRETS: RefCell<Rc<KeyRing>> = RefCell::default();
+        static JWKS: RefCell<Rc<KeyRing>> = RefCell::default();
+    }
+    let secrets =
+        bindings.var("TOKEN_SECRETS").map(|source| SECRETS.with(|ring| kept(ring, source, parse_secrets::<Parsed>)));
+    let jwks = bindings.var("TOKEN_JWKS").map(|source| JWKS.with(|ring| kept(ring, source, parse_jwks::<Parsed>)));
+    let rings: Result<Vec<_>, InvalidKeys> = secrets.into_iter().chain(jwks).collect();
+    rings.map_err(|invalid| Problem::auth_not_configured(invalid.to_string()))
+}
+
+fn kept(
+    ring: &RefCell<Rc<KeyRing>>,
+    source: String,
+    parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>,
+) -> Result<Rc<KeyRing>, InvalidKeys> {
+    let mut ring = ring.borrow_mut();
+    if ring.source != source {
+        *ring = Rc::new(KeyRing::new(source, parse)?);
+    }
+    Ok(ring.clone())
+}

@@ -1,0 +1,61 @@
+//! Who is asking.
+
+mod jwks;
+mod key_ring;
+mod web_crypto;
+
+use js_sys::Date;
+use shared::token::{Token, Trust};
+use shared::{Problem, UserId};
+use worker::Context;
+
+use crate::bindings::Bindings;
+use crate::forwarded::{Identified, Identity};
+use crate::json::Parsed;
+
+/// Checks that a request may be made for a customer, as `AUTH` says:
+///
+/// - `token`, which it is if nothing is said: it carries a token of that customer.
+/// - `trusted-header`: something in front of the dispatcher has seen to it.
+///
+/// Without a key, or with keys or an `AUTH` that make no sense, nobody is let in.
+pub async fn check(
+    bindings: &Bindings,
+    request: &Identified<'_>,
+    method: &str,
+    user_id: &UserId,
+    context: &Context,
+) -> Result<Identity, Problem> {
+    match bindings.var("AUTH").as_deref() {
+        Some("trusted-header") => return Ok(Identity::Trusted),
+        None | Some("token") => {}
+        Some(other) => {
+            return Err(Problem::auth_not_configured(format!("AUTH is {other:?}, neither token nor trusted-header")));
+        }
+    }
+    let configured = key_ring::configured(bindings)?;
+    let jwks_url = bindings.var("TOKEN_JWKS_URL");
+    if configured.is_empty() && jwks_url.is_none() {
+        let cause = "none of TOKEN_SECRETS, TOKEN_JWKS and TOKEN_JWKS_URL is set";
+        return Err(Problem::auth_not_configured(cause.to_owned()));
+    }
+
+    let authorization = request.header("Authorization");
+    let token = Token::in_header::<Parsed>(authorization.as_deref())?;
+    let mut signed = false;
+    for ring in configured {
+        signed = signed || ring.has_signed(&token).await?;
+    }
+    if !signed && let Some(url) = jwks_url {
+        signed = jwks::fetched(&url, &token, context).await?.has_signed(&token).await?;
+    }
+    if !signed {
+        return Err(shared::token::Refusal::NotOurs.into());
+    }
+
+    let (audience, issuer) = (bindings.var("TOKEN_AUDIENCE"), bindings.var("TOKEN_ISSUER"));
+    let claims = token.claims::<Parsed>()?;
+    claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
+    claims.permit(user_id, method)?;
+    Ok(Identity::Token)
+}

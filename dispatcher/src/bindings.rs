@@ -1,0 +1,114 @@
+//! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
+
+use js_sys::{JSON, Object};
+use shared::Problem;
+use shared::reply::Deployment;
+use wasm_bindgen::prelude::*;
+
+use crate::namespace::DispatchNamespace;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The Worker's `env`.
+    pub type Bindings;
+
+    #[wasm_bindgen(method, getter, js_name = DISPATCHER)]
+    fn dispatch_namespace(this: &Bindings) -> Option<DispatchNamespace>;
+
+    /// The customers' records.
+    #[wasm_bindgen(method, getter, js_name = CUSTOMERS)]
+    pub fn customers(this: &Bindings) -> Option<KvNamespace>;
+
+    /// The dataset that gets a data point for each request.
+    #[wasm_bindgen(method, getter, js_name = ANALYTICS)]
+    pub fn analytics(this: &Bindings) -> Option<AnalyticsDataset>;
+
+    #[wasm_bindgen(method, getter, js_name = CF_VERSION_METADATA)]
+    fn version_metadata(this: &Bindings) -> Option<VersionMetadata>;
+
+    #[wasm_bindgen(method, indexing_getter)]
+    fn any(this: &Bindings, name: &str) -> JsValue;
+
+    /// A KV namespace (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/>).
+    pub type KvNamespace;
+
+    /// The value of a key; `null` if there is none.
+    #[wasm_bindgen(method, catch)]
+    pub async fn get(this: &KvNamespace, key: &str, options: &Object) -> Result<JsValue, JsValue>;
+
+    /// An Analytics Engine dataset (<https://developers.cloudflare.com/analytics/analytics-engine/get-started/>).
+    pub type AnalyticsDataset;
+
+    #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
+    pub fn write_data_point(this: &AnalyticsDataset, point: &Object) -> Result<(), JsValue>;
+
+    /// A rate limiter (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>).
+    pub type RateLimiter;
+
+    #[wasm_bindgen(method, catch)]
+    pub async fn limit(this: &RateLimiter, options: &Object) -> Result<JsValue, JsValue>;
+
+    type VersionMetadata;
+
+    #[wasm_bindgen(method, getter)]
+    fn id(this: &VersionMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    fn tag(this: &VersionMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter)]
+    fn timestamp(this: &VersionMetadata) -> Option<String>;
+}
+
+impl Bindings {
+    /// The dispatch namespace that holds the customers' Workers.
+    pub fn dispatcher(&self) -> Result<DispatchNamespace, Problem> {
+        self.dispatch_namespace().ok_or_else(|| Problem::internal_error("DISPATCHER is not bound".to_owned()))
+    }
+
+    /// A variable or secret, as text: one that is not a string, as wrangler files may have them, as the JSON that it is.
+    /// An empty one is none.
+    pub fn var(&self, name: &str) -> Option<String> {
+        let value = self.any(name);
+        if value.is_null() || value.is_undefined() {
+            return None;
+        }
+        let text = value.as_string().or_else(|| JSON::stringify(&value).ok()?.as_string())?;
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Whether customers' Workers go out through an outbound Worker, which is then told whose they are.
+    pub fn outbound(&self) -> bool {
+        self.var("OUTBOUND").is_some_and(|outbound| outbound != "false")
+    }
+
+    /// The rate limiter of this name, if there is one.
+    pub fn rate_limiter(&self, name: &str) -> Option<RateLimiter> {
+        let limiter = self.any(name);
+        limiter.is_object().then(|| limiter.unchecked_into())
+    }
+
+    /// The version of the dispatcher that runs.
+    pub fn deployment(&self) -> Option<Deployment> {
+        let version = self.version_metadata()?;
+        Some(Deployment {
+            id: version.id().unwrap_or_default(),
+            tag: version.tag().unwrap_or_default(),
+            timestamp: version.timestamp().unwrap_or_default(),
+        })
+    }
+}
+
+/// An object with these members.
+pub fn object<const N: usize>(members: [(&str, JsValue); N]) -> Object {
+    let object = Object::new();
+    for (name, value) in members {
+        set(&object, name, &value);
+    }
+    object
+}
+
+/// Sets a member of an object of ours.
+pub fn set(object: &Object, name: &str, value: &JsValue) {
+    js_sys::Reflect::set(object, &name.into(), value).expect("the object is ours");
+}

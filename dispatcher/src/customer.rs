@@ -1,0 +1,56 @@
+//! The customer's record.
+
+use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
+
+use crate::bindings::{Bindings, KvNamespace, object};
+use crate::json::Parsed;
+
+/// How long a record may be served from KV's cache, in seconds: so much later, and as late as KV itself is, a change takes
+/// effect (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
+const CACHE_TTL: u32 = 60;
+
+/// A customer whose requests are served.
+pub struct Customer {
+    /// The name of its script in the dispatch namespace.
+    pub script: String,
+    /// Its plan.
+    pub plan: Plan,
+    /// What one request may cost.
+    pub limits: Limits,
+}
+
+/// Finds a customer, with one KV read at most. Where no records are bound, every user id may be a customer, and the
+/// dispatch namespace knows.
+pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Problem> {
+    let defaults = match bindings.var("DEFAULT_CUSTOMER") {
+        Some(json) => parse(&json, "DEFAULT_CUSTOMER")?,
+        None => CustomerRecord::default(),
+    };
+    let record = match bindings.customers() {
+        Some(customers) => read(&customers, user_id).await?.or(defaults),
+        None => defaults,
+    };
+    if record.suspended {
+        return Err(Problem::customer_suspended());
+    }
+    let made = || bindings.var("SCRIPT_PREFIX").unwrap_or_default() + user_id.as_str();
+    Ok(Customer {
+        script: record.script.unwrap_or_else(made),
+        plan: record.plan.unwrap_or_default(),
+        limits: record.limits,
+    })
+}
+
+async fn read(customers: &KvNamespace, user_id: &UserId) -> Result<CustomerRecord, Problem> {
+    let options = object([("type", "text".into()), ("cacheTtl", CACHE_TTL.into())]);
+    let value = customers
+        .get(user_id.as_str(), &options)
+        .await
+        .map_err(|thrown| Problem::storage_unavailable(edge::thrown_message(&thrown)))?;
+    let json = value.as_string().ok_or_else(Problem::unknown_user)?;
+    parse(&json, "the customer's record")
+}
+
+fn parse(json: &str, what: &str) -> Result<CustomerRecord, Problem> {
+    CustomerRecord::parse::<Parsed>(json).map_err(|Malformed| Problem::internal_error(format!("{what} is malformed")))
+}

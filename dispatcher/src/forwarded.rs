@@ -1,0 +1,79 @@
+//! The request as it comes in, and as the customer's Worker gets it.
+
+use std::borrow::Cow;
+
+use edge::REQUEST_ID_HEADER;
+use shared::RequestId;
+use wasm_bindgen::prelude::*;
+use web_sys::Request;
+
+/// Cloudflare marks with it what a Worker sends, so that a customer's Worker may take who sends it for a part of the
+/// platform (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
+const MARKS_OF_WORKERS: [&str; 1] = ["CF-Worker"];
+
+/// Who is asking, and so what of the request is the platform's own affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Something in front of the dispatcher has seen to it: `Authorization` is between client and customer.
+    Trusted,
+    /// A token of the platform's, which is nobody else's business.
+    Token,
+}
+
+/// A request with its id.
+pub struct Identified<'request> {
+    request: &'request Request,
+    id: RequestId,
+    /// The id is new, and the customer's Worker must be told it.
+    new: bool,
+}
+
+impl<'request> Identified<'request> {
+    /// A request with the id that it has, or with a new one.
+    pub fn new(request: &'request Request) -> Self {
+        if let Some(id) = edge::request_id(request) {
+            return Self { request, id, new: false };
+        }
+        let id = RequestId::parse(&random_uuid()).expect("a UUID is a well-formed id");
+        Self { request, id, new: true }
+    }
+
+    /// The id.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// A header's value; several of one name are one, with commas between them.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.request.headers().get(name).ok().flatten()
+    }
+
+    /// The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request itself,
+    /// which is the fast path.
+    pub fn forwarded(&self, identity: Identity) -> Cow<'request, Request> {
+        let headers = self.request.headers();
+        let mut dropped = Vec::new();
+        if identity == Identity::Token {
+            dropped.push("Authorization");
+        }
+        dropped.extend(MARKS_OF_WORKERS.iter().filter(|name| headers.has(name).unwrap_or(false)));
+        if dropped.is_empty() && !self.new {
+            return Cow::Borrowed(self.request);
+        }
+        let copy = Request::new_with_request(self.request).expect("a request that has not been read can be copied");
+        let headers = copy.headers();
+        for name in dropped {
+            headers.delete(name).expect("a copy's headers can be changed");
+        }
+        if self.new {
+            headers.set(REQUEST_ID_HEADER, self.id()).expect("an id is a valid header");
+        }
+        Cow::Owned(copy)
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
+    fn random_uuid() -> String;
+}

@@ -1,0 +1,34 @@
+//! How many requests a customer may send
+//! (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>).
+
+use js_sys::Reflect;
+use shared::{Plan, Problem, UserId};
+use web_sys::console;
+
+use crate::bindings::{Bindings, object};
+
+/// The longer of the two periods that a rate limiter can have, in seconds.
+const DEFAULT_PERIOD: u32 = 60;
+
+/// Counts a request against its customer's plan: at the binding `RATE_LIMIT_<PLAN>`, under the user id. A plan without a
+/// binding has no limit.
+///
+/// A limiter cannot say what its period is, so `RATE_PERIOD_<PLAN>` does, if it is not a minute.
+pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
+    let plan = plan.in_bindings();
+    let Some(limiter) = bindings.rate_limiter(&format!("RATE_LIMIT_{plan}")) else { return Ok(()) };
+    let outcome = match limiter.limit(&object([("key", user_id.as_str().into())])).await {
+        Ok(outcome) => outcome,
+        // Better too many requests than none.
+        Err(thrown) => {
+            console::error_1(&format!("RATE_LIMIT_{plan} failed: {}", edge::thrown_message(&thrown)).into());
+            return Ok(());
+        }
+    };
+    let success = Reflect::get(&outcome, &"success".into()).is_ok_and(|success| success.is_truthy());
+    if success {
+        return Ok(());
+    }
+    let period = bindings.var(&format!("RATE_PERIOD_{plan}")).and_then(|period| period.parse().ok());
+    Err(Problem::rate_limited(period.unwrap_or(DEFAULT_PERIOD)))
+}
