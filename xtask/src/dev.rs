@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use platform::local::{Customer, LocalPlatform, Options, print_command};
+use platform::local::{Auth, Customer, LocalPlatform, Options, Var, print_command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build;
@@ -26,6 +26,15 @@ pub struct Arguments {
     #[arg(long = "customer", value_name = "ID[=FILE]")]
     customers: Vec<Customer>,
 
+    /// How the dispatcher knows who is asking: by X-User-ID alone, which it believes, or by a token, which `cargo platform
+    /// token issue` makes
+    #[arg(long, value_enum, default_value_t = Auth::TrustedHeader)]
+    auth: Auth,
+
+    /// A variable of the dispatcher, as often as wanted; wrangler.toml lists them
+    #[arg(long = "var", value_name = "NAME:VALUE")]
+    vars: Vec<Var>,
+
     /// Print the wrangler command that would run, and run nothing
     #[arg(long)]
     print_command: bool,
@@ -47,6 +56,8 @@ pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()>
         repository: repository.to_owned(),
         state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
         port: arguments.port,
+        auth: arguments.auth,
+        vars: arguments.vars,
         customers,
         others: Vec::new(),
         log: None,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use platform::local::{Customer, LocalPlatform, Options};
+use platform::local::{Auth, Customer, LocalPlatform, Options};
 use tempfile::TempDir;
 
 use crate::setup::Tools;
@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
-const CUSTOMERS: [&str; 19] = [
+const CUSTOMERS: [&str; 22] = [
     "user1",
     "user2",
     "a",
@@ -35,17 +35,34 @@ const CUSTOMERS: [&str; 19] = [
     "cut-off",
     "echo=tests/fixtures/echo.js",
     "flaky=tests/fixtures/flaky.toml",
+    "gate=tests/fixtures/gate.toml",
     "list1",
     "list2",
+    "outbound-caller=tests/fixtures/outbound-caller.toml",
     "parts",
     "prefixed=tests/fixtures/prefixed.toml",
+    "records=tests/fixtures/records.toml",
     "rpc=tests/fixtures/rpc.toml",
     "rpc-called",
     "throws=tests/fixtures/throws.js",
 ];
 
 /// Workers that some of them are bound to.
-const OTHERS: [&str; 1] = ["tests/fixtures/flaky-storage.toml"];
+const OTHERS: [&str; 13] = [
+    "tests/fixtures/flaky-storage.toml",
+    "tests/fixtures/outbound.toml",
+    "tests/fixtures/dispatchers/auth-unknown.toml",
+    "tests/fixtures/dispatchers/broken-records.toml",
+    "tests/fixtures/dispatchers/broken-rest.toml",
+    "tests/fixtures/dispatchers/cors.toml",
+    "tests/fixtures/dispatchers/cors-any.toml",
+    "tests/fixtures/dispatchers/jwks-broken.toml",
+    "tests/fixtures/dispatchers/records.toml",
+    "tests/fixtures/dispatchers/secrets-short.toml",
+    "tests/fixtures/dispatchers/strict.toml",
+    "tests/fixtures/dispatchers/token.toml",
+    "tests/fixtures/dispatchers/unconfigured.toml",
+];
 
 /// Runs the unit tests, the local namespace's, then the end-to-end tests against a platform of their own.
 pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
@@ -53,7 +70,14 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
     if arguments.filter.is_none() && !arguments.long {
         cargo(
             repository,
-            &["test", "--workspace", "--exclude=customer-worker", "--exclude=dispatcher", "--exclude=tests"],
+            &[
+                "test",
+                "--workspace",
+                "--exclude=customer-worker",
+                "--exclude=dispatcher",
+                "--exclude=outbound",
+                "--exclude=tests",
+            ],
         )?;
         let mut npm = Command::new("npm");
         npm.current_dir(repository.join("local-namespace")).args(["test", "--silent"]);
@@ -76,6 +100,8 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
         repository: repository.to_owned(),
         state: state.path().to_owned(),
         port: 0,
+        auth: Auth::TrustedHeader,
+        vars: Vec::new(),
         customers: CUSTOMERS.iter().map(|customer| fixture(repository, customer)).collect(),
         others: OTHERS.iter().map(|path| repository.join(path)).collect(),
         log: Some(log.clone()),
@@ -92,6 +118,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     tests.env("PLATFORM_URL", format!("http://{}", platform.address()));
     tests.env("PLATFORM_PID", std::process::id().to_string());
     tests.env("PLATFORM_STATE", state.path());
+    tests.env("PLATFORM_LOG", &log);
     tests.env("XTASK", std::env::current_exe().context("this program has no path")?);
     let status = tokio::select! {
         status = tests.status() => status.context("cannot run cargo")?,

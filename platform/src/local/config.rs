@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use toml::{Table, Value, toml};
 
-use super::{Customer, Options};
+use super::{Auth, Customer, Options, Var};
+use crate::token::{state_secrets, write_private};
 
 /// `wrangler dev` over the Workers of the platform.
 #[derive(Debug)]
@@ -59,13 +60,16 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
 
     let mut arguments: Vec<OsString> = vec!["dev".into()];
     let mut add = |name: &str, config: &Table| -> Result<()> {
-        let path = folder.join(format!("{name}.toml"));
-        fs::write(&path, config.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+        // One folder for each: beside a Worker's file, wrangler looks for its secrets.
+        let folder = folder.join(name);
+        fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let path = folder.join("wrangler.toml");
+        write_private(&path, &config.to_string())?;
         arguments.extend(["-c".into(), path.into()]);
         Ok(())
     };
     add("entry", &entry(&folder)?)?;
-    add("dispatcher", &dispatcher(repository, &options.customers)?)?;
+    add("dispatcher", &dispatcher(repository, options)?)?;
     for config in &options.customers {
         add(&config.id.resource_name(), &customer(repository, config)?)?;
     }
@@ -73,6 +77,12 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
         let config = deployed(path)?;
         let name = config.get("name").and_then(Value::as_str);
         add(name.with_context(|| format!("{} has no name", path.display()))?, &config)?;
+    }
+
+    if options.auth == Auth::Token {
+        // Not a variable, which wrangler prints. In single quotes, nothing in it means anything.
+        let secrets = format!("TOKEN_SECRETS='{}'\n", state_secrets(state)?);
+        write_private(&folder.join("dispatcher/.dev.vars"), &secrets)?;
     }
 
     // A port of 0 is any that is free: nobody but the front may know wrangler's own.
@@ -118,12 +128,24 @@ fn entry(folder: &Path) -> Result<Table> {
     })
 }
 
-/// The dispatcher as deployed, but for its namespace: the local one, with a script for each customer.
-fn dispatcher(repository: &Path, customers: &[Customer]) -> Result<Table> {
+/// The dispatcher as deployed, but for how it knows who is asking, and for its namespace: the local one, with a script for
+/// each customer.
+fn dispatcher(repository: &Path, options: &Options) -> Result<Table> {
     let mut config = deployed(&repository.join("wrangler.toml"))?;
     config.insert("name".to_owned(), Value::String("dispatcher".to_owned()));
     config.remove("dispatch_namespaces");
-    let scripts: Table = customers
+    let vars = config.entry("vars").or_insert_with(|| Value::Table(Table::new()));
+    let vars = vars.as_table_mut().context("`vars` in wrangler.toml is not a table")?;
+    let auth = match options.auth {
+        Auth::TrustedHeader => "trusted-header",
+        Auth::Token => "token",
+    };
+    vars.insert("AUTH".to_owned(), Value::String(auth.to_owned()));
+    for Var { name, value } in &options.vars {
+        vars.insert(name.clone(), Value::String(value.clone()));
+    }
+    let scripts: Table = options
+        .customers
         .iter()
         .map(|customer| (customer.id.to_string(), Value::String(customer.id.resource_name())))
         .collect();
@@ -168,7 +190,7 @@ fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
     Ok(config)
 }
 
-/// A wrangler file, as it is but for `[build]` and `main`, which is relative to its folder.
+/// A wrangler file, as it is but for `[build]`, and for what is relative to its folder: `main`, and plugins.
 ///
 /// The Workers are built and bundled already. wrangler's own bundler would wrap them besides: what they throw would
 /// become a reply, and a body that they pass on would be read first.
@@ -182,7 +204,22 @@ fn deployed(path: &Path) -> Result<Table> {
     let main =
         main.canonicalize().with_context(|| format!("{} is missing: run `cargo xtask build`", main.display()))?;
     config.insert("main".to_owned(), Value::String(text(&main)?));
+    for package in plugin_packages(&mut config) {
+        if package.starts_with('.') {
+            *package = text(&path.with_file_name(&*package))?;
+        }
+    }
     Ok(config)
+}
+
+/// The packages of the Miniflare plugins that make bindings.
+fn plugin_packages(config: &mut Table) -> impl Iterator<Item = &mut String> {
+    let bindings = config.get_mut("unsafe").and_then(|section| section.get_mut("bindings"));
+    let bindings = bindings.and_then(Value::as_array_mut).into_iter().flatten();
+    bindings.filter_map(|binding| match binding.get_mut("dev")?.get_mut("plugin")?.get_mut("package")? {
+        Value::String(package) => Some(package),
+        _ => None,
+    })
 }
 
 fn text(path: &Path) -> Result<String> {

@@ -41,6 +41,10 @@ pub struct Options {
     pub state: PathBuf,
     /// The dispatcher's port on 127.0.0.1; 0 for any that is free.
     pub port: u16,
+    /// How the dispatcher knows who is asking.
+    pub auth: Auth,
+    /// Variables of the dispatcher, besides those of its wrangler file.
+    pub vars: Vec<Var>,
     /// The customers.
     pub customers: Vec<Customer>,
     /// Wrangler files of Workers to run beside them, that no request from outside reaches by itself.
@@ -49,6 +53,34 @@ pub struct Options {
     pub log: Option<PathBuf>,
     /// Pass on what wrangler prints while it starts, too.
     pub verbose: bool,
+}
+
+/// How the dispatcher knows who is asking, its variable `AUTH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Auth {
+    /// It believes `X-User-ID`.
+    TrustedHeader,
+    /// By a token; the secrets are made at the first start and kept in the state folder, see [`crate::token`].
+    Token,
+}
+
+/// A variable of the dispatcher.
+#[derive(Clone, Debug)]
+pub struct Var {
+    name: String,
+    value: String,
+}
+
+impl std::str::FromStr for Var {
+    type Err = &'static str;
+
+    /// Parses `NAME:VALUE`, as `wrangler dev --var` takes it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((name, value)) if !name.is_empty() => Ok(Self { name: name.to_owned(), value: value.to_owned() }),
+            _ => Err("a variable is NAME:VALUE"),
+        }
+    }
 }
 
 /// A customer of the local platform.
