@@ -3,6 +3,7 @@
 //! `cargo xtask test` starts one platform and runs these against it, in parallel; a test that counts what a customer
 //! has stored has that customer to itself. Tests in `local_platform` start platforms of their own.
 
+mod auth;
 mod customer_worker;
 mod deploy;
 mod dispatcher;

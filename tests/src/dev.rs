@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// How long a start or a stop may take before the test gives up.
@@ -19,7 +19,6 @@ const PATIENCE: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub struct Dev {
     process: Child,
-    output: Lines<BufReader<ChildStdout>>,
     /// Where the dispatcher answers.
     pub url: String,
 }
@@ -29,6 +28,7 @@ impl Dev {
     pub async fn start(state: &Path, arguments: &[&str]) -> Self {
         let mut process = command(state, arguments).kill_on_drop(true).spawn().expect("xtask starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        drain(BufReader::new(process.stderr.take().expect("a pipe")).lines());
         let ready = async {
             loop {
                 let line = output.next_line().await.expect("text").expect("it does not end before it is ready");
@@ -38,7 +38,8 @@ impl Dev {
             }
         };
         let url = timeout(PATIENCE, ready).await.expect("it gets ready");
-        Self { process, output, url }
+        drain(output);
+        Self { process, url }
     }
 
     /// The process id.
@@ -50,12 +51,13 @@ impl Dev {
     /// Sends a signal and waits for the end.
     pub async fn stop(mut self, signal: Signal) -> ExitStatus {
         kill(self.pid(), signal).expect("it runs");
-        let end = async {
-            while let Ok(Some(_)) = self.output.next_line().await {}
-            self.process.wait().await.expect("it ends")
-        };
-        timeout(PATIENCE, end).await.expect("it stops")
+        timeout(PATIENCE, self.process.wait()).await.expect("it stops").expect("it ends")
     }
+}
+
+/// Reads what it prints for as long as it prints: a full pipe would halt it.
+fn drain(mut output: Lines<BufReader<impl AsyncRead + Send + Unpin + 'static>>) {
+    tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
 }
 
 /// Runs it to its end, which it must reach by itself without success, and answers what it said.

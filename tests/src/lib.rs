@@ -2,13 +2,16 @@
 //! platforms of a test's own.
 
 mod dev;
+pub mod log;
 mod reply;
 pub mod storage;
+pub mod token;
 
 use std::env;
 
 use bytes::Bytes;
 use futures::stream;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Client, Method, RequestBuilder};
 
@@ -27,7 +30,7 @@ pub fn platform_url() -> String {
 pub struct Customer {
     client: Client,
     url: String,
-    id: String,
+    headers: HeaderMap,
 }
 
 impl Customer {
@@ -40,12 +43,32 @@ impl Customer {
     /// A customer of the platform at `url`.
     #[must_use]
     pub fn of(url: &str, id: &str) -> Self {
-        Self { client: client(), url: url.to_owned(), id: id.to_owned() }
+        Self { client: client(), url: url.to_owned(), headers: headers([("X-User-ID", id)]) }
+    }
+
+    /// A customer of a dispatcher of another configuration, which `fixtures/gate.js` hands requests on to.
+    #[must_use]
+    pub fn behind(dispatcher: &str, id: &str) -> Self {
+        let headers = headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher), ("Test-User-ID", id)]);
+        Self { headers, ..Self::new("gate") }
+    }
+
+    /// Nobody's requests to such a dispatcher: without a user id.
+    #[must_use]
+    pub fn nobody_behind(dispatcher: &str) -> Self {
+        Self { headers: headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher)]), ..Self::new("gate") }
+    }
+
+    /// The customer with a token.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.headers.extend(headers([("Authorization", &*format!("Bearer {token}"))]));
+        self
     }
 
     /// A request to a path with its query.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).header("X-User-ID", &self.id)
+        self.client.request(method, format!("{}{path}", self.url)).headers(self.headers.clone())
     }
 
     /// `GET`.
@@ -77,6 +100,12 @@ impl Customer {
     pub fn post_json(&self, path: &str, body: impl Into<Body>) -> RequestBuilder {
         self.post(path).header("Content-Type", "application/json").body(body)
     }
+}
+
+fn headers<const N: usize>(headers: [(&'static str, &str); N]) -> HeaderMap {
+    let header = |(name, value)| (HeaderName::from_bytes(str::as_bytes(name)).expect("a name"), value);
+    let value = |(name, value)| (name, HeaderValue::from_str(value).expect("a value"));
+    headers.into_iter().map(header).map(value).collect()
 }
 
 /// A client that takes replies as they come: no redirects, no proxy from the environment.

@@ -1,0 +1,32 @@
+//! What the platform under test has logged.
+
+use std::env;
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+/// The lines of JSON in the log that say something, as soon as there are `count` of them: they come a little later than the
+/// replies.
+pub async fn lines(count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let path = env::var("PLATFORM_LOG").expect("PLATFORM_LOG is not set: run the tests with `cargo xtask test`");
+    let started = Instant::now();
+    loop {
+        let log = String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned();
+        let found: Vec<Value> =
+            log.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(|line| wanted(line)).collect();
+        if found.len() >= count {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{} of {count} lines: {found:#?}", found.len());
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The whole log, as it is now.
+#[must_use]
+pub fn text() -> String {
+    let path = env::var("PLATFORM_LOG").expect("PLATFORM_LOG is not set: run the tests with `cargo xtask test`");
+    String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned()
+}
