@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use edge::REQUEST_ID_HEADER;
 use shared::RequestId;
-use wasm_bindgen::prelude::*;
 use web_sys::Request;
 
 /// Cloudflare marks with it what a Worker sends, so that a customer's Worker may take who sends it for a part of the
@@ -34,8 +33,7 @@ impl<'request> Identified<'request> {
         if let Some(id) = edge::request_id(request) {
             return Self { request, id, new: false };
         }
-        let id = RequestId::parse(&random_uuid()).expect("a UUID is a well-formed id");
-        Self { request, id, new: true }
+        Self { request, id: edge::new_request_id(), new: true }
     }
 
     /// The id.
@@ -70,10 +68,4 @@ impl<'request> Identified<'request> {
         }
         Cow::Owned(copy)
     }
-}
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
-    fn random_uuid() -> String;
 }

@@ -16,6 +16,12 @@ pub fn request_id(request: &Request) -> Option<RequestId> {
     id("CF-Ray").or_else(|| id(REQUEST_ID_HEADER))
 }
 
+/// A new id, for a request that has none.
+#[must_use]
+pub fn new_request_id() -> RequestId {
+    RequestId::parse(&bindings::random_uuid()).expect("a UUID is a well-formed id")
+}
+
 /// A 200 with a JSON body.
 #[must_use]
 pub fn json_reply(body: &JsValue) -> Response {
@@ -73,7 +79,7 @@ pub fn log_problem(problem: &Problem, request_id: &str) {
 }
 
 mod bindings {
-    //! `web_sys` has one constructor for each type of body; this one takes them all.
+    //! What `web_sys` does not have, or not so: it has one constructor for each type of body, and this one takes them all.
 
     use wasm_bindgen::prelude::*;
 
@@ -84,5 +90,8 @@ mod bindings {
 
         #[wasm_bindgen(constructor, catch)]
         pub fn new(body: &JsValue, init: &web_sys::ResponseInit) -> Result<Response, JsValue>;
+
+        #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
+        pub fn random_uuid() -> String;
     }
 }

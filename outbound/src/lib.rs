@@ -23,6 +23,7 @@ fn start() {
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
     let bindings: &Bindings = env.unchecked_ref();
     let started = Date::now();
+    let request_id = edge::request_id(&request).unwrap_or_else(edge::new_request_id);
     // The runtime's own reading of the URL is what it connects to.
     let host = Url::new(&request.url()).map(|url| url.hostname()).unwrap_or_default();
     let reply = if AllowedHosts::new(&bindings.allowed_hosts().unwrap_or_default()).allow(&host) {
@@ -30,9 +31,10 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     } else {
         Err(Problem::host_not_allowed(&host))
     };
-    let reply = reply.unwrap_or_else(|problem| edge::problem_reply(&problem, ""));
+    let reply = reply.unwrap_or_else(|problem| edge::problem_reply(&problem, request_id.as_str()));
     let line = OutboundLog {
         level: "info",
+        request_id: request_id.as_str(),
         user_id: bindings.user_id().as_deref(),
         plan: bindings.plan().as_deref(),
         method: &request.method(),

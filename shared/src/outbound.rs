@@ -36,6 +36,8 @@ impl<'a> AllowedHosts<'a> {
 pub struct OutboundLog<'a> {
     /// `info`.
     pub level: &'static str,
+    /// What ties it to a problem that the Worker got.
+    pub request_id: &'a str,
     /// Whose Worker it was.
     pub user_id: Option<&'a str>,
     /// That customer's plan.

@@ -4,11 +4,15 @@
 //! has stored has that customer to itself. Tests in `local_platform` start platforms of their own.
 
 mod auth;
+mod cors;
 mod customer_worker;
+mod customers;
 mod deploy;
 mod dispatcher;
 mod front;
 mod isolation;
 mod local_platform;
 mod memory;
+mod outbound;
 mod readme;
+mod telemetry;

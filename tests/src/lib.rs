@@ -50,13 +50,14 @@ impl Customer {
     #[must_use]
     pub fn behind(dispatcher: &str, id: &str) -> Self {
         let headers = headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher), ("Test-User-ID", id)]);
-        Self { headers, ..Self::new("gate") }
+        Self { client: client(), url: platform_url() + "/gate", headers }
     }
 
     /// Nobody's requests to such a dispatcher: without a user id.
     #[must_use]
     pub fn nobody_behind(dispatcher: &str) -> Self {
-        Self { headers: headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher)]), ..Self::new("gate") }
+        let headers = headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher)]);
+        Self { client: client(), url: platform_url() + "/gate", headers }
     }
 
     /// The customer with a token.

@@ -14,8 +14,7 @@ pub async fn lines(count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> 
     let started = Instant::now();
     loop {
         let log = String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned();
-        let found: Vec<Value> =
-            log.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(|line| wanted(line)).collect();
+        let found: Vec<Value> = log.lines().filter_map(json).filter(|line| wanted(line)).collect();
         if found.len() >= count {
             return found;
         }
@@ -24,9 +23,16 @@ pub async fn lines(count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> 
     }
 }
 
-/// The whole log, as it is now.
+/// The JSON in a line. wrangler paints what is logged as an error.
+fn json(line: &str) -> Option<Value> {
+    let (start, end) = (line.find('{')?, line.rfind('}')?);
+    serde_json::from_str(line.get(start..=end)?).ok()
+}
+
+/// What the Workers have logged so far; wrangler's own lines, which have the requests' paths, left out.
 #[must_use]
 pub fn text() -> String {
     let path = env::var("PLATFORM_LOG").expect("PLATFORM_LOG is not set: run the tests with `cargo xtask test`");
-    String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned()
+    let log = String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned();
+    log.lines().filter(|line| !line.starts_with("[wrangler:info]")).collect::<Vec<_>>().join("\n")
 }

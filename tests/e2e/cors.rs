@@ -1,0 +1,131 @@
+//! Pages in browsers call the platform.
+
+use http::{Method, StatusCode};
+use tests::{Customer, Reply, expect_problem, expect_success, noise};
+
+const APP: &str = "https://app.example";
+
+fn preflight(user: &Customer, origin: &str) -> reqwest::RequestBuilder {
+    let request = user.request(Method::OPTIONS, "/files?key=a").header("Origin", origin);
+    request.header("Access-Control-Request-Method", "PUT").header("Access-Control-Request-Headers", "x-user-id")
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_without_a_user_id_or_a_token() {
+    let nobody = Customer::nobody_behind("cors");
+    for origin in [APP, "http://localhost:3000"] {
+        let reply = Reply::to(preflight(&nobody, origin)).await;
+        assert_eq!((reply.status, &*reply.body), (StatusCode::NO_CONTENT, &b""[..]), "{reply}");
+        assert_eq!(reply.header("Access-Control-Allow-Origin"), origin);
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
+            assert!(reply.header("Access-Control-Allow-Methods").contains(method), "{method}: {reply}");
+        }
+        let allowed = reply.header("Access-Control-Allow-Headers").to_lowercase();
+        for name in ["authorization", "x-user-id", "content-type", "if-match", "if-none-match", "range", "traceparent"]
+        {
+            assert!(allowed.split(", ").any(|header| header == name), "{name}: {reply}");
+        }
+        assert!(reply.header("Access-Control-Max-Age").parse::<u32>().expect("seconds") > 0);
+        assert!(reply.headers.get_all("Vary").iter().any(|vary| vary.to_str().expect("text").contains("Origin")));
+        assert!(!reply.headers.contains_key("Access-Control-Allow-Credentials"), "{reply}");
+    }
+    // Whoever else asks is not told that it may.
+    for origin in ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null", ""] {
+        let reply = Reply::to(preflight(&nobody, origin)).await;
+        assert!(!reply.headers.contains_key("Access-Control-Allow-Origin"), "{origin}: {reply}");
+        assert!(!reply.headers.contains_key("Access-Control-Allow-Methods"), "{origin}: {reply}");
+    }
+    let any = Reply::to(preflight(&Customer::nobody_behind("cors-any"), "https://anybody.example")).await;
+    assert_eq!(any.header("Access-Control-Allow-Origin"), "*");
+    // An OPTIONS that is no preflight is the customer's.
+    let request = nobody.request(Method::OPTIONS, "/").header("Origin", APP);
+    expect_problem_anyway(request, 400, "missing_user_id").await;
+}
+
+/// A problem of a dispatcher with `ALLOWED_ORIGINS`, whose `Vary` has one name more.
+async fn expect_problem_anyway(request: reqwest::RequestBuilder, status: u16, code: &str) -> Reply {
+    let reply = Reply::to(request).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (status, &code.into()), "{reply}");
+    reply
+}
+
+#[tokio::test]
+async fn replies_can_be_read_by_the_pages_that_may() {
+    let user = Customer::behind("cors", "user1");
+    let content = noise(3_000_000, 7);
+    Reply::to(user.put("/files?key=cors").header("Cache-Control", "public, max-age=60").body(content.clone())).await;
+    for origin in [Some(APP), Some("https://evil.example"), None] {
+        let with = |request: reqwest::RequestBuilder| match origin {
+            Some(origin) => request.header("Origin", origin),
+            None => request,
+        };
+        for (request, status) in [
+            (user.get("/"), 200),
+            (user.get("/files?key=cors"), 200),
+            (user.head("/files?key=cors"), 200),
+            (user.get("/files?key=cors").header("Range", "bytes=10-19"), 206),
+            (user.get("/files?key=not-there"), 404),
+            (user.post("/data").body("{"), 415),
+            (Customer::nobody_behind("cors").get("/"), 400),
+            (Customer::nobody_behind("cors").get("/healthz"), 200),
+            (Customer::behind("cors", "nobody").get("/"), 404),
+            (Customer::behind("cors", "throws").get("/"), 502),
+        ] {
+            let reply = Reply::to(with(request)).await;
+            assert_eq!(reply.status, status, "{reply}");
+            let allowed = reply.headers.get("Access-Control-Allow-Origin");
+            if origin == Some(APP) {
+                assert_eq!(allowed.map(|value| value.to_str().expect("text")), Some(APP), "{reply}");
+                for name in ["ETag", "Content-Range", "Retry-After", "WWW-Authenticate"] {
+                    assert!(reply.header("Access-Control-Expose-Headers").contains(name), "{name}: {reply}");
+                }
+            } else {
+                assert_eq!(allowed, None, "{origin:?}: {reply}");
+            }
+            // A cache in between must not hand one origin's reply to another, and least of all one without an origin's.
+            let vary: Vec<&str> = reply
+                .headers
+                .get_all("Vary")
+                .iter()
+                .flat_map(|vary| vary.to_str().expect("text").split(", "))
+                .collect();
+            for name in ["Origin", "X-User-ID", "Authorization"] {
+                assert!(vary.contains(&name), "{name}: {reply}");
+            }
+        }
+        let reply = Reply::to(with(user.get("/files?key=cors"))).await;
+        assert!(reply.body == content && reply.header("Content-Length") == "3000000");
+    }
+}
+
+/// What was uploaded encoded comes back byte for byte, whether or not a page asks.
+#[tokio::test]
+async fn bodies_are_handed_on_as_they_are() {
+    let user = Customer::behind("cors", "user1");
+    // Neither is what it says it is: whoever takes it apart fails.
+    for (key, encoding) in [("cors-gzip", "gzip"), ("cors-br", "br"), ("cors-other", "zstd")] {
+        let content = noise(100_000, 8);
+        let path = format!("/files?key={key}");
+        let stored = Reply::to(user.put(&path).header("Content-Encoding", encoding).body(content.clone())).await;
+        assert_eq!(stored.status, StatusCode::OK, "{stored}");
+        for origin in ["", APP] {
+            let reply = Reply::to(user.get(&path).header("Origin", origin)).await;
+            assert_eq!(reply.header("Content-Encoding"), encoding);
+            assert!(reply.body == content, "{encoding} {origin}: {} bytes", reply.body.len());
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_where_no_origin_is_allowed() {
+    let user = Customer::new("user1");
+    let reply = expect_success(user.get("/").header("Origin", APP)).await;
+    assert!(reply.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{reply}");
+    let nobody = tests::client().request(Method::OPTIONS, format!("{}/", tests::platform_url()));
+    let nobody = nobody.header("Origin", APP).header("Access-Control-Request-Method", "PUT");
+    expect_problem(nobody, 400, "missing_user_id").await;
+    expect_problem(preflight(&user, APP), 405, "method_not_allowed").await;
+    // With any origin allowed, replies are the same for all.
+    let any = expect_success(Customer::behind("cors-any", "user1").get("/")).await;
+    assert_eq!(any.header("Vary"), "X-User-ID, Authorization");
+}
