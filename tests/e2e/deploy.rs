@@ -24,6 +24,8 @@ fn out_dir() -> (tempfile::TempDir, PathBuf) {
 fn the_dispatcher_deploys_with_its_namespace() {
     let printed = wrangler(&["deploy", "--dry-run"]);
     assert!(printed.contains("env.DISPATCHER (customers)") && printed.contains("Dispatch Namespace"), "{printed}");
+    // Whoever deploys it as it is lets nobody in.
+    assert!(printed.contains(r#"env.AUTH ("token")"#) && !printed.contains("TOKEN_SECRETS"), "{printed}");
     assert!(!printed.contains("WARNING"), "{printed}");
 }
 
@@ -38,6 +40,45 @@ fn a_customer_deploys_with_its_own_storage() {
         assert!(printed.contains(binding), "{binding}: {printed}");
     }
     assert!(!printed.contains("WARNING"), "{printed}");
+}
+
+#[test]
+fn all_that_the_wrangler_file_offers_can_be_switched_on() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let file = std::fs::read_to_string(root.join("wrangler.toml")).expect("a wrangler file");
+    // What is code in a comment starts like code.
+    let is_code =
+        |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+    let switched_on: Vec<&str> =
+        file.lines().map(|line| line.strip_prefix("# ").filter(|code| is_code(code)).unwrap_or(line)).collect();
+    let switched_on = switched_on.join("\n").replace(r#"main = ""#, r#"main = "../"#);
+    std::fs::write(root.join("target/wrangler.everything.toml"), switched_on).expect("written");
+    let printed = wrangler(&["deploy", "--dry-run", "-c", "target/wrangler.everything.toml"]);
+    for binding in [
+        "env.DISPATCHER (customers (outbound -> outbound))",
+        "env.CUSTOMERS (<id>)",
+        "env.RATE_LIMIT_FREE (100 requests/60s)",
+        "env.RATE_LIMIT_PRO (1000 requests/10s)",
+        "env.ANALYTICS (requests)",
+        "env.CF_VERSION_METADATA",
+        "env.OUTBOUND (true)",
+        "env.ALLOWED_ORIGINS",
+        "env.DEFAULT_CUSTOMER",
+        "env.TOKEN_JWKS_URL",
+        "env.TOKEN_AUDIENCE",
+        "env.TOKEN_ISSUER",
+        "env.SCRIPT_PREFIX",
+        "env.RATE_PERIOD_PRO",
+    ] {
+        assert!(printed.contains(binding), "{binding}: {printed}");
+    }
+    assert!(!printed.contains("WARNING"), "{printed}");
+}
+
+#[test]
+fn the_outbound_worker_deploys_and_lets_nobody_out_until_told() {
+    let printed = wrangler(&["deploy", "--dry-run", "-c", "outbound/wrangler.toml"]);
+    assert!(printed.contains(r#"env.ALLOWED_HOSTS ("")"#), "{printed}");
 }
 
 /// Deployed under two names it would give two customers the same storage.

@@ -1,5 +1,6 @@
 //! The README's examples, run as they are printed.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -49,21 +50,32 @@ fn is_as_shown(reply: &str, shown: &str) -> bool {
 #[tokio::test]
 async fn examples_work_as_printed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-    let state = TempDir::new().expect("a folder");
+    let (state, with_tokens) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
     let dev = Dev::start(state.path(), &[]).await;
+    let dev_with_tokens = Dev::start(with_tokens.path(), &["--auth", "token"]).await;
+    let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("secrets");
     let examples = examples();
-    assert!(examples.len() >= 10, "{examples:#?}");
+    assert!(examples.len() >= 10 && examples.iter().any(|(command, _)| command.contains("$token")), "{examples:#?}");
     for (command, shown) in examples {
-        let script = format!("set -e; curl() {{ command curl -sS \"$@\"; }}; {command}")
-            .replace("http://127.0.0.1:8787", &dev.url);
-        let output = Command::new("sh").current_dir(root).args(["-c", &script]).output().expect("sh runs");
+        let takes_tokens = command.contains("$token");
+        let url = if takes_tokens { &dev_with_tokens.url } else { &dev.url };
+        let script =
+            format!("set -e; curl() {{ command curl -sS \"$@\"; }}; {command}").replace("http://127.0.0.1:8787", url);
+        let output = Command::new("sh")
+            .current_dir(root)
+            .args(["-c", &script])
+            .env("TOKEN_SECRETS", &secrets)
+            .output()
+            .expect("sh runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{command}: {said}{}", String::from_utf8_lossy(&output.stderr));
         if let Some(shown) = shown {
             assert!(is_as_shown(said.trim_end(), shown), "{command}\n  says  {said}\n  shown {shown}");
         }
     }
-    assert!(dev.stop(Signal::SIGINT).await.success());
+    for dev in [dev, dev_with_tokens] {
+        assert!(dev.stop(Signal::SIGINT).await.success());
+    }
 }
 
 #[test]
