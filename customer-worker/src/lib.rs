@@ -44,7 +44,7 @@ async fn fetch(request: Request, _env: Env, _context: Context) -> Result<Respons
 
 async fn answer(request: Request) -> Response {
     route(&request).await.unwrap_or_else(|problem| {
-        let request_id = edge::request_id(&request).map(|id| id.to_string()).unwrap_or_default();
+        let request_id = edge::request_id(&request.headers()).map(|id| id.to_string()).unwrap_or_default();
         edge::log_problem(&problem, &request_id);
         edge::problem_reply(&problem, &request_id)
     })

@@ -1,8 +1,8 @@
 //! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
 
 use js_sys::{JSON, Object};
-use shared::Problem;
 use shared::reply::Deployment;
+use shared::{Plan, Problem};
 use wasm_bindgen::prelude::*;
 
 use crate::namespace::DispatchNamespace;
@@ -25,6 +25,40 @@ extern "C" {
 
     #[wasm_bindgen(method, getter, js_name = CF_VERSION_METADATA)]
     fn version_metadata(this: &Bindings) -> Option<VersionMetadata>;
+
+    // A getter for each variable, because a name that Wasm has to hand over costs more than reading what is not there.
+    #[wasm_bindgen(method, getter, js_name = AUTH)]
+    fn auth_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = TOKEN_SECRETS)]
+    fn token_secrets_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = TOKEN_JWKS)]
+    fn token_jwks_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = TOKEN_JWKS_URL)]
+    fn token_jwks_url_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = TOKEN_AUDIENCE)]
+    fn token_audience_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = TOKEN_ISSUER)]
+    fn token_issuer_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = ALLOWED_ORIGINS)]
+    fn allowed_origins_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = DEFAULT_CUSTOMER)]
+    fn default_customer_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = SCRIPT_PREFIX)]
+    fn script_prefix_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = OUTBOUND)]
+    fn outbound_var(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = RATE_LIMIT_DEFAULT)]
+    fn default_rate_limiter(this: &Bindings) -> Option<RateLimiter>;
 
     #[wasm_bindgen(method, indexing_getter)]
     fn any(this: &Bindings, name: &str) -> JsValue;
@@ -66,26 +100,68 @@ impl Bindings {
         self.dispatch_namespace().ok_or_else(|| Problem::internal_error("DISPATCHER is not bound".to_owned()))
     }
 
-    /// A variable or secret, as text: one that is not a string, as wrangler files may have them, as the JSON that it is.
-    /// An empty one is none.
-    pub fn var(&self, name: &str) -> Option<String> {
-        let value = self.any(name);
-        if value.is_null() || value.is_undefined() {
-            return None;
-        }
-        let text = value.as_string().or_else(|| JSON::stringify(&value).ok()?.as_string())?;
-        (!text.is_empty()).then_some(text)
+    /// `AUTH`.
+    pub fn auth(&self) -> Option<String> {
+        text(&self.auth_var())
+    }
+
+    /// `TOKEN_SECRETS`.
+    pub fn token_secrets(&self) -> Option<String> {
+        text(&self.token_secrets_var())
+    }
+
+    /// `TOKEN_JWKS`.
+    pub fn token_jwks(&self) -> Option<String> {
+        text(&self.token_jwks_var())
+    }
+
+    /// `TOKEN_JWKS_URL`.
+    pub fn token_jwks_url(&self) -> Option<String> {
+        text(&self.token_jwks_url_var())
+    }
+
+    /// `TOKEN_AUDIENCE`.
+    pub fn token_audience(&self) -> Option<String> {
+        text(&self.token_audience_var())
+    }
+
+    /// `TOKEN_ISSUER`.
+    pub fn token_issuer(&self) -> Option<String> {
+        text(&self.token_issuer_var())
+    }
+
+    /// `ALLOWED_ORIGINS`.
+    pub fn allowed_origins(&self) -> Option<String> {
+        text(&self.allowed_origins_var())
+    }
+
+    /// `DEFAULT_CUSTOMER`.
+    pub fn default_customer(&self) -> Option<String> {
+        text(&self.default_customer_var())
+    }
+
+    /// `SCRIPT_PREFIX`.
+    pub fn script_prefix(&self) -> Option<String> {
+        text(&self.script_prefix_var())
     }
 
     /// Whether customers' Workers go out through an outbound Worker, which is then told whose they are.
     pub fn outbound(&self) -> bool {
-        self.var("OUTBOUND").is_some_and(|outbound| outbound != "false")
+        text(&self.outbound_var()).is_some_and(|outbound| outbound != "false")
     }
 
-    /// The rate limiter of this name, if there is one.
-    pub fn rate_limiter(&self, name: &str) -> Option<RateLimiter> {
-        let limiter = self.any(name);
+    /// The rate limiter of a plan, `RATE_LIMIT_<PLAN>`, if there is one.
+    pub fn rate_limiter(&self, plan: &Plan) -> Option<RateLimiter> {
+        if *plan == Plan::default() {
+            return self.default_rate_limiter();
+        }
+        let limiter = self.any(&format!("RATE_LIMIT_{}", plan.in_bindings()));
         limiter.is_object().then(|| limiter.unchecked_into())
+    }
+
+    /// The period of that limiter in seconds, `RATE_PERIOD_<PLAN>`, if it is said.
+    pub fn rate_period(&self, plan: &Plan) -> Option<u32> {
+        text(&self.any(&format!("RATE_PERIOD_{}", plan.in_bindings())))?.parse().ok()
     }
 
     /// The version of the dispatcher that runs.
@@ -97,6 +173,16 @@ impl Bindings {
             timestamp: version.timestamp().unwrap_or_default(),
         })
     }
+}
+
+/// A variable or secret as text: one that is not a string, as wrangler files may have them, as the JSON that it is. An empty
+/// one is none.
+fn text(value: &JsValue) -> Option<String> {
+    if value.is_undefined() || value.is_null() {
+        return None;
+    }
+    let text = value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string())?;
+    (!text.is_empty()).then_some(text)
 }
 
 /// An object with these members.

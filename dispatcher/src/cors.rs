@@ -2,7 +2,7 @@
 
 use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
 use wasm_bindgen::prelude::*;
-use web_sys::{Headers, Request, Response, ResponseInit};
+use web_sys::{Headers, Response, ResponseInit};
 
 use crate::bindings::Bindings;
 use crate::forwarded::Identified;
@@ -15,7 +15,7 @@ pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) ->
     if method != "OPTIONS" {
         return None;
     }
-    let list = bindings.var("ALLOWED_ORIGINS")?;
+    let list = bindings.allowed_origins()?;
     request.header("Access-Control-Request-Method")?;
     let origin = request.header("Origin")?;
     let headers = Headers::new().expect(VALID);
@@ -34,10 +34,10 @@ pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) ->
 }
 
 /// Gives a reply what a page needs to read it. Its body is handed on as it is.
-pub fn permit(bindings: &Bindings, request: &Request, reply: Response) -> Response {
-    let Some(list) = bindings.var("ALLOWED_ORIGINS") else { return reply };
+pub fn permit(bindings: &Bindings, request: &Identified<'_>, reply: Response) -> Response {
+    let Some(list) = bindings.allowed_origins() else { return reply };
     let origins = AllowedOrigins::new(&list);
-    let origin = request.headers().get("Origin").ok().flatten();
+    let origin = request.header("Origin");
     let allowed = origin.as_deref().and_then(|origin| origins.allow(origin));
     let is_upgrade = reply.status() == 101;
     if is_upgrade || (allowed.is_none() && origins.any()) {

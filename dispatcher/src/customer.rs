@@ -22,7 +22,7 @@ pub struct Customer {
 /// Finds a customer, with one KV read at most. Where no records are bound, every user id may be a customer, and the
 /// dispatch namespace knows.
 pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Problem> {
-    let defaults = match bindings.var("DEFAULT_CUSTOMER") {
+    let defaults = match bindings.default_customer() {
         Some(json) => parse(&json, "DEFAULT_CUSTOMER")?,
         None => CustomerRecord::default(),
     };
@@ -33,7 +33,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Pro
     if record.suspended {
         return Err(Problem::customer_suspended());
     }
-    let made = || bindings.var("SCRIPT_PREFIX").unwrap_or_default() + user_id.as_str();
+    let made = || bindings.script_prefix().unwrap_or_default() + user_id.as_str();
     Ok(Customer {
         script: record.script.unwrap_or_else(made),
         plan: record.plan.unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use edge::REQUEST_ID_HEADER;
 use shared::RequestId;
-use web_sys::Request;
+use web_sys::{Headers, Request};
 
 /// Cloudflare marks with it what a Worker sends, so that a customer's Worker may take who sends it for a part of the
 /// platform (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
@@ -22,6 +22,7 @@ pub enum Identity {
 /// A request with its id.
 pub struct Identified<'request> {
     request: &'request Request,
+    headers: Headers,
     id: RequestId,
     /// The id is new, and the customer's Worker must be told it.
     new: bool,
@@ -30,10 +31,12 @@ pub struct Identified<'request> {
 impl<'request> Identified<'request> {
     /// A request with the id that it has, or with a new one.
     pub fn new(request: &'request Request) -> Self {
-        if let Some(id) = edge::request_id(request) {
-            return Self { request, id, new: false };
-        }
-        Self { request, id: edge::new_request_id(), new: true }
+        let headers = request.headers();
+        let (id, new) = match edge::request_id(&headers) {
+            Some(id) => (id, false),
+            None => (edge::new_request_id(), true),
+        };
+        Self { request, headers, id, new }
     }
 
     /// The id.
@@ -43,18 +46,17 @@ impl<'request> Identified<'request> {
 
     /// A header's value; several of one name are one, with commas between them.
     pub fn header(&self, name: &str) -> Option<String> {
-        self.request.headers().get(name).ok().flatten()
+        self.headers.get(name).ok().flatten()
     }
 
     /// The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request itself,
     /// which is the fast path.
     pub fn forwarded(&self, identity: Identity) -> Cow<'request, Request> {
-        let headers = self.request.headers();
         let mut dropped = Vec::new();
         if identity == Identity::Token {
             dropped.push("Authorization");
         }
-        dropped.extend(MARKS_OF_WORKERS.iter().filter(|name| headers.has(name).unwrap_or(false)));
+        dropped.extend(MARKS_OF_WORKERS.iter().filter(|name| self.headers.has(name).unwrap_or(false)));
         if dropped.is_empty() && !self.new {
             return Cow::Borrowed(self.request);
         }

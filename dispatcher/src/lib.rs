@@ -51,7 +51,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         Err(problem) => (edge::problem_reply(&problem, asked.request.id()), Some(problem)),
     };
     telemetry::record(bindings, &asked, &whom, &reply, problem.as_ref(), &stopwatch);
-    Ok(cors::permit(bindings, &request, reply))
+    Ok(cors::permit(bindings, &asked.request, reply))
 }
 
 /// A request, and what was read of it once.

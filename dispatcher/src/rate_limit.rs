@@ -15,13 +15,13 @@ const DEFAULT_PERIOD: u32 = 60;
 ///
 /// A limiter cannot say what its period is, so `RATE_PERIOD_<PLAN>` does, if it is not a minute.
 pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
-    let plan = plan.in_bindings();
-    let Some(limiter) = bindings.rate_limiter(&format!("RATE_LIMIT_{plan}")) else { return Ok(()) };
+    let Some(limiter) = bindings.rate_limiter(plan) else { return Ok(()) };
     let outcome = match limiter.limit(&object([("key", user_id.as_str().into())])).await {
         Ok(outcome) => outcome,
         // Better too many requests than none.
         Err(thrown) => {
-            console::error_1(&format!("RATE_LIMIT_{plan} failed: {}", edge::thrown_message(&thrown)).into());
+            let message = edge::thrown_message(&thrown);
+            console::error_1(&format!("RATE_LIMIT_{} failed: {message}", plan.in_bindings()).into());
             return Ok(());
         }
     };
@@ -29,6 +29,5 @@ pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result
     if success {
         return Ok(());
     }
-    let period = bindings.var(&format!("RATE_PERIOD_{plan}")).and_then(|period| period.parse().ok());
-    Err(Problem::rate_limited(period.unwrap_or(DEFAULT_PERIOD)))
+    Err(Problem::rate_limited(bindings.rate_period(plan).unwrap_or(DEFAULT_PERIOD)))
 }

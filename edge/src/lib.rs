@@ -3,15 +3,14 @@
 use js_sys::Reflect;
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::JsValue;
-use web_sys::{Headers, Request, Response, ResponseInit};
+use web_sys::{Headers, Response, ResponseInit};
 
 /// The header that carries the id which the dispatcher gives to a request that comes without one.
 pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
 
 /// A request's id as it stands in its headers: Cloudflare's own where there is one, and in production there always is.
 #[must_use]
-pub fn request_id(request: &Request) -> Option<RequestId> {
-    let headers = request.headers();
+pub fn request_id(headers: &Headers) -> Option<RequestId> {
     let id = |name| headers.get(name).ok().flatten().and_then(|id| RequestId::parse(&id));
     id("CF-Ray").or_else(|| id(REQUEST_ID_HEADER))
 }

@@ -23,7 +23,7 @@ fn start() {
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
     let bindings: &Bindings = env.unchecked_ref();
     let started = Date::now();
-    let request_id = edge::request_id(&request).unwrap_or_else(edge::new_request_id);
+    let request_id = edge::request_id(&request.headers()).unwrap_or_else(edge::new_request_id);
     // The runtime's own reading of the URL is what it connects to.
     let host = Url::new(&request.url()).map(|url| url.hostname()).unwrap_or_default();
     let reply = if AllowedHosts::new(&bindings.allowed_hosts().unwrap_or_default()).allow(&host) {

@@ -59,8 +59,8 @@ pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
         static JWKS: RefCell<Rc<KeyRing>> = RefCell::default();
     }
     let secrets =
-        bindings.var("TOKEN_SECRETS").map(|source| SECRETS.with(|ring| kept(ring, source, parse_secrets::<Parsed>)));
-    let jwks = bindings.var("TOKEN_JWKS").map(|source| JWKS.with(|ring| kept(ring, source, parse_jwks::<Parsed>)));
+        bindings.token_secrets().map(|source| SECRETS.with(|ring| kept(ring, source, parse_secrets::<Parsed>)));
+    let jwks = bindings.token_jwks().map(|source| JWKS.with(|ring| kept(ring, source, parse_jwks::<Parsed>)));
     let rings: Result<Vec<_>, InvalidKeys> = secrets.into_iter().chain(jwks).collect();
     rings.map_err(|invalid| Problem::auth_not_configured(invalid.to_string()))
 }

@@ -26,7 +26,7 @@ pub async fn check(
     user_id: &UserId,
     context: &Context,
 ) -> Result<Identity, Problem> {
-    match bindings.var("AUTH").as_deref() {
+    match bindings.auth().as_deref() {
         Some("trusted-header") => return Ok(Identity::Trusted),
         None | Some("token") => {}
         Some(other) => {
@@ -34,7 +34,7 @@ pub async fn check(
         }
     }
     let configured = key_ring::configured(bindings)?;
-    let jwks_url = bindings.var("TOKEN_JWKS_URL");
+    let jwks_url = bindings.token_jwks_url();
     if configured.is_empty() && jwks_url.is_none() {
         let cause = "none of TOKEN_SECRETS, TOKEN_JWKS and TOKEN_JWKS_URL is set";
         return Err(Problem::auth_not_configured(cause.to_owned()));
@@ -53,7 +53,7 @@ pub async fn check(
         return Err(shared::token::Refusal::NotOurs.into());
     }
 
-    let (audience, issuer) = (bindings.var("TOKEN_AUDIENCE"), bindings.var("TOKEN_ISSUER"));
+    let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());
     let claims = token.claims::<Parsed>()?;
     claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
     claims.permit(user_id, method)?;
