@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tests::{Customer, Reply, client, expect_json, expect_problem, expect_success, noise, platform_url};
+use tests::{Customer, Reply, client, expect_json, expect_problem, expect_success, noise, platform_url, token};
 
 fn get(path: &str) -> RequestBuilder {
     client().get(format!("{}{path}", platform_url()))
@@ -114,8 +114,22 @@ async fn a_customer_worker_that_throws_is_the_platforms_problem_and_says_nothing
 #[tokio::test]
 async fn every_problem_reads_as_documented() {
     let mut replies = String::new();
-    let throws = Customer::new("throws");
-    for request in [get("/"), get("/").header("X-User-ID", "A"), Customer::new("nobody").get("/"), throws.get("/")] {
+    let (user, other) = (Customer::behind("token", "user1"), Customer::behind("token", "user2"));
+    let (good, useless) = (token::good("user1"), token::claims_with("user1", json!({"scope": ""})));
+    let useless = token::hs256(token::NEW, &token::hs256_header(), &useless);
+    let limit = "Too many subrequests.";
+    for request in [
+        get("/"),
+        get("/").header("X-User-ID", "A"),
+        user.get("/"),
+        user.clone().with_token("x").get("/"),
+        other.clone().with_token(&good).get("/"),
+        user.clone().with_token(&useless).put("/"),
+        Customer::behind("unconfigured", "user1").get("/"),
+        Customer::new("nobody").get("/"),
+        Customer::new("throws").get("/"),
+        user.clone().with_token(&good).get("/").header("Throw", limit),
+    ] {
         replies += &Reply::to(request.header("X-Request-Id", "test")).await.to_string();
     }
     insta::assert_snapshot!(replies);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use js_sys::{Date, JsString, Object, Promise};
 use shared::Problem;
-use shared::token::{Token, parse_jwks};
+use shared::token::{FetchedKeys, Step, Token, parse_jwks};
 use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
@@ -15,124 +15,57 @@ use super::key_ring::KeyRing;
 use crate::bindings::object;
 use crate::json::Parsed;
 
-/// All times are in milliseconds. How long a set is used before it is fetched again.
-const MAX_AGE: f64 = 600_000.0;
-
-/// How long it is used at most where it cannot be fetched again.
-const MAX_STALE_AGE: f64 = 3_600_000.0;
-
-/// How often, at most, a token that names a key which is not in the set makes it be fetched again.
-const UNKNOWN_KEY_INTERVAL: f64 = 60_000.0;
-
-/// How long after a failure it is tried again.
-const RETRY_INTERVAL: f64 = 5_000.0;
-
-/// How long a fetch may take.
-const FETCH_TIMEOUT: f64 = 5_000.0;
-
-/// How often a request looks whether the fetch that it waits for has ended: one request must not await another's promise,
+/// In milliseconds: how often a request looks whether the fetch that it waits for has ended: one request must not await another's promise,
 /// which never settles if that one goes away.
 const POLL_INTERVAL: f64 = 10.0;
 
 /// The largest set, in UTF-16 code units.
 const MAX_LEN: u32 = 256 * 1024;
 
+/// The sources' keys, and what is known of them.
+type Keys = FetchedKeys<KeyRing>;
+
 thread_local! {
-    /// The set of one URL.
-    static SET: RefCell<Set> = RefCell::default();
-}
-
-#[derive(Default)]
-struct Set {
-    url: String,
-    ring: Option<Rc<KeyRing>>,
-    fetched_at: f64,
-    fetching_since: Option<f64>,
-    failure: Option<(f64, String)>,
-    unknown_key_at: Option<f64>,
-}
-
-enum Step {
-    Use(Rc<KeyRing>),
-    Fetch,
-    Wait,
-    GiveUp(Problem),
-}
-
-impl Set {
-    fn next(&mut self, token: &Token<'_>, now: f64) -> Step {
-        let age = now - self.fetched_at;
-        let usable = self.ring.clone().filter(|_| age < MAX_STALE_AGE);
-        let fresh = usable.clone().filter(|_| age < MAX_AGE);
-        if let Some(ring) = &fresh
-            && (ring.has_key_for(token) || !token.names_a_public_key())
-        {
-            return Step::Use(ring.clone());
-        }
-        if self.fetching_since.is_some_and(|since| now - since < FETCH_TIMEOUT + POLL_INTERVAL) {
-            return Step::Wait;
-        }
-        if let Some((at, cause)) = &self.failure
-            && now - at < RETRY_INTERVAL
-        {
-            return usable.map_or_else(|| Step::GiveUp(Problem::auth_unavailable(cause.clone())), Step::Use);
-        }
-        if let Some(ring) = fresh {
-            // The set is young, and has no key of the name that the token has: perhaps it was published since.
-            if self.unknown_key_at.is_some_and(|at| now - at < UNKNOWN_KEY_INTERVAL) {
-                return Step::Use(ring);
-            }
-            self.unknown_key_at = Some(now);
-        }
-        self.fetching_since = Some(now);
-        Step::Fetch
-    }
+    /// The keys of one URL.
+    static KEYS: RefCell<(String, Keys)> = RefCell::default();
 }
 
 /// The keys of the set at `url`, fetched if they are not known or a token names one that is not among them.
 pub async fn fetched(url: &str, token: &Token<'_>, context: &Context) -> Result<Rc<KeyRing>, Problem> {
-    SET.with_borrow_mut(|set| {
-        if set.url != url {
-            *set = Set { url: url.to_owned(), ..Set::default() };
+    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_public_key();
+    KEYS.with_borrow_mut(|(known_url, keys)| {
+        if known_url != url {
+            *known_url = url.to_owned();
+            *keys = Keys::default();
         }
     });
     loop {
-        match SET.with_borrow_mut(|set| set.next(token, Date::now())) {
+        match KEYS.with_borrow_mut(|(_, keys)| keys.next(settles, Date::now())) {
             Step::Use(ring) => return Ok(ring),
-            Step::GiveUp(problem) => return Err(problem),
+            Step::GiveUp(cause) => return Err(Problem::auth_unavailable(cause)),
             Step::Wait => {}
             // Others wait for it: it goes on when this request's client has gone.
-            Step::Fetch => context.wait_until(fetch_set(url.to_owned())),
+            Step::Fetch => context.wait_until(fetch_keys(url.to_owned())),
         }
         sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn fetch_set(url: String) {
-    let outcome = get(&url).await;
-    SET.with_borrow_mut(|set| {
-        if set.url != url {
-            return;
-        }
-        set.fetching_since = None;
-        match outcome {
-            Ok(ring) => {
-                set.ring = Some(Rc::new(ring));
-                set.fetched_at = Date::now();
-                set.failure = None;
-            }
-            Err(cause) => {
-                let cause = format!("{url} gave no key set: {cause}");
-                web_sys::console::error_1(&JsValue::from(&cause));
-                set.failure = Some((Date::now(), cause));
-            }
+async fn fetch_keys(url: String) {
+    let outcome = get(&url).await.map_err(|cause| format!("{url} gave no key set: {cause}"));
+    if let Err(cause) = &outcome {
+        web_sys::console::error_1(&JsValue::from(cause));
+    }
+    KEYS.with_borrow_mut(|(known_url, keys)| {
+        if *known_url == url {
+            keys.fetched(outcome, Date::now());
         }
     });
 }
 
 async fn get(url: &str) -> Result<KeyRing, String> {
     let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
-    let options = object([("signal", abort_after(FETCH_TIMEOUT))]);
+    let options = object([("signal", abort_after(Keys::FETCH_TIMEOUT))]);
     let reply: Response = fetch(url, &options).await.map_err(thrown)?.unchecked_into();
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));

@@ -7,6 +7,7 @@
 //! ```
 
 mod claims;
+mod fetched_keys;
 mod keys;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::Problem;
 use crate::json_value::{Json, Malformed, Members};
 
 pub use claims::{Claims, Scope, Trust};
+pub use fetched_keys::{FetchedKeys, Step};
 pub use keys::{Algorithm, InvalidKeys, Key, Material, parse_jwks, parse_secrets};
 
 /// A token as it came: well-formed, and nothing more. Nothing that it says counts before its signature was verified.
