@@ -15,32 +15,25 @@ use super::key_ring::KeyRing;
 use crate::bindings::object;
 use crate::json::Parsed;
 
-/// In milliseconds: how often a request looks whether the fetch that it waits for has ended: one request must not await another's promise,
-/// which never settles if that one goes away.
+/// How often a request looks whether the fetch that it waits for has ended, in milliseconds. One request must not await
+/// another's promise, which never settles if that one goes away.
 const POLL_INTERVAL: f64 = 10.0;
 
 /// The largest set, in UTF-16 code units.
 const MAX_LEN: u32 = 256 * 1024;
 
-/// The sources' keys, and what is known of them.
 type Keys = FetchedKeys<KeyRing>;
 
 thread_local! {
-    /// The keys of one URL.
+    /// A URL, and the keys that are known of it.
     static KEYS: RefCell<(String, Keys)> = RefCell::default();
 }
 
 /// The keys of the set at `url`, fetched if they are not known or a token names one that is not among them.
 pub async fn fetched(url: &str, token: &Token<'_>, context: &Context) -> Result<Rc<KeyRing>, Problem> {
     let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_public_key();
-    KEYS.with_borrow_mut(|(known_url, keys)| {
-        if known_url != url {
-            *known_url = url.to_owned();
-            *keys = Keys::default();
-        }
-    });
     loop {
-        match KEYS.with_borrow_mut(|(_, keys)| keys.next(settles, Date::now())) {
+        match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
             Step::Use(ring) => return Ok(ring),
             Step::GiveUp(cause) => return Err(Problem::auth_unavailable(cause)),
             Step::Wait => {}
@@ -49,6 +42,15 @@ pub async fn fetched(url: &str, token: &Token<'_>, context: &Context) -> Result<
         }
         sleep(POLL_INTERVAL).await;
     }
+}
+
+/// Keys that were fetched from another URL are none of this one's.
+fn keys_of<'k>(url: &str, (known_url, keys): &'k mut (String, Keys)) -> &'k mut Keys {
+    if known_url != url {
+        url.clone_into(known_url);
+        *keys = Keys::default();
+    }
+    keys
 }
 
 async fn fetch_keys(url: String) {
