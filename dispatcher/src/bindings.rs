@@ -120,14 +120,16 @@ impl Bindings {
         text(&self.token_jwks_url_var())
     }
 
-    /// `TOKEN_AUDIENCE`.
+    /// `TOKEN_AUDIENCE`; one that is empty, perhaps by mistake, is one that no token has.
     pub fn token_audience(&self) -> Option<String> {
-        text(&self.token_audience_var())
+        let value = self.token_audience_var();
+        (!value.is_undefined() && !value.is_null()).then(|| text(&value).unwrap_or_default())
     }
 
-    /// `TOKEN_ISSUER`.
+    /// `TOKEN_ISSUER`; one that is empty, perhaps by mistake, is one that no token has.
     pub fn token_issuer(&self) -> Option<String> {
-        text(&self.token_issuer_var())
+        let value = self.token_issuer_var();
+        (!value.is_undefined() && !value.is_null()).then(|| text(&value).unwrap_or_default())
     }
 
     /// `ALLOWED_ORIGINS`.

@@ -30,7 +30,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Pro
         Some(customers) => read(&customers, user_id).await?.or(defaults),
         None => defaults,
     };
-    if record.suspended {
+    if record.suspended == Some(true) {
         return Err(Problem::customer_suspended());
     }
     let made = || bindings.script_prefix().unwrap_or_default() + user_id.as_str();

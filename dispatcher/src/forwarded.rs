@@ -8,7 +8,7 @@ use web_sys::{Headers, Request};
 
 /// Cloudflare marks with it what a Worker sends, so that a customer's Worker may take who sends it for a part of the
 /// platform (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
-const MARKS_OF_WORKERS: [&str; 1] = ["CF-Worker"];
+const MARK_OF_WORKERS: &str = "CF-Worker";
 
 /// Who is asking, and so what of the request is the platform's own affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,9 @@ impl<'request> Identified<'request> {
         if identity == Identity::Token {
             dropped.push("Authorization");
         }
-        dropped.extend(MARKS_OF_WORKERS.iter().filter(|name| self.headers.has(name).unwrap_or(false)));
+        if self.headers.has(MARK_OF_WORKERS).unwrap_or(false) {
+            dropped.push(MARK_OF_WORKERS);
+        }
         if dropped.is_empty() && !self.new {
             return Cow::Borrowed(self.request);
         }

@@ -3,20 +3,20 @@
 //! ```text
 //! fetch -> request_id              which request it is, for replies and logs
 //!       -> /healthz?               answered here
-//!       -> cors::preflight?        answered here
+//!       -> finish::preflight?      answered here
 //!       -> user_id                 whom it is for: X-User-ID              400
 //!       -> auth::check             who is asking: the token           401 403
 //!       -> customer::find          the customer's record              403 404
 //!       -> rate_limit::check       the plan's rate                        429
 //!       -> DispatchNamespace       the customer's own Worker
-//!       -> its reply, as it is     the body is never read here
+//!       -> finish::finish          its reply, with what it lacks; the body is never read here
 //!       -> telemetry::record       what happened
 //! ```
 
 mod auth;
 mod bindings;
-mod cors;
 mod customer;
+mod finish;
 mod forwarded;
 mod json;
 mod namespace;
@@ -45,13 +45,17 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let asked = Asked { target: Target::of(&url), method: &method, request: Identified::new(&request) };
     let mut whom = Whom::default();
 
-    let answer = answer(&asked, bindings, &context, &mut whom).await;
+    let finish = |reply| finish::finish(bindings, &asked.request, reply);
+    let answer = answer(&asked, bindings, &context, &mut whom).await.and_then(finish);
     let (reply, problem) = match answer {
         Ok(reply) => (reply, None),
-        Err(problem) => (edge::problem_reply(&problem, asked.request.id()), Some(problem)),
+        Err(problem) => {
+            let reply = edge::problem_reply(&problem, asked.request.id());
+            (finish(reply).expect("a reply of our own can be copied"), Some(problem))
+        }
     };
     telemetry::record(bindings, &asked, &whom, &reply, problem.as_ref(), &stopwatch);
-    Ok(cors::permit(bindings, &asked.request, reply))
+    Ok(reply)
 }
 
 /// A request, and what was read of it once.
@@ -78,7 +82,7 @@ async fn answer(
         return health(asked.method, bindings);
     }
     let request = &asked.request;
-    if let Some(reply) = cors::preflight(bindings, request, asked.method) {
+    if let Some(reply) = finish::preflight(bindings, request, asked.method) {
         return Ok(reply);
     }
     let user_id = whom.user_id.insert(user_id(request)?);

@@ -75,7 +75,11 @@ impl CustomerWorker {
 fn problem(thrown: &JsValue) -> Problem {
     const LIMITS: [&str; 3] =
         ["Worker exceeded CPU time limit", "Worker exceeded memory limit", "Too many subrequests"];
-    let message = edge::thrown_message(thrown);
+    /// A customer's Worker may throw texts of any size, and a log line that is too long is cut off.
+    const MAX_CAUSE_LEN: usize = 1000;
+
+    let mut message = edge::thrown_message(thrown);
+    message.truncate(message.floor_char_boundary(MAX_CAUSE_LEN));
     if message.starts_with("Worker not found") {
         Problem::unknown_user()
     } else if LIMITS.iter().any(|limit| message.starts_with(limit)) {

@@ -3,9 +3,9 @@
 
 use js_sys::Reflect;
 use shared::{Plan, Problem, UserId};
-use web_sys::console;
 
 use crate::bindings::{Bindings, object};
+use crate::telemetry;
 
 /// The longer of the two periods that a rate limiter can have, in seconds.
 const DEFAULT_PERIOD: u32 = 60;
@@ -21,7 +21,7 @@ pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result
         // Better too many requests than none.
         Err(thrown) => {
             let message = edge::thrown_message(&thrown);
-            console::error_1(&format!("RATE_LIMIT_{} failed: {message}", plan.in_bindings()).into());
+            telemetry::log_failure(&format!("RATE_LIMIT_{} failed: {message}", plan.in_bindings()));
             return Ok(());
         }
     };

@@ -2,7 +2,7 @@
 //! what can be asked of them.
 
 use js_sys::{Array, Date};
-use shared::{Plan, Problem, RequestLog, UserId};
+use shared::{FailureLog, Plan, Problem, RequestLog, UserId};
 use wasm_bindgen::JsValue;
 use web_sys::{Response, console};
 
@@ -33,7 +33,8 @@ pub fn record(
     problem: Option<&Problem>,
     stopwatch: &Stopwatch,
 ) {
-    let has_body = !matches!(asked.method, "GET" | "HEAD");
+    let comes_with_body = !matches!(asked.method, "GET" | "HEAD");
+    let goes_with_body = asked.method != "HEAD" && !matches!(reply.status(), 101 | 204 | 304);
     let line = RequestLog {
         level: if problem.is_some_and(|problem| problem.cause().is_some()) { "error" } else { "info" },
         request_id: asked.request.id(),
@@ -43,8 +44,8 @@ pub fn record(
         method: asked.method,
         status: reply.status(),
         ms: stopwatch.milliseconds(),
-        bytes_in: has_body.then(|| length(asked.request.header("Content-Length"))).flatten(),
-        bytes_out: length(reply.headers().get("Content-Length").ok().flatten()),
+        bytes_in: comes_with_body.then(|| length(asked.request.header("Content-Length"))).flatten(),
+        bytes_out: goes_with_body.then(|| length(reply.headers().get("Content-Length").ok().flatten())).flatten(),
         code: problem.map(|problem| problem.code().name()),
         cause: problem.and_then(Problem::cause),
         version: env!("CARGO_PKG_VERSION"),
@@ -58,8 +59,13 @@ pub fn record(
     if let Some(dataset) = bindings.analytics()
         && let Err(thrown) = dataset.write_data_point(&data_point(&line))
     {
-        console::error_1(&format!("ANALYTICS failed: {}", edge::thrown_message(&thrown)).into());
+        log_failure(&format!("ANALYTICS failed: {}", edge::thrown_message(&thrown)));
     }
+}
+
+/// Logs what failed beside a request, which goes on.
+pub fn log_failure(cause: &str) {
+    console::error_1(&FailureLog { level: "error", cause }.to_json().into());
 }
 
 fn length(header: Option<String>) -> Option<u64> {

@@ -110,7 +110,7 @@ impl Keys {
     }
 
     fn trust<'a>(&'a self) -> Trust<'a> {
-        // An empty variable is none, as for the dispatcher.
+        // An empty variable is none.
         let set = |value: &'a Option<String>| value.as_deref().filter(|value| !value.is_empty());
         Trust { audience: set(&self.audience), issuer: set(&self.issuer) }
     }

@@ -10,7 +10,7 @@ pub const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 /// What a page may read of a reply besides what it always may.
 pub const EXPOSED_HEADERS: &str = "Accept-Ranges, Allow, CF-Ray, Content-Disposition, Content-Encoding, Content-Length, \
-    Content-Range, ETag, Retry-After, WWW-Authenticate, X-Request-Id";
+    Content-Range, ETag, Retry-After, WWW-Authenticate";
 
 /// How long a browser may remember what it was allowed, in seconds. Chromium takes no more than two hours.
 pub const MAX_AGE: &str = "7200";
@@ -38,7 +38,7 @@ impl<'a> AllowedOrigins<'a> {
         (origin != "null" && self.entries().any(listed)).then_some(origin)
     }
 
-    /// Whether any page may call: replies are then the same for all origins.
+    /// Whether any page may call: every reply says so then, whoever asks.
     #[must_use]
     pub fn any(&self) -> bool {
         self.entries().any(|entry| entry == "*")

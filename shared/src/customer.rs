@@ -17,7 +17,8 @@ pub struct CustomerRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
     /// Whether all the customer's requests are refused.
-    pub suspended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<bool>,
     /// What one request may cost.
     pub limits: Limits,
 }
@@ -44,7 +45,7 @@ impl CustomerRecord {
         Ok(Self {
             script: record.optional("script", J::string)?,
             plan: record.optional("plan", |plan| Plan::try_from(plan.string()?).ok())?,
-            suspended: record.optional("suspended", J::boolean)?.unwrap_or_default(),
+            suspended: record.optional("suspended", J::boolean)?,
             limits: record.optional("limits", Limits::from_json)?.unwrap_or_default(),
         })
     }
@@ -55,7 +56,7 @@ impl CustomerRecord {
         Self {
             script: self.script.or(defaults.script),
             plan: self.plan.or(defaults.plan),
-            suspended: self.suspended,
+            suspended: self.suspended.or(defaults.suspended),
             limits: Limits {
                 cpu_ms: self.limits.cpu_ms.or(defaults.limits.cpu_ms),
                 sub_requests: self.limits.sub_requests.or(defaults.limits.sub_requests),

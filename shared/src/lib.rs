@@ -45,7 +45,7 @@ pub use problem::{Code, MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use query::Query;
 pub use range::ByteRange;
 pub use request_id::RequestId;
-pub use request_log::RequestLog;
+pub use request_log::{FailureLog, RequestLog};
 pub use sql::{Param, Statement};
 pub use target::Target;
 pub use usage::{Operation, Usage};

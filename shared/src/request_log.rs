@@ -48,3 +48,20 @@ impl RequestLog<'_> {
         serde_json::to_string(self).expect("strings and numbers always serialise")
     }
 }
+
+/// What failed beside a request, which went on.
+#[derive(Debug, Serialize)]
+pub struct FailureLog<'a> {
+    /// `error`.
+    pub level: &'static str,
+    /// What failed, and how.
+    pub cause: &'a str,
+}
+
+impl FailureLog<'_> {
+    /// The line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings always serialise")
+    }
+}

@@ -1,7 +1,8 @@
 //! Pages in browsers call the platform.
 
 use http::{Method, StatusCode};
-use tests::{Customer, Reply, expect_problem, expect_success, noise};
+use serde_json::json;
+use tests::{Customer, Reply, escaped, expect_problem, expect_success, noise};
 
 const APP: &str = "https://app.example";
 
@@ -125,7 +126,33 @@ async fn nothing_is_said_where_no_origin_is_allowed() {
     let nobody = nobody.header("Origin", APP).header("Access-Control-Request-Method", "PUT");
     expect_problem(nobody, 400, "missing_user_id").await;
     expect_problem(preflight(&user, APP), 405, "method_not_allowed").await;
-    // With any origin allowed, replies are the same for all.
-    let any = expect_success(Customer::behind("cors-any", "user1").get("/")).await;
-    assert_eq!(any.header("Vary"), "X-User-ID, Authorization");
+    // With any origin allowed every reply says so: caches need not tell them apart.
+    for request in [
+        Customer::behind("cors-any", "user1").get("/"),
+        Customer::behind("cors-any", "user1").get("/").header("Origin", APP),
+    ] {
+        let any = expect_success(request).await;
+        assert_eq!((any.header("Vary"), any.header("Access-Control-Allow-Origin")), ("X-User-ID, Authorization", "*"));
+    }
+}
+
+/// What a customer's own Worker says of origins does not count where the operator has said.
+#[tokio::test]
+async fn the_operator_decides_and_not_the_customers_worker() {
+    let headers = json!({
+        "Access-Control-Allow-Origin": "https://evil.example",
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": "*",
+    });
+    let path = format!("/?headers={}", escaped(&headers.to_string()));
+    for (origin, allowed) in [("https://evil.example", None), (APP, Some(APP))] {
+        let reply = Reply::to(Customer::behind("cors", "strange").get(&path).header("Origin", origin)).await;
+        assert_eq!(reply.text(), "strange");
+        let found = reply.headers.get("Access-Control-Allow-Origin").map(|origin| origin.to_str().expect("text"));
+        assert_eq!(found, allowed, "{reply}");
+        assert!(!reply.headers.contains_key("Access-Control-Allow-Credentials"), "{reply}");
+    }
+    // Where the operator has said nothing, it is the customer's own affair.
+    let reply = Reply::to(Customer::new("strange").get(&path)).await;
+    assert_eq!(reply.header("Access-Control-Allow-Origin"), "https://evil.example");
 }

@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tests::{Customer, Reply, expect_problem, expect_success, log};
+use tests::token::{NEW, claims_with, good, hs256, hs256_header};
+use tests::{Customer, Reply, escaped, expect_problem, expect_success, log};
 
 /// A customer of the dispatcher that has records.
 fn user(id: &str) -> Customer {
@@ -205,12 +206,44 @@ async fn a_worker_stopped_at_a_limit_is_told_from_one_that_throws() {
 /// The order of the checks: what comes first is what is told.
 #[tokio::test]
 async fn checks_come_in_their_order() {
-    let token = tests::token::good("user1");
-    let with = |id: &str, token: &str| Customer::behind("token", id).with_token(token).get("/");
-    expect_problem(Customer::nobody_behind("token").with_token("x").get("/"), 400, "missing_user_id").await;
-    expect_problem(with("User1", "x"), 400, "invalid_user_id").await;
-    expect_problem(with("nobody", "x"), 401, "invalid_token").await;
-    expect_problem(with("nobody", &token), 403, "user_mismatch").await;
-    let health = expect_success(Customer::nobody_behind("token").with_token("x").get("/healthz")).await;
-    assert_eq!(health.json()["status"], "ok");
+    let user = |id: &str, token: &str| Customer::behind("ordered", id).with_token(token);
+    let (good, read) = (good("ordered"), claims_with("ordered", json!({"scope": "read"})));
+    let read = hs256(NEW, &hs256_header(), &read);
+    record("ordered", json!({"plan": "ordered", "suspended": true})).await;
+    expect_problem(Customer::nobody_behind("ordered").with_token("x").get("/"), 400, "missing_user_id").await;
+    expect_problem(user("Ordered", "x").get("/"), 400, "invalid_user_id").await;
+    expect_problem(user("nobody", "x").get("/"), 401, "invalid_token").await;
+    expect_problem(user("nobody", &good).get("/"), 403, "user_mismatch").await;
+    // The scope before the record, the record before the rate, the rate before the customer's Worker.
+    expect_problem(user("ordered", &read).post("/"), 403, "insufficient_scope").await;
+    for _ in 0..30 {
+        expect_problem(user("ordered", &good).post("/"), 403, "customer_suspended").await;
+    }
+    record("ordered", json!({"plan": "ordered"})).await;
+    assert_eq!(
+        Reply::to(user("ordered", &good).get("/")).await.status,
+        StatusCode::OK,
+        "what was refused did not count"
+    );
+    let mut last = Reply::to(user("ordered", &good).get("/").header("Throw", "x")).await;
+    for _ in 0..25 {
+        last = Reply::to(user("ordered", &good).get("/").header("Throw", "x")).await;
+    }
+    assert_eq!(last.status, StatusCode::TOO_MANY_REQUESTS, "{last}");
+    expect_problem(user("ordered", &read).post("/"), 403, "insufficient_scope").await;
+    record("ordered", json!({"plan": "ordered", "suspended": true})).await;
+    expect_problem(user("ordered", &good).get("/"), 403, "customer_suspended").await;
+    let health = Customer::nobody_behind("ordered").with_token("x").get("/healthz");
+    assert_eq!(expect_success(health).await.json()["status"], "ok");
+}
+
+/// A log line that is too long would be cut off.
+#[tokio::test]
+async fn what_a_worker_throws_is_logged_up_to_a_limit() {
+    record("loud", json!({})).await;
+    let text = "é".repeat(2000);
+    let request = user("loud").get("/").header("Throw", &escaped(&text)).header("X-Request-Id", "loud");
+    expect_problem(request, 502, "customer_worker_failed").await;
+    let logged = log::lines(1, |line| line["requestId"] == "loud" && line["cause"].is_string()).await;
+    assert_eq!(logged[0]["cause"].as_str().expect("text").len(), 1000);
 }

@@ -88,3 +88,19 @@ fn what_all_customers_share_names_no_storage() {
     assert!(!printed.contains("env.USER_"), "{printed}");
     assert!(printed.contains("No bindings found."), "{printed}");
 }
+
+/// Cloudflare's own line for each request would have its URL, and with it the names of files.
+#[test]
+fn no_deployed_worker_logs_urls() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    for file in [
+        "wrangler.toml",
+        "customer-worker/wrangler.toml",
+        "customer-worker/wrangler.example.toml",
+        "outbound/wrangler.toml",
+    ] {
+        let config: toml::Table = std::fs::read_to_string(root.join(file)).expect(file).parse().expect(file);
+        let logs = &config["observability"]["logs"];
+        assert_eq!((logs["enabled"].as_bool(), logs["invocation_logs"].as_bool()), (Some(true), Some(false)), "{file}");
+    }
+}

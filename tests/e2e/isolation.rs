@@ -169,3 +169,53 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
     }
     expect_json(one.get("/data?key=named"), json!({"key": "named", "value": "one's"})).await;
 }
+
+/// A customer's own Worker need not say that its replies are for that customer alone: the dispatcher does.
+#[tokio::test]
+async fn what_a_customers_own_worker_replies_is_kept_apart_as_well() {
+    let public = json!({"Cache-Control": "public, max-age=600"});
+    for (headers, vary) in [
+        (public.clone(), "X-User-ID, Authorization"),
+        (json!({"Vary": "Accept"}), "Accept, X-User-ID, Authorization"),
+        (json!({"Vary": "X-User-ID"}), "X-User-ID, X-User-ID, Authorization"),
+        (json!({"Vary": "authorization,x-user-id"}), "authorization,x-user-id"),
+        (json!({"Vary": "*"}), "*"),
+    ] {
+        let path = format!("/?headers={}", tests::escaped(&headers.to_string()));
+        let reply = Reply::to(Customer::new("strange").get(&path)).await;
+        let found: Vec<&str> = reply.headers.get_all("Vary").iter().map(|vary| vary.to_str().expect("text")).collect();
+        assert_eq!((found.join(", "), reply.text()), (vary.to_owned(), "strange"), "{headers}: {reply}");
+    }
+}
+
+/// A reply that nobody may make, handed on from elsewhere by one customer's Worker, is that customer's failure and nobody
+/// else's.
+#[tokio::test]
+async fn a_strange_reply_of_one_customer_harms_no_other() {
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 999 Strange\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx").await;
+        }
+    });
+    let strange = format!("/?url={}", tests::escaped(&format!("http://{address}/")));
+    for (dispatcher, customer) in
+        [("cors", Customer::behind("cors", "strange")), ("platform", Customer::new("strange"))]
+    {
+        let slow = Reply::to(customer.get("/?wait=1500"));
+        let others = async {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            for _ in 0..3 {
+                let reply = Reply::to(customer.get(&strange)).await;
+                assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (502, &"customer_worker_failed".into()));
+            }
+        };
+        let (slow, ()) = futures::join!(slow, others);
+        assert_eq!((slow.status, slow.text()), (StatusCode::OK, "strange"), "{dispatcher}");
+    }
+}

@@ -31,6 +31,8 @@ async fn each_request_is_one_line() {
     assert_eq!(put, expected);
     let get = logged(user.get("/files?key=telemetry"), "log-get").await;
     assert_eq!((&get["status"], &get["bytesOut"], &get["bytesIn"]), (&200.into(), &5.into(), &Value::Null));
+    let head = logged(user.head("/files?key=telemetry"), "log-head").await;
+    assert_eq!(head["bytesOut"], Value::Null, "{head}");
     let not_modified = logged(user.get("/files?key=telemetry").header("If-None-Match", "*"), "log-304").await;
     assert_eq!(not_modified["status"], 304);
 
@@ -136,9 +138,16 @@ async fn a_trace_goes_on_in_the_customers_worker() {
 #[tokio::test]
 async fn the_log_has_no_other_members_than_documented() {
     let docs = include_str!("../../docs/operations.md");
-    Reply::to(Customer::new("throws").get("/").header("X-Request-Id", "log-members")).await;
-    let lines = log::lines(1, |line| line["requestId"] == "log-members" && !line["route"].is_null()).await;
+    for request in [
+        Customer::new("throws").get("/"),
+        Customer::new("user1").put("/files?key=log-members").body("x"),
+        Customer::new("user1").get("/files?key=log-members"),
+    ] {
+        Reply::to(request.header("X-Request-Id", "log-members")).await;
+    }
+    let lines = log::lines(3, |line| line["requestId"] == "log-members" && !line["route"].is_null()).await;
     let members: BTreeSet<&String> = lines.iter().flat_map(|line| line.as_object().expect("one").keys()).collect();
+    assert_eq!(members.len(), 13, "{members:?}");
     for member in members {
         assert!(docs.contains(&format!("`{member}`")), "{member}");
     }

@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
-const CUSTOMERS: [&str; 22] = [
+const CUSTOMERS: [&str; 23] = [
     "user1",
     "user2",
     "a",
@@ -44,19 +44,22 @@ const CUSTOMERS: [&str; 22] = [
     "records=tests/fixtures/records.toml",
     "rpc=tests/fixtures/rpc.toml",
     "rpc-called",
+    "strange=tests/fixtures/strange.js",
     "throws=tests/fixtures/throws.js",
 ];
 
 /// Workers that some of them are bound to.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 15] = [
     "tests/fixtures/flaky-storage.toml",
     "tests/fixtures/outbound.toml",
+    "tests/fixtures/dispatchers/alternating.toml",
     "tests/fixtures/dispatchers/auth-unknown.toml",
     "tests/fixtures/dispatchers/broken-records.toml",
     "tests/fixtures/dispatchers/broken-rest.toml",
     "tests/fixtures/dispatchers/cors.toml",
     "tests/fixtures/dispatchers/cors-any.toml",
     "tests/fixtures/dispatchers/jwks-broken.toml",
+    "tests/fixtures/dispatchers/ordered.toml",
     "tests/fixtures/dispatchers/records.toml",
     "tests/fixtures/dispatchers/secrets-short.toml",
     "tests/fixtures/dispatchers/strict.toml",

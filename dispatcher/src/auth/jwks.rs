@@ -14,6 +14,7 @@ use worker::Context;
 use super::key_ring::KeyRing;
 use crate::bindings::object;
 use crate::json::Parsed;
+use crate::telemetry;
 
 /// How often a request looks whether the fetch that it waits for has ended, in milliseconds. One request must not await
 /// another's promise, which never settles if that one goes away.
@@ -31,10 +32,14 @@ thread_local! {
 
 /// The keys of the set at `url`, fetched if they are not known or a token names one that is not among them.
 pub async fn fetched(url: &str, token: &Token<'_>, context: &Context) -> Result<Rc<KeyRing>, Problem> {
-    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_public_key();
+    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
     loop {
         match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
             Step::Use(ring) => return Ok(ring),
+            Step::UseAndFetch(ring) => {
+                context.wait_until(fetch_keys(url.to_owned()));
+                return Ok(ring);
+            }
             Step::GiveUp(cause) => return Err(Problem::auth_unavailable(cause)),
             Step::Wait => {}
             // Others wait for it: it goes on when this request's client has gone.
@@ -54,9 +59,11 @@ fn keys_of<'k>(url: &str, (known_url, keys): &'k mut (String, Keys)) -> &'k mut 
 }
 
 async fn fetch_keys(url: String) {
-    let outcome = get(&url).await.map_err(|cause| format!("{url} gave no key set: {cause}"));
+    // The URL may have a password in it, and what the runtime says may have the URL.
+    let failure = |cause: String| format!("TOKEN_JWKS_URL gave no key set: {}", cause.replace(&url, "TOKEN_JWKS_URL"));
+    let outcome = get(&url).await.map_err(failure);
     if let Err(cause) = &outcome {
-        web_sys::console::error_1(&JsValue::from(cause));
+        telemetry::log_failure(cause);
     }
     KEYS.with_borrow_mut(|(known_url, keys)| {
         if *known_url == url {
@@ -67,7 +74,7 @@ async fn fetch_keys(url: String) {
 
 async fn get(url: &str) -> Result<KeyRing, String> {
     let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
-    let options = object([("signal", abort_after(Keys::FETCH_TIMEOUT))]);
+    let options = object([("signal", abort_after(Keys::FETCH_TIMEOUT)), ("cache", "no-store".into())]);
     let reply: Response = fetch(url, &options).await.map_err(thrown)?.unchecked_into();
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));

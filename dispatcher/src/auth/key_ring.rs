@@ -9,13 +9,14 @@ use shared::token::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
 use super::web_crypto::Imported;
 use crate::bindings::Bindings;
 use crate::json::Parsed;
+use crate::telemetry;
 
 /// The keys that a text holds, each imported into the runtime when it is first needed.
 #[derive(Default)]
 pub struct KeyRing {
     /// The text; the ring is good for no other.
     source: String,
-    keys: Vec<(Key, OnceCell<Imported>)>,
+    keys: Vec<(Key, OnceCell<Option<Imported>>)>,
 }
 
 impl KeyRing {
@@ -31,24 +32,34 @@ impl KeyRing {
     }
 
     /// Whether one of the keys has signed a token.
-    pub async fn has_signed(&self, token: &Token<'_>) -> Result<bool, Problem> {
+    pub async fn has_signed(&self, token: &Token<'_>) -> bool {
         for (key, imported) in self.keys.iter().filter(|(key, _)| token.may_be_signed_with(key)) {
-            if key_of_runtime(key, imported).await?.verify(&token.signature, token.signed.as_bytes()).await {
-                return Ok(true);
+            if let Some(key) = key_of_runtime(key, imported).await
+                && key.verify(&token.signature, token.signed.as_bytes()).await
+            {
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 }
 
-async fn key_of_runtime<'k>(key: &Key, imported: &'k OnceCell<Imported>) -> Result<&'k Imported, Problem> {
+/// The key as the runtime has it. One that is none, being a point that is not on the curve, say, is left out, as those are
+/// that the platform has no use for: the others are still good.
+async fn key_of_runtime<'k>(key: &Key, imported: &'k OnceCell<Option<Imported>>) -> Option<&'k Imported> {
     if let Some(imported) = imported.get() {
-        return Ok(imported);
+        return imported.as_ref();
     }
-    let unusable = |thrown| format!("a key cannot be used: {}", edge::thrown_message(&thrown));
-    let new = Imported::import(key).await.map_err(|thrown| Problem::auth_not_configured(unusable(thrown)))?;
+    let new = Imported::import(key).await;
     // Another request may have done the same meanwhile.
-    Ok(imported.get_or_init(|| new))
+    let imported = imported.get_or_init(|| {
+        new.inspect_err(|thrown| {
+            let kid = key.kid.as_deref().unwrap_or_default();
+            telemetry::log_failure(&format!("the key {kid:?} cannot be used: {}", edge::thrown_message(thrown)));
+        })
+        .ok()
+    });
+    imported.as_ref()
 }
 
 /// The rings of `TOKEN_SECRETS` and `TOKEN_JWKS`, as far as they are set. What was parsed and imported is kept for as long as

@@ -28,6 +28,8 @@ struct Failure {
 pub enum Step<K> {
     /// Use these.
     Use(Rc<K>),
+    /// Use these, and fetch them meanwhile: the source does not answer, and nobody should wait for it again.
+    UseAndFetch(Rc<K>),
     /// Fetch them, and say what came of it with [`FetchedKeys::fetched`]; then ask again.
     Fetch,
     /// Somebody is fetching them: ask again a little later.
@@ -61,8 +63,9 @@ impl<K> FetchedKeys<K> {
         if let Some(keys) = fresh.as_ref().filter(|keys| settles(keys)) {
             return Step::Use(keys.clone());
         }
+        let known_to_fail = usable.clone().filter(|keys| self.failure.is_some() && settles(keys));
         if self.fetching_since.is_some_and(|since| now - since <= Self::FETCH_TIMEOUT) {
-            return Step::Wait;
+            return known_to_fail.map_or(Step::Wait, Step::Use);
         }
         if let Some(failure) = self.failure.as_ref().filter(|failure| now - failure.at < Self::RETRY_INTERVAL) {
             return usable.map_or_else(|| Step::GiveUp(failure.cause.clone()), Step::Use);
@@ -75,7 +78,7 @@ impl<K> FetchedKeys<K> {
             self.unknown_key_at = Some(now);
         }
         self.fetching_since = Some(now);
-        Step::Fetch
+        known_to_fail.map_or(Step::Fetch, Step::UseAndFetch)
     }
 
     /// What came of fetching.
@@ -158,8 +161,14 @@ mod tests {
     #[test]
     fn where_they_cannot_be_fetched_the_last_are_used_for_an_hour() {
         let mut keys = keys(&["a"]);
-        for minute in [10.0, 30.0, 59.9] {
-            assert_eq!(next(&mut keys, "a", minute * MINUTE), Step::Fetch, "{minute}");
+        assert_eq!(next(&mut keys, "a", 10.0 * MINUTE), Step::Fetch);
+        assert_eq!(next(&mut keys, "a", 10.0 * MINUTE), Step::Wait);
+        keys.fetched(Err("down".to_owned()), 10.0 * MINUTE);
+        assert_eq!(next(&mut keys, "a", 10.0 * MINUTE), used(&["a"]));
+        // Once it is known that the source does not answer, nobody waits for it.
+        for minute in [10.5, 30.0, 59.9] {
+            assert_eq!(next(&mut keys, "a", minute * MINUTE), Step::UseAndFetch(Rc::new(vec!["a"])), "{minute}");
+            assert_eq!(next(&mut keys, "a", minute * MINUTE), used(&["a"]), "{minute}");
             keys.fetched(Err("down".to_owned()), minute * MINUTE);
             assert_eq!(next(&mut keys, "a", minute * MINUTE), used(&["a"]), "{minute}");
         }

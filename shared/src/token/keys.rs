@@ -32,6 +32,12 @@ impl Algorithm {
             Self::EdDsa => "EdDSA",
         }
     }
+
+    /// Whether a token's header, or a key's, means this by a name: Ed25519 has two (RFC 8037, RFC 9864).
+    #[must_use]
+    pub fn is_named(self, name: &str) -> bool {
+        name == self.name() || (self == Self::EdDsa && name == "Ed25519")
+    }
 }
 
 /// A key, for one algorithm alone.
@@ -127,9 +133,9 @@ pub fn parse_jwks<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
 
 fn check_number(keys: usize) -> Result<(), InvalidKeys> {
     match keys {
-        0 => Err(InvalidKeys("there is no key for RS256, ES256, EdDSA or HS256 in it")),
+        0 => Err(InvalidKeys("there is no key to check tokens with among the configured ones")),
         1..=MAX_KEYS => Ok(()),
-        _ => Err(InvalidKeys("there are more than 64 keys in it")),
+        _ => Err(InvalidKeys("more than 64 keys to check tokens with are configured")),
     }
 }
 
@@ -143,28 +149,27 @@ fn public_key<J: Json>(jwk: &Members<J>) -> Option<Key> {
     if !verifies {
         return None;
     }
-    let (algorithm, names, material) = match (&*text("kty")??, text("crv")?.as_deref()) {
+    let (algorithm, material) = match (&*text("kty")??, text("crv")?.as_deref()) {
         ("RSA", _) => {
             let (n, e) = (needed("n").filter(|n| n.len() >= MIN_MODULUS_LEN)?, needed("e")?);
-            (Algorithm::Rs256, ["RS256"; 2], format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#))
+            (Algorithm::Rs256, format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#))
         }
         ("EC", Some("P-256")) => {
             let (x, y) = (needed("x")?, needed("y")?);
-            (Algorithm::Es256, ["ES256"; 2], format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#))
+            (Algorithm::Es256, format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#))
         }
-        // The algorithm has two names (RFC 8037, RFC 9864).
         ("OKP", Some("Ed25519")) => {
             let x = needed("x")?;
-            (Algorithm::EdDsa, ["EdDSA", "Ed25519"], format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#))
+            (Algorithm::EdDsa, format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#))
         }
         _ => return None,
     };
-    let for_us = text("alg")?.is_none_or(|alg| names.contains(&&*alg));
+    let for_us = text("alg")?.is_none_or(|alg| algorithm.is_named(&alg));
     for_us.then_some(Key { kid: text("kid")?, algorithm, material: Material::Jwk(material) })
 }
 
 fn is_base64_url(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 #[cfg(test)]
@@ -222,6 +227,7 @@ mod tests {
                 {{"kty":"RSA","kid":"no-e","n":"{n}"}},
                 {{"kty":"EC","kid":"p384","crv":"P-384","x":"x","y":"y"}},
                 {{"kty":"EC","kid":"quote","crv":"P-256","x":"x\"","y":"y"}},
+                {{"kty":"EC","kid":"empty","crv":"P-256","x":"","y":"y"}},
                 {{"kty":"OKP","kid":"x25519","crv":"X25519","x":"x"}},
                 {{"kty":"oct","kid":"secret","k":"AAAA"}}
             ]}}"#

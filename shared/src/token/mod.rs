@@ -86,15 +86,22 @@ impl<'a> Token<'a> {
     /// names one. The key decides the algorithm; a token that names another is not tried at all (RFC 8725, 3.1).
     #[must_use]
     pub fn may_be_signed_with(&self, key: &Key) -> bool {
-        key.algorithm.name() == self.header.alg
+        key.algorithm.is_named(&self.header.alg)
             && self.header.kid.as_ref().is_none_or(|kid| key.kid.as_ref() == Some(kid))
     }
 
-    /// Whether it names a key of a kind that a key set on the network may have.
+    /// Whether it names a key. One that does not is tried with all keys of its algorithm.
     #[must_use]
-    pub fn names_a_public_key(&self) -> bool {
-        let public = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-        self.header.kid.is_some() && public.iter().any(|algorithm| algorithm.name() == self.header.alg)
+    pub fn names_a_key(&self) -> bool {
+        self.header.kid.is_some()
+    }
+
+    /// Whether its algorithm is one of public keys, such as a key set on the network has.
+    #[must_use]
+    pub fn has_public_algorithm(&self) -> bool {
+        [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]
+            .iter()
+            .any(|algorithm| algorithm.is_named(&self.header.alg))
     }
 
     /// The JSON that the token holds.

@@ -13,7 +13,7 @@ use http::StatusCode;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::token::{claims, claims_with, hs256, sign};
+use tests::token::{claims, hs256, sign};
 use tests::{Customer, Dev, Reply, expect_problem, expect_success};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -82,13 +82,15 @@ async fn keys_of_every_kind_verify_their_own_tokens_alone() {
         {"kid": "weak", "kind": "weak"}, {"kid": "strange", "kind": "ES256"},
     ]);
     let forged = |kid: &str, alg: &str| json!({"kid": kid, "header": {"alg": alg, "kid": kid}, "payload": claims("user1"), "hmac": true});
-    let claimed = |kid: &str, alg: &str, header: Value| json!({"kid": kid, "header": header, "payload": claims_with("user1", json!({"alg": alg}))});
+    let claimed = |kid: &str, header: Value| json!({"kid": kid, "header": header, "payload": claims("user1")});
     let good = [
         token("rsa", "RS256"),
         token("ec", "ES256"),
         token("ed", "EdDSA"),
-        claimed("rsa", "", json!({"alg": "RS256"})),
-        claimed("ed", "", json!({"alg": "EdDSA", "typ": "at+jwt"})),
+        token("ed", "Ed25519"),
+        claimed("rsa", json!({"alg": "RS256"})),
+        claimed("ec", json!({"alg": "ES256"})),
+        claimed("ed", json!({"alg": "EdDSA", "typ": "at+jwt"})),
     ];
     let bad = [
         // HMAC with the public key for a secret, under every name.
@@ -102,15 +104,18 @@ async fn keys_of_every_kind_verify_their_own_tokens_alone() {
         token("rsa", "PS256"),
         token("rsa", "ES256"),
         token("ec", "EdDSA"),
-        token("ed", "Ed25519"),
         token("weak", "RS256"),
         token("strange", "ES256"),
-        claimed("strange", "", json!({"alg": "ES256", "kid": "ec"})),
-        claimed("strange", "", json!({"alg": "ES256"})),
-        claimed("rsa", "", json!({"alg": "none", "kid": "rsa"})),
+        claimed("strange", json!({"alg": "ES256", "kid": "ec"})),
+        claimed("strange", json!({"alg": "ES256"})),
+        claimed("rsa", json!({"alg": "none", "kid": "rsa"})),
     ];
     let (set, tokens) = sign(&keys, &good.iter().chain(&bad).cloned().collect());
-    let set = only(&set, &["rsa", "ec", "ed", "weak"]);
+    let mut set = only(&set, &["rsa", "ec", "ed", "weak"]);
+    // A key that is none does not keep the others from being used.
+    let nothing = "A".repeat(43);
+    let none = json!({"kty": "EC", "kid": "none", "crv": "P-256", "x": nothing, "y": nothing});
+    set["keys"].as_array_mut().expect("keys").insert(0, none);
     let (good, bad) = tokens.split_at(good.len());
 
     let state = TempDir::new().expect("a folder");
@@ -144,7 +149,7 @@ async fn a_key_set_on_the_network_is_cached_and_followed() {
     let (set, tokens) = sign(&keys, &wanted.into_iter().collect());
     let provider = Provider::start(&only(&set, &["a"])).await;
     provider.fail(500);
-    let url = format!("TOKEN_JWKS_URL:http://{}/jwks.json", provider.address);
+    let url = format!("TOKEN_JWKS_URL:http://user:hush-password@{}/jwks.json?key=hush", provider.address);
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", &url]).await;
     let with = |at: usize| Customer::of(&dev.url, "user1").with_token(&tokens[at]).get("/");
@@ -155,7 +160,11 @@ async fn a_key_set_on_the_network_is_cached_and_followed() {
         assert_eq!(reply.header("Retry-After"), "5");
     }
     assert_eq!(provider.asked(), 1);
-    // A token that the platform itself has issued needs no provider.
+    // Neither a token that the platform itself has issued nor one that no set could have signed needs the provider.
+    for header in [json!({"alg": "HS256", "kid": "x"}), json!({"alg": "none"})] {
+        let garbage = hs256(b"x", &header, &claims("user1"));
+        expect_problem(Customer::of(&dev.url, "user1").with_token(&garbage).get("/"), 401, "invalid_token").await;
+    }
     let secrets = std::fs::read_to_string(state.path().join("token-secrets.json")).expect("secrets");
     let secrets: Value = serde_json::from_str(&secrets).expect("JSON");
     let secret = BASE64_URL_SAFE_NO_PAD.decode(secrets[0]["secret"].as_str().expect("one")).expect("base64url");

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tests::token::{NEW, OLD, claims, claims_with, good, hs256, hs256_header, hs256_of, now};
-use tests::{Customer, Reply, chunked, expect_problem};
+use tests::{Customer, Reply, chunked, expect_problem, log};
 
 /// A customer of the dispatcher whose `TOKEN_SECRETS` has `NEW` and `OLD`.
 fn user(id: &str) -> Customer {
@@ -288,9 +288,29 @@ async fn what_is_not_configured_fails_closed() {
         assert_eq!(Reply::to(Customer::nobody_behind(dispatcher).get("/healthz")).await.status, StatusCode::OK);
         expect_problem(Customer::nobody_behind(dispatcher).get("/"), 400, "missing_user_id").await;
     }
-    let token = hs256(NEW, &json!({"alg": "ES256", "kid": "a"}), &claims("user1"));
-    let user = Customer::behind("jwks-broken", "user1").with_token(&token);
-    expect_problem(user.get("/"), 503, "auth_not_configured").await;
+    // A key that is none signs nothing.
+    for header in [json!({"alg": "ES256", "kid": "a"}), json!({"alg": "ES256"})] {
+        let token = hs256(NEW, &header, &claims("user1"));
+        expect_problem(Customer::behind("jwks-broken", "user1").with_token(&token).get("/"), 401, "invalid_token")
+            .await;
+    }
+    let logged =
+        log::lines(1, |line| line["cause"].as_str().is_some_and(|cause| cause.contains("cannot be used"))).await;
+    assert_eq!(logged[0]["level"], "error");
+}
+
+/// The same name, another secret: what was imported of the one is never used for the other.
+#[tokio::test]
+async fn keys_are_cached_by_their_value() {
+    let of = |secret| hs256(secret, &json!({"alg": "HS256", "kid": "a"}), &claims("user1"));
+    let (by_new, by_old) = (of(NEW), of(OLD));
+    let mut outcomes = Vec::new();
+    for token in [&by_new, &by_new, &by_new, &by_new, &by_old, &by_old, &by_old, &by_old] {
+        let reply = Reply::to(Customer::behind("alternating", "user1").with_token(token).get("/")).await;
+        outcomes.push(reply.status.as_u16());
+    }
+    // Each is good at every second time, and when the one is good the other is not.
+    assert_eq!(outcomes, [200, 401, 200, 401, 401, 200, 401, 200]);
 }
 
 #[tokio::test]
@@ -314,11 +334,11 @@ async fn a_customers_worker_never_sees_the_token() {
 /// In either mode: what tells a Worker that another Worker is asking does not come from a client.
 #[tokio::test]
 async fn no_client_poses_as_a_part_of_the_platform() {
+    let record = Reply::to(Customer::new("records").put("/posing").body("{}")).await;
+    assert_eq!(record.status, StatusCode::NO_CONTENT);
     for user in [user("user1").with_token(&good("user1")), Customer::behind("records", "posing")] {
-        let asked = Reply::to(user.get("/").header("CF-Worker", "platform.example").header("cf-worker", "x")).await;
-        if asked.status == StatusCode::OK {
-            assert_eq!(asked.json()["headers"]["cf-worker"], Value::Null, "{asked}");
-        }
+        let asked = expect_passed(user.get("/").header("CF-Worker", "platform.example").header("cf-worker", "x")).await;
+        assert_eq!(asked["headers"]["cf-worker"], Value::Null, "{asked}");
     }
     let echo = Customer::new("echo");
     let asked = Reply::to(echo.get("/").header("CF-Worker", "x").header("Authorization", "Bearer mine")).await;
