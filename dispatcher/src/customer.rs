@@ -23,7 +23,9 @@ pub struct Customer {
 /// dispatch namespace knows.
 pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Problem> {
     let defaults = match bindings.default_customer() {
-        Some(json) => parse(&json, "DEFAULT_CUSTOMER")?,
+        Some(json) => {
+            CustomerRecord::parse_defaults::<Parsed>(&json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
+        }
         None => CustomerRecord::default(),
     };
     let record = match bindings.customers() {
@@ -48,9 +50,9 @@ async fn read(customers: &KvNamespace, user_id: &UserId) -> Result<CustomerRecor
         .await
         .map_err(|thrown| Problem::storage_unavailable(edge::thrown_message(&thrown)))?;
     let json = value.as_string().ok_or_else(Problem::unknown_user)?;
-    parse(&json, "the customer's record")
+    CustomerRecord::parse::<Parsed>(&json).map_err(|Malformed| malformed("the customer's record"))
 }
 
-fn parse(json: &str, what: &str) -> Result<CustomerRecord, Problem> {
-    CustomerRecord::parse::<Parsed>(json).map_err(|Malformed| Problem::internal_error(format!("{what} is malformed")))
+fn malformed(what: &str) -> Problem {
+    Problem::internal_error(format!("{what} is malformed"))
 }

@@ -1,7 +1,7 @@
 //! The operator's tool. `cargo platform help` lists what it does.
 
 use std::env;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,7 +35,7 @@ enum TokenCommand {
     /// Check a token as the dispatcher does, and print what it says
     Verify(Verify),
 
-    /// Print `TOKEN_SECRETS` with a new secret in front, which signs from then on; those there are go on verifying
+    /// Print `TOKEN_SECRETS` with a new secret in front, which signs from then on; the newest of those there are go on verifying
     Rotate(Rotate),
 }
 
@@ -96,7 +96,7 @@ struct Keys {
 impl Keys {
     fn secrets(&self) -> Result<Secrets> {
         if self.state.is_none()
-            && let Ok(json) = env::var("TOKEN_SECRETS")
+            && let Some(json) = env::var("TOKEN_SECRETS").ok().filter(|json| !json.is_empty())
         {
             return Secrets::parse(&json).context("the environment variable TOKEN_SECRETS cannot be used");
         }
@@ -136,13 +136,12 @@ fn main() -> ExitCode {
     let done = match command {
         TokenCommand::Issue(arguments) => issue(&arguments),
         TokenCommand::Verify(arguments) => verify(&arguments),
-        TokenCommand::Rotate(Rotate { keep, secrets }) => rotate(secrets.as_deref(), keep),
-    };
-    match done {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
+        TokenCommand::Rotate(Rotate { keep, secrets }) => {
+            rotate(secrets.as_deref().filter(|secrets| !secrets.is_empty()), keep)
         }
+    };
+    match done.and_then(|text| writeln!(io::stdout(), "{text}").context("cannot write to standard output")) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

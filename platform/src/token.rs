@@ -41,7 +41,9 @@ impl Secrets {
 
     /// Reads those of a local platform, which are there once it has been started with `--auth token`.
     pub fn of_state(state: &Path) -> Result<Option<Self>> {
-        read(&state_file(state))?.map(|json| Self::parse(&json)).transpose()
+        let path = state_file(state);
+        let secrets = read(&path)?.map(|json| Self::parse(&json)).transpose();
+        secrets.with_context(|| format!("{} cannot be used", path.display()))
     }
 
     /// Makes a token, signed with the first of the secrets.

@@ -45,7 +45,9 @@ impl<'a> AllowedOrigins<'a> {
     }
 
     fn entries(&self) -> impl Iterator<Item = &'a str> {
-        self.0.split([',', ' ']).filter(|entry| !entry.is_empty())
+        self.0
+            .split(|separator: char| separator == ',' || separator.is_ascii_whitespace())
+            .filter(|entry| !entry.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::json_value::{Json, Malformed, Members};
 
 /// A customer's record, as the KV namespace `CUSTOMERS` has it under the user id. Whatever it leaves out is as in
-/// `DEFAULT_CUSTOMER`, which is of the same form.
+/// `DEFAULT_CUSTOMER`, which is of the same form but has no `script`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CustomerRecord {
     /// The name of the customer's script in the dispatch namespace, whole; else it is made from the user id.
@@ -39,9 +39,16 @@ pub struct Limits {
 impl CustomerRecord {
     /// Parses a record. What it does not know is an error: a misspelt `suspended` must not let anybody in.
     pub fn parse<J: Json>(json: &str) -> Result<Self, Malformed> {
-        let record =
-            J::parse(json).and_then(|record| Members::among(record, &["script", "plan", "suspended", "limits"]));
-        let record = record.ok_or(Malformed)?;
+        Self::parse_members::<J>(json, &["script", "plan", "suspended", "limits"])
+    }
+
+    /// Parses what holds for all who do not say otherwise. A script is not among it: all would have one customer's data.
+    pub fn parse_defaults<J: Json>(json: &str) -> Result<Self, Malformed> {
+        Self::parse_members::<J>(json, &["plan", "suspended", "limits"])
+    }
+
+    fn parse_members<J: Json>(json: &str, allowed: &[&str]) -> Result<Self, Malformed> {
+        let record = J::parse(json).and_then(|record| Members::among(record, allowed)).ok_or(Malformed)?;
         Ok(Self {
             script: record.optional("script", J::string)?,
             plan: record.optional("plan", |plan| Plan::try_from(plan.string()?).ok())?,
@@ -147,6 +154,15 @@ mod tests {
         );
         assert_eq!(record.plan.expect("a plan").in_bindings(), "PRO_2");
         assert_eq!(Plan::default(), Plan::try_from("default".to_owned()).expect("well-formed"));
+    }
+
+    #[test]
+    fn nobody_shares_a_script_by_default() {
+        assert!(CustomerRecord::parse_defaults::<Value>(r#"{"script":"user2"}"#).is_err());
+        let defaults = CustomerRecord::parse_defaults::<Value>(r#"{"suspended":true}"#).expect("one");
+        assert_eq!(CustomerRecord::default().or(defaults.clone()).suspended, Some(true));
+        let resumed = CustomerRecord::parse::<Value>(r#"{"suspended":false}"#).expect("one");
+        assert_eq!(resumed.or(defaults).suspended, Some(false));
     }
 
     #[test]

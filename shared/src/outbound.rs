@@ -19,7 +19,10 @@ impl<'a> AllowedHosts<'a> {
     pub fn allow(&self, host: &str) -> bool {
         // A dot at the end makes a name absolute, and no other.
         let host = host.strip_suffix('.').unwrap_or(host);
-        let mut entries = self.0.split([',', ' ']).filter(|entry| !entry.is_empty());
+        let mut entries = self
+            .0
+            .split(|separator: char| separator == ',' || separator.is_ascii_whitespace())
+            .filter(|entry| !entry.is_empty());
         entries.any(|entry| {
             let entry = entry.to_ascii_lowercase();
             match entry.strip_prefix('*') {

@@ -113,6 +113,12 @@ async fn a_malformed_record_lets_nobody_in() {
     assert_eq!(logged[0]["cause"], "the customer's record is malformed");
 }
 
+/// A script for all who have none would give them all one customer's data.
+#[tokio::test]
+async fn nobody_shares_a_script_by_default() {
+    expect_problem(Customer::behind("broken-defaults", "user1").get("/"), 500, "internal_error").await;
+}
+
 #[tokio::test]
 async fn records_that_cannot_be_read_are_a_problem_of_the_platform() {
     let request = Customer::behind("broken-records", "user1").get("/");

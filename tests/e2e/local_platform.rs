@@ -108,6 +108,17 @@ async fn a_port_in_use_is_said_at_once() {
     assert_eq!(said, format!("error: port {port} is in use; choose another with --port\n"));
 }
 
+/// What a flag decides is not silently decided twice.
+#[tokio::test]
+async fn variables_that_have_a_flag_are_refused() {
+    for arguments in [&["--var", "AUTH:token"][..], &["--auth", "token", "--var", "TOKEN_SECRETS:[]"]] {
+        let said = run_to_failure(state().path(), arguments).await;
+        assert!(said.contains("is not for --var"), "{said}");
+    }
+    let said = run_to_failure(state().path(), &["--var", "nonsense"]).await;
+    assert!(said.contains("NAME:VALUE"), "{said}");
+}
+
 #[tokio::test]
 async fn a_state_folder_serves_one_platform_at_a_time() {
     let state = state();

@@ -49,11 +49,12 @@ const CUSTOMERS: [&str; 23] = [
 ];
 
 /// Workers that some of them are bound to.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "tests/fixtures/flaky-storage.toml",
     "tests/fixtures/outbound.toml",
     "tests/fixtures/dispatchers/alternating.toml",
     "tests/fixtures/dispatchers/auth-unknown.toml",
+    "tests/fixtures/dispatchers/broken-defaults.toml",
     "tests/fixtures/dispatchers/broken-records.toml",
     "tests/fixtures/dispatchers/broken-rest.toml",
     "tests/fixtures/dispatchers/cors.toml",

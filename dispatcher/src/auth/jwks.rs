@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Date, JsString, Object, Promise};
+use js_sys::{Date, Object, Promise, Reflect, Uint8Array};
 use shared::Problem;
 use shared::token::{FetchedKeys, Step, Token, parse_jwks};
 use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::Response;
+use web_sys::{ReadableStreamDefaultReader, Response};
 use worker::Context;
 
 use super::key_ring::KeyRing;
@@ -20,8 +20,8 @@ use crate::telemetry;
 /// another's promise, which never settles if that one goes away.
 const POLL_INTERVAL: f64 = 10.0;
 
-/// The largest set, in UTF-16 code units.
-const MAX_LEN: u32 = 256 * 1024;
+/// The largest set, in bytes.
+const MAX_LEN: usize = 256 * 1024;
 
 type Keys = FetchedKeys<KeyRing>;
 
@@ -74,17 +74,37 @@ async fn fetch_keys(url: String) {
 
 async fn get(url: &str) -> Result<KeyRing, String> {
     let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
-    let options = object([("signal", abort_after(Keys::FETCH_TIMEOUT)), ("cache", "no-store".into())]);
+    // No redirects: they might lead to where anybody can answer.
+    let options = object([
+        ("signal", abort_after(Keys::FETCH_TIMEOUT)),
+        ("cache", "no-store".into()),
+        ("redirect", "manual".into()),
+    ]);
     let reply: Response = fetch(url, &options).await.map_err(thrown)?.unchecked_into();
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));
     }
-    let text = JsFuture::from(reply.text().map_err(thrown)?).await.map_err(thrown)?;
-    let text: JsString = text.unchecked_into();
-    if text.length() > MAX_LEN {
-        return Err(format!("it is longer than {MAX_LEN}"));
+    KeyRing::new(text(&reply).await?, parse_jwks::<Parsed>).map_err(|invalid| invalid.to_string())
+}
+
+/// The body of a reply, read up to where it is too long: one that does not end would fill the isolate's memory.
+async fn text(reply: &Response) -> Result<String, String> {
+    let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
+    let body = reply.body().ok_or("it is empty")?;
+    let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+    let mut bytes = Vec::new();
+    loop {
+        let piece = JsFuture::from(reader.read()).await.map_err(thrown)?;
+        let member = |name: &str| Reflect::get(&piece, &name.into()).map_err(thrown);
+        if member("done")?.is_truthy() {
+            return String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
+        }
+        bytes.extend(member("value")?.unchecked_into::<Uint8Array>().to_vec());
+        if bytes.len() > MAX_LEN {
+            JsFuture::from(reader.cancel()).await.map_err(thrown)?;
+            return Err(format!("it has more than {MAX_LEN} bytes"));
+        }
     }
-    KeyRing::new(text.into(), parse_jwks::<Parsed>).map_err(|invalid| invalid.to_string())
 }
 
 async fn sleep(milliseconds: f64) {

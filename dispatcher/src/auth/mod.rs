@@ -35,6 +35,10 @@ pub async fn check(
     }
     let configured = key_ring::configured(bindings)?;
     let jwks_url = bindings.token_jwks_url();
+    if jwks_url.as_ref().is_some_and(|url| !is_private(url)) {
+        let cause = "TOKEN_JWKS_URL is not an https URL: anybody on the way could change what it answers";
+        return Err(Problem::auth_not_configured(cause.to_owned()));
+    }
     if configured.is_empty() && jwks_url.is_none() {
         let cause = "none of TOKEN_SECRETS, TOKEN_JWKS and TOKEN_JWKS_URL is set";
         return Err(Problem::auth_not_configured(cause.to_owned()));
@@ -61,4 +65,10 @@ pub async fn check(
     claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
     claims.permit(user_id, method)?;
     Ok(Identity::Token)
+}
+
+/// Whether nobody on the way can change what a URL answers.
+fn is_private(url: &str) -> bool {
+    let local = ["http://127.0.0.1:", "http://localhost:"];
+    url.starts_with("https://") || local.iter().any(|local| url.starts_with(local))
 }

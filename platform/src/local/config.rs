@@ -142,6 +142,13 @@ fn dispatcher(repository: &Path, options: &Options) -> Result<Table> {
     };
     vars.insert("AUTH".to_owned(), Value::String(auth.to_owned()));
     for Var { name, value } in &options.vars {
+        match &**name {
+            "AUTH" => bail!("AUTH is not for --var: use --auth"),
+            "TOKEN_SECRETS" if options.auth == Auth::Token => {
+                bail!("TOKEN_SECRETS is not for --var with --auth token, which makes them in the state folder")
+            }
+            _ => {}
+        }
         vars.insert(name.clone(), Value::String(value.clone()));
     }
     let scripts: Table = options

@@ -28,7 +28,7 @@ struct Failure {
 pub enum Step<K> {
     /// Use these.
     Use(Rc<K>),
-    /// Use these, and fetch them meanwhile: the source does not answer, and nobody should wait for it again.
+    /// Use these, and fetch them meanwhile.
     UseAndFetch(Rc<K>),
     /// Fetch them, and say what came of it with [`FetchedKeys::fetched`]; then ask again.
     Fetch,
@@ -39,7 +39,10 @@ pub enum Step<K> {
 }
 
 impl<K> FetchedKeys<K> {
-    /// How long keys are used before they are fetched again.
+    /// From when on they are fetched again, so that under traffic nobody ever waits for it.
+    pub const REFRESH_AGE: f64 = 480_000.0;
+
+    /// How long keys are used without being fetched again.
     pub const MAX_AGE: f64 = 600_000.0;
 
     /// How long they are used at most where they cannot be fetched again.
@@ -57,20 +60,30 @@ impl<K> FetchedKeys<K> {
     /// What to do for a token. `settles` says whether some keys settle the matter of it, in that the one that it names is
     /// among them or it names none.
     pub fn next(&mut self, settles: impl Fn(&K) -> bool, now: f64) -> Step<K> {
-        let within =
-            |age: f64| self.known.as_ref().filter(|known| now - known.at < age).map(|known| known.keys.clone());
-        let (usable, fresh) = (within(Self::MAX_STALE_AGE), within(Self::MAX_AGE));
-        if let Some(keys) = fresh.as_ref().filter(|keys| settles(keys)) {
-            return Step::Use(keys.clone());
+        let age = self.known.as_ref().map_or(f64::INFINITY, |known| now - known.at);
+        let known = self.known.as_ref().filter(|_| age < Self::MAX_STALE_AGE).map(|known| known.keys.clone());
+        let fetching = self.fetching_since.is_some_and(|since| now - since <= Self::FETCH_TIMEOUT);
+        let failure = self.failure.as_ref().filter(|failure| now - failure.at < Self::RETRY_INTERVAL);
+
+        // Keys that settle it are used while they are young; once it is known that the source does not answer, old ones, too,
+        // so that nobody waits for it again.
+        let fails = self.failure.is_some();
+        if let Some(keys) = known.clone().filter(|keys| settles(keys))
+            && (age < Self::MAX_AGE || fails)
+        {
+            if age < Self::REFRESH_AGE || fetching || failure.is_some() {
+                return Step::Use(keys);
+            }
+            self.fetching_since = Some(now);
+            return Step::UseAndFetch(keys);
         }
-        let known_to_fail = usable.clone().filter(|keys| self.failure.is_some() && settles(keys));
-        if self.fetching_since.is_some_and(|since| now - since <= Self::FETCH_TIMEOUT) {
-            return known_to_fail.map_or(Step::Wait, Step::Use);
+        if fetching {
+            return Step::Wait;
         }
-        if let Some(failure) = self.failure.as_ref().filter(|failure| now - failure.at < Self::RETRY_INTERVAL) {
-            return usable.map_or_else(|| Step::GiveUp(failure.cause.clone()), Step::Use);
+        if let Some(failure) = failure {
+            return known.map_or_else(|| Step::GiveUp(failure.cause.clone()), Step::Use);
         }
-        if let Some(keys) = fresh {
+        if let Some(keys) = known.filter(|_| age < Self::MAX_AGE) {
             // Perhaps the key was published since.
             if self.unknown_key_at.is_some_and(|at| now - at < Self::UNKNOWN_KEY_INTERVAL) {
                 return Step::Use(keys);
@@ -78,7 +91,7 @@ impl<K> FetchedKeys<K> {
             self.unknown_key_at = Some(now);
         }
         self.fetching_since = Some(now);
-        known_to_fail.map_or(Step::Fetch, Step::UseAndFetch)
+        Step::Fetch
     }
 
     /// What came of fetching.
@@ -148,7 +161,7 @@ mod tests {
     #[test]
     fn keys_are_used_for_ten_minutes() {
         let mut keys = keys(&["a"]);
-        assert_eq!(next(&mut keys, "a", 10.0 * MINUTE - 1.0), used(&["a"]));
+        assert_eq!(next(&mut keys, "a", 8.0 * MINUTE - 1.0), used(&["a"]));
         assert_eq!(next(&mut keys, "a", 10.0 * MINUTE), Step::Fetch);
         // A key that is gone by then is not used.
         keys.fetched(Ok(vec!["b"]), 10.0 * MINUTE);
@@ -156,6 +169,21 @@ mod tests {
         assert_eq!(next(&mut keys, "a", 10.0 * MINUTE), Step::Fetch);
         keys.fetched(Ok(vec!["b"]), 10.0 * MINUTE);
         assert_eq!(next(&mut keys, "a", 10.0 * MINUTE), used(&["b"]));
+    }
+
+    #[test]
+    fn under_traffic_nobody_waits() {
+        let mut keys = keys(&["a"]);
+        assert_eq!(next(&mut keys, "a", 8.0 * MINUTE), Step::UseAndFetch(Rc::new(vec!["a"])));
+        assert_eq!(next(&mut keys, "a", 8.0 * MINUTE), used(&["a"]));
+        keys.fetched(Ok(vec!["a", "b"]), 8.0 * MINUTE);
+        assert_eq!(next(&mut keys, "b", 15.0 * MINUTE), used(&["a", "b"]));
+        // Not even where the source hangs.
+        assert_eq!(next(&mut keys, "a", 16.0 * MINUTE), Step::UseAndFetch(Rc::new(vec!["a", "b"])));
+        keys.fetched(Err("slow".to_owned()), 16.1 * MINUTE);
+        assert_eq!(next(&mut keys, "a", 16.11 * MINUTE), used(&["a", "b"]));
+        assert_eq!(next(&mut keys, "a", 19.0 * MINUTE), Step::UseAndFetch(Rc::new(vec!["a", "b"])));
+        assert_eq!(next(&mut keys, "a", 19.0 * MINUTE), used(&["a", "b"]));
     }
 
     #[test]

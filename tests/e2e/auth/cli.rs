@@ -97,6 +97,8 @@ fn tokens_are_made_and_checked_with_the_secrets_of_the_environment() {
         (&["issue", "user1", "--ttl", "0s"], &secrets, "a second at least"),
         (&["issue", "user1"], "[]", "TOKEN_SECRETS cannot be used"),
         (&["rotate"], "nonsense", "TOKEN_SECRETS"),
+        // An empty variable is none.
+        (&["issue", "user1", "--state", "/nonexistent"], "", "there are no secrets"),
     ] {
         let (success, printed, errors) = token(arguments, Some(secrets), "");
         assert!(!success && printed.is_empty() && errors.contains(reason), "{arguments:?}: {printed}{errors}");

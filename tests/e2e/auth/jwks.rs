@@ -142,6 +142,28 @@ async fn keys_of_every_kind_verify_their_own_tokens_alone() {
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
+/// What a provider must not be, and what it must not answer.
+#[tokio::test]
+async fn a_provider_that_cannot_be_trusted_lets_nobody_in() {
+    let (set, tokens) = sign(&json!([{"kid": "a", "kind": "ES256"}]), &json!([token("a", "ES256")]));
+    let provider = Provider::start(&set).await;
+    let state = TempDir::new().expect("a folder");
+    let huge = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(300_000));
+    for (url, document, code) in [
+        // In the clear, over a network.
+        ("http://idp.example/jwks.json".to_owned(), (200, set.to_string()), "auth_not_configured"),
+        ("data:application/json,{}".to_owned(), (200, set.to_string()), "auth_not_configured"),
+        (format!("http://{}/", provider.address), (302, set.to_string()), "auth_unavailable"),
+        (format!("http://{}/", provider.address), (200, huge), "auth_unavailable"),
+    ] {
+        *provider.document.lock().expect("no panic") = document;
+        let var = format!("TOKEN_JWKS_URL:{url}");
+        let dev = Dev::start(state.path(), &["--customer", "user1", "--auth", "token", "--var", &var]).await;
+        expect_problem(Customer::of(&dev.url, "user1").with_token(&tokens[0]).get("/"), 503, code).await;
+        assert!(dev.stop(Signal::SIGINT).await.success());
+    }
+}
+
 #[tokio::test]
 async fn a_key_set_on_the_network_is_cached_and_followed() {
     let keys = json!([{"kid": "a", "kind": "ES256"}, {"kid": "b", "kind": "RS256"}, {"kid": "c", "kind": "EdDSA"}]);
@@ -149,7 +171,7 @@ async fn a_key_set_on_the_network_is_cached_and_followed() {
     let (set, tokens) = sign(&keys, &wanted.into_iter().collect());
     let provider = Provider::start(&only(&set, &["a"])).await;
     provider.fail(500);
-    let url = format!("TOKEN_JWKS_URL:http://user:hush-password@{}/jwks.json?key=hush", provider.address);
+    let url = format!("TOKEN_JWKS_URL:http://{}/jwks.json?key=hush", provider.address);
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", &url]).await;
     let with = |at: usize| Customer::of(&dev.url, "user1").with_token(&tokens[at]).get("/");
