@@ -1,4 +1,5 @@
 //! The operator's side of the platform.
 
+pub mod cloudflare;
 pub mod local;
 pub mod token;

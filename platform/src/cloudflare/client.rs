@@ -1,0 +1,282 @@
+//! Asks the API, again if that helps.
+
+use std::env;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::multipart::Form;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::sleep;
+use url::Url;
+
+use super::error::{ApiError, Error};
+use super::pace::Pace;
+
+/// How often a request is sent at most.
+const ATTEMPTS: u32 = 6;
+
+/// How long is waited before the second attempt; twice as long before each one after.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+
+/// How long a request may take. Uploads are a few megabytes.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+const API: &str = "https://api.cloudflare.com/client/v4";
+
+/// An account of Cloudflare's, and the right to use it.
+#[derive(Clone)]
+pub struct Account {
+    /// Where the API is.
+    pub base_url: Url,
+    /// The account's id.
+    pub id: String,
+    /// A token of the API's; it is not shown by `Debug`.
+    pub token: String,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Account({} at {})", self.id, self.base_url)
+    }
+}
+
+impl Account {
+    /// The account that wrangler would use: `CLOUDFLARE_ACCOUNT_ID`, `CLOUDFLARE_API_TOKEN`, and `CLOUDFLARE_API_BASE_URL` if
+    /// it is not Cloudflare's own.
+    pub fn from_environment() -> Result<Self, Error> {
+        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let needed = |name| set(name).ok_or(Error::NotConfigured(name));
+        let base_url = set("CLOUDFLARE_API_BASE_URL").unwrap_or_else(|| API.to_owned());
+        Ok(Self {
+            token: needed("CLOUDFLARE_API_TOKEN")?,
+            id: needed("CLOUDFLARE_ACCOUNT_ID")?,
+            base_url: base_url.parse().map_err(Error::BaseUrl)?,
+        })
+    }
+}
+
+/// A client of the API for one account.
+///
+/// It keeps to the API's pace, and asks again, later and later, when the API is overloaded (429, as `Retry-After` says) or
+/// fails (5xx, or no answer at all); never when it refuses. What makes something must therefore be safe to ask for twice: the
+/// API knows names, and refuses the second.
+#[derive(Debug)]
+pub struct Cloudflare {
+    account: Account,
+    http: reqwest::Client,
+    pace: Pace,
+    first_delay: Duration,
+}
+
+/// A request that is being put together.
+pub(super) struct Call<'c> {
+    cloudflare: &'c Cloudflare,
+    method: Method,
+    url: Url,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+}
+
+/// What goes with a request.
+enum Body {
+    Empty,
+    Json(Value),
+    /// Made anew for each attempt.
+    Form(Box<dyn Fn() -> Form + Send + Sync>),
+}
+
+/// How the API answers.
+#[derive(Debug, Deserialize)]
+struct Envelope {
+    success: bool,
+    #[serde(default)]
+    errors: Vec<ApiError>,
+    #[serde(default)]
+    result: Value,
+    #[serde(default)]
+    result_info: ResultInfo,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ResultInfo {
+    page: u64,
+    per_page: u64,
+    total_count: u64,
+    cursor: String,
+}
+
+impl Cloudflare {
+    /// A client for an account.
+    #[must_use]
+    pub fn new(account: Account) -> Self {
+        Self { account, http: reqwest::Client::new(), pace: Pace::default(), first_delay: FIRST_DELAY }
+    }
+
+    /// A client that waits less before it asks again.
+    #[cfg(test)]
+    pub(super) fn with_delay(account: Account, first_delay: Duration) -> Self {
+        Self { first_delay, ..Self::new(account) }
+    }
+
+    /// A request about something of the account's, named by the segments of its path.
+    pub(super) fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
+        let mut url = self.account.base_url.clone();
+        url.path_segments_mut()
+            .expect("an http URL has a path")
+            .pop_if_empty()
+            .extend(["accounts", &self.account.id])
+            .extend(path);
+        Call { cloudflare: self, method, url, headers: Vec::new(), body: Body::Empty }
+    }
+}
+
+impl Call<'_> {
+    /// Adds a parameter to the query.
+    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// Adds a header, if there is a value for it.
+    pub(super) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name, value.to_owned())));
+        self
+    }
+
+    /// Sends JSON.
+    pub(super) fn json(self, json: Value) -> Self {
+        Self { body: Body::Json(json), ..self }
+    }
+
+    /// Sends a form.
+    pub(super) fn form(self, form: impl Fn() -> Form + Send + Sync + 'static) -> Self {
+        Self { body: Body::Form(Box::new(form)), ..self }
+    }
+
+    /// Sends the request, and answers the result.
+    pub(super) async fn send<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.parse(self.envelope(&self.url).await?.result)
+    }
+
+    /// The same for what may not be there.
+    pub(super) async fn send_optional<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        match self.send().await {
+            Ok(result) => Ok(Some(result)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends the request for what is to be gone afterwards, and may be gone already.
+    pub(super) async fn send_delete(&self) -> Result<(), Error> {
+        match self.envelope(&self.url).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for a list, page by page to its end. Some lists are a member of the result, called `member`.
+    pub(super) async fn list<T: DeserializeOwned>(&self, member: Option<&str>) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        let mut url = self.url.clone();
+        loop {
+            let Envelope { mut result, result_info, .. } = self.envelope(&url).await?;
+            let page: Vec<T> = self.parse(match member {
+                Some(member) => result[member].take(),
+                None => result,
+            })?;
+            let was_empty = page.is_empty();
+            all.extend(page);
+            url = self.url.clone();
+            let more = result_info.page * result_info.per_page < result_info.total_count;
+            if !result_info.cursor.is_empty() {
+                url.query_pairs_mut().append_pair("cursor", &result_info.cursor);
+            } else if more && !was_empty {
+                url.query_pairs_mut().append_pair("page", &(result_info.page + 1).to_string());
+            } else {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Sends the request, again if that may help.
+    async fn envelope(&self, url: &Url) -> Result<Envelope, Error> {
+        let mut delay = self.cloudflare.first_delay;
+        for attempt in 1.. {
+            self.cloudflare.pace.keep().await;
+            let mut wait = delay;
+            match self.request(url).send().await {
+                Ok(reply) => {
+                    let status = reply.status();
+                    let overloaded = status == StatusCode::TOO_MANY_REQUESTS;
+                    if attempt == ATTEMPTS || !(overloaded || status.is_server_error()) {
+                        let text = reply.text().await.map_err(|source| self.no_answer(source))?;
+                        return self.read(status, &text);
+                    }
+                    let seconds = reply.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+                    wait = wait.max(Duration::from_secs(seconds.unwrap_or(0)));
+                }
+                Err(source) if attempt == ATTEMPTS || source.is_builder() => return Err(self.no_answer(source)),
+                Err(_) => {}
+            }
+            sleep(wait).await;
+            delay *= 2;
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn request(&self, url: &Url) -> RequestBuilder {
+        let Cloudflare { http, account, .. } = self.cloudflare;
+        let mut request = http.request(self.method.clone(), url.clone()).bearer_auth(&account.token).timeout(TIMEOUT);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        match &self.body {
+            Body::Empty => request,
+            Body::Json(json) => request.header("Content-Type", "application/json").body(json.to_string()),
+            Body::Form(form) => request.multipart(form()),
+        }
+    }
+
+    fn read(&self, status: StatusCode, text: &str) -> Result<Envelope, Error> {
+        // A deletion may answer with nothing at all.
+        if status == StatusCode::NO_CONTENT || (status.is_success() && text.is_empty()) {
+            return Ok(Envelope {
+                success: true,
+                errors: Vec::new(),
+                result: Value::Null,
+                result_info: ResultInfo::default(),
+            });
+        }
+        match serde_json::from_str::<Envelope>(text) {
+            Ok(envelope) if status.is_success() && envelope.success => Ok(envelope),
+            Ok(envelope) => Err(Error::Refused { request: self.name(), status, errors: envelope.errors }),
+            Err(_) if !status.is_success() => Err(Error::Refused { request: self.name(), status, errors: Vec::new() }),
+            Err(source) => Err(Error::Unexpected { request: self.name(), status, source }),
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, result: Value) -> Result<T, Error> {
+        serde_json::from_value(result).map_err(|source| Error::Unexpected {
+            request: self.name(),
+            status: StatusCode::OK,
+            source,
+        })
+    }
+
+    fn no_answer(&self, source: reqwest::Error) -> Error {
+        Error::NoAnswer { request: self.name(), source: source.without_url() }
+    }
+
+    /// The request as errors name it.
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.url.path())
+    }
+}
