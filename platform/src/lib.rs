@@ -2,4 +2,5 @@
 
 pub mod cloudflare;
 pub mod local;
+pub mod manifest;
 pub mod token;

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::json_value::{Json, Malformed, Members};
 
@@ -25,8 +25,8 @@ pub struct CustomerRecord {
 
 /// What one request to a customer's Worker may cost; no limit but Cloudflare's own where there is none
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/custom-limits/>).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limits {
     /// CPU time, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,8 @@ fn whole_number<J: Json>(json: &J) -> Option<NonZeroU32> {
 }
 
 /// A plan's name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter. It is part of a binding's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
 pub struct Plan(String);
 
 impl Plan {
