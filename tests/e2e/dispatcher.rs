@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tests::{Customer, Reply, client, expect_json, expect_problem, expect_success, noise, platform_url, token};
+use tests::{Customer, Reply, client, expect_json, expect_problem, expect_success, log, noise, platform_url, token};
 
 fn get(path: &str) -> RequestBuilder {
     client().get(format!("{}{path}", platform_url()))
@@ -109,6 +109,14 @@ async fn a_customer_worker_that_throws_is_the_platforms_problem_and_says_nothing
     // The next request, and the other customers, go on.
     expect_problem(Customer::new("throws").post("/").body("x"), 502, "customer_worker_failed").await;
     assert_eq!(Reply::to(Customer::new("user1").get("/")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_dispatcher_without_a_namespace_says_so_to_its_operator_alone() {
+    let request = Customer::behind("unbound", "user1").get("/").header("X-Request-Id", "unbound");
+    expect_problem(request, 500, "internal_error").await;
+    let logged = log::lines(1, |line| line["requestId"] == "unbound" && line["cause"].is_string()).await;
+    assert_eq!(logged[0]["cause"], "DISPATCHER is not bound");
 }
 
 #[tokio::test]

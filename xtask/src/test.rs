@@ -49,7 +49,7 @@ const CUSTOMERS: [&str; 23] = [
 ];
 
 /// Workers that some of them are bound to.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 17] = [
     "tests/fixtures/flaky-storage.toml",
     "tests/fixtures/outbound.toml",
     "tests/fixtures/dispatchers/alternating.toml",
@@ -65,6 +65,7 @@ const OTHERS: [&str; 16] = [
     "tests/fixtures/dispatchers/secrets-short.toml",
     "tests/fixtures/dispatchers/strict.toml",
     "tests/fixtures/dispatchers/token.toml",
+    "tests/fixtures/dispatchers/unbound.toml",
     "tests/fixtures/dispatchers/unconfigured.toml",
 ];
 
