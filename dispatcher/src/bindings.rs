@@ -26,37 +26,6 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = CF_VERSION_METADATA)]
     fn version_metadata(this: &Bindings) -> Option<VersionMetadata>;
 
-    // A getter for each variable, because a name that Wasm has to hand over costs more than reading what is not there.
-    #[wasm_bindgen(method, getter, js_name = AUTH)]
-    fn auth_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = TOKEN_SECRETS)]
-    fn token_secrets_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = TOKEN_JWKS)]
-    fn token_jwks_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = TOKEN_JWKS_URL)]
-    fn token_jwks_url_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = TOKEN_AUDIENCE)]
-    fn token_audience_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = TOKEN_ISSUER)]
-    fn token_issuer_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = ALLOWED_ORIGINS)]
-    fn allowed_origins_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = DEFAULT_CUSTOMER)]
-    fn default_customer_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = SCRIPT_PREFIX)]
-    fn script_prefix_var(this: &Bindings) -> JsValue;
-
-    #[wasm_bindgen(method, getter, js_name = OUTBOUND)]
-    fn outbound_var(this: &Bindings) -> JsValue;
-
     #[wasm_bindgen(method, getter, js_name = RATE_LIMIT_DEFAULT)]
     fn default_rate_limiter(this: &Bindings) -> Option<RateLimiter>;
 
@@ -94,62 +63,47 @@ extern "C" {
     fn timestamp(this: &VersionMetadata) -> Option<String>;
 }
 
+/// Variables and secrets, each as text: one that is not a string, as wrangler files may have them, as the JSON that it is.
+///
+/// Each has a getter of its own: a name that Wasm has to hand over costs more than reading what is not there.
+macro_rules! variables {
+    ($($variable:ident, $value:ident = $name:ident;)*) => {
+        #[wasm_bindgen]
+        extern "C" {
+            $(#[wasm_bindgen(method, getter, js_name = $name)]
+            fn $value(this: &Bindings) -> JsValue;)*
+        }
+
+        impl Bindings {
+            $(pub fn $variable(&self) -> Option<String> {
+                text(&self.$value())
+            })*
+        }
+    };
+}
+
+variables! {
+    allowed_origins, allowed_origins_value = ALLOWED_ORIGINS;
+    auth, auth_value = AUTH;
+    default_customer, default_customer_value = DEFAULT_CUSTOMER;
+    outbound, outbound_value = OUTBOUND;
+    script_prefix, script_prefix_value = SCRIPT_PREFIX;
+    token_audience, token_audience_value = TOKEN_AUDIENCE;
+    token_issuer, token_issuer_value = TOKEN_ISSUER;
+    token_jwks, token_jwks_value = TOKEN_JWKS;
+    token_jwks_url, token_jwks_url_value = TOKEN_JWKS_URL;
+    token_secrets, token_secrets_value = TOKEN_SECRETS;
+}
+
 impl Bindings {
     /// The dispatch namespace that holds the customers' Workers.
     pub fn dispatcher(&self) -> Result<DispatchNamespace, Problem> {
         self.dispatch_namespace().ok_or_else(|| Problem::internal_error("DISPATCHER is not bound".to_owned()))
     }
 
-    /// `AUTH`.
-    pub fn auth(&self) -> Option<String> {
-        text(&self.auth_var())
-    }
-
-    /// `TOKEN_SECRETS`.
-    pub fn token_secrets(&self) -> Option<String> {
-        text(&self.token_secrets_var())
-    }
-
-    /// `TOKEN_JWKS`.
-    pub fn token_jwks(&self) -> Option<String> {
-        text(&self.token_jwks_var())
-    }
-
-    /// `TOKEN_JWKS_URL`.
-    pub fn token_jwks_url(&self) -> Option<String> {
-        text(&self.token_jwks_url_var())
-    }
-
-    /// `TOKEN_AUDIENCE`; one that is empty, perhaps by mistake, is one that no token has.
-    pub fn token_audience(&self) -> Option<String> {
-        let value = self.token_audience_var();
-        (!value.is_undefined() && !value.is_null()).then(|| text(&value).unwrap_or_default())
-    }
-
-    /// `TOKEN_ISSUER`; one that is empty, perhaps by mistake, is one that no token has.
-    pub fn token_issuer(&self) -> Option<String> {
-        let value = self.token_issuer_var();
-        (!value.is_undefined() && !value.is_null()).then(|| text(&value).unwrap_or_default())
-    }
-
-    /// `ALLOWED_ORIGINS`.
-    pub fn allowed_origins(&self) -> Option<String> {
-        text(&self.allowed_origins_var())
-    }
-
-    /// `DEFAULT_CUSTOMER`.
-    pub fn default_customer(&self) -> Option<String> {
-        text(&self.default_customer_var())
-    }
-
-    /// `SCRIPT_PREFIX`.
-    pub fn script_prefix(&self) -> Option<String> {
-        text(&self.script_prefix_var())
-    }
-
     /// Whether customers' Workers go out through an outbound Worker, which is then told whose they are.
-    pub fn outbound(&self) -> bool {
-        text(&self.outbound_var()).is_some_and(|outbound| outbound != "false")
+    pub fn has_outbound(&self) -> bool {
+        self.outbound().is_some_and(|outbound| !matches!(&*outbound, "" | "false"))
     }
 
     /// The rate limiter of a plan, `RATE_LIMIT_<PLAN>`, if there is one.
@@ -177,14 +131,11 @@ impl Bindings {
     }
 }
 
-/// A variable or secret as text: one that is not a string, as wrangler files may have them, as the JSON that it is. An empty
-/// one is none.
 fn text(value: &JsValue) -> Option<String> {
     if value.is_undefined() || value.is_null() {
         return None;
     }
-    let text = value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string())?;
-    (!text.is_empty()).then_some(text)
+    value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string())
 }
 
 /// An object with these members.

@@ -91,7 +91,7 @@ async fn answer(
     let plan = whom.plan.insert(customer.plan);
     rate_limit::check(bindings, user_id, plan).await?;
 
-    let outbound = bindings.outbound().then_some((&*user_id, &*plan));
+    let outbound = bindings.has_outbound().then_some((&*user_id, &*plan));
     let worker = bindings.dispatcher()?.get(&customer.script, customer.limits, outbound)?;
     worker.fetch(&request.forwarded(identity)).await
 }

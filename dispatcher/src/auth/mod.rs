@@ -28,7 +28,7 @@ pub async fn check(
 ) -> Result<Identity, Problem> {
     match bindings.auth().as_deref() {
         Some("trusted-header") => return Ok(Identity::Trusted),
-        None | Some("token") => {}
+        None | Some("" | "token") => {}
         Some(other) => {
             return Err(Problem::auth_not_configured(format!("AUTH is {other:?}, neither token nor trusted-header")));
         }

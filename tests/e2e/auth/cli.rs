@@ -69,6 +69,12 @@ async fn the_local_platform_takes_tokens_that_were_issued_for_it() {
     let reply = Reply::to(Customer::of(&dev.url, "user1").with_token(&issue(&["user1"])).get("/")).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply}");
     assert!(dev.stop(Signal::SIGTERM).await.success());
+
+    // An audience that is empty, by mistake perhaps, is one that no token has.
+    let dev = Dev::start(state.path(), &["--auth", "token", "--var", "TOKEN_AUDIENCE:"]).await;
+    let user = Customer::of(&dev.url, "user1").with_token(&issue(&["user1"]));
+    expect_problem(user.get("/"), 401, "invalid_token").await;
+    assert!(dev.stop(Signal::SIGTERM).await.success());
 }
 
 #[test]

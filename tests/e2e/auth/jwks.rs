@@ -153,6 +153,7 @@ async fn a_provider_that_cannot_be_trusted_lets_nobody_in() {
         // In the clear, over a network.
         ("http://idp.example/jwks.json".to_owned(), (200, set.to_string()), "auth_not_configured"),
         ("data:application/json,{}".to_owned(), (200, set.to_string()), "auth_not_configured"),
+        (String::new(), (200, set.to_string()), "auth_not_configured"),
         (format!("http://{}/", provider.address), (302, set.to_string()), "auth_unavailable"),
         (format!("http://{}/", provider.address), (200, huge), "auth_unavailable"),
     ] {
