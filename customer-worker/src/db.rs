@@ -1,11 +1,12 @@
 //! `/db`: SQL on the customer's D1 database.
 
+use edge::{object, set};
 use js_sys::{Array, JSON, Object, Reflect};
 use shared::{Problem, Statement, is_json};
 use wasm_bindgen::JsValue;
 use web_sys::Request;
 
-use crate::bindings::{self, D1Result, object, set};
+use crate::bindings::{self, D1Result};
 use crate::body::{Body, require_type};
 
 /// `POST /db/query`: one statement.

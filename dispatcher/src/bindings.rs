@@ -137,17 +137,3 @@ fn text(value: &JsValue) -> Option<String> {
     }
     value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string())
 }
-
-/// An object with these members.
-pub fn object<const N: usize>(members: [(&str, JsValue); N]) -> Object {
-    let object = Object::new();
-    for (name, value) in members {
-        set(&object, name, &value);
-    }
-    object
-}
-
-/// Sets a member of an object of ours.
-pub fn set(object: &Object, name: &str, value: &JsValue) {
-    js_sys::Reflect::set(object, &name.into(), value).expect("the object is ours");
-}

@@ -1,8 +1,9 @@
 //! The customer's record.
 
+use edge::object;
 use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
 
-use crate::bindings::{Bindings, KvNamespace, object};
+use crate::bindings::{Bindings, KvNamespace};
 use crate::json::Parsed;
 
 /// How long a record may be served from KV's cache, in seconds: so much later, and as late as KV itself is, a change takes
@@ -44,7 +45,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Pro
 }
 
 async fn read(customers: &KvNamespace, user_id: &UserId) -> Result<CustomerRecord, Problem> {
-    let options = object([("type", "text".into()), ("cacheTtl", CACHE_TTL.into())]);
+    let options = object(&[("type", "text".into()), ("cacheTtl", CACHE_TTL.into())]);
     let value = customers
         .get(user_id.as_str(), &options)
         .await

@@ -4,12 +4,11 @@
 //! `worker::DynamicDispatcher` is not used: it looks at the binding's name rather than at what it can do, and passes
 //! neither arguments nor options to `get`.
 
+use edge::{object, set};
 use js_sys::Object;
 use shared::{Limits, Plan, Problem, UserId};
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{Request, Response};
-
-use crate::bindings::{object, set};
 
 #[wasm_bindgen]
 extern "C" {
@@ -55,7 +54,7 @@ impl DispatchNamespace {
             set(&options, "limits", &limits);
         }
         if let Some((user_id, plan)) = outbound {
-            let parameters = object([("userId", user_id.as_str().into()), ("plan", plan.as_str().into())]);
+            let parameters = object(&[("userId", user_id.as_str().into()), ("plan", plan.as_str().into())]);
             set(&options, "outbound", &parameters);
         }
         self.get_worker(script, &Object::new(), &options).map_err(|thrown| problem(&thrown))

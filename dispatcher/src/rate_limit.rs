@@ -1,10 +1,11 @@
 //! How many requests a customer may send
 //! (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>).
 
+use edge::object;
 use js_sys::Reflect;
 use shared::{Plan, Problem, UserId};
 
-use crate::bindings::{Bindings, object};
+use crate::bindings::Bindings;
 use crate::telemetry;
 
 /// The longer of the two periods that a rate limiter can have, in seconds.
@@ -16,7 +17,7 @@ const DEFAULT_PERIOD: u32 = 60;
 /// A limiter cannot say what its period is, so `RATE_PERIOD_<PLAN>` does, if it is not a minute.
 pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
     let Some(limiter) = bindings.rate_limiter(plan) else { return Ok(()) };
-    let outcome = match limiter.limit(&object([("key", user_id.as_str().into())])).await {
+    let outcome = match limiter.limit(&object(&[("key", user_id.as_str().into())])).await {
         Ok(outcome) => outcome,
         // Better too many requests than none.
         Err(thrown) => {

@@ -1,12 +1,13 @@
 //! What happened: a line in the log, and a data point where a dataset is bound, for each request. docs/operations.md says
 //! what can be asked of them.
 
+use edge::object;
 use js_sys::{Array, Date};
 use shared::{FailureLog, Plan, Problem, RequestLog, UserId};
 use wasm_bindgen::JsValue;
 use web_sys::{Response, console};
 
-use crate::bindings::{Bindings, object};
+use crate::bindings::Bindings;
 use crate::{Asked, Whom};
 
 /// Measures how long a request takes. Deployed, the clock stands still while a Worker computes: what is measured is what it
@@ -83,5 +84,5 @@ fn data_point(line: &RequestLog<'_>) -> js_sys::Object {
     let doubles: Array =
         [line.ms.into(), line.status.into(), number(line.bytes_in), number(line.bytes_out)].into_iter().collect();
     let index = Array::of1(&text(line.user_id));
-    object([("indexes", index.into()), ("blobs", blobs.into()), ("doubles", doubles.into())])
+    object(&[("indexes", index.into()), ("blobs", blobs.into()), ("doubles", doubles.into())])
 }

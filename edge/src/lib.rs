@@ -1,6 +1,6 @@
-//! What both Workers do alike where Wasm meets the runtime: telling requests apart, replying, and logging.
+//! What the Workers do alike where Wasm meets the runtime: telling requests apart, making objects, replying, and logging.
 
-use js_sys::Reflect;
+use js_sys::{Object, Reflect};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Response, ResponseInit};
@@ -54,6 +54,21 @@ pub const VARY: &str = "X-User-ID, Authorization";
 #[must_use]
 pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
     bindings::Response::new(body, init).expect("a valid status and valid headers").into()
+}
+
+/// A plain object with these properties.
+#[must_use]
+pub fn object(properties: &[(&str, JsValue)]) -> Object {
+    let object = Object::new();
+    for (name, value) in properties {
+        set(&object, name, value);
+    }
+    object
+}
+
+/// Sets a property of a plain object.
+pub fn set(object: &Object, name: &str, value: &JsValue) {
+    Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
 }
 
 /// What a thrown value says.

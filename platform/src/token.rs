@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -150,13 +150,10 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The scopes that a comma-separated list names.
+/// The scope of this name.
 pub fn parse_scope(name: &str) -> Result<Scope> {
-    match name {
-        "read" => Ok(Scope::Read),
-        "write" => Ok(Scope::Write),
-        _ => bail!("a scope is `read` or `write`"),
-    }
+    let scopes = [Scope::Read, Scope::Write];
+    scopes.into_iter().find(|scope| scope.name() == name).context("a scope is `read` or `write`")
 }
 
 #[cfg(test)]

@@ -10,11 +10,9 @@ use tokio::time::{Instant, sleep};
 /// The lines of JSON in the log that say something, as soon as there are `count` of them: they come a little later than the
 /// replies.
 pub async fn lines(count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let path = env::var("PLATFORM_LOG").expect("PLATFORM_LOG is not set: run the tests with `cargo xtask test`");
     let started = Instant::now();
     loop {
-        let log = String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned();
-        let found: Vec<Value> = log.lines().filter_map(json).filter(|line| wanted(line)).collect();
+        let found: Vec<Value> = read().lines().filter_map(json).filter(|line| wanted(line)).collect();
         if found.len() >= count {
             return found;
         }
@@ -32,7 +30,10 @@ fn json(line: &str) -> Option<Value> {
 /// What the Workers have logged so far; wrangler's own lines, which have the requests' paths, left out.
 #[must_use]
 pub fn text() -> String {
+    read().lines().filter(|line| !line.starts_with("[wrangler:info]")).collect::<Vec<_>>().join("\n")
+}
+
+fn read() -> String {
     let path = env::var("PLATFORM_LOG").expect("PLATFORM_LOG is not set: run the tests with `cargo xtask test`");
-    let log = String::from_utf8_lossy(&fs::read(&path).expect("a log")).into_owned();
-    log.lines().filter(|line| !line.starts_with("[wrangler:info]")).collect::<Vec<_>>().join("\n")
+    String::from_utf8_lossy(&fs::read(path).expect("a log")).into_owned()
 }

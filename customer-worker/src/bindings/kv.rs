@@ -1,12 +1,13 @@
 //! KV, as far as the Worker uses it (<https://developers.cloudflare.com/kv/api/>).
 
+use edge::{object, set};
 use js_sys::{Array, JSON, JsString, Object};
 use serde_json::value::RawValue;
 use shared::reply::ListedKey;
 use shared::{Cursor, DataKey, DataPage, Expiry, Problem, Usage};
 use wasm_bindgen::{JsCast, prelude::*};
 
-use super::{nullable, object, set, unavailable};
+use super::{nullable, unavailable};
 
 #[wasm_bindgen]
 extern "C" {

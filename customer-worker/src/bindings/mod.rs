@@ -7,7 +7,7 @@ mod d1;
 mod kv;
 mod r2;
 
-use js_sys::{Date, Object, Promise, Reflect};
+use js_sys::{Date, Promise};
 use shared::Problem;
 use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -79,20 +79,6 @@ pub fn database() -> Result<Database, Problem> {
 /// A moment in milliseconds since 1970, as replies have it (RFC 3339, UTC).
 pub fn rfc3339(milliseconds: f64) -> String {
     Date::new(&milliseconds.into()).to_iso_string().into()
-}
-
-/// A plain object.
-pub fn object(properties: &[(&str, JsValue)]) -> Object {
-    let object = Object::new();
-    for (name, value) in properties {
-        set(&object, name, value);
-    }
-    object
-}
-
-/// Sets a property of a plain object.
-pub fn set(object: &Object, name: &str, value: &JsValue) {
-    Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
 }
 
 fn nullable<T: JsCast>(value: JsValue) -> Option<T> {

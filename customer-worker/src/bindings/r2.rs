@@ -1,5 +1,6 @@
 //! R2, as far as the Worker uses it (<https://developers.cloudflare.com/r2/api/workers/workers-api-reference/>).
 
+use edge::{object, set};
 use js_sys::{Array, Date, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
@@ -9,7 +10,7 @@ use wasm_bindgen::{JsCast, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Headers;
 
-use super::{nullable, object, set, unavailable};
+use super::{nullable, unavailable};
 
 #[wasm_bindgen]
 extern "C" {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use edge::object;
 use js_sys::{Date, Object, Promise, Reflect, Uint8Array};
 use shared::Problem;
 use shared::token::{FetchedKeys, Step, Token, parse_jwks};
@@ -12,7 +13,6 @@ use web_sys::{ReadableStreamDefaultReader, Response};
 use worker::Context;
 
 use super::key_ring::KeyRing;
-use crate::bindings::object;
 use crate::json::Parsed;
 use crate::telemetry;
 
@@ -75,7 +75,7 @@ async fn fetch_keys(url: String) {
 async fn get(url: &str) -> Result<KeyRing, String> {
     let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
     // No redirects: they might lead to where anybody can answer.
-    let options = object([
+    let options = object(&[
         ("signal", abort_after(Keys::FETCH_TIMEOUT)),
         ("cache", "no-store".into()),
         ("redirect", "manual".into()),

@@ -1,11 +1,10 @@
 //! The runtime's cryptography (<https://developers.cloudflare.com/workers/runtime-apis/web-crypto/>), which is faster than any
 //! in Wasm, and none of ours.
 
+use edge::object;
 use js_sys::{Array, JSON, Object, Uint8Array};
 use shared::token::{Algorithm, Key, Material};
 use wasm_bindgen::prelude::*;
-
-use crate::bindings::object;
 
 /// A key as the runtime has it, and the algorithm that it is for.
 pub struct Imported {
@@ -40,7 +39,7 @@ fn algorithm(algorithm: Algorithm) -> Object {
         Algorithm::Es256 => "ECDSA",
         Algorithm::EdDsa => "Ed25519",
     };
-    object([("name", name.into()), ("hash", "SHA-256".into()), ("namedCurve", "P-256".into())])
+    object(&[("name", name.into()), ("hash", "SHA-256".into()), ("namedCurve", "P-256".into())])
 }
 
 #[wasm_bindgen]
