@@ -4,3 +4,4 @@ pub mod cloudflare;
 pub mod local;
 pub mod manifest;
 pub mod token;
+pub mod wrangler_file;
