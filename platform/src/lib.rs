@@ -1,6 +1,7 @@
 //! The operator's side of the platform.
 
 pub mod cloudflare;
+mod http;
 pub mod local;
 pub mod manifest;
 pub mod token;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,22 @@ pub struct Manifest {
     pub secrets: BTreeSet<String>,
     /// Whatever else the script is bound to.
     pub bindings: Vec<Bound>,
+    /// The customer's own script, instead of the platform's.
+    pub script: Option<ScriptSource>,
+}
+
+/// Where a customer's own script is, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptSource {
+    /// A JavaScript module, or a folder of modules.
+    pub path: PathBuf,
+    /// The module that the runtime starts with, in a folder where it is not called as usual.
+    pub main: Option<String>,
+    /// That of the platform's own Worker if it is not said.
+    pub compatibility_date: Option<String>,
+    /// Those of the platform's own Worker if they are not said.
+    pub compatibility_flags: Option<Vec<String>>,
 }
 
 /// The storage that is made for a customer, and is that customer's alone.
@@ -82,11 +99,17 @@ pub enum Binding {
     },
     DispatchNamespace {
         namespace: String,
+        /// It may reach all customers of that namespace, on purpose.
+        #[serde(default, skip_serializing)]
+        shared: bool,
     },
     DurableObjectNamespace {
         class_name: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         script_name: Option<String>,
+        /// The objects may be another script's, on purpose.
+        #[serde(default, skip_serializing)]
+        shared: bool,
     },
     Hyperdrive {
         id: String,
@@ -127,7 +150,11 @@ pub enum Binding {
     Service {
         service: String,
         #[serde(skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         entrypoint: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        props: Option<Value>,
     },
     Vectorize {
         index_name: String,
@@ -156,7 +183,12 @@ struct File {
     vars: BTreeMap<String, Value>,
     secrets: BTreeSet<String>,
     bindings: Vec<Spanned<Table>>,
+    script: Option<ScriptSource>,
 }
+
+/// How many tags a script may have, less the one that says whose it is
+/// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/platform/limits/#tags>).
+const MAX_TAGS: usize = 7;
 
 impl Manifest {
     /// Parses the file's text. What it does not know is an error, which names the line.
@@ -168,10 +200,22 @@ impl Manifest {
             let at_line = |error| anyhow!("line {}: {error:#}", line(text, &span));
             bindings.push(Bound::parse(table.into_inner()).map_err(at_line)?);
         }
-        let File { plan, limits, tags, storage, vars, secrets, .. } = file;
-        let manifest = Self { plan, limits, tags, storage, vars, secrets, bindings };
+        let File { plan, limits, tags, storage, vars, secrets, script, .. } = file;
+        let manifest = Self { plan, limits, tags, storage, vars, secrets, bindings, script };
         manifest.check_names()?;
+        manifest.check_tags()?;
         Ok(manifest)
+    }
+
+    fn check_tags(&self) -> Result<()> {
+        if self.tags.len() > MAX_TAGS {
+            bail!("there are {} tags: a script has at most {MAX_TAGS}, besides the platform's own", self.tags.len());
+        }
+        // The API takes them apart at these.
+        match self.tags.iter().find(|tag| tag.is_empty() || tag.contains([',', '&', ':'])) {
+            Some(tag) => bail!("{tag:?} cannot be a tag: it is empty, or has `,`, `&` or `:` in it"),
+            None => Ok(()),
+        }
     }
 
     /// A script has each name once, and code can write it.
@@ -264,12 +308,16 @@ mod tests {
             (r#"type = "browser""#, json!({"type": "browser"})),
             (r#"type = "d1", id = "x", shared = true"#, json!({"type": "d1", "id": "x"})),
             (
-                r#"type = "dispatch_namespace", namespace = "n""#,
+                r#"type = "dispatch_namespace", namespace = "n", shared = true"#,
                 json!({"type": "dispatch_namespace", "namespace": "n"}),
             ),
             (
                 r#"type = "durable_object_namespace", class_name = "Room""#,
                 json!({"type": "durable_object_namespace", "class_name": "Room"}),
+            ),
+            (
+                r#"type = "durable_object_namespace", class_name = "Room", script_name = "s", shared = true"#,
+                json!({"type": "durable_object_namespace", "class_name": "Room", "script_name": "s"}),
             ),
             (r#"type = "hyperdrive", id = "h""#, json!({"type": "hyperdrive", "id": "h"})),
             (r#"type = "json", json = { q = 1.5 }"#, json!({"type": "json", "json": {"q": 1.5}})),
@@ -289,8 +337,8 @@ mod tests {
                 json!({"type": "ratelimit", "namespace_id": "1", "simple": {"limit": 9, "period": 60}}),
             ),
             (
-                r#"type = "service", service = "s", entrypoint = "E""#,
-                json!({"type": "service", "service": "s", "entrypoint": "E"}),
+                r#"type = "service", service = "s", entrypoint = "E", environment = "e", props = { a = 1 }"#,
+                json!({"type": "service", "service": "s", "entrypoint": "E", "environment": "e", "props": {"a": 1}}),
             ),
             (r#"type = "vectorize", index_name = "i""#, json!({"type": "vectorize", "index_name": "i"})),
             (r#"type = "version_metadata""#, json!({"type": "version_metadata"})),
@@ -335,6 +383,8 @@ mod tests {
             ("\n\n[limits]\ncpu = 1", 4, "unknown field `cpu`"),
             ("[limits]\ncpuMs = 0", 2, "nonzero"),
             ("[storage]\nkb = true", 2, "unknown field `kb`"),
+            ("[script]\nmain = \"index.js\"", 1, "missing field `path`"),
+            ("[script]\npath = \".\"\nmian = \"index.js\"", 3, "unknown field `mian`"),
             ("[storage]\njurisdiction = \"mars\"", 2, "unknown variant `mars`"),
             ("\n[[bindings]]\nname = \"A\"\ntype = \"kv\"", 2, "unknown variant `kv`"),
             ("\n\n[[bindings]]\ntype = \"ai\"", 3, "needs a `name`"),
@@ -348,6 +398,22 @@ mod tests {
         }
         let rate = "[[bindings]]\nname = \"A\"\ntype = \"ratelimit\"\nnamespace_id = \"1\"\nsimple = { limit = 1, period = 30 }";
         assert!(Manifest::parse(rate).expect_err("neither").to_string().contains("10 or 60 seconds"));
+    }
+
+    #[test]
+    fn tags_are_few_and_plain() {
+        let seven = Manifest::parse(r#"tags = ["a", "b", "c", "d", "e", "f", "g"]"#).expect("as many as there may be");
+        assert_eq!(seven.tags.len(), 7);
+        for (tags, reason) in [
+            (r#"["a", "b", "c", "d", "e", "f", "g", "h"]"#, "there are 8 tags"),
+            (r#"["a,b"]"#, "cannot be a tag"),
+            (r#"["a&b"]"#, "cannot be a tag"),
+            (r#"["a:b"]"#, "cannot be a tag"),
+            (r#"[""]"#, "cannot be a tag"),
+        ] {
+            let error = Manifest::parse(&format!("tags = {tags}")).expect_err(tags).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

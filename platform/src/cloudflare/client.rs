@@ -15,6 +15,7 @@ use url::Url;
 
 use super::error::{ApiError, Error};
 use super::pace::Pace;
+use crate::http;
 
 /// How often a request is sent at most.
 const ATTEMPTS: u32 = 6;
@@ -79,12 +80,15 @@ pub(super) struct Call<'c> {
     url: Url,
     headers: Vec<(&'static str, String)>,
     body: Body,
+    /// A name that would lead to another place than its own.
+    misnomer: Option<String>,
 }
 
 /// What goes with a request.
 enum Body {
     Empty,
     Json(Value),
+    Text(String),
     /// Made anew for each attempt.
     Form(Box<dyn Fn() -> Form + Send + Sync>),
 }
@@ -109,30 +113,35 @@ struct ResultInfo {
     per_page: u64,
     total_count: u64,
     cursor: String,
+    /// Some lists have a cursor on their last page, too.
+    is_truncated: Option<bool>,
 }
 
 impl Cloudflare {
     /// A client for an account.
     #[must_use]
     pub fn new(account: Account) -> Self {
-        Self { account, http: reqwest::Client::new(), pace: Pace::default(), first_delay: FIRST_DELAY }
+        let http = http::client(&account.base_url);
+        Self { account, http, pace: Pace::default(), first_delay: FIRST_DELAY }
     }
 
     /// A client that waits less before it asks again.
     #[cfg(test)]
-    pub(super) fn with_delay(account: Account, first_delay: Duration) -> Self {
+    pub(crate) fn with_delay(account: Account, first_delay: Duration) -> Self {
         Self { first_delay, ..Self::new(account) }
     }
 
     /// A request about something of the account's, named by the segments of its path.
     pub(super) fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
         let mut url = self.account.base_url.clone();
+        // These are steps in a path, however they are written.
+        let misnomer = path.iter().find(|name| matches!(**name, "" | "." | "..")).map(|name| (*name).to_owned());
         url.path_segments_mut()
             .expect("an http URL has a path")
             .pop_if_empty()
             .extend(["accounts", &self.account.id])
             .extend(path);
-        Call { cloudflare: self, method, url, headers: Vec::new(), body: Body::Empty }
+        Call { cloudflare: self, method, url, headers: Vec::new(), body: Body::Empty, misnomer }
     }
 }
 
@@ -154,6 +163,11 @@ impl Call<'_> {
         Self { body: Body::Json(json), ..self }
     }
 
+    /// Sends text.
+    pub(super) fn text(self, text: &str) -> Self {
+        Self { body: Body::Text(text.to_owned()), ..self }
+    }
+
     /// Sends a form.
     pub(super) fn form(self, form: impl Fn() -> Form + Send + Sync + 'static) -> Self {
         Self { body: Body::Form(Box::new(form)), ..self }
@@ -170,6 +184,16 @@ impl Call<'_> {
             Ok(result) => Ok(Some(result)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The same for what is answered as it is, in no envelope.
+    pub(super) async fn send_text_optional(&self) -> Result<Option<String>, Error> {
+        let (status, text) = self.reply(&self.url).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            _ if status.is_success() => Ok(Some(text)),
+            _ => self.read(status, &text).map(|_| None),
         }
     }
 
@@ -196,6 +220,9 @@ impl Call<'_> {
             all.extend(page);
             url = self.url.clone();
             let more = result_info.page * result_info.per_page < result_info.total_count;
+            if result_info.is_truncated == Some(false) {
+                return Ok(all);
+            }
             if !result_info.cursor.is_empty() {
                 url.query_pairs_mut().append_pair("cursor", &result_info.cursor);
             } else if more && !was_empty {
@@ -206,8 +233,16 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the request, again if that may help.
     async fn envelope(&self, url: &Url) -> Result<Envelope, Error> {
+        let (status, text) = self.reply(url).await?;
+        self.read(status, &text)
+    }
+
+    /// Sends the request, again if that may help, and answers what came at last.
+    async fn reply(&self, url: &Url) -> Result<(StatusCode, String), Error> {
+        if let Some(name) = &self.misnomer {
+            return Err(Error::Name(name.clone()));
+        }
         let mut delay = self.cloudflare.first_delay;
         for attempt in 1.. {
             self.cloudflare.pace.keep().await;
@@ -218,7 +253,7 @@ impl Call<'_> {
                     let overloaded = status == StatusCode::TOO_MANY_REQUESTS;
                     if attempt == ATTEMPTS || !(overloaded || status.is_server_error()) {
                         let text = reply.text().await.map_err(|source| self.no_answer(source))?;
-                        return self.read(status, &text);
+                        return Ok((status, text));
                     }
                     let seconds = reply.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
                     wait = wait.max(Duration::from_secs(seconds.unwrap_or(0)));
@@ -241,6 +276,7 @@ impl Call<'_> {
         match &self.body {
             Body::Empty => request,
             Body::Json(json) => request.header("Content-Type", "application/json").body(json.to_string()),
+            Body::Text(text) => request.header("Content-Type", "text/plain;charset=UTF-8").body(text.clone()),
             Body::Form(form) => request.multipart(form()),
         }
     }

@@ -27,6 +27,9 @@ pub struct Script {
     /// What it is tagged with.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// When it was changed last.
+    #[serde(default)]
+    pub modified_on: Option<String>,
 }
 
 /// A secret of a script's, which the API does not give away.
@@ -98,6 +101,11 @@ impl Cloudflare {
     pub async fn upload_script(&self, namespace: &str, name: &str, upload: Upload) -> Result<(), Error> {
         let call = self.namespace(Method::PUT, namespace, &["scripts", name]).form(move || upload.form());
         call.send::<Value>().await.map(drop)
+    }
+
+    /// The settings of a Worker of the account's that is in no namespace, its bindings among them.
+    pub async fn worker_settings(&self, name: &str) -> Result<Option<Value>, Error> {
+        self.call(Method::GET, &["workers", "scripts", name, "settings"]).send_optional().await
     }
 
     /// All scripts in a namespace.

@@ -29,6 +29,9 @@ pub enum Error {
     /// The address of the API is none.
     #[error("CLOUDFLARE_API_BASE_URL is not a URL: {0}")]
     BaseUrl(url::ParseError),
+    /// A name that no address has.
+    #[error("{0:?} cannot be a name")]
+    Name(String),
     /// The API refuses.
     #[error("{request}: {}", api_errors(.errors, *.status))]
     Refused {
@@ -70,6 +73,20 @@ impl Error {
     #[must_use]
     pub fn has_code(&self, codes: &[u64]) -> bool {
         matches!(self, Self::Refused { errors, .. } if errors.iter().any(|error| codes.contains(&error.code)))
+    }
+
+    /// Whether the account has as many of these as it may. Not all of the API's numbers for it are documented, so that what it
+    /// says decides as well.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        /// "You've reached the maximum number of databases".
+        const TOO_MANY_DATABASES: u64 = 7406;
+        let Self::Refused { status, errors, .. } = self else { return false };
+        let says_so = |error: &ApiError| {
+            let message = error.message.to_lowercase();
+            ["limit", "maximum number", "too many"].iter().any(|words| message.contains(words))
+        };
+        *status != StatusCode::TOO_MANY_REQUESTS && (self.has_code(&[TOO_MANY_DATABASES]) || errors.iter().any(says_so))
     }
 }
 

@@ -12,4 +12,4 @@ mod tests;
 pub use client::{Account, Cloudflare};
 pub use dispatch::{DispatchNamespace, Module, Script, SecretName, Upload};
 pub use error::{ApiError, Error};
-pub use storage::{Bucket, Database, Jurisdiction, KvNamespace};
+pub use storage::{Bucket, Database, Jurisdiction, KvKey, KvNamespace, Object};

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Cloudflare;
 use super::error::Error;
@@ -23,6 +23,20 @@ pub struct Bucket {
     pub name: String,
 }
 
+/// A key of a KV namespace's.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct KvKey {
+    /// The key itself.
+    pub name: String,
+}
+
+/// An object in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Object {
+    /// Its key.
+    pub key: String,
+}
+
 /// A D1 database (<https://developers.cloudflare.com/api/resources/d1/subresources/database/>).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Database {
@@ -30,6 +44,9 @@ pub struct Database {
     pub uuid: String,
     /// Its name; no other database of the account has it.
     pub name: String,
+    /// The name of the jurisdiction in which it must stay.
+    #[serde(default)]
+    pub jurisdiction: Option<String>,
 }
 
 /// Where data must stay
@@ -45,7 +62,9 @@ pub enum Jurisdiction {
 }
 
 impl Jurisdiction {
-    fn name(self) -> &'static str {
+    /// Its name, as the API has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Eu => "eu",
             Self::Fedramp => "fedramp",
@@ -63,6 +82,14 @@ const D1: [&str; 2] = ["d1", "database"];
 /// The paths of one of them.
 fn one<'p>(all: &[&'p str], id: &'p str) -> Vec<&'p str> {
     [all, &[id]].concat()
+}
+
+fn value<'p>(namespace: &'p str, key: &'p str) -> Vec<&'p str> {
+    [&KV[..], &[namespace, "values", key]].concat()
+}
+
+fn objects(bucket: &str) -> Vec<&str> {
+    [&R2[..], &[bucket, "objects"]].concat()
 }
 
 impl Cloudflare {
@@ -84,6 +111,27 @@ impl Cloudflare {
     /// Deletes a KV namespace with all that is in it.
     pub async fn delete_kv_namespace(&self, id: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &one(&KV, id)).send_delete().await
+    }
+
+    /// All keys of a KV namespace's.
+    pub async fn kv_keys(&self, namespace: &str) -> Result<Vec<KvKey>, Error> {
+        let keys = [&KV[..], &[namespace, "keys"]].concat();
+        self.call(Method::GET, &keys).query("limit", "1000").list(None).await
+    }
+
+    /// The value of a key.
+    pub async fn kv_value(&self, namespace: &str, key: &str) -> Result<Option<String>, Error> {
+        self.call(Method::GET, &value(namespace, key)).send_text_optional().await
+    }
+
+    /// Sets the value of a key.
+    pub async fn set_kv_value(&self, namespace: &str, key: &str, text: &str) -> Result<(), Error> {
+        self.call(Method::PUT, &value(namespace, key)).text(text).send::<Value>().await.map(drop)
+    }
+
+    /// Deletes a key with its value.
+    pub async fn delete_kv_value(&self, namespace: &str, key: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &value(namespace, key)).send_delete().await
     }
 
     /// Makes an R2 bucket.
@@ -111,6 +159,24 @@ impl Cloudflare {
         self.call(Method::DELETE, &one(&R2, name)).header(R2_JURISDICTION, jurisdiction).send_delete().await
     }
 
+    /// The first objects of a bucket, in the order of their keys: at most 1000.
+    pub async fn first_objects(&self, bucket: &str, jurisdiction: Option<Jurisdiction>) -> Result<Vec<Object>, Error> {
+        let call = self.call(Method::GET, &objects(bucket)).query("per_page", "1000");
+        call.header(R2_JURISDICTION, jurisdiction.map(Jurisdiction::name)).send().await
+    }
+
+    /// Deletes objects of a bucket, 1 to 1000. The API refuses if one of them is not there, but deletes the others. The keys go
+    /// in the body, because not every key can be part of a path.
+    pub async fn delete_objects(
+        &self,
+        bucket: &str,
+        jurisdiction: Option<Jurisdiction>,
+        keys: &[&str],
+    ) -> Result<(), Error> {
+        let call = self.call(Method::DELETE, &objects(bucket)).json(json!(keys));
+        call.header(R2_JURISDICTION, jurisdiction.map(Jurisdiction::name)).send_delete().await
+    }
+
     /// Makes a D1 database.
     pub async fn create_database(&self, name: &str, jurisdiction: Option<Jurisdiction>) -> Result<Database, Error> {
         let mut wanted = json!({ "name": name });
@@ -123,6 +189,12 @@ impl Cloudflare {
     /// All D1 databases.
     pub async fn databases(&self) -> Result<Vec<Database>, Error> {
         self.call(Method::GET, &D1).query("per_page", "100").list(None).await
+    }
+
+    /// The D1 database of this name. The API takes a name for the beginning of one.
+    pub async fn database_named(&self, name: &str) -> Result<Option<Database>, Error> {
+        let list = self.call(Method::GET, &D1).query("per_page", "100").query("name", name);
+        Ok(list.list(None).await?.into_iter().find(|database: &Database| database.name == name))
     }
 
     /// A D1 database.

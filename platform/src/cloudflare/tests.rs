@@ -221,6 +221,79 @@ async fn a_script_is_uploaded_whole_at_every_attempt() {
 }
 
 #[tokio::test]
+async fn values_are_text_and_their_keys_are_encoded() {
+    let values = "/client/v4/accounts/account/storage/kv/namespaces/kv1";
+    let raw = |text: &str| (200, None, text.to_owned());
+    let (api, cloudflare) =
+        Api::start([raw("{\"plan\":1}"), raw(""), failure(404, 10009, "no"), failure(403, 10000, "keep out")]).await;
+    assert_eq!(cloudflare.kv_value("kv1", "a/b c?").await.expect("a value").as_deref(), Some("{\"plan\":1}"));
+    assert_eq!(api.last().line, format!("GET {values}/values/a%2Fb%20c%3F"));
+    assert_eq!(cloudflare.kv_value("kv1", "a").await.expect("a value").as_deref(), Some(""));
+    assert_eq!(cloudflare.kv_value("kv1", "a").await.expect("none"), None);
+    assert!(cloudflare.kv_value("kv1", "a").await.expect_err("refused").has_code(&[10000]));
+    for key in ["", ".", ".."] {
+        let error = cloudflare.delete_kv_value("kv1", key).await.expect_err(key).to_string();
+        assert_eq!(error, format!("{key:?} cannot be a name"));
+    }
+
+    let pages = [
+        page(&json!([{"name": "a"}]), &json!({"count": 1, "cursor": "c"})),
+        page(&json!([{"name": "b", "expiration": 1}]), &json!({"count": 1, "cursor": ""})),
+    ];
+    let (api, cloudflare) = Api::start([success(&Value::Null), success(&Value::Null)].into_iter().chain(pages)).await;
+    cloudflare.set_kv_value("kv1", "user1", "{}").await.expect("set");
+    let asked = api.last();
+    assert_eq!((&*asked.line, &*asked.body), (&*format!("PUT {values}/values/user1"), "{}"));
+    cloudflare.delete_kv_value("kv1", "user1").await.expect("deleted");
+    assert_eq!(cloudflare.kv_keys("kv1").await.expect("keys").len(), 2);
+    let expected = ["DELETE K/values/user1", "GET K/keys?limit=1000", "GET K/keys?limit=1000&cursor=c"];
+    assert_eq!(api.lines(), expected.map(|line| line.replace('K', values)));
+}
+
+#[tokio::test]
+async fn objects_are_named_in_the_body_and_never_in_the_path() {
+    let objects = json!([{"key": "../../x", "size": 1}]);
+    let info = json!({"cursor": "c", "is_truncated": false, "per_page": 1000});
+    let (api, cloudflare) = Api::start([page(&objects, &info), success(&json!([]))]).await;
+    let eu = Some(Jurisdiction::Eu);
+    assert_eq!(cloudflare.first_objects("b", eu).await.expect("objects")[0].key, "../../x");
+    cloudflare.delete_objects("b", eu, &["../../x", "é"]).await.expect("deleted");
+    let path = "/client/v4/accounts/account/r2/buckets/b/objects";
+    assert_eq!(api.lines(), [format!("GET {path}?per_page=1000"), format!("DELETE {path}")]);
+    let asked = api.last();
+    assert_eq!(
+        (&*asked.body, &asked.headers["cf-r2-jurisdiction"]),
+        ("[\"../../x\",\"é\"]", &"eu".parse().expect("text"))
+    );
+}
+
+#[tokio::test]
+async fn a_database_is_found_by_its_whole_name() {
+    let databases =
+        json!([{"uuid": "1", "name": "customer-ab"}, {"uuid": "2", "name": "customer-a", "jurisdiction": "eu"}]);
+    let (api, cloudflare) = Api::start([success(&databases), success(&json!([]))]).await;
+    let found = cloudflare.database_named("customer-a").await.expect("a list").expect("one");
+    assert_eq!((&*found.uuid, found.jurisdiction), ("2", Some("eu".to_owned())));
+    assert_eq!(cloudflare.database_named("b").await.expect("a list"), None);
+    let path = "GET /client/v4/accounts/account/d1/database?per_page=100";
+    assert_eq!(api.lines(), [format!("{path}&name=customer-a"), format!("{path}&name=b")]);
+}
+
+#[tokio::test]
+async fn what_is_over_a_limit_is_known_by_number_or_by_words() {
+    for (status, code, message, over) in [
+        (400, 7406, "no", true),
+        (403, 1, "You have reached the maximum number of namespaces", true),
+        (400, 10014, "a namespace with this account ID and title already exists", false),
+        (403, 1, "account limit exceeded", true),
+    ] {
+        let (_, cloudflare) = Api::start([failure(status, code, message)]).await;
+        let error = cloudflare.create_kv_namespace("a").await.expect_err("refused");
+        assert_eq!(error.is_over_limit(), over, "{message}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_of_another_form_is_an_error() {
     for text in ["", "<html>", "[]", r#"{"success":true,"result":{"id":1}}"#, r#"{"success":true}"#] {
         let (_, cloudflare) = Api::start([(200, None, text.to_owned())]).await;
