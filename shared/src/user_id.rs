@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::Problem;
 
 /// A customer's id: 1 to 48 of `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
@@ -9,7 +11,7 @@ use crate::Problem;
 /// It maps one to one to the names of all of the customer's resources, of which R2's bucket names allow the least: 3 to
 /// 63 lower-case letters, digits and hyphens, not starting or ending with a hyphen
 /// (<https://developers.cloudflare.com/r2/buckets/create-buckets/>).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct UserId(String);
 
 impl UserId {

@@ -49,7 +49,12 @@ impl Account {
     /// The account that wrangler would use: `CLOUDFLARE_ACCOUNT_ID`, `CLOUDFLARE_API_TOKEN`, and `CLOUDFLARE_API_BASE_URL` if
     /// it is not Cloudflare's own.
     pub fn from_environment() -> Result<Self, Error> {
-        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        Self::from_variables(|name| env::var(name).ok())
+    }
+
+    /// The same from variables of another place.
+    pub fn from_variables(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, Error> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
         let needed = |name| set(name).ok_or(Error::NotConfigured(name));
         let base_url = set("CLOUDFLARE_API_BASE_URL").unwrap_or_else(|| API.to_owned());
         Ok(Self {
@@ -91,6 +96,13 @@ enum Body {
     Text(String),
     /// Made anew for each attempt.
     Form(Box<dyn Fn() -> Form + Send + Sync>),
+}
+
+/// What came of a request that was answered.
+struct Attempt {
+    status: StatusCode,
+    retry_after: Duration,
+    text: String,
 }
 
 /// How the API answers.
@@ -247,16 +259,13 @@ impl Call<'_> {
         for attempt in 1.. {
             self.cloudflare.pace.keep().await;
             let mut wait = delay;
-            match self.request(url).send().await {
-                Ok(reply) => {
-                    let status = reply.status();
+            match self.attempt(url).await {
+                Ok(Attempt { status, text, retry_after }) => {
                     let overloaded = status == StatusCode::TOO_MANY_REQUESTS;
                     if attempt == ATTEMPTS || !(overloaded || status.is_server_error()) {
-                        let text = reply.text().await.map_err(|source| self.no_answer(source))?;
                         return Ok((status, text));
                     }
-                    let seconds = reply.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-                    wait = wait.max(Duration::from_secs(seconds.unwrap_or(0)));
+                    wait = wait.max(retry_after);
                 }
                 Err(source) if attempt == ATTEMPTS || source.is_builder() => return Err(self.no_answer(source)),
                 Err(_) => {}
@@ -265,6 +274,17 @@ impl Call<'_> {
             delay *= 2;
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// Sends the request once. An answer that breaks off is none.
+    async fn attempt(&self, url: &Url) -> Result<Attempt, reqwest::Error> {
+        let reply = self.request(url).send().await?;
+        let seconds = reply.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+        Ok(Attempt {
+            status: reply.status(),
+            retry_after: Duration::from_secs(seconds.unwrap_or(0)),
+            text: reply.text().await?,
+        })
     }
 
     fn request(&self, url: &Url) -> RequestBuilder {

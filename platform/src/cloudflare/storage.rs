@@ -159,10 +159,11 @@ impl Cloudflare {
         self.call(Method::DELETE, &one(&R2, name)).header(R2_JURISDICTION, jurisdiction).send_delete().await
     }
 
-    /// The first objects of a bucket, in the order of their keys: at most 1000.
+    /// The first objects of a bucket, in the order of their keys: at most 1000. A bucket that is not there has none.
     pub async fn first_objects(&self, bucket: &str, jurisdiction: Option<Jurisdiction>) -> Result<Vec<Object>, Error> {
         let call = self.call(Method::GET, &objects(bucket)).query("per_page", "1000");
-        call.header(R2_JURISDICTION, jurisdiction.map(Jurisdiction::name)).send().await
+        let objects = call.header(R2_JURISDICTION, jurisdiction.map(Jurisdiction::name)).send_optional().await?;
+        Ok(objects.unwrap_or_default())
     }
 
     /// Deletes objects of a bucket, 1 to 1000. The API refuses if one of them is not there, but deletes the others. The keys go

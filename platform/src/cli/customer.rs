@@ -1,0 +1,406 @@
+//! `cargo platform customer`
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use platform::customers::{ConfigFile, Customers, Holdings, Listed, Order, Report, Targets, for_each, stats};
+use platform::token::{Grant, Secrets};
+use serde_json::{Value, json};
+use shared::UserId;
+use shared::token::Scope;
+use url::Url;
+
+use super::account::Place;
+use super::orders::{CodeArguments, ManifestArguments, Orders, Prepared};
+use super::output::{EXIT_CODES, Reader, WrongUsage};
+use super::{repository, token, view};
+
+/// How long the token for `stats` is good for.
+const STATS_TOKEN: Duration = Duration::from_mins(1);
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// Print one JSON document, failures included
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make customers: storage, script, record. What is there already stays; run again, it finishes what was begun
+    #[command(after_help = EXIT_CODES)]
+    Create(Create),
+
+    /// List all customers
+    #[command(after_help = EXIT_CODES)]
+    List,
+
+    /// Show all there is of a customer
+    #[command(after_help = EXIT_CODES)]
+    Show(Show),
+
+    /// Upload the current Worker to customers, with the bindings of their manifests; their data stays
+    #[command(after_help = EXIT_CODES)]
+    Deploy(Deploy),
+
+    /// Have all requests of customers refused; takes effect within about two minutes
+    #[command(after_help = EXIT_CODES)]
+    Suspend(Ids),
+
+    /// Let suspended customers' requests in again
+    #[command(after_help = EXIT_CODES)]
+    Resume(Ids),
+
+    /// Delete customers, with their data
+    #[command(after_help = EXIT_CODES)]
+    Delete(Delete),
+
+    /// Show what a customer has stored and done
+    #[command(after_help = EXIT_CODES)]
+    Stats(Stats),
+
+    /// Print a wrangler file of a customer's, with that customer's own ids
+    #[command(after_help = EXIT_CODES)]
+    Config(Config),
+}
+
+#[derive(Debug, Args)]
+struct Ids {
+    /// The customers' user ids
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<UserId>,
+
+    #[command(flatten)]
+    speed: Speed,
+}
+
+#[derive(Debug, Args)]
+struct Speed {
+    /// How many customers are worked on at a time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    #[command(flatten)]
+    ids: Ids,
+
+    /// Say what would be made, and make nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    manifests: ManifestArguments,
+
+    #[command(flatten)]
+    code: CodeArguments,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The customer's user id
+    id: UserId,
+
+    #[command(flatten)]
+    manifests: ManifestArguments,
+}
+
+#[derive(Debug, Args)]
+struct Deploy {
+    /// The customers' user ids
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    ids: Vec<UserId>,
+
+    /// All customers, but for those with code of their own that no manifest names
+    #[arg(long, conflicts_with_all = ["script", "manifest"])]
+    all: bool,
+
+    /// With --all: those whose script has this tag
+    #[arg(long, requires = "all")]
+    tag: Option<String>,
+
+    /// Take bindings and tags away that the manifest does not name, but for secrets; else they stay
+    #[arg(long)]
+    exact: bool,
+
+    #[command(flatten)]
+    speed: Speed,
+
+    #[command(flatten)]
+    manifests: ManifestArguments,
+
+    #[command(flatten)]
+    code: CodeArguments,
+}
+
+#[derive(Debug, Args)]
+struct Delete {
+    #[command(flatten)]
+    ids: Ids,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    /// Keep the storage, with what is in it
+    #[arg(long)]
+    keep_data: bool,
+
+    #[command(flatten)]
+    manifests: ManifestArguments,
+}
+
+#[derive(Debug, Args)]
+struct Stats {
+    /// The customer's user id
+    id: UserId,
+
+    /// Where the platform is [default: the variable `PLATFORM_URL`]
+    #[arg(long)]
+    url: Option<Url>,
+
+    #[command(flatten)]
+    parties: token::Parties,
+}
+
+#[derive(Debug, Args)]
+struct Config {
+    /// The customer's user id
+    id: UserId,
+
+    /// Where to write it, in place of what is there; else it is printed
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    manifests: ManifestArguments,
+}
+
+/// Does what the command line says.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let Arguments { command, place, json } = arguments;
+    let reader = if json { Reader::Program } else { Reader::Person };
+    match tokio::runtime::Runtime::new().context("cannot start a runtime") {
+        Ok(runtime) => runtime.block_on(command.run(&place, reader)),
+        Err(error) => reader.answer(Err::<(), _>(error), |()| String::new()),
+    }
+}
+
+impl Command {
+    async fn run(self, place: &Place, reader: Reader) -> ExitCode {
+        let reports = match self {
+            Self::Create(create) => create.run(place, reader).await,
+            Self::Deploy(deploy) => deploy.run(place, reader).await,
+            Self::Suspend(ids) => suspend(ids, true, place, reader).await,
+            Self::Resume(ids) => suspend(ids, false, place, reader).await,
+            Self::Delete(delete) => delete.run(place, reader).await,
+            Self::List => return reader.answer(list(place).await, |listed| view::list(&listed["customers"])),
+            Self::Show(show) => return reader.answer(show.run(place).await, view::customer),
+            Self::Stats(stats) => return reader.answer(stats.run(place).await, |stats| format!("{stats:#}")),
+            Self::Config(config) => {
+                let file = config.output.clone();
+                return reader.answer(config.run(place).await, |config| match file {
+                    Some(file) => format!("{} is written", file.display()),
+                    None => config["config"].as_str().unwrap_or_default().trim_end().to_owned(),
+                });
+            }
+        };
+        match reports {
+            Ok(reports) => reader.summary(&reports),
+            Err(error) => reader.answer(Err::<(), _>(error), |()| String::new()),
+        }
+    }
+}
+
+/// Each once, in the order in which they were named.
+fn distinct(ids: Vec<UserId>) -> Vec<UserId> {
+    let mut seen = BTreeSet::new();
+    ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
+}
+
+impl Create {
+    async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
+        let customers = place.customers().await?;
+        let repository = repository()?;
+        let orders = Orders::new(&repository, &self.manifests, &self.code)?;
+        let prepared = prepare(&orders, distinct(self.ids.ids));
+        if !self.dry_run {
+            orders.build(prepared.iter().map(|(_, prepared)| prepared))?;
+        }
+        let (customers, orders) = (&customers, &orders);
+        let work = async |(id, prepared): (UserId, Result<Prepared>)| {
+            Report::of(id, async |id, steps| {
+                let prepared = prepared?;
+                let manifest = &prepared.manifest;
+                if self.dry_run {
+                    return customers.create_dry_run(id, manifest, steps).await;
+                }
+                customers.create(Order { id, manifest, code: orders.code(&prepared)? }, steps).await
+            })
+            .await
+        };
+        let mut progress = reader.progress(prepared.len());
+        let at_a_time = self.ids.speed.concurrency.into();
+        Ok(for_each(prepared, at_a_time, work, |report| progress.done(report)).await)
+    }
+}
+
+fn prepare(orders: &Orders<'_>, ids: Vec<UserId>) -> Vec<(UserId, Result<Prepared>)> {
+    let prepared = ids.into_iter().map(|id| {
+        let prepared = orders.prepare(&id);
+        (id, prepared)
+    });
+    prepared.collect()
+}
+
+impl Deploy {
+    async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
+        let customers = place.customers().await?;
+        let repository = repository()?;
+        let orders = Orders::new(&repository, &self.manifests, &self.code)?;
+        let targets = if self.all { Targets::All { tag: self.tag } } else { Targets::Named(distinct(self.ids)) };
+        let (ids, deployment) = customers.deployment(targets, self.exact).await?;
+        let prepared = prepare(&orders, ids);
+        orders.build(prepared.iter().map(|(_, prepared)| prepared))?;
+        let (customers, orders, deployment) = (&customers, &orders, &deployment);
+        let work = async |(id, prepared): (UserId, Result<Prepared>)| {
+            Report::of(id, async |id, steps| {
+                let prepared = prepared?;
+                let order = Order { id, manifest: &prepared.manifest, code: orders.code(&prepared)? };
+                customers.deploy(order, deployment, steps).await
+            })
+            .await
+        };
+        let mut progress = reader.progress(prepared.len());
+        Ok(for_each(prepared, self.speed.concurrency.into(), work, |report| progress.done(report)).await)
+    }
+}
+
+async fn suspend(ids: Ids, suspended: bool, place: &Place, reader: Reader) -> Result<Vec<Report>> {
+    let customers = &place.customers().await?;
+    let work = async |id: UserId| Report::of(id, async |id, steps| customers.suspend(id, suspended, steps).await).await;
+    let each = distinct(ids.ids);
+    let mut progress = reader.progress(each.len());
+    Ok(for_each(each, ids.speed.concurrency.into(), work, |report| progress.done(report)).await)
+}
+
+impl Delete {
+    async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
+        let ids = distinct(self.ids.ids);
+        let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !self.yes && !can_ask {
+            bail!(WrongUsage("say --yes where nobody can be asked: this deletes customers".to_owned()));
+        }
+        let customers = &place.customers().await?;
+        let manifests = self.manifests.manifests(&repository()?)?;
+        if !self.yes && !confirmed(&ids, self.keep_data)? {
+            bail!("nothing is deleted");
+        }
+        let (manifests, keep_data) = (&manifests, self.keep_data);
+        let work = async |id: UserId| {
+            Report::of(id, async |id, steps| {
+                let found = customers.look(id, &manifests.read(id)?.storage).await?;
+                customers.delete(&found, keep_data, steps).await
+            })
+            .await
+        };
+        let mut progress = reader.progress(ids.len());
+        Ok(for_each(ids, self.ids.speed.concurrency.into(), work, |report| progress.done(report)).await)
+    }
+}
+
+/// Asks whether they are to be deleted.
+fn confirmed(ids: &[UserId], keep_data: bool) -> Result<bool> {
+    let data = if keep_data { "but not their data" } else { "with all their data" };
+    let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
+    eprint!("Delete {}, {data}? [y/N] ", ids.join(", "));
+    io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+async fn list(place: &Place) -> Result<Value> {
+    let listed: Vec<Listed> = place.customers().await?.list().await?;
+    Ok(json!({ "customers": listed }))
+}
+
+impl Show {
+    async fn run(self, place: &Place) -> Result<Value> {
+        let customers: Customers = place.customers().await?;
+        let manifest = self.manifests.manifests(&repository()?)?.read(&self.id)?;
+        let found: Holdings = customers.look(&self.id, &manifest.storage).await?;
+        if found.is_nothing() {
+            bail!("there is no customer {}: no script, no record, no storage", self.id);
+        }
+        // The API does not give secrets' texts away; if it did, they would not be shown.
+        let bindings = found.bindings().iter().cloned().map(|mut binding| {
+            if binding["type"] == "secret_text"
+                && let Some(members) = binding.as_object_mut()
+            {
+                members.remove("text");
+            }
+            binding
+        });
+        // A record that is not well-formed is shown as it is.
+        let record =
+            found.record.as_ref().map(|text| serde_json::from_str(text).unwrap_or(Value::String(text.clone())));
+        Ok(json!({
+            "id": found.id,
+            "script": found.settings.is_some().then_some(&found.script),
+            "tags": found.tags(),
+            "modified_on": found.modified_on,
+            "bindings": bindings.collect::<Vec<_>>(),
+            "record": record,
+            "storage": {"kv": found.kv, "r2": found.buckets, "d1": found.database},
+        }))
+    }
+}
+
+impl Stats {
+    async fn run(self, place: &Place) -> Result<Value> {
+        let url = place.url(self.url)?;
+        let secrets = if place.local { Secrets::of_state(&place.state())? } else { token::of_environment()? };
+        let grant = Grant { user_id: &self.id, scopes: &[Scope::Read], ttl: STATS_TOKEN, trust: self.parties.trust() };
+        let token = secrets.map(|secrets| secrets.issue(&grant)).transpose()?;
+        stats(&url, &self.id, token.as_deref()).await
+    }
+}
+
+impl Config {
+    async fn run(self, place: &Place) -> Result<Value> {
+        let customers = place.customers().await?;
+        let repository = repository()?;
+        let manifest = self.manifests.manifests(&repository)?.read(&self.id)?;
+        let folder = self.output.as_deref().map(folder).transpose()?;
+        let file = ConfigFile { repository: &repository, folder: folder.as_deref() };
+        let text = customers.config(&self.id, &manifest, file).await?;
+        if let Some(path) = &self.output {
+            fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(json!({ "file": self.output, "config": text }))
+    }
+}
+
+/// The folder of a file, from the root, with no links in its path.
+fn folder(file: &Path) -> Result<PathBuf> {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))
+}

@@ -1,0 +1,115 @@
+//! What customers are to get: their manifests, and the code of their scripts.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
+use platform::code::{self, Code, Settings};
+use platform::manifest::{Manifest, ScriptSource};
+use platform::manifests::Manifests;
+use shared::UserId;
+
+/// Where manifests are.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "What customers get")]
+pub struct ManifestArguments {
+    /// The folder with customers' manifests, <ID>.toml; who has none gets storage and nothing else [default: customers in the
+    /// repository]
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    manifests: Option<PathBuf>,
+
+    /// The manifest, whatever the customer is called
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+}
+
+impl ManifestArguments {
+    /// Where they are.
+    pub fn manifests(&self, repository: &Path) -> Result<Manifests> {
+        Ok(match (&self.manifest, &self.manifests) {
+            (Some(file), _) => Manifests::File(file.clone()),
+            (None, Some(folder)) if !folder.is_dir() => bail!("there is no folder {}", folder.display()),
+            (None, Some(folder)) => Manifests::Folder(folder.clone()),
+            (None, None) => Manifests::Folder(repository.join("customers")),
+        })
+    }
+}
+
+/// Whose code the scripts are.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "What customers get")]
+pub struct CodeArguments {
+    /// The customer's own script instead of the platform's: a .js or .mjs file, or a folder of modules
+    #[arg(long, value_name = "PATH")]
+    script: Option<PathBuf>,
+
+    /// The module that a folder's script starts with [default: index.js, index.mjs, worker.js or worker.mjs]
+    #[arg(long, value_name = "NAME", requires = "script")]
+    main: Option<String>,
+
+    /// Upload the platform's Worker as it was built last
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// What one customer is to get.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What the script is bound to, and what the record says.
+    pub manifest: Manifest,
+    /// The customer's own code, if it has some.
+    pub own: Option<Code>,
+}
+
+/// The orders of one run.
+#[derive(Debug)]
+pub struct Orders<'o> {
+    repository: &'o Path,
+    manifests: Manifests,
+    code: &'o CodeArguments,
+    settings: Settings,
+    platforms: OnceLock<Code>,
+}
+
+impl<'o> Orders<'o> {
+    /// What the command line says.
+    pub fn new(repository: &'o Path, manifests: &ManifestArguments, code: &'o CodeArguments) -> Result<Self> {
+        let manifests = manifests.manifests(repository)?;
+        let settings = Settings::read(repository)?;
+        Ok(Self { repository, manifests, code, settings, platforms: OnceLock::new() })
+    }
+
+    /// Reads what a customer is to get.
+    pub fn prepare(&self, id: &UserId) -> Result<Prepared> {
+        let mut manifest = self.manifests.read(id)?;
+        if let Some(path) = &self.code.script {
+            // How it is run may be in the manifest all the same.
+            let said = manifest.script.take();
+            manifest.script = Some(ScriptSource {
+                path: path.clone(),
+                main: self.code.main.clone(),
+                compatibility_date: said.as_ref().and_then(|said| said.compatibility_date.clone()),
+                compatibility_flags: said.and_then(|said| said.compatibility_flags),
+            });
+        }
+        let own = manifest.script.as_ref().map(|source| Code::of_customer(source, &self.settings)).transpose()?;
+        Ok(Prepared { manifest, own })
+    }
+
+    /// Builds the platform's Worker, if some of these customers get it.
+    pub fn build<'p>(&self, mut prepared: impl Iterator<Item = &'p Result<Prepared>>) -> Result<()> {
+        if !prepared.any(|prepared| prepared.as_ref().is_ok_and(|prepared| prepared.own.is_none())) {
+            return Ok(());
+        }
+        if !self.code.no_build {
+            code::build(self.repository)?;
+        }
+        let built = Code::of_platform(self.repository)?;
+        self.platforms.set(built).ok().context("it is built once")
+    }
+
+    /// The code of a customer's script.
+    pub fn code<'c>(&'c self, prepared: &'c Prepared) -> Result<&'c Code> {
+        prepared.own.as_ref().or_else(|| self.platforms.get()).context("the platform's Worker was not built")
+    }
+}

@@ -1,0 +1,173 @@
+//! What the tool prints, and what it exits with.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use platform::customers::Report;
+use serde::Serialize;
+use serde_json::json;
+
+/// What `--help` says of exit codes.
+pub const EXIT_CODES: &str = "Exit codes: 0 all is done; 1 it failed; 2 wrong usage; 3 some of several customers failed, and the others are done.";
+
+const WRONG_USAGE: u8 = 2;
+const SOME_FAILED: u8 = 3;
+
+/// For whom the tool prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Text, as it comes.
+    Person,
+    /// One JSON document.
+    Program,
+}
+
+/// A command that was called wrongly.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
+
+/// Prints a command's answer, or why there is none.
+pub fn line(answer: Result<String>) -> ExitCode {
+    match answer {
+        Ok(text) => print(text),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints a line of standard output.
+fn print(text: impl Display) -> ExitCode {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn failed(error: &Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    if error.is::<WrongUsage>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
+}
+
+impl Reader {
+    /// Prints an answer: as JSON for a program, else as text.
+    pub fn answer<A: Serialize>(self, answer: Result<A>, text: impl FnOnce(&A) -> String) -> ExitCode {
+        match (answer, self) {
+            (Ok(answer), Self::Person) => {
+                let text = text(&answer);
+                if text.is_empty() { ExitCode::SUCCESS } else { print(text) }
+            }
+            (Ok(answer), Self::Program) => print(json!(answer)),
+            (Err(error), Self::Person) => failed(&error),
+            (Err(error), Self::Program) => {
+                let code = failed(&error);
+                print(json!({"error": format!("{error:#}")}));
+                code
+            }
+        }
+    }
+
+    /// Where reports go as they come: a bar that shows how far it is, on a terminal, and for people the reports themselves.
+    pub fn progress(self, customers: usize) -> Progress {
+        let bar = if customers > 1 { ProgressBar::new(customers as u64) } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{bar:30} {pos} of {len} customers, {elapsed}, {eta} to go {msg}");
+        Progress { reader: self, bar: bar.with_style(style.expect("a template")), failed: 0 }
+    }
+
+    /// Says at the end what came of all, and what failed.
+    pub fn summary(self, reports: &[Report]) -> ExitCode {
+        if self == Self::Program {
+            print(json!({ "customers": reports }));
+        }
+        let failed: Vec<&str> =
+            reports.iter().filter(|report| report.failure.is_some()).map(|report| report.id.as_str()).collect();
+        if !failed.is_empty() && reports.len() > 1 {
+            eprintln!("error: {} of {} customers failed: {}", failed.len(), reports.len(), failed.join(", "));
+        }
+        match failed.len() {
+            0 => ExitCode::SUCCESS,
+            all if all == reports.len() => ExitCode::FAILURE,
+            _ => SOME_FAILED.into(),
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Debug)]
+pub struct Progress {
+    reader: Reader,
+    bar: ProgressBar,
+    failed: usize,
+}
+
+impl Progress {
+    /// A customer is done.
+    pub fn done(&mut self, report: &Report) {
+        self.bar.suspend(|| self.show(report));
+        if report.failure.is_some() {
+            self.failed += 1;
+            self.bar.set_message(format!("({} failed)", self.failed));
+        }
+        self.bar.inc(1);
+    }
+
+    fn show(&self, report: &Report) {
+        if self.reader == Reader::Person {
+            for step in &report.steps {
+                print(format_args!("{}: {step}", report.id));
+            }
+            if report.is_unchanged() {
+                print(format_args!("{}: nothing to do, all was there", report.id));
+            }
+        }
+        if let Some(error) = &report.failure {
+            eprintln!("error: {}: {error:#}", report.id);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    /// `ExitCode` cannot be compared.
+    fn same(one: ExitCode, other: impl Into<ExitCode>) -> bool {
+        format!("{one:?}") == format!("{:?}", other.into())
+    }
+
+    fn report(id: &str, failure: Option<&str>) -> Report {
+        Report {
+            id: id.parse().expect("an id"),
+            steps: Vec::new(),
+            failure: failure.map(|reason| anyhow!(reason.to_owned())),
+        }
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_all_some_or_none_failed() {
+        let (good, bad) = (|| report("a", None), || report("b", Some("no")));
+        for (reports, code) in
+            [(vec![], 0), (vec![good()], 0), (vec![bad()], 1), (vec![bad(), bad()], 1), (vec![good(), bad()], 3)]
+        {
+            for reader in [Reader::Person, Reader::Program] {
+                assert!(same(reader.summary(&reports), code));
+            }
+        }
+        let usage: Result<()> = Err(WrongUsage("say --yes".to_owned()).into());
+        assert!(same(Reader::Program.answer(usage, |()| String::new()), 2));
+        assert!(same(Reader::Person.answer(Err::<(), _>(anyhow!("no")), |()| String::new()), 1));
+    }
+}

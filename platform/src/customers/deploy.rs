@@ -1,0 +1,86 @@
+//! Puts new code and bindings in the place of customers' scripts.
+
+use anyhow::{Context, Result, bail};
+use shared::UserId;
+
+use super::report::{Outcome, Steps, What};
+use super::upload::{Keep, Script};
+use super::{Customers, Order, holdings, storage};
+use crate::cloudflare::KvNamespace;
+use crate::code::Whose;
+
+/// Which customers are deployed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// These, whatever code they have.
+    Named(Vec<UserId>),
+    /// All whose script has the platform's code or a script in its manifest; with this tag, if there is one.
+    All {
+        /// The tag.
+        tag: Option<String>,
+    },
+}
+
+/// What holds for all customers of one run.
+#[derive(Debug)]
+pub struct Deployment {
+    namespaces: Vec<KvNamespace>,
+    /// Whether the customers were named, so that one who cannot be deployed to is a failure.
+    named: bool,
+    keep: Keep,
+}
+
+impl Customers {
+    /// Begins a run: which customers it is for, and what they have in common. With `exact`, the scripts keep secrets, but no
+    /// other bindings and tags that their manifests do not name.
+    pub async fn deployment(&self, targets: Targets, exact: bool) -> Result<(Vec<UserId>, Deployment)> {
+        let (named, ids) = match targets {
+            Targets::Named(ids) => (true, ids),
+            Targets::All { tag } => {
+                let scripts = self.cloudflare.scripts(&self.namespace).await?;
+                let tagged = scripts.iter().filter(|script| tag.as_ref().is_none_or(|tag| script.tags.contains(tag)));
+                (false, tagged.filter_map(|script| self.owner(&script.script_name)).collect())
+            }
+        };
+        // Once, and not for each customer.
+        let namespaces = if ids.is_empty() { Vec::new() } else { self.cloudflare.kv_namespaces().await? };
+        let keep = if exact { Keep::Secrets } else { Keep::Unnamed };
+        Ok((ids, Deployment { namespaces, named, keep }))
+    }
+
+    /// Uploads the code with the bindings of the manifest, and brings the record up to date.
+    pub async fn deploy(&self, order: Order<'_>, run: &Deployment, steps: &mut Steps) -> Result<()> {
+        let Order { id, manifest, code } = order;
+        let name = self.script_name(id);
+        let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
+        let settings = settings.with_context(|| format!("there is no script {name}: create the customer first"))?;
+        if code.whose == Whose::Platform {
+            let reason = match Whose::of_tags(&holdings::tags(&settings)) {
+                Some(Whose::Customer) => Some(
+                    "its code is the customer's own: give it with --script, or name it under [script] in the manifest",
+                ),
+                // Somebody else uploaded it, with wrangler for instance, and nobody can tell what it is.
+                None if !run.named => Some("its code was uploaded by other means: name the customer to replace it"),
+                _ => None,
+            };
+            match reason {
+                Some(reason) if run.named => bail!("{name} is left as it is: {reason}"),
+                Some(reason) => {
+                    steps.add_with_note(What::Script, &name, Outcome::LeftAlone, reason);
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        let further = manifest.bindings(self.secret)?;
+        self.check_ownership(id, manifest).await?;
+        let ids = storage::find(&self.cloudflare, id, &manifest.storage, &run.namespaces).await?;
+
+        let bindings = [ids.bindings(), further].concat();
+        let script = Script { code, tags: &manifest.tags, bindings: &bindings };
+        let upload = script.upload(Some(&settings), run.keep);
+        self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
+        steps.add(What::Script, &name, Outcome::Changed);
+        self.write_record(id, manifest, steps, false).await
+    }
+}

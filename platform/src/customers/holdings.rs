@@ -1,0 +1,113 @@
+//! What there is of a customer.
+
+use anyhow::Result;
+use futures::try_join;
+use serde::Serialize;
+use serde_json::Value;
+use shared::UserId;
+
+use super::Customers;
+use super::storage::{USER_R2, titled};
+use crate::cloudflare::{Cloudflare, Database, Jurisdiction, KvNamespace};
+use crate::manifest::Storage;
+
+/// What there is of a customer, by the names that its things have.
+#[derive(Clone, Debug, Serialize)]
+pub struct Holdings {
+    /// Who it is.
+    pub id: UserId,
+    /// The script's name, whether it is there or not.
+    pub script: String,
+    /// The script's settings, its bindings among them.
+    pub settings: Option<Value>,
+    /// When the script was changed last.
+    pub modified_on: Option<String>,
+    /// The record, as it is.
+    pub record: Option<String>,
+    /// The KV namespace's id.
+    pub kv: Option<String>,
+    /// The jurisdictions in which there is a bucket, `None` for none in particular.
+    pub buckets: Vec<Option<Jurisdiction>>,
+    /// The database's id.
+    pub database: Option<String>,
+}
+
+impl Holdings {
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        let storage = self.kv.is_some() || !self.buckets.is_empty() || self.database.is_some();
+        self.settings.is_none() && self.record.is_none() && !storage
+    }
+
+    /// The script's tags.
+    #[must_use]
+    pub fn tags(&self) -> Vec<String> {
+        self.settings.as_ref().map(tags).unwrap_or_default()
+    }
+
+    /// The script's bindings.
+    #[must_use]
+    pub fn bindings(&self) -> &[Value] {
+        let bindings = self.settings.as_ref().and_then(|settings| settings["bindings"].as_array());
+        bindings.map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The tags among a script's settings.
+pub fn tags(settings: &Value) -> Vec<String> {
+    let tags = settings["tags"].as_array().into_iter().flatten();
+    tags.filter_map(|tag| Some(tag.as_str()?.to_owned())).collect()
+}
+
+impl Customers {
+    /// Looks at all that may be there of a customer.
+    pub async fn look(&self, id: &UserId, manifest: &Storage) -> Result<Holdings> {
+        let name = id.resource_name();
+        let script = self.script_name(id);
+        let (settings, about, record, namespaces, database) = try_join!(
+            async { Ok(self.cloudflare.script_settings(&self.namespace, &script).await?) },
+            async { Ok(self.cloudflare.script(&self.namespace, &script).await?) },
+            self.read_record(id),
+            async { Ok::<Vec<KvNamespace>, anyhow::Error>(self.cloudflare.kv_namespaces().await?) },
+            async { Ok::<Option<Database>, anyhow::Error>(self.cloudflare.database_named(&name).await?) },
+        )?;
+        let buckets = buckets(&self.cloudflare, &name, settings.as_ref(), manifest).await?;
+        Ok(Holdings {
+            id: id.clone(),
+            modified_on: about.and_then(|about| Some(about["modified_on"].as_str()?.to_owned())),
+            script,
+            settings,
+            record,
+            kv: titled(&namespaces, &name).map(|namespace| namespace.id),
+            buckets,
+            database: database.map(|database| database.uuid),
+        })
+    }
+}
+
+/// In which jurisdictions there is a bucket of this name: each has names of its own. `FedRAMP` is asked for only where the
+/// manifest or the script says so, because not every account may.
+async fn buckets(
+    cloudflare: &Cloudflare,
+    name: &str,
+    settings: Option<&Value>,
+    manifest: &Storage,
+) -> Result<Vec<Option<Jurisdiction>>> {
+    let bindings = settings.and_then(|settings| settings["bindings"].as_array()).into_iter().flatten();
+    let bound = bindings.filter(|binding| binding["name"] == USER_R2);
+    let bound = bound.filter_map(|binding| serde_json::from_value(binding["jurisdiction"].clone()).ok());
+    let mut asked = vec![None, Some(Jurisdiction::Eu)];
+    for jurisdiction in bound.chain([manifest.jurisdiction]) {
+        if !asked.contains(&jurisdiction) {
+            asked.push(jurisdiction);
+        }
+    }
+    let mut found = Vec::new();
+    for jurisdiction in asked {
+        if cloudflare.bucket(name, jurisdiction).await?.is_some() {
+            found.push(jurisdiction);
+        }
+    }
+    Ok(found)
+}

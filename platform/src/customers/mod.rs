@@ -1,0 +1,110 @@
+//! Customers: each has a script in the dispatch namespace, storage that only this script is bound to, and, where the
+//! dispatcher asks for one, a record.
+//!
+//! ```text
+//! create -> ownership -> storage (KV, R2, D1) -> script -> record
+//! delete -> record -> script -> storage
+//! ```
+//!
+//! Everything is found by its name, which is made from the user id. So whatever was begun and not finished is finished when it
+//! is begun again, and nothing is made twice.
+
+mod config;
+mod create;
+mod delete;
+mod deploy;
+mod holdings;
+mod list;
+mod ownership;
+mod record;
+mod report;
+mod stats;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::env;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use shared::UserId;
+
+use crate::cloudflare::Cloudflare;
+use crate::code::Code;
+use crate::manifest::Manifest;
+
+pub use config::ConfigFile;
+pub use deploy::{Deployment, Targets};
+pub use holdings::Holdings;
+pub use list::Listed;
+pub use report::{Outcome, Report, Step, Steps, What, for_each};
+pub use stats::stats;
+
+/// The customers of a platform.
+#[derive(Debug)]
+pub struct Customers {
+    cloudflare: Cloudflare,
+    /// The dispatcher's name.
+    dispatcher: String,
+    /// The dispatch namespace.
+    namespace: String,
+    /// The id of the KV namespace with the customers' records, if the dispatcher asks for them.
+    records: Option<String>,
+    /// What the scripts' names begin with.
+    prefix: String,
+    /// The texts of secrets, by their names.
+    secret: fn(&str) -> Option<String>,
+}
+
+/// What a customer is to get.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'o> {
+    /// Who it is.
+    pub id: &'o UserId,
+    /// What the script is bound to, and what the record says.
+    pub manifest: &'o Manifest,
+    /// The script's code.
+    pub code: &'o Code,
+}
+
+impl Customers {
+    /// Asks the API what the dispatcher is bound to: which namespace has the customers' scripts, which has their records.
+    pub async fn find(cloudflare: Cloudflare, dispatcher: &str) -> Result<Self> {
+        let settings = cloudflare.worker_settings(dispatcher).await?.with_context(|| {
+            format!(
+                "there is no Worker {dispatcher} in this account: deploy the dispatcher first (`npx wrangler deploy`), or name it (--dispatcher)"
+            )
+        })?;
+        let bindings = settings["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let bound = |name: &str, kind: &str, member: &str| {
+            let binding = bindings.iter().find(|binding| binding["name"] == name && binding["type"] == kind)?;
+            Some(binding[member].as_str()?.to_owned())
+        };
+        let Some(namespace) = bound("DISPATCHER", "dispatch_namespace", "namespace") else {
+            bail!("the Worker {dispatcher} is no dispatcher: no dispatch namespace is bound to it as DISPATCHER");
+        };
+        let records = bound("CUSTOMERS", "kv_namespace", "namespace_id");
+        let prefix = bound("SCRIPT_PREFIX", "plain_text", "text").unwrap_or_default();
+        let secret = |name: &str| env::var(name).ok();
+        Ok(Self { cloudflare, dispatcher: dispatcher.to_owned(), namespace, records, prefix, secret })
+    }
+
+    /// The name of a customer's script.
+    fn script_name(&self, id: &UserId) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    /// Whose script this is.
+    fn owner(&self, script: &str) -> Option<UserId> {
+        script.strip_prefix(&self.prefix)?.parse().ok()
+    }
+
+    /// What a script is bound to; of a script that is not there, nothing.
+    async fn script_bindings(&self, script: &str) -> Result<Vec<Value>> {
+        match self.cloudflare.script_bindings(&self.namespace, script).await {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            bindings => Ok(bindings?),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! No customer's script is bound to another's storage, unless its manifest says that it is shared on purpose.
+//!
+//! What is looked at is what the manifest names. What is not: bindings that somebody gave a script by other means, which
+//! uploads keep; whether `customer-<id>`, which is made or found for the customer itself, was bound to another's script before,
+//! because that would take a call for each script at every `create`; and what is no storage by itself, such as queues, or
+//! services, which answer as they please.
+
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use shared::UserId;
+
+use super::Customers;
+use crate::cloudflare::Jurisdiction;
+use crate::manifest::{Binding, Bound, Manifest};
+
+/// How many scripts' bindings are read at a time.
+const AT_A_TIME: usize = 8;
+
+/// Storage that a script is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    Kv(String),
+    R2(String, Option<String>),
+    D1(String),
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kv(id) => write!(formatter, "the KV namespace {id}"),
+            Self::R2(name, _) => write!(formatter, "the bucket {name}"),
+            Self::D1(id) => write!(formatter, "the database {id}"),
+        }
+    }
+}
+
+impl Stored {
+    /// The storage of a binding as the API tells it.
+    pub fn of(binding: &Value) -> Option<Self> {
+        let text = |member: &str| Some(binding[member].as_str()?.to_owned());
+        match binding["type"].as_str()? {
+            "kv_namespace" => Some(Self::Kv(text("namespace_id")?)),
+            "r2_bucket" => Some(Self::R2(
+                text("bucket_name")?,
+                // The API's name for none in particular.
+                text("jurisdiction").filter(|jurisdiction| jurisdiction != "default"),
+            )),
+            "d1" => Some(Self::D1(text("id").or_else(|| text("database_id"))?)),
+            _ => None,
+        }
+    }
+
+    /// The storage of a binding as it is uploaded.
+    pub fn of_bound(bound: &Bound) -> Option<Self> {
+        match &bound.binding {
+            Binding::KvNamespace { namespace_id, .. } => Some(Self::Kv(namespace_id.clone())),
+            Binding::R2Bucket { bucket_name, jurisdiction, .. } => {
+                let jurisdiction = jurisdiction.map(|jurisdiction| Jurisdiction::name(jurisdiction).to_owned());
+                Some(Self::R2(bucket_name.clone(), jurisdiction))
+            }
+            Binding::D1 { id, .. } => Some(Self::D1(id.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl Customers {
+    /// Refuses what belongs to another customer.
+    pub(super) async fn check_ownership(&self, id: &UserId, manifest: &Manifest) -> Result<()> {
+        let mut storage = Vec::new();
+        for bound in manifest.bindings.iter().filter(|bound| !is_shared(&bound.binding)) {
+            match &bound.binding {
+                Binding::DispatchNamespace { namespace, .. } => {
+                    bail!(
+                        "{} is the dispatch namespace {namespace}, through which all its customers are reached: {MARK}",
+                        bound.name
+                    );
+                }
+                Binding::DurableObjectNamespace { script_name: Some(script), .. }
+                    if *script != self.script_name(id) =>
+                {
+                    bail!("{} has the Durable Objects of another script, {script}: {MARK}", bound.name);
+                }
+                _ => storage.extend(Stored::of_bound(bound).map(|stored| (&*bound.name, stored))),
+            }
+        }
+        for (binding, stored) in &storage {
+            if let Some(whose) = self.named_for(stored).await?
+                && whose != id.resource_name()
+            {
+                bail!("{binding} is {stored}, which is called {whose}, another customer's: {MARK}");
+            }
+        }
+        if storage.is_empty() { Ok(()) } else { self.check_scripts(id, &storage).await }
+    }
+
+    /// The name of storage that a customer's id is in. Storage that is not there is an error.
+    async fn named_for(&self, stored: &Stored) -> Result<Option<String>> {
+        let name = match stored {
+            Stored::Kv(id) if self.records.as_ref() == Some(id) => {
+                bail!("{stored} has all customers' records: {MARK}");
+            }
+            Stored::Kv(id) => self.cloudflare.kv_namespace(id).await?.map(|namespace| namespace.title),
+            Stored::D1(id) => self.cloudflare.database(id).await?.map(|database| database.name),
+            Stored::R2(name, _) => Some(name.clone()),
+        };
+        let name = name.with_context(|| format!("there is no such storage: {stored}"))?;
+        let is_customers = name.strip_prefix("customer-").is_some_and(|id| id.parse::<UserId>().is_ok());
+        Ok(is_customers.then_some(name))
+    }
+
+    /// Refuses storage that another customer's script is bound to: all scripts are asked.
+    async fn check_scripts(&self, id: &UserId, storage: &[(&str, Stored)]) -> Result<()> {
+        let own = self.script_name(id);
+        let scripts = self.cloudflare.scripts(&self.namespace).await?;
+        let others = scripts.into_iter().map(|script| script.script_name).filter(|script| *script != own);
+        let mut bound = stream::iter(others.map(async |script| {
+            let bindings = self.script_bindings(&script).await?;
+            Ok::<_, anyhow::Error>((script, bindings))
+        }))
+        .buffer_unordered(AT_A_TIME);
+        while let Some((script, bindings)) = bound.try_next().await? {
+            let theirs: Vec<Stored> = bindings.iter().filter_map(Stored::of).collect();
+            if let Some((binding, stored)) = storage.iter().find(|(_, stored)| theirs.contains(stored)) {
+                bail!("{binding} is {stored}, which the script {script} is bound to as well: {MARK}");
+            }
+        }
+        Ok(())
+    }
+}
+
+const MARK: &str = "if they are to share it, say `shared = true` in the manifest";
+
+fn is_shared(binding: &Binding) -> bool {
+    match binding {
+        Binding::D1 { shared, .. }
+        | Binding::DispatchNamespace { shared, .. }
+        | Binding::DurableObjectNamespace { shared, .. }
+        | Binding::KvNamespace { shared, .. }
+        | Binding::R2Bucket { shared, .. } => *shared,
+        _ => false,
+    }
+}

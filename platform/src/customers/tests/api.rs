@@ -1,0 +1,353 @@
+//! A stand-in for Cloudflare's API: it keeps what it is told, and can break off.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use futures::{StreamExt, stream};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::super::Customers;
+use crate::cloudflare::{Account, Cloudflare};
+
+/// What the account has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// KV namespaces: id -> title, and values by their keys.
+    pub kv: BTreeMap<String, (String, BTreeMap<String, String>)>,
+    /// Buckets: jurisdiction and name -> keys of objects.
+    pub r2: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Databases: id -> name and jurisdiction.
+    pub d1: BTreeMap<String, (String, Option<String>)>,
+    /// Scripts in the namespace, with their settings.
+    pub scripts: BTreeMap<String, Value>,
+    /// What the dispatcher is bound to; none if there is no dispatcher.
+    pub dispatcher: Option<Value>,
+}
+
+/// When and how it breaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    #[default]
+    None,
+    /// The call of this number takes effect, but its answer is lost.
+    Lose(usize),
+    /// The same, and all after it fail.
+    LoseAndFail(usize),
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    fault: Fault,
+    /// Calls that are refused.
+    refused: Vec<(String, u16, u64, String)>,
+    calls: Vec<String>,
+    last_id: u32,
+    last_upload: Value,
+}
+
+/// The API.
+#[derive(Clone, Default)]
+pub struct Api(Arc<Mutex<Inner>>);
+
+type Answer = Result<Value, (u16, u64, &'static str)>;
+
+const NOT_FOUND: Answer = Err((404, 10007, "not found"));
+
+impl Api {
+    /// Starts it, with a dispatcher that has records, and finds the customers through it.
+    pub async fn start() -> (Self, Customers) {
+        let api = Self::default();
+        api.change(|state| {
+            state.kv.insert("records".to_owned(), ("customers".to_owned(), BTreeMap::new()));
+            state.dispatcher = Some(json!([
+                {"type": "dispatch_namespace", "name": "DISPATCHER", "namespace": "customers"},
+                {"type": "kv_namespace", "name": "CUSTOMERS", "namespace_id": "records"},
+                {"type": "plain_text", "name": "SCRIPT_PREFIX", "text": "p-"},
+            ]));
+        });
+        let customers = api.customers().await.expect("a platform");
+        api.lock().calls.clear();
+        (api, customers)
+    }
+
+    /// The customers of the platform as it is now.
+    pub async fn customers(&self) -> anyhow::Result<Customers> {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let base_url = format!("http://{}/client/v4", listener.local_addr().expect("an address"));
+        let served = self.clone();
+        let router = axum::Router::new().fallback(any(move |request| served.clone().serve(request)));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let account = Account { base_url: base_url.parse().expect("a URL"), id: "a".to_owned(), token: "t".to_owned() };
+        Customers::find(Cloudflare::with_delay(account, Duration::from_millis(1)), "dispatcher").await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no panic")
+    }
+
+    pub fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock().state);
+    }
+
+    /// Starts counting calls anew, and breaks as it is told.
+    pub fn set_fault(&self, fault: Fault) {
+        let mut inner = self.lock();
+        inner.fault = fault;
+        inner.calls.clear();
+    }
+
+    /// Refuses calls whose method and path end like this.
+    pub fn refuse(&self, call: &str, status: u16, code: u64, message: &str) {
+        self.lock().refused.push((call.to_owned(), status, code, message.to_owned()));
+    }
+
+    /// What it was asked, each as a line.
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    /// The metadata of the last upload.
+    pub fn last_upload(&self) -> Value {
+        self.lock().last_upload.clone()
+    }
+
+    async fn serve(self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("the whole body");
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let mut inner = self.lock();
+        let path = parts.uri.path().trim_start_matches("/client/v4/accounts/a/").to_owned();
+        let line = format!("{} {path}", parts.method);
+        inner.calls.push(line.clone());
+        let call = inner.calls.len();
+        if matches!(inner.fault, Fault::LoseAndFail(last) if call > last) {
+            return (StatusCode::SERVICE_UNAVAILABLE, "").into_response();
+        }
+        let refused = inner.refused.iter().find(|(end, ..)| line.ends_with(end)).cloned();
+        let jurisdiction = parts.headers.get("cf-r2-jurisdiction").and_then(|value| value.to_str().ok());
+        let jurisdiction = jurisdiction.unwrap_or_default();
+        let segments: Vec<String> = path.split('/').map(decode).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let answer = if let Some((_, status, code, message)) = refused {
+            Err((status, code, message))
+        } else if let (&Method::GET, ["storage", "kv", "namespaces", id, "values", key]) =
+            (&parts.method, &segments[..])
+        {
+            let value = inner.state.kv.get(*id).and_then(|(_, values)| values.get(*key)).cloned();
+            return match value {
+                // It comes as it is.
+                Some(value) => value.into_response(),
+                None => respond(Err((404, 10009, "get: 'key not found'".to_owned()))),
+            };
+        } else {
+            let query = parts.uri.query().unwrap_or_default();
+            let answer = inner.answer(&parts.method, &segments, query, jurisdiction, &body);
+            answer.map_err(|(status, code, message)| (status, code, message.to_owned()))
+        };
+        if matches!(inner.fault, Fault::Lose(lost) | Fault::LoseAndFail(lost) if call == lost) {
+            // Sometimes before the answer begins, sometimes within it.
+            let begin = if call.is_multiple_of(2) { "{" } else { "" };
+            let broken = stream::iter([Ok(begin), Err("the line is dead")]).then(async |part| {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                part
+            });
+            return Response::new(Body::from_stream(broken));
+        }
+        respond(answer)
+    }
+}
+
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+fn respond(answer: Result<Value, (u16, u64, String)>) -> Response {
+    match answer {
+        Ok(result) => {
+            json!({"success": true, "errors": [], "messages": [], "result": result}).to_string().into_response()
+        }
+        Err((status, code, message)) => {
+            let errors = json!([{"code": code, "message": message}]);
+            let body = json!({"success": false, "errors": errors, "messages": [], "result": null}).to_string();
+            (StatusCode::from_u16(status).expect("a status"), body).into_response()
+        }
+    }
+}
+
+impl Inner {
+    fn answer(&mut self, method: &Method, path: &[&str], query: &str, jurisdiction: &str, body: &str) -> Answer {
+        let body_json: Value = serde_json::from_str(body).unwrap_or_default();
+        match (method.as_str(), path) {
+            ("GET", ["workers", "scripts", "dispatcher", "settings"]) => {
+                self.state.dispatcher.clone().map_or(NOT_FOUND, |bindings| Ok(json!({ "bindings": bindings })))
+            }
+            (_, ["storage", "kv", "namespaces", path @ ..]) => self.kv(method, path, body, &body_json),
+            (_, ["r2", "buckets", path @ ..]) => self.r2(method, path, jurisdiction, &body_json),
+            (_, ["d1", "database", path @ ..]) => self.d1(method, path, query, &body_json),
+            (_, ["workers", "dispatch", "namespaces", "customers", "scripts", path @ ..]) => {
+                self.script(method, path, body)
+            }
+            _ => panic!("not in the stand-in: {method} {path:?}"),
+        }
+    }
+
+    fn new_id(&mut self, kind: &str) -> String {
+        self.last_id += 1;
+        format!("{kind}-{}", self.last_id)
+    }
+
+    fn kv(&mut self, method: &Method, path: &[&str], body: &str, json: &Value) -> Answer {
+        let describe = |id: &str, title: &str| json!({"id": id, "title": title});
+        match (method.as_str(), path) {
+            ("POST", []) => {
+                let title = json["title"].as_str().expect("a title").to_owned();
+                if self.state.kv.values().any(|(taken, _)| *taken == title) {
+                    return Err((400, 10014, "a namespace with this account ID and title already exists"));
+                }
+                let id = self.new_id("kv");
+                self.state.kv.insert(id.clone(), (title.clone(), BTreeMap::new()));
+                Ok(describe(&id, &title))
+            }
+            ("GET", []) => Ok(self.state.kv.iter().map(|(id, (title, _))| describe(id, title)).collect()),
+            ("GET", [id]) => self.state.kv.get(*id).map_or(NOT_FOUND, |(title, _)| Ok(describe(id, title))),
+            ("DELETE", [id]) => self.state.kv.remove(*id).map_or(NOT_FOUND, |_| Ok(Value::Null)),
+            ("GET", [id, "keys"]) => {
+                let keys = self.state.kv[*id].1.keys();
+                Ok(keys.map(|key| json!({ "name": key })).collect())
+            }
+            ("PUT", [id, "values", key]) => {
+                self.state.kv.get_mut(*id).expect("a namespace").1.insert((*key).to_owned(), body.to_owned());
+                Ok(Value::Null)
+            }
+            ("DELETE", [id, "values", key]) => {
+                self.state.kv.get_mut(*id).expect("a namespace").1.remove(*key);
+                Ok(Value::Null)
+            }
+            _ => panic!("not in the stand-in: {method} {path:?}"),
+        }
+    }
+
+    fn r2(&mut self, method: &Method, path: &[&str], jurisdiction: &str, json: &Value) -> Answer {
+        let key = |name: &str| (jurisdiction.to_owned(), name.to_owned());
+        match (method.as_str(), path) {
+            ("POST", []) => {
+                let name = json["name"].as_str().expect("a name");
+                if self.state.r2.contains_key(&key(name)) {
+                    return Err((409, 10004, "The bucket you tried to create already exists, and you own it."));
+                }
+                self.state.r2.insert(key(name), BTreeSet::new());
+                Ok(json!({ "name": name }))
+            }
+            ("GET", [name]) => {
+                if self.state.r2.contains_key(&key(name)) {
+                    Ok(json!({ "name": name }))
+                } else {
+                    NOT_FOUND
+                }
+            }
+            ("DELETE", [name]) => match self.state.r2.get(&key(name)) {
+                None => NOT_FOUND,
+                Some(objects) if !objects.is_empty() => Err((409, 10008, "The bucket is not empty")),
+                Some(_) => {
+                    self.state.r2.remove(&key(name));
+                    Ok(Value::Null)
+                }
+            },
+            ("GET", [name, "objects"]) => {
+                let objects = self.state.r2[&key(name)].iter().take(2);
+                Ok(objects.map(|key| json!({ "key": key })).collect())
+            }
+            ("DELETE", [name, "objects"]) => {
+                let objects = self.state.r2.get_mut(&key(name)).expect("a bucket");
+                let asked = json.as_array().expect("keys").iter().map(|key| key.as_str().expect("a key"));
+                let (mut missing, keys): (bool, Vec<&str>) = (false, asked.collect());
+                for key in keys {
+                    // One that cannot be deleted, whoever asks.
+                    missing |= key.starts_with("locked") || !objects.remove(key);
+                }
+                if missing { Err((200, 10007, "The specified key does not exist")) } else { Ok(Value::Null) }
+            }
+            _ => panic!("not in the stand-in: {method} {path:?}"),
+        }
+    }
+
+    fn d1(&mut self, method: &Method, path: &[&str], query: &str, json: &Value) -> Answer {
+        let describe = |id: &str, (name, jurisdiction): &(String, Option<String>)| json!({"uuid": id, "name": name, "jurisdiction": jurisdiction});
+        match (method.as_str(), path) {
+            ("POST", []) => {
+                let name = json["name"].as_str().expect("a name").to_owned();
+                if self.state.d1.values().any(|(taken, _)| *taken == name) {
+                    return Err((400, 7502, "A database with that name already exists"));
+                }
+                let id = self.new_id("d1");
+                let database = (name, json["jurisdiction"].as_str().map(str::to_owned));
+                self.state.d1.insert(id.clone(), database.clone());
+                Ok(describe(&id, &database))
+            }
+            ("GET", []) => {
+                let name = query.split('&').find_map(|pair| pair.strip_prefix("name=")).unwrap_or_default();
+                let found = self.state.d1.iter().filter(|(_, (named, _))| named.starts_with(name));
+                Ok(found.map(|(id, database)| describe(id, database)).collect())
+            }
+            ("GET", [id]) => self.state.d1.get(*id).map_or(NOT_FOUND, |database| Ok(describe(id, database))),
+            ("DELETE", [id]) => self.state.d1.remove(*id).map_or(NOT_FOUND, |_| Ok(Value::Null)),
+            _ => panic!("not in the stand-in: {method} {path:?}"),
+        }
+    }
+
+    fn script(&mut self, method: &Method, path: &[&str], body: &str) -> Answer {
+        match (method.as_str(), path) {
+            ("GET", []) => {
+                let scripts = self.state.scripts.iter();
+                Ok(scripts.map(|(name, settings)| json!({"id": name, "tags": settings["tags"]})).collect())
+            }
+            ("PUT", [name]) => {
+                let metadata = body.split("name=\"metadata\"").nth(1).expect("metadata");
+                let metadata = metadata.split("\r\n\r\n").nth(1).expect("a part").split("\r\n--").next().expect("text");
+                let metadata: Value = serde_json::from_str(metadata).expect("JSON");
+                self.last_upload = metadata.clone();
+                let mut bindings = metadata["bindings"].as_array().expect("bindings").clone();
+                let kept = metadata["keep_bindings"].as_array().cloned().unwrap_or_default();
+                let before = self.state.scripts.get(*name).and_then(|before| before["bindings"].as_array().cloned());
+                for binding in before.unwrap_or_default() {
+                    let named = bindings.iter().any(|other| other["name"] == binding["name"]);
+                    if kept.contains(&binding["type"]) && !named {
+                        bindings.push(binding);
+                    }
+                }
+                for binding in &mut bindings {
+                    if binding["type"] == "secret_text" {
+                        binding.as_object_mut().expect("an object").remove("text");
+                    }
+                }
+                bindings.sort_by_key(|binding| binding["name"].to_string());
+                let settings = json!({"bindings": bindings, "tags": metadata["tags"], "main": metadata["main_module"]});
+                self.state.scripts.insert((*name).to_owned(), settings);
+                Ok(json!({ "id": name }))
+            }
+            ("DELETE", [name]) => self.state.scripts.remove(*name).map_or(NOT_FOUND, |_| Ok(Value::Null)),
+            ("GET", [name]) => {
+                let there = self.state.scripts.contains_key(*name);
+                if there { Ok(json!({"modified_on": "2026-11-22T00:00:00Z"})) } else { NOT_FOUND }
+            }
+            ("GET", [name, "settings"]) => self.state.scripts.get(*name).cloned().map_or(NOT_FOUND, Ok),
+            ("GET", [name, "bindings"]) => {
+                self.state.scripts.get(*name).map_or(NOT_FOUND, |settings| Ok(settings["bindings"].clone()))
+            }
+            _ => panic!("not in the stand-in: {method} {path:?}"),
+        }
+    }
+}

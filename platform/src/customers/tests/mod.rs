@@ -1,0 +1,90 @@
+//! Customers are made, changed and removed against a stand-in for the API that breaks off where a test wants.
+
+mod api;
+mod lifecycle;
+mod ownership;
+mod uploads;
+
+use bytes::Bytes;
+use shared::UserId;
+
+use super::*;
+use crate::cloudflare::Module;
+use crate::code::{Settings, Whose};
+
+fn id(id: &str) -> UserId {
+    id.parse().expect("an id")
+}
+
+fn manifest(text: &str) -> Manifest {
+    Manifest::parse(text).expect(text)
+}
+
+/// A Worker of one module.
+fn code(whose: Whose) -> Code {
+    Code {
+        whose,
+        main: "index.js".to_owned(),
+        modules: vec![Module {
+            name: "index.js".to_owned(),
+            media_type: "application/javascript+module",
+            content: Bytes::from_static(b"export default {}"),
+        }],
+        settings: Settings {
+            compatibility_date: "2026-11-17".to_owned(),
+            compatibility_flags: Vec::new(),
+            observability: Some(serde_json::json!({"enabled": true})),
+        },
+    }
+}
+
+impl Customers {
+    async fn try_create(&self, user: &str, text: &str) -> Report {
+        let (manifest, code) = (manifest(text), code(Whose::Platform));
+        let order = async |id: &UserId, steps: &mut Steps| {
+            self.create(Order { id, manifest: &manifest, code: &code }, steps).await
+        };
+        Report::of(id(user), order).await
+    }
+
+    async fn try_deploy(&self, targets: Targets, text: &str, whose: Whose) -> Vec<Report> {
+        let (manifest, code) = (manifest(text), code(whose));
+        let (ids, run) = self.deployment(targets, false).await.expect("a run");
+        let (manifest, code, run) = (&manifest, &code, &run);
+        let work = async |id: UserId| {
+            let deploy =
+                async |id: &UserId, steps: &mut Steps| self.deploy(Order { id, manifest, code }, run, steps).await;
+            Report::of(id, deploy).await
+        };
+        for_each(ids, 4, work, |_| ()).await
+    }
+
+    async fn try_delete(&self, user: &str, keep_data: bool) -> Report {
+        let delete = async |id: &UserId, steps: &mut Steps| {
+            let found = self.look(id, &Manifest::default().storage).await?;
+            self.delete(&found, keep_data, steps).await
+        };
+        Report::of(id(user), delete).await
+    }
+
+    async fn try_suspend(&self, user: &str, suspended: bool) -> Report {
+        Report::of(id(user), async |id, steps| self.suspend(id, suspended, steps).await).await
+    }
+}
+
+impl Report {
+    /// What failed.
+    fn error(&self) -> String {
+        format!("{:#}", self.failure.as_ref().expect("a failure"))
+    }
+
+    /// That nothing failed.
+    fn all_done(self) -> Self {
+        assert!(self.failure.is_none(), "{}", self.error());
+        self
+    }
+
+    fn outcomes(&self) -> Vec<(What, Outcome)> {
+        self.steps.iter().map(|step| (step.what, step.outcome)).collect()
+    }
+}

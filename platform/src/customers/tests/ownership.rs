@@ -1,0 +1,116 @@
+//! No customer reaches another's storage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::api::Api;
+use super::*;
+
+/// A platform with the customer `user1`, whose script is bound to storage of another name, too.
+async fn platform() -> (Api, Customers) {
+    let (api, customers) = Api::start().await;
+    api.change(|state| {
+        for name in ["theirs", "free"] {
+            state.kv.insert(format!("kv-{name}"), (name.to_owned(), BTreeMap::new()));
+            state.d1.insert(format!("d1-{name}"), (name.to_owned(), None));
+            state.r2.insert((String::new(), format!("{name}-bucket")), BTreeSet::new());
+        }
+    });
+    customers.try_create("user1", "").await.all_done();
+    api.change(|state| {
+        let bindings =
+            state.scripts.get_mut("p-user1").expect("a script")["bindings"].as_array_mut().expect("bindings");
+        bindings.extend([
+            json!({"name": "A", "type": "kv_namespace", "namespace_id": "kv-theirs"}),
+            json!({"name": "B", "type": "d1", "database_id": "d1-theirs"}),
+            json!({"name": "C", "type": "r2_bucket", "bucket_name": "theirs-bucket"}),
+        ]);
+    });
+    (api, customers)
+}
+
+#[tokio::test]
+async fn what_is_another_customers_is_refused_before_anything_is_made() {
+    let (api, customers) = platform().await;
+    let kv = api.state().kv.iter().find(|(_, (title, _))| title == "customer-user1").expect("theirs").0.clone();
+    let d1 = api.state().d1.iter().find(|(_, (name, _))| name == "customer-user1").expect("theirs").0.clone();
+    for (binding, reason) in [
+        (format!("type = 'kv_namespace'\nnamespace_id = '{kv}'"), "called customer-user1, another customer's"),
+        (format!("type = 'd1'\nid = '{d1}'"), "called customer-user1, another customer's"),
+        ("type = 'r2_bucket'\nbucket_name = 'customer-user1'".to_owned(), "called customer-user1, another customer's"),
+        (
+            "type = 'r2_bucket'\nbucket_name = 'customer-nobody'".to_owned(),
+            "called customer-nobody, another customer's",
+        ),
+        ("type = 'kv_namespace'\nnamespace_id = 'kv-theirs'".to_owned(), "the script p-user1 is bound to as well"),
+        ("type = 'd1'\nid = 'd1-theirs'".to_owned(), "the script p-user1 is bound to as well"),
+        ("type = 'r2_bucket'\nbucket_name = 'theirs-bucket'".to_owned(), "the script p-user1 is bound to as well"),
+        ("type = 'kv_namespace'\nnamespace_id = 'records'".to_owned(), "has all customers' records"),
+        (
+            "type = 'durable_object_namespace'\nclass_name = 'Room'\nscript_name = 'p-user1'".to_owned(),
+            "Durable Objects of another script",
+        ),
+        ("type = 'dispatch_namespace'\nnamespace = 'customers'".to_owned(), "all its customers are reached"),
+    ] {
+        let text = format!("[[bindings]]\nname = 'X'\n{binding}");
+        let before = api.state();
+        let report = customers.try_create("user2", &text).await;
+        assert!(report.error().contains(reason), "{binding}: {}", report.error());
+        assert!(report.error().contains("shared = true"), "{}", report.error());
+        assert_eq!((report.steps.len(), api.state() == before), (0, true), "{binding}");
+
+        let shared = format!("{text}\nshared = true");
+        customers.try_create("user2", &shared).await.all_done();
+
+        // What deploys asks the same.
+        let report = customers.try_deploy(Targets::Named(vec![id("user2")]), &text, Whose::Platform).await.remove(0);
+        assert!(report.error().contains(reason), "{}", report.error());
+        customers.try_delete("user2", false).await.all_done();
+    }
+}
+
+#[tokio::test]
+async fn what_is_nobodys_or_the_customers_own_is_bound() {
+    let (api, customers) = platform().await;
+    let text = "
+        [[bindings]]
+        name = 'KV'
+        type = 'kv_namespace'
+        namespace_id = 'kv-free'
+        [[bindings]]
+        name = 'DB'
+        type = 'd1'
+        id = 'd1-free'
+        [[bindings]]
+        name = 'R2'
+        type = 'r2_bucket'
+        bucket_name = 'free-bucket'
+        [[bindings]]
+        name = 'OWN'
+        type = 'r2_bucket'
+        bucket_name = 'customer-user2'
+        [[bindings]]
+        name = 'ROOMS'
+        type = 'durable_object_namespace'
+        class_name = 'Room'
+        script_name = 'p-user2'
+    ";
+    customers.try_create("user2", text).await.all_done();
+    // It is bound to it now, which does not keep it from being deployed again.
+    customers.try_deploy(Targets::Named(vec![id("user2")]), text, Whose::Platform).await.remove(0).all_done();
+    let bindings = api.state().scripts["p-user2"]["bindings"].as_array().expect("bindings").len();
+    assert_eq!(bindings, 8);
+
+    let report = customers.try_create("user3", "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'nowhere'").await;
+    assert_eq!(report.error(), "there is no such storage: the database nowhere");
+}
+
+#[tokio::test]
+async fn scripts_are_asked_only_where_it_matters() {
+    let (api, customers) = platform().await;
+    let text = "[[bindings]]\nname = 'AI'\ntype = 'ai'";
+    api.set_fault(super::api::Fault::None);
+    customers.try_create("user2", text).await.all_done();
+    assert!(!api.calls().iter().any(|call| call.ends_with("/bindings")), "{:?}", api.calls());
+}

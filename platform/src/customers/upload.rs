@@ -1,0 +1,64 @@
+//! What is uploaded as a customer's script.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::cloudflare::Upload;
+use crate::code::{Code, Whose};
+use crate::manifest::Bound;
+
+/// The types of bindings that an upload keeps besides those that the script has: what was bound since it was looked at stays,
+/// too.
+const KEPT: [&str; 4] = ["json", "plain_text", "secret_key", "secret_text"];
+
+/// What the script is to be, and what of the one that is there stays.
+pub struct Script<'s> {
+    pub code: &'s Code,
+    pub tags: &'s BTreeSet<String>,
+    pub bindings: &'s [Bound],
+}
+
+/// What stays of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The bindings and tags that are not named.
+    Unnamed,
+    /// Secrets alone, whose texts may be nowhere else.
+    Secrets,
+}
+
+impl Script<'_> {
+    /// The upload that makes it, or puts it in the place of the script with these settings.
+    pub fn upload(&self, settings: Option<&Value>, keep: Keep) -> Upload {
+        let Self { code, tags, bindings } = self;
+        let mut keep_bindings: BTreeSet<String> = BTreeSet::new();
+        let mut all_tags: BTreeSet<String> = (*tags).clone();
+        if let (Some(settings), Keep::Unnamed) = (settings, keep) {
+            let there = settings["bindings"].as_array().into_iter().flatten();
+            keep_bindings.extend(there.filter_map(|binding| Some(binding["type"].as_str()?.to_owned())));
+            keep_bindings.extend(KEPT.map(str::to_owned));
+            all_tags.extend(super::holdings::tags(settings));
+        } else if settings.is_some() {
+            keep_bindings.extend(["secret_key", "secret_text"].map(str::to_owned));
+        }
+        for whose in [Whose::Platform, Whose::Customer] {
+            all_tags.remove(whose.tag());
+        }
+        all_tags.insert(code.whose.tag().to_owned());
+        let mut metadata = json!({
+            "main_module": code.main,
+            "compatibility_date": code.settings.compatibility_date,
+            "compatibility_flags": code.settings.compatibility_flags,
+            "bindings": bindings,
+            "tags": all_tags,
+        });
+        if !keep_bindings.is_empty() {
+            metadata["keep_bindings"] = json!(keep_bindings);
+        }
+        if let Some(observability) = &code.settings.observability {
+            metadata["observability"] = observability.clone();
+        }
+        Upload { metadata, modules: code.modules.clone() }
+    }
+}
