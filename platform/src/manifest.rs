@@ -350,6 +350,44 @@ mod tests {
         }
     }
 
+    /// Whoever writes a manifest begins with the example, so it has everything.
+    #[test]
+    fn the_documented_example_is_one_and_has_every_type() {
+        let page = include_str!("../../docs/customers.md");
+        let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("it ends");
+        let manifest = Manifest::parse(example).expect("a manifest");
+        let types: BTreeSet<String> = bindings(&manifest)
+            .as_array()
+            .expect("bindings")
+            .iter()
+            .map(|binding| binding["type"].as_str().expect("a type").to_owned())
+            .collect();
+        let expected = [
+            "ai",
+            "analytics_engine",
+            "browser",
+            "d1",
+            "dispatch_namespace",
+            "durable_object_namespace",
+            "hyperdrive",
+            "json",
+            "kv_namespace",
+            "mtls_certificate",
+            "plain_text",
+            "queue",
+            "r2_bucket",
+            "ratelimit",
+            "secret_text",
+            "service",
+            "vectorize",
+            "version_metadata",
+        ];
+        assert_eq!(types, BTreeSet::from(expected.map(str::to_owned)));
+        // A type that is new must be there as well.
+        let unknown = Manifest::parse("bindings = [{ name = 'A', type = 'none' }]").expect_err("unknown").to_string();
+        assert_eq!(unknown.matches('`').count() / 2 - 1, expected.len(), "{unknown}");
+    }
+
     #[test]
     fn variables_and_secrets_are_bindings_as_well() {
         let text = r#"

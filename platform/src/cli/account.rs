@@ -6,7 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use platform::cloudflare::{Account, Cloudflare, Error};
 use platform::customers::Customers;
 use url::Url;
@@ -39,8 +39,7 @@ impl Place {
             Account::from_variables(|name| variables.get(name))?
         } else {
             Account::from_environment().map_err(|error| match error {
-                Error::NotConfigured(_) => anyhow::Error::new(error)
-                    .context("which account? Set its variables, or use --local for the platform on this machine"),
+                Error::NotConfigured(_) => anyhow!("{error}, or use --local for the platform on this machine"),
                 other => other.into(),
             })?
         };

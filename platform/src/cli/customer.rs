@@ -130,7 +130,7 @@ struct Deploy {
     all: bool,
 
     /// With --all: those whose script has this tag
-    #[arg(long, requires = "all")]
+    #[arg(long, requires = "all", conflicts_with = "ids")]
     tag: Option<String>,
 
     /// Take bindings and tags away that the manifest does not name, but for secrets; else they stay

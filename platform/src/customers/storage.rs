@@ -148,11 +148,8 @@ struct Limit {
 
 const KV_LIMIT: Limit =
     Limit { what: "KV namespaces", how_many: "1,000", limits: "https://developers.cloudflare.com/kv/platform/limits/" };
-const R2_LIMIT: Limit = Limit {
-    what: "R2 buckets",
-    how_many: "1,000,000",
-    limits: "https://developers.cloudflare.com/r2/platform/limits/",
-};
+const R2_LIMIT: Limit =
+    Limit { what: "R2 buckets", how_many: "100,000", limits: "https://developers.cloudflare.com/r2/platform/limits/" };
 const D1_LIMIT: Limit = Limit {
     what: "D1 databases",
     how_many: "50,000 (10 on the free plan)",

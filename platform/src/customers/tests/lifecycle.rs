@@ -247,7 +247,7 @@ async fn a_limit_explains_itself() {
             "you have reached the maximum number of namespaces",
             "as many KV namespaces as it may: 1,000, unless",
         ),
-        ("POST r2/buckets", 1, "account limit exceeded", "as many R2 buckets as it may: 1,000,000, unless"),
+        ("POST r2/buckets", 1, "account limit exceeded", "as many R2 buckets as it may: 100,000, unless"),
         ("POST d1/database", 7406, "no", "as many D1 databases as it may: 50,000"),
     ] {
         let (api, customers) = Api::start().await;

@@ -1,0 +1,142 @@
+//! The tool as it is called: what it prints, and what it exits with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Output};
+
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::routing::any;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Runs the tool with no variables but these.
+fn platform(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_platform"));
+    tool.env_clear().env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
+    tool.envs(variables.iter().copied()).args(arguments).output().expect("it runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// An API with a dispatcher and the record of `user1`.
+async fn api() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer = async |request: Request| {
+        let path = request.uri().path().trim_start_matches("/client/v4/accounts/a/");
+        let namespace = json!({"type": "dispatch_namespace", "name": "DISPATCHER", "namespace": "customers"});
+        let records = json!({"type": "kv_namespace", "name": "CUSTOMERS", "namespace_id": "r"});
+        let result = match (request.method(), path) {
+            (&Method::GET, "workers/scripts/dispatcher/settings") => json!({"bindings": [namespace, records]}),
+            (&Method::GET, "storage/kv/namespaces/r/values/user1") => return (StatusCode::OK, "{}".to_owned()),
+            (&Method::PUT, "storage/kv/namespaces/r/values/user1") => json!({}),
+            (&Method::GET, "workers/dispatch/namespaces/customers/scripts") => json!([{"id": "user1"}]),
+            (&Method::GET, "storage/kv/namespaces/r/keys") => json!([{"name": "user1"}]),
+            _ => {
+                let error = json!({"success": false, "errors": [{"code": 1, "message": "no"}], "result": null});
+                return (StatusCode::NOT_FOUND, error.to_string());
+            }
+        };
+        (StatusCode::OK, json!({"success": true, "errors": [], "result": result}).to_string())
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(any(answer))).await });
+    address
+}
+
+#[test]
+fn without_an_account_it_says_what_to_set() {
+    let output = platform(&[], &["customer", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "CLOUDFLARE_API_TOKEN is not set: set CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID, or use --local for the platform on this machine";
+    assert_eq!(stderr(&output), format!("error: {expected}\n"));
+
+    let output = platform(&[], &["customer", "list", "--json"]);
+    let document: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(document, json!({ "error": expected }));
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    for arguments in [
+        &["customer", "create"][..],
+        &["customer", "create", "Not_An_Id"],
+        &["customer", "create", "user1", "--main", "index.js"],
+        &["customer", "deploy"],
+        &["customer", "deploy", "user1", "--all"],
+        &["customer", "deploy", "user1", "--tag", "eu"],
+        &["customer", "deploy", "--all", "--script", "x.js"],
+        &["customer", "create", "user1", "--concurrency", "0"],
+        // Nobody can be asked here.
+        &["customer", "delete", "user1"],
+    ] {
+        let output = platform(&[], arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("error: "), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn help_says_what_the_exit_codes_mean() {
+    for arguments in [&["--help"][..], &["customer", "--help"], &["customer", "create", "--help"]] {
+        let output = platform(&[], arguments);
+        assert!(stdout(&output).contains("Exit codes: 0 all is done"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn shells_are_told_what_there_is() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = platform(&[], &["completions", shell]);
+        assert!(output.status.success() && stdout(&output).contains("suspend"), "{shell}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_who_failed_are_told_apart_from_all() {
+    let state = TempDir::new().expect("a folder");
+    let url = format!("http://{}/client/v4", api().await);
+    let file = format!(
+        "export CLOUDFLARE_API_BASE_URL={url}\nexport CLOUDFLARE_API_TOKEN='t'\nexport CLOUDFLARE_ACCOUNT_ID=a\nexport PLATFORM_URL=http://127.0.0.1:1\n"
+    );
+    std::fs::write(state.path().join("env"), file).expect("written");
+    let folder = state.path().to_str().expect("UTF-8");
+    // A proxy has no way to what is on this machine.
+    let proxy = [("http_proxy", "http://127.0.0.1:1")];
+    let local =
+        |arguments: &[&str]| platform(&proxy, &[&["customer", "--local", "--state", folder], arguments].concat());
+
+    let output = local(&["suspend", "user1", "user1"]);
+    assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), "user1: record user1: changed\n"));
+
+    let output = local(&["suspend", "user1", "user2"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("error: user2: there is no record of a customer user2"));
+    assert!(stderr(&output).ends_with("error: 1 of 2 customers failed: user2\n"), "{}", stderr(&output));
+
+    let output = local(&["suspend", "user1", "user2", "--json"]);
+    let step = json!({"what": "record", "name": "user1", "outcome": "changed"});
+    let expected = json!({"customers": [
+        {"id": "user1", "steps": [step]},
+        {"id": "user2", "steps": [], "error": "there is no record of a customer user2"},
+    ]});
+    assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).expect("JSON"), expected);
+
+    assert_eq!(local(&["suspend", "user2"]).status.code(), Some(1));
+    assert_eq!(stdout(&local(&["list"])), "user1\n");
+    let output = local(&["stats", "user1"]);
+    assert_eq!(
+        stderr(&output),
+        "error: the platform at http://127.0.0.1:1/ does not answer: error sending request for url (http://127.0.0.1:1/stats): client error (Connect): tcp connect error: Connection refused (os error 111)\n"
+    );
+    // The variables' own account is another way to the same.
+    let account = [("CLOUDFLARE_API_BASE_URL", &*url), ("CLOUDFLARE_API_TOKEN", "t"), ("CLOUDFLARE_ACCOUNT_ID", "a")];
+    assert_eq!(stdout(&platform(&account, &["customer", "list"])), "user1\n");
+    let output = platform(&account, &["customer", "list", "--dispatcher", "other"]);
+    assert!(stderr(&output).contains("there is no Worker other in this account: deploy the dispatcher first"));
+}
