@@ -72,6 +72,7 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["customer", "deploy", "user1", "--tag", "eu"],
         &["customer", "deploy", "--all", "--script", "x.js"],
         &["customer", "create", "user1", "--concurrency", "0"],
+        &["customer", "list", "--state", "."],
         // Nobody can be asked here.
         &["customer", "delete", "user1"],
     ] {

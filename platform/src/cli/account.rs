@@ -12,6 +12,7 @@ use platform::customers::Customers;
 use url::Url;
 
 use super::default_state;
+use super::output::WrongUsage;
 
 /// Where the platform is. Without any of these, wrangler's own variables say it: `CLOUDFLARE_API_TOKEN`,
 /// `CLOUDFLARE_ACCOUNT_ID` and `CLOUDFLARE_API_BASE_URL`.
@@ -32,6 +33,14 @@ pub struct Place {
 }
 
 impl Place {
+    /// Clap cannot say this of what may stand before and after the command's name.
+    pub fn check(&self) -> Result<(), WrongUsage> {
+        if self.state.is_some() && !self.local {
+            return Err(WrongUsage("--state is for the platform on this machine: say --local as well".to_owned()));
+        }
+        Ok(())
+    }
+
     /// The customers of this platform.
     pub async fn customers(&self) -> Result<Customers> {
         let account = if self.local {

@@ -30,12 +30,12 @@ pub struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    #[command(flatten)]
-    place: Place,
-
     /// Print one JSON document, failures included
     #[arg(long, global = true)]
     json: bool,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -194,6 +194,9 @@ struct Config {
 pub fn run(arguments: Arguments) -> ExitCode {
     let Arguments { command, place, json } = arguments;
     let reader = if json { Reader::Program } else { Reader::Person };
+    if let Err(usage) = place.check() {
+        return reader.answer(Err::<(), _>(usage.into()), |()| String::new());
+    }
     match tokio::runtime::Runtime::new().context("cannot start a runtime") {
         Ok(runtime) => runtime.block_on(command.run(&place, reader)),
         Err(error) => reader.answer(Err::<(), _>(error), |()| String::new()),
