@@ -97,8 +97,7 @@ const FORMS: &[Form] = &[
     many("kv_namespace", &["kv_namespaces"], &[("namespace_id", "id")]),
     many("mtls_certificate", &["mtls_certificates"], &[("certificate_id", "certificate_id")]),
     many("pipelines", &["pipelines"], &[]).optional(&[("stream", "stream"), ("pipeline", "pipeline")]),
-    many("queue", &["queues", "producers"], &[("queue_name", "queue")])
-        .optional(&[("delivery_delay", "delivery_delay")]),
+    many("queue", &["queues", "producers"], &[("queue_name", "queue")]),
     many("r2_bucket", &["r2_buckets"], &[("bucket_name", "bucket_name")]).optional(&[("jurisdiction", "jurisdiction")]),
     many("ratelimit", &["ratelimits"], &[("namespace_id", "namespace_id"), ("simple", "simple")]).called_name(),
     many(
@@ -295,12 +294,9 @@ mod tests {
             (json!({"type": "pipelines", "stream": "s"}), "pipelines = [{ binding = 'B', stream = 's' }]"),
             (json!({"type": "plain_text", "text": "t"}), "vars.B = 't'"),
             (
-                json!({"type": "queue", "queue_name": "jobs", "delivery_delay": null}),
-                "queues.producers = [{ binding = 'B', queue = 'jobs' }]",
-            ),
-            (
+                // Which wrangler knows no more.
                 json!({"type": "queue", "queue_name": "jobs", "delivery_delay": 5}),
-                "queues.producers = [{ binding = 'B', queue = 'jobs', delivery_delay = 5 }]",
+                "queues.producers = [{ binding = 'B', queue = 'jobs' }]",
             ),
             (json!({"type": "r2_bucket", "bucket_name": "b"}), "r2_buckets = [{ binding = 'B', bucket_name = 'b' }]"),
             (

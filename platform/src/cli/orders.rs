@@ -113,3 +113,69 @@ impl<'o> Orders<'o> {
         prepared.own.as_ref().or_else(|| self.platforms.get()).context("the platform's Worker was not built")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const NO_MANIFESTS: ManifestArguments = ManifestArguments { manifests: None, manifest: None };
+
+    fn code(script: Option<PathBuf>) -> CodeArguments {
+        CodeArguments { script, main: None, no_build: true }
+    }
+
+    /// A repository with a customer who has a script of its own, and with no Worker built.
+    fn repository() -> TempDir {
+        let repository = TempDir::new().expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = repository.path().join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        write("customer-worker/wrangler.toml", "compatibility_date = '2026-11-17'");
+        write("customers/own.toml", "[script]\npath = 'own.js'\ncompatibility_date = '2026-01-01'");
+        write("customers/own.js", "export default {}");
+        write("other.js", "export default {}");
+        repository
+    }
+
+    #[test]
+    fn who_has_code_of_its_own_needs_no_build() {
+        let repository = repository();
+        let arguments = code(None);
+        let orders = Orders::new(repository.path(), &NO_MANIFESTS, &arguments).expect("orders");
+        let own = orders.prepare(&"own".parse().expect("an id")).expect("prepared");
+        assert_eq!(orders.code(&own).expect("code").main, "own.js");
+        orders.build([Ok(own)].iter()).expect("nothing to build");
+
+        let other = orders.prepare(&"user1".parse().expect("an id")).expect("prepared");
+        assert_eq!(other.manifest, Manifest::default());
+        let error = orders.build([Ok(other)].iter()).expect_err("not built").to_string();
+        assert!(error.contains("run `cargo xtask build customer-worker`"), "{error}");
+
+        // What cannot be prepared is somebody's own failure.
+        orders.build([Err(anyhow::anyhow!("no"))].iter()).expect("nothing to build");
+    }
+
+    #[test]
+    fn a_script_on_the_command_line_comes_before_the_manifests() {
+        let repository = repository();
+        let arguments = code(Some(repository.path().join("other.js")));
+        let orders = Orders::new(repository.path(), &NO_MANIFESTS, &arguments).expect("orders");
+        let own = orders.prepare(&"own".parse().expect("an id")).expect("prepared");
+        let code = orders.code(&own).expect("code");
+        // How it is run is still the manifest's.
+        assert_eq!((&*code.main, &*code.settings.compatibility_date), ("other.js", "2026-01-01"));
+    }
+
+    #[test]
+    fn a_folder_that_is_named_must_be_there() {
+        let nowhere = ManifestArguments { manifests: Some("/nowhere".into()), manifest: None };
+        let error = nowhere.manifests(Path::new("/")).expect_err("not there").to_string();
+        assert_eq!(error, "there is no folder /nowhere");
+    }
+}

@@ -33,20 +33,22 @@ pub struct WrongUsage(pub String);
 /// Prints a command's answer, or why there is none.
 pub fn line(answer: Result<String>) -> ExitCode {
     match answer {
-        Ok(text) => print(text),
+        Ok(text) => code(print(text)),
         Err(error) => failed(&error),
     }
 }
 
-/// Prints a line of standard output.
-fn print(text: impl Display) -> ExitCode {
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: cannot write to standard output: {error}");
-            ExitCode::FAILURE
-        }
+/// Prints a line of standard output, and says whether that could be done.
+fn print(text: impl Display) -> bool {
+    let printed = writeln!(io::stdout(), "{text}");
+    if let Err(error) = &printed {
+        eprintln!("error: cannot write to standard output: {error}");
     }
+    printed.is_ok()
+}
+
+fn code(done: bool) -> ExitCode {
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn failed(error: &Error) -> ExitCode {
@@ -60,9 +62,9 @@ impl Reader {
         match (answer, self) {
             (Ok(answer), Self::Person) => {
                 let text = text(&answer);
-                if text.is_empty() { ExitCode::SUCCESS } else { print(text) }
+                code(text.is_empty() || print(text))
             }
-            (Ok(answer), Self::Program) => print(json!(answer)),
+            (Ok(answer), Self::Program) => code(print(json!(answer))),
             (Err(error), Self::Person) => failed(&error),
             (Err(error), Self::Program) => {
                 let code = failed(&error);
@@ -81,16 +83,14 @@ impl Reader {
 
     /// Says at the end what came of all, and what failed.
     pub fn summary(self, reports: &[Report]) -> ExitCode {
-        if self == Self::Program {
-            print(json!({ "customers": reports }));
-        }
+        let printed = self == Self::Person || print(json!({ "customers": reports }));
         let failed: Vec<&str> =
             reports.iter().filter(|report| report.failure.is_some()).map(|report| report.id.as_str()).collect();
         if !failed.is_empty() && reports.len() > 1 {
             eprintln!("error: {} of {} customers failed: {}", failed.len(), reports.len(), failed.join(", "));
         }
         match failed.len() {
-            0 => ExitCode::SUCCESS,
+            0 => code(printed),
             all if all == reports.len() => ExitCode::FAILURE,
             _ => SOME_FAILED.into(),
         }

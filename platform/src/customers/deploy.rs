@@ -1,6 +1,7 @@
 //! Puts new code and bindings in the place of customers' scripts.
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use shared::UserId;
 
 use super::report::{Outcome, Steps, What};
@@ -8,6 +9,7 @@ use super::upload::{Keep, Script};
 use super::{Customers, Order, holdings, storage};
 use crate::cloudflare::KvNamespace;
 use crate::code::Whose;
+use crate::manifest::Manifest;
 
 /// Which customers are deployed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl Customers {
                 None => {}
             }
         }
-        let further = manifest.bindings(self.secret)?;
+        let further = self.with_secrets_to_set(manifest, &settings).bindings(self.secret)?;
         self.check_ownership(id, manifest).await?;
         let ids = storage::find(&self.cloudflare, id, &manifest.storage, &run.namespaces).await?;
 
@@ -82,5 +84,14 @@ impl Customers {
         self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
         steps.add(What::Script, &name, Outcome::Changed);
         self.write_record(id, manifest, steps, false).await
+    }
+
+    /// The manifest without secrets that the script has already and whose texts are not said anew: they stay as they are.
+    fn with_secrets_to_set(&self, manifest: &Manifest, settings: &Value) -> Manifest {
+        let bindings = settings["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let has = |name: &str| bindings.iter().any(|there| there["name"] == name && there["type"] == "secret_text");
+        let mut manifest = manifest.clone();
+        manifest.secrets.retain(|name| (self.secret)(name).is_some() || !has(name));
+        manifest
     }
 }

@@ -1,6 +1,6 @@
 //! A customer's own storage, found by its name or made.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use shared::UserId;
 
 use crate::cloudflare::{Cloudflare, Database, Error, Jurisdiction, KvNamespace};
@@ -72,6 +72,12 @@ pub fn titled(namespaces: &[KvNamespace], title: &str) -> Option<KvNamespace> {
 /// Makes the bucket, unless it is there.
 pub async fn bucket(cloudflare: &Cloudflare, id: &UserId, jurisdiction: Option<Jurisdiction>) -> Result<Made> {
     let name = id.resource_name();
+    // Each jurisdiction has names of its own: a second bucket would hide what is in the first.
+    if let Some(wanted) = jurisdiction
+        && cloudflare.bucket(&name, None).await?.is_some()
+    {
+        return Err(elsewhere("bucket", &name, wanted.name()));
+    }
     let refusal = match cloudflare.create_bucket(&name, jurisdiction).await {
         Ok(_) => return Ok(Made::Now),
         Err(error) if error.has_code(&[R2_EXISTS]) || error.is_over_limit() => error,
@@ -100,7 +106,7 @@ pub async fn database(
     Ok((named, Made::Before))
 }
 
-/// That a database which was there stays where the manifest wants it to. (A bucket of another jurisdiction is not found.)
+/// That a database which was there stays where the manifest wants it to.
 pub async fn check_jurisdiction(
     cloudflare: &Cloudflare,
     database: &Database,
@@ -109,12 +115,15 @@ pub async fn check_jurisdiction(
     let Some(wanted) = wanted.map(Jurisdiction::name) else { return Ok(()) };
     let known = cloudflare.database(&database.uuid).await?.and_then(|database| database.jurisdiction);
     if known.as_deref() != Some(wanted) {
-        bail!(
-            "the database {} is not in the jurisdiction {wanted}, and cannot be moved: delete it, or take the jurisdiction out of the manifest",
-            database.name
-        );
+        return Err(elsewhere("database", &database.name, wanted));
     }
     Ok(())
+}
+
+fn elsewhere(what: &str, name: &str, wanted: &str) -> anyhow::Error {
+    anyhow!(
+        "the {what} {name} is not in the jurisdiction {wanted}, and cannot be moved: delete it, or take the jurisdiction out of the manifest"
+    )
 }
 
 /// What the storage is bound by that is there. What is wanted and is not there is an error: `create` makes it.

@@ -51,6 +51,8 @@ struct Inner {
     refused: Vec<(String, u16, u64, String)>,
     calls: Vec<String>,
     last_id: u32,
+    /// How often a bucket still gets an object just before it is deleted.
+    late_objects: u32,
     last_upload: Value,
 }
 
@@ -112,6 +114,11 @@ impl Api {
     /// Refuses calls whose method and path end like this.
     pub fn refuse(&self, call: &str, status: u16, code: u64, message: &str) {
         self.lock().refused.push((call.to_owned(), status, code, message.to_owned()));
+    }
+
+    /// Puts an object into a bucket just before it is deleted, so many times.
+    pub fn add_late_objects(&self, times: u32) {
+        self.lock().late_objects = times;
     }
 
     /// What it was asked, each as a line.
@@ -242,6 +249,10 @@ impl Inner {
 
     fn r2(&mut self, method: &Method, path: &[&str], jurisdiction: &str, json: &Value) -> Answer {
         let key = |name: &str| (jurisdiction.to_owned(), name.to_owned());
+        if let ("DELETE", [name], 1..) = (method.as_str(), path, self.late_objects) {
+            self.late_objects -= 1;
+            self.state.r2.entry(key(name)).or_default().insert("late".to_owned());
+        }
         match (method.as_str(), path) {
             ("POST", []) => {
                 let name = json["name"].as_str().expect("a name");

@@ -190,6 +190,19 @@ async fn further_storage_of_a_customer_is_not_deleted_with_it() {
 }
 
 #[tokio::test]
+async fn what_comes_into_a_bucket_while_it_is_deleted_goes_too() {
+    let (api, customers) = with_two().await;
+    api.add_late_objects(3);
+    customers.try_delete("user", false).await.all_done();
+    assert_eq!(api.state().r2.len(), 1);
+
+    let (api, customers) = with_two().await;
+    api.add_late_objects(10);
+    let report = customers.try_delete("user", false).await;
+    assert!(report.error().contains("The bucket is not empty"), "{}", report.error());
+}
+
+#[tokio::test]
 async fn a_bucket_with_an_object_that_stays_is_a_failure() {
     let (api, customers) = with_two().await;
     api.change(|state| {
@@ -212,7 +225,10 @@ async fn buckets_are_found_in_the_jurisdiction_that_they_were_made_in() {
 
     customers.try_create("user3", "storage = { r2 = false }").await.all_done();
     let moved = customers.try_create("user3", WHOLE).await;
-    assert!(moved.error().contains("customer-user3 is not in the jurisdiction eu"), "{}", moved.error());
+    assert!(moved.error().contains("the database customer-user3 is not in the jurisdiction eu"), "{}", moved.error());
+    customers.try_create("user4", "storage = { d1 = false }").await.all_done();
+    let moved = customers.try_create("user4", WHOLE).await;
+    assert!(moved.error().contains("the bucket customer-user4 is not in the jurisdiction eu"), "{}", moved.error());
 }
 
 #[tokio::test]

@@ -121,6 +121,15 @@ async fn a_secret_that_is_not_set_stops_before_anything_is_made() {
     customers.try_create("user1", "secrets = ['API_KEY']").await.all_done();
     assert!(api.last_upload().to_string().contains("hush"));
     assert!(!format!("{:?}", api.state()).contains("hush"));
+
+    // Once it is there, it need not be said again, and stays.
+    customers.secret = |_| None;
+    let secrets = "secrets = ['API_KEY']";
+    customers.try_deploy(named(&["user1"]), secrets, Whose::Platform).await.remove(0).all_done();
+    assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "USER_DB", "USER_KV", "USER_R2"]);
+    let more = "secrets = ['API_KEY', 'OTHER']";
+    let error = customers.try_deploy(named(&["user1"]), more, Whose::Platform).await.remove(0).error();
+    assert_eq!(error, "the secret OTHER is not set in the environment");
 }
 
 #[tokio::test]
