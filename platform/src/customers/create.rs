@@ -17,7 +17,7 @@ impl Customers {
         let further = order.manifest.bindings(self.secret)?;
         self.check_ownership(order.id, order.manifest).await?;
 
-        let ids = self.make_storage(order, steps).await?;
+        let (ids, was_there) = self.make_storage(order, steps).await?;
         let name = self.script_name(order.id);
         let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
         match settings.map(|settings| unbound(&settings, &ids.bindings())) {
@@ -27,6 +27,9 @@ impl Customers {
                 steps.add_with_note(What::Script, &name, Outcome::WasThere, note);
             }
             None => {
+                if was_there {
+                    self.check_found(order.id, ids.bindings().iter().filter_map(Stored::of_bound)).await?;
+                }
                 let bindings = [ids.bindings(), further].concat();
                 let script = Script { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
                 let upload = script.upload(None, Keep::Unnamed);
@@ -60,26 +63,31 @@ impl Customers {
         self.write_record(id, manifest, steps, true).await
     }
 
-    async fn make_storage(&self, order: Order<'_>, steps: &mut Steps) -> Result<Ids> {
+    /// Makes the storage, and says whether some of it was there.
+    async fn make_storage(&self, order: Order<'_>, steps: &mut Steps) -> Result<(Ids, bool)> {
         let Storage { kv, r2, d1, jurisdiction } = order.manifest.storage;
         let name = order.id.resource_name();
         let mut ids = Ids::default();
+        let mut was_there = false;
         if kv {
             let (namespace, made) = storage::kv(&self.cloudflare, order.id).await?;
             steps.add_with_id(What::Kv, &name, Some(namespace.id.clone()), made.into());
+            was_there |= made == Made::Before;
             ids.kv = Some(namespace.id);
         }
         if r2 {
             let made = storage::bucket(&self.cloudflare, order.id, jurisdiction).await?;
             steps.add(What::R2, &name, made.into());
+            was_there |= made == Made::Before;
             ids.bucket = Some((name.clone(), jurisdiction));
         }
         if d1 {
             let (database, made) = storage::database(&self.cloudflare, order.id, jurisdiction).await?;
             steps.add_with_id(What::D1, &name, Some(database.uuid.clone()), made.into());
+            was_there |= made == Made::Before;
             ids.database = Some(database.uuid);
         }
-        Ok(ids)
+        Ok((ids, was_there))
     }
 }
 

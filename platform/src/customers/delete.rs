@@ -23,6 +23,9 @@ impl Customers {
         if found.is_nothing() {
             bail!("there is no customer {id}: no script, no record, no storage");
         }
+        if found.settings.is_none() && !keep_data {
+            self.check_found(id, found.storage()).await?;
+        }
         if let (Some(records), Some(_)) = (&self.records, &found.record) {
             self.cloudflare.delete_kv_value(records, id.as_str()).await?;
             steps.add(What::Record, id.as_str(), Outcome::Deleted);

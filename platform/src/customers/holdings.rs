@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 use futures::try_join;
-use serde::Serialize;
 use serde_json::Value;
 use shared::UserId;
 
 use super::Customers;
+use super::ownership::Stored;
 use super::storage::{USER_R2, titled};
 use crate::cloudflare::{Cloudflare, Database, Jurisdiction, KvNamespace};
 use crate::manifest::Storage;
 
 /// What there is of a customer, by the names that its things have.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Holdings {
     /// Who it is.
     pub id: UserId,
@@ -38,6 +38,14 @@ impl Holdings {
     pub fn is_nothing(&self) -> bool {
         let storage = self.kv.is_some() || !self.buckets.is_empty() || self.database.is_some();
         self.settings.is_none() && self.record.is_none() && !storage
+    }
+
+    /// The storage.
+    pub(super) fn storage(&self) -> impl Iterator<Item = Stored> {
+        let name = self.id.resource_name();
+        let buckets = self.buckets.iter().map(move |jurisdiction| Stored::bucket(&name, *jurisdiction));
+        let ids = self.kv.clone().map(Stored::Kv).into_iter().chain(self.database.clone().map(Stored::D1));
+        ids.chain(buckets)
     }
 
     /// The script's tags.

@@ -1,9 +1,9 @@
 //! No customer's script is bound to another's storage, unless its manifest says that it is shared on purpose.
 //!
 //! What is looked at is what the manifest names. What is not: bindings that somebody gave a script by other means, which
-//! uploads keep; whether `customer-<id>`, which is made or found for the customer itself, was bound to another's script before,
-//! because that would take a call for each script at every `create`; and what is no storage by itself, such as queues, or
-//! services, which answer as they please.
+//! uploads keep; scripts outside of this dispatch namespace; whether a script that is there already shares what is called
+//! `customer-<id>` with another, because that would take a call for each script at every `deploy`; and what is no storage by
+//! itself, such as queues, or services, which answer as they please.
 
 use std::fmt;
 
@@ -38,6 +38,11 @@ impl fmt::Display for Stored {
 }
 
 impl Stored {
+    /// A bucket.
+    pub fn bucket(name: &str, jurisdiction: Option<Jurisdiction>) -> Self {
+        Self::R2(name.to_owned(), jurisdiction.map(|jurisdiction| jurisdiction.name().to_owned()))
+    }
+
     /// The storage of a binding as the API tells it.
     pub fn of(binding: &Value) -> Option<Self> {
         let text = |member: &str| Some(binding[member].as_str()?.to_owned());
@@ -57,10 +62,7 @@ impl Stored {
     pub fn of_bound(bound: &Bound) -> Option<Self> {
         match &bound.binding {
             Binding::KvNamespace { namespace_id, .. } => Some(Self::Kv(namespace_id.clone())),
-            Binding::R2Bucket { bucket_name, jurisdiction, .. } => {
-                let jurisdiction = jurisdiction.map(|jurisdiction| Jurisdiction::name(jurisdiction).to_owned());
-                Some(Self::R2(bucket_name.clone(), jurisdiction))
-            }
+            Binding::R2Bucket { bucket_name, jurisdiction, .. } => Some(Self::bucket(bucket_name, *jurisdiction)),
             Binding::D1 { id, .. } => Some(Self::D1(id.clone())),
             _ => None,
         }
@@ -94,7 +96,20 @@ impl Customers {
                 bail!("{binding} is {stored}, which is called {whose}, another customer's: {MARK}");
             }
         }
-        if storage.is_empty() { Ok(()) } else { self.check_scripts(id, &storage).await }
+        if let Some((binding, stored, script)) = self.bound_to_others(id, &storage).await? {
+            bail!("{binding} is {stored}, which the script {script} is bound to as well: {MARK}");
+        }
+        Ok(())
+    }
+
+    /// Refuses storage that has the customer's own name, but that another script is bound to. This is asked only where storage is
+    /// there and the script is not, so that nobody else has to wait for all scripts to be read.
+    pub(super) async fn check_found(&self, id: &UserId, found: impl IntoIterator<Item = Stored>) -> Result<()> {
+        let storage: Vec<_> = found.into_iter().map(|stored| ("", stored)).collect();
+        if let Some((_, stored, script)) = self.bound_to_others(id, &storage).await? {
+            bail!("{stored} is called as the storage of {id} would be, but the script {script} is bound to it");
+        }
+        Ok(())
     }
 
     /// The name of storage that a customer's id is in. Storage that is not there is an error.
@@ -112,8 +127,15 @@ impl Customers {
         Ok(is_customers.then_some(name))
     }
 
-    /// Refuses storage that another customer's script is bound to: all scripts are asked.
-    async fn check_scripts(&self, id: &UserId, storage: &[(&str, Stored)]) -> Result<()> {
+    /// What of this storage another script of the namespace is bound to: all of them are asked.
+    async fn bound_to_others<'s>(
+        &self,
+        id: &UserId,
+        storage: &'s [(&'s str, Stored)],
+    ) -> Result<Option<(&'s str, &'s Stored, String)>> {
+        if storage.is_empty() {
+            return Ok(None);
+        }
         let own = self.script_name(id);
         let scripts = self.cloudflare.scripts(&self.namespace).await?;
         let others = scripts.into_iter().map(|script| script.script_name).filter(|script| *script != own);
@@ -125,10 +147,10 @@ impl Customers {
         while let Some((script, bindings)) = bound.try_next().await? {
             let theirs: Vec<Stored> = bindings.iter().filter_map(Stored::of).collect();
             if let Some((binding, stored)) = storage.iter().find(|(_, stored)| theirs.contains(stored)) {
-                bail!("{binding} is {stored}, which the script {script} is bound to as well: {MARK}");
+                return Ok(Some((*binding, stored, script)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

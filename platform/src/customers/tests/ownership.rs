@@ -106,6 +106,25 @@ async fn what_is_nobodys_or_the_customers_own_is_bound() {
     assert_eq!(report.error(), "there is no such storage: the database nowhere");
 }
 
+/// As when another dispatcher of the same namespace, with another prefix, has a customer of that id.
+#[tokio::test]
+async fn storage_of_the_right_name_that_another_script_has_is_refused() {
+    let (api, customers) = Api::start().await;
+    customers.try_create("user1", "").await.all_done();
+    api.change(|state| {
+        let script = state.scripts.remove("p-user1").expect("a script");
+        state.scripts.insert("q-user1".to_owned(), script);
+    });
+    let before = api.state().r2;
+    for report in [customers.try_create("user1", "").await, customers.try_delete("user1", false).await] {
+        let error = report.error();
+        let expected = "is called as the storage of user1 would be, but the script q-user1 is bound to it";
+        assert!(error.ends_with(expected), "{error}");
+    }
+    assert_eq!(api.state().r2, before);
+    assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["q-user1"]);
+}
+
 #[tokio::test]
 async fn scripts_are_asked_only_where_it_matters() {
     let (api, customers) = platform().await;
