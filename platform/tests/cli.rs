@@ -36,6 +36,10 @@ async fn api() -> SocketAddr {
             (&Method::GET, "workers/scripts/dispatcher/settings") => json!({"bindings": [namespace, records]}),
             (&Method::GET, "storage/kv/namespaces/r/values/user1") => return (StatusCode::OK, "{}".to_owned()),
             (&Method::PUT, "storage/kv/namespaces/r/values/user1") => json!({}),
+            (&Method::POST, "storage/kv/namespaces") => json!({"id": "kv1", "title": "customer-user1"}),
+            (&Method::POST, "r2/buckets") => json!({"name": "customer-user1"}),
+            (&Method::POST, "d1/database") => json!({"uuid": "d1", "name": "customer-user1"}),
+            (&Method::PUT, "workers/dispatch/namespaces/customers/scripts/user1") => json!({"id": "user1"}),
             (&Method::GET, "workers/dispatch/namespaces/customers/scripts") => json!([{"id": "user1"}]),
             (&Method::GET, "storage/kv/namespaces/r/keys") => json!([{"name": "user1"}]),
             _ => {
@@ -99,7 +103,7 @@ fn shells_are_told_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn some_who_failed_are_told_apart_from_all() {
+async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
     let state = TempDir::new().expect("a folder");
     let url = format!("http://{}/client/v4", api().await);
     let file = format!(
@@ -135,6 +139,15 @@ async fn some_who_failed_are_told_apart_from_all() {
         stderr(&output),
         "error: the platform at http://127.0.0.1:1/ does not answer: error sending request for url (http://127.0.0.1:1/stats): client error (Connect): tcp connect error: Connection refused (os error 111)\n"
     );
+
+    // A script of the customer's own needs nothing built.
+    let script = state.path().join("hello.js");
+    std::fs::write(&script, "export default {}").expect("written");
+    let output = local(&["create", "user1", "--script", script.to_str().expect("UTF-8")]);
+    let expected = "user1: KV namespace customer-user1 (kv1): made\nuser1: R2 bucket customer-user1: made\n\
+        user1: D1 database customer-user1 (d1): made\nuser1: script user1: made\nuser1: record user1: was there\n";
+    assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), expected), "{}", stderr(&output));
+
     // The variables' own account is another way to the same.
     let account = [("CLOUDFLARE_API_BASE_URL", &*url), ("CLOUDFLARE_API_TOKEN", "t"), ("CLOUDFLARE_ACCOUNT_ID", "a")];
     assert_eq!(stdout(&platform(&account, &["customer", "list"])), "user1\n");
