@@ -139,13 +139,14 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 /// Writes a file that only its owner can read, from its first byte on.
-pub(crate) fn write_private(path: &Path, content: &str) -> Result<()> {
+pub(crate) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     let write = || {
         if path.exists() {
             fs::remove_file(path)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(content.as_bytes())
+        file.write_all(content.as_ref())?;
+        file.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -191,5 +191,5 @@ async fn the_command_can_be_printed() {
     let printed =
         Command::new(xtask).args(["dev", "--print-command", "--state"]).arg(state.path()).output().expect("xtask runs");
     let printed = String::from_utf8(printed.stdout).expect("text");
-    assert!(printed.contains("npx wrangler dev -c ") && printed.contains("customer-user2/wrangler.toml"), "{printed}");
+    assert!(printed.contains("npx wrangler dev -c ") && printed.contains("customer-a/wrangler.json"), "{printed}");
 }

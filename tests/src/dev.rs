@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+use crate::Api;
 
 /// How long a start or a stop may take before the test gives up.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -21,6 +23,8 @@ pub struct Dev {
     process: Child,
     /// Where the dispatcher answers.
     pub url: String,
+    /// The state folder.
+    state: PathBuf,
 }
 
 impl Dev {
@@ -39,7 +43,13 @@ impl Dev {
         };
         let url = timeout(PATIENCE, ready).await.expect("it gets ready");
         drain(output);
-        Self { process, url }
+        Self { process, url, state: state.to_owned() }
+    }
+
+    /// The local Cloudflare API.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::of(&self.state)
     }
 
     /// The process id.
@@ -74,7 +84,7 @@ pub async fn run_to_failure(state: &Path, arguments: &[&str]) -> String {
 fn command(state: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let xtask = env::var_os("XTASK").expect("XTASK is not set: run the tests with `cargo xtask test`");
     let mut command = Command::new(xtask);
-    command.args(["dev", "--port", "0", "--state"]).arg(state).args(arguments);
+    command.args(["dev", "--port", "0", "--api-port", "0", "--state"]).arg(state).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -1,6 +1,7 @@
 //! What the end-to-end tests have in common: customers of the running platform, what they expect of every reply, and
 //! platforms of a test's own.
 
+pub mod api;
 mod dev;
 pub mod log;
 mod reply;
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Client, Method, RequestBuilder};
 
+pub use api::Api;
 pub use dev::{Dev, run_to_failure};
 pub use reply::{Reply, expect_json, expect_problem, expect_success};
 

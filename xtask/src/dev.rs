@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use platform::local::{Auth, Customer, LocalPlatform, Options, Var, print_command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,12 +17,20 @@ pub struct Arguments {
     #[arg(long, default_value_t = 8787)]
     port: u16,
 
+    /// The port of the local Cloudflare API on 127.0.0.1; 0 for any that is free
+    #[arg(long, default_value_t = 8788)]
+    api_port: u16,
+
+    /// What clients of that API must have as their token [default: one that is made at the first start and kept]
+    #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
+    api_token: Option<String>,
+
     /// Where storage is kept between runs [default: .platform in the repository]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// A customer, as often as wanted; ID=FILE gives it a Worker of its own, a JavaScript module or a wrangler file
-    /// [default: user1, user2]
+    /// A customer to make if it is not there, as often as wanted; ID=FILE gives it, in this run, a Worker of its own, a
+    /// JavaScript module or a wrangler file [default: user1 and user2 at the first start]
     #[arg(long = "customer", value_name = "ID[=FILE]")]
     customers: Vec<Customer>,
 
@@ -35,6 +43,11 @@ pub struct Arguments {
     #[arg(long = "var", value_name = "NAME:VALUE")]
     vars: Vec<Var>,
 
+    /// Give the dispatcher customers' records (CUSTOMERS), so that customers can be suspended and have plans: whoever has no
+    /// record is no customer then
+    #[arg(long)]
+    records: bool,
+
     /// Print the wrangler command that would run, and run nothing
     #[arg(long)]
     print_command: bool,
@@ -44,21 +57,26 @@ pub struct Arguments {
     verbose: bool,
 }
 
+/// A token is sent in a header, and written to a file that a shell reads.
+fn parse_token(text: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
+    ensure!(text.len() >= 8 && text.bytes().all(plain), "a token is 8 or more letters, digits and -_.~+/=");
+    Ok(text.to_owned())
+}
+
 /// Runs the platform.
 pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()> {
     build::run(repository, tools, &build::Arguments::default())?;
-    let customers = if arguments.customers.is_empty() {
-        ["user1", "user2"].map(|id| id.parse().expect("a valid id")).to_vec()
-    } else {
-        arguments.customers
-    };
     let options = Options {
         repository: repository.to_owned(),
         state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
         port: arguments.port,
+        api_port: arguments.api_port,
+        api_token: arguments.api_token,
+        records: arguments.records,
         auth: arguments.auth,
         vars: arguments.vars,
-        customers,
+        customers: arguments.customers,
         others: Vec::new(),
         log: None,
         verbose: arguments.verbose,
@@ -67,10 +85,10 @@ pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()>
         println!("{}", print_command(&options)?);
         return Ok(());
     }
-    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(serve(&options))
+    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(serve(options))
 }
 
-async fn serve(options: &Options) -> Result<()> {
+async fn serve(options: Options) -> Result<()> {
     // From here on no signal ends this process before it has stopped what it started.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
@@ -88,8 +106,9 @@ async fn serve(options: &Options) -> Result<()> {
         started = LocalPlatform::start(options) => started?,
         () = &mut stop => return Ok(()),
     };
-    let ids: Vec<&str> = options.customers.iter().map(|customer| customer.id.as_str()).collect();
-    println!("Customers: {}", ids.join(", "));
+    let customers: Vec<String> = platform.scripts().into_iter().collect();
+    println!("Customers: {}", if customers.is_empty() { "none".to_owned() } else { customers.join(", ") });
+    println!("Cloudflare API on {}; for wrangler: source {}", platform.api(), platform.environment().display());
     println!("Ready on http://{}", platform.address());
     tokio::select! {
         () = stop => {

@@ -105,6 +105,9 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
         repository: repository.to_owned(),
         state: state.path().to_owned(),
         port: 0,
+        api_port: 0,
+        api_token: None,
+        records: false,
         auth: Auth::TrustedHeader,
         vars: Vec::new(),
         customers: CUSTOMERS.iter().map(|customer| fixture(repository, customer)).collect(),
@@ -112,7 +115,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
         log: Some(log.clone()),
         verbose: true,
     };
-    let mut platform = LocalPlatform::start(&options).await?;
+    let mut platform = LocalPlatform::start(options).await?;
     let mut tests = tokio::process::Command::new("cargo");
     tests.current_dir(repository).args(["test", "--package=tests"]).args(&arguments.filter);
     if arguments.long {

@@ -1,15 +1,19 @@
 //! The wrangler files of the local platform, made from those that are deployed, and the command that runs them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use toml::{Table, Value, toml};
 
-use super::{Auth, Customer, Options, Var};
+use super::account::{Account, NAMESPACE, Storage};
+use super::{Auth, Customer, Options, Var, script};
 use crate::token::{state_secrets, write_private};
+use crate::wrangler_file::add_binding;
 
 /// `wrangler dev` over the Workers of the platform.
 #[derive(Debug)]
@@ -44,14 +48,22 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// What runs besides what the options say.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// The local account, with its scripts and its storage,
+    pub account: &'a Account,
+    /// but for scripts that are left out, by name.
+    pub without: &'a BTreeSet<String>,
+    /// The KV namespace of customers' records, if there are any,
+    pub records: Option<&'a str>,
+    /// The secret that opens the storage to the local API.
+    pub secret: &'a str,
+}
+
 /// Writes the wrangler files into the state folder, the one that is reached first. What a former run left there goes.
-pub fn write(options: &Options, state: &Path) -> Result<Command> {
+pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result<Command> {
     let repository = &options.repository.canonicalize().context("cannot find the repository")?;
-    for (at, customer) in options.customers.iter().enumerate() {
-        if options.customers[..at].iter().any(|other| other.id == customer.id) {
-            bail!("customer {} is there twice", customer.id);
-        }
-    }
     let folder = state.join("workers");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -59,30 +71,50 @@ pub fn write(options: &Options, state: &Path) -> Result<Command> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
 
     let mut arguments: Vec<OsString> = vec!["dev".into()];
-    let mut add = |name: &str, config: &Table| -> Result<()> {
+    let mut add = |name: &str, file: &str, config: &str| -> Result<()> {
         // One folder for each: beside a Worker's file, wrangler looks for its secrets.
         let folder = folder.join(name);
         fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let path = folder.join("wrangler.toml");
-        write_private(&path, &config.to_string())?;
+        let path = folder.join(file);
+        write_private(&path, config)?;
         arguments.extend(["-c".into(), path.into()]);
         Ok(())
     };
-    add("entry", &entry(&folder)?)?;
-    add("dispatcher", &dispatcher(repository, options)?)?;
-    for config in &options.customers {
-        add(&config.id.resource_name(), &customer(repository, config)?)?;
+    let toml = "wrangler.toml";
+    add("entry", toml, &entry(&folder)?.to_string())?;
+    let own = options.customers.iter().filter(|customer| customer.worker.is_some());
+    let own: Vec<(&str, &Customer)> = own.map(|customer| (customer.id.as_str(), customer)).collect();
+    let scripts = contents
+        .account
+        .scripts()
+        .filter(|(name, _)| !contents.without.contains(*name) && !own.iter().any(|(customer, _)| customer == name));
+    let scripts: Vec<_> = scripts.collect();
+    let names = own.iter().map(|(name, _)| *name).chain(scripts.iter().map(|(name, _)| name.as_str()));
+    add("dispatcher", toml, &dispatcher(repository, options, contents.records, names)?.to_string())?;
+    add("storage", toml, &storage(&folder, contents.account)?.to_string())?;
+    for (name, customer) in own {
+        add(
+            &script::worker_name(name),
+            toml,
+            &customer_of_options(repository, customer, contents.account)?.to_string(),
+        )?;
+    }
+    for (name, script) in scripts {
+        let config = script::config(repository, state, name, script)?;
+        add(&script::worker_name(name), "wrangler.json", &config.to_string())?;
     }
     for path in &options.others {
         let config = deployed(path)?;
         let name = config.get("name").and_then(Value::as_str);
-        add(name.with_context(|| format!("{} has no name", path.display()))?, &config)?;
+        add(name.with_context(|| format!("{} has no name", path.display()))?, toml, &config.to_string())?;
     }
 
+    // Not variables, which wrangler prints.
+    write_private(&folder.join("entry/.dev.vars"), format!("STORAGE_SECRET={}\n", contents.secret))?;
     if options.auth == Auth::Token {
-        // Not a variable, which wrangler prints. In single quotes, nothing in it means anything.
+        // In single quotes, nothing in it means anything.
         let secrets = format!("TOKEN_SECRETS='{}'\n", state_secrets(state)?);
-        write_private(&folder.join("dispatcher/.dev.vars"), &secrets)?;
+        write_private(&folder.join("dispatcher/.dev.vars"), secrets)?;
     }
 
     // A port of 0 is any that is free: nobody but the front may know wrangler's own.
@@ -124,13 +156,44 @@ fn entry(folder: &Path) -> Result<Table> {
         main = main
         compatibility_date = "2026-11-17"
         no_bundle = true
-        services = [{ binding = "DISPATCHER", service = "dispatcher" }]
+        services = [
+            { binding = "DISPATCHER", service = "dispatcher" },
+            { binding = "STORAGE", service = "storage" },
+        ]
     })
 }
 
-/// The dispatcher as deployed, but for how it knows who is asking, and for its namespace: the local one, with a script for
-/// each customer.
-fn dispatcher(repository: &Path, options: &Options) -> Result<Table> {
+/// The Worker that has all storage, for the local API.
+fn storage(folder: &Path, account: &Account) -> Result<Table> {
+    let main = folder.join("storage.js");
+    fs::write(&main, include_str!("storage.js")).with_context(|| format!("cannot write {}", main.display()))?;
+    let all = account.storage();
+    let bound = |bind: &dyn Fn(&Storage, String) -> Option<serde_json::Value>| -> Vec<serde_json::Value> {
+        all.iter().filter_map(|storage| bind(storage, storage.binding())).collect()
+    };
+    let config = json!({
+        "name": "storage",
+        "main": text(&main)?,
+        "compatibility_date": "2026-11-17",
+        "no_bundle": true,
+        "kv_namespaces": bound(&|storage, binding| match storage {
+            Storage::Kv(id) => Some(json!({ "binding": binding, "id": id })),
+            _ => None,
+        }),
+        "r2_buckets": bound(&|storage, binding| match storage {
+            Storage::R2(name) => Some(json!({ "binding": binding, "bucket_name": name })),
+            _ => None,
+        }),
+        "d1_databases": bound(&|storage, binding| match storage {
+            Storage::D1(id) => Some(json!({ "binding": binding, "database_name": id, "database_id": id })),
+            _ => None,
+        }),
+    });
+    serde_json::from_value(config).context("this is a table")
+}
+
+/// The dispatcher as deployed, but for how it knows who is asking, and for its namespace.
+fn deployed_dispatcher(repository: &Path, options: &Options, records: Option<&str>) -> Result<Table> {
     let mut config = deployed(&repository.join("wrangler.toml"))?;
     config.insert("name".to_owned(), Value::String("dispatcher".to_owned()));
     config.remove("dispatch_namespaces");
@@ -151,11 +214,24 @@ fn dispatcher(repository: &Path, options: &Options) -> Result<Table> {
         }
         vars.insert(name.clone(), Value::String(value.clone()));
     }
-    let scripts: Table = options
-        .customers
-        .iter()
-        .map(|customer| (customer.id.to_string(), Value::String(customer.id.resource_name())))
-        .collect();
+    if let Some(id) = records
+        && bound_records(&config).is_none()
+    {
+        let binding = json!({ "type": "kv_namespace", "name": RECORDS, "namespace_id": id });
+        add_binding(&mut config, &binding).context("wrangler.toml cannot have CUSTOMERS besides")?;
+    }
+    Ok(config)
+}
+
+/// The dispatcher with the local namespace, which has these scripts.
+fn dispatcher<'a>(
+    repository: &Path,
+    options: &Options,
+    records: Option<&str>,
+    scripts: impl Iterator<Item = &'a str>,
+) -> Result<Table> {
+    let mut config = deployed_dispatcher(repository, options, records)?;
+    let scripts: Table = scripts.map(|name| (name.to_owned(), Value::String(script::worker_name(name)))).collect();
     let package = text(&repository.join("local-namespace/index.js"))?;
     config.extend(toml! {
         [[unsafe.bindings]]
@@ -168,32 +244,58 @@ fn dispatcher(repository: &Path, options: &Options) -> Result<Table> {
     Ok(config)
 }
 
-/// The customer Worker as deployed, with this customer's own storage.
-fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
+/// The dispatcher's bindings, as Cloudflare's API tells them: the namespace, the customers' records, variables.
+pub fn dispatcher_bindings(
+    repository: &Path,
+    options: &Options,
+    records: Option<&str>,
+) -> Result<Vec<serde_json::Value>> {
+    let config = deployed_dispatcher(repository, options, records)?;
+    let mut bindings = vec![json!({ "type": "dispatch_namespace", "name": "DISPATCHER", "namespace": NAMESPACE })];
+    for namespace in config.get("kv_namespaces").and_then(Value::as_array).into_iter().flatten() {
+        let member = |name: &str| namespace.get(name).and_then(Value::as_str);
+        bindings.push(json!({ "type": "kv_namespace", "name": member("binding"), "namespace_id": member("id") }));
+    }
+    for (name, value) in config.get("vars").and_then(Value::as_table).into_iter().flatten() {
+        bindings.push(match value {
+            Value::String(text) => json!({ "type": "plain_text", "name": name, "text": text }),
+            other => json!({ "type": "json", "name": name, "json": other }),
+        });
+    }
+    Ok(bindings)
+}
+
+/// The KV namespace that the dispatcher reads customers' records from, as its wrangler file has it.
+pub fn records(repository: &Path) -> Result<Option<String>> {
+    Ok(bound_records(&deployed(&repository.join("wrangler.toml"))?).map(ToOwned::to_owned))
+}
+
+fn bound_records(config: &Table) -> Option<&str> {
+    let namespaces = config.get("kv_namespaces").and_then(Value::as_array).into_iter().flatten();
+    let mut bound = namespaces.filter(|namespace| namespace.get("binding").and_then(Value::as_str) == Some(RECORDS));
+    bound.find_map(|namespace| namespace.get("id")?.as_str())
+}
+
+/// The dispatcher's binding of customers' records.
+const RECORDS: &str = "CUSTOMERS";
+
+/// A customer whose Worker the options say: a module in place of the customer Worker's, with this customer's own storage, or a
+/// wrangler file, as it is but for the name.
+fn customer_of_options(repository: &Path, customer: &Customer, account: &Account) -> Result<Table> {
     let name = customer.id.resource_name();
-    if let Some(own) = customer.worker.as_ref().filter(|own| own.extension().is_some_and(|kind| kind == "toml")) {
-        let mut config = deployed(own)?;
+    let own = customer.worker.as_deref().context("the options say a Worker")?;
+    let own = own.canonicalize().with_context(|| format!("cannot find {}", own.display()))?;
+    if own.extension().is_some_and(|kind| kind == "toml") {
+        let mut config = deployed(&own)?;
         config.insert("name".to_owned(), Value::String(name));
         return Ok(config);
     }
     let mut config = deployed(&repository.join("customer-worker/wrangler.toml"))?;
-    if let Some(own) = &customer.worker {
-        let own = own.canonicalize().with_context(|| format!("cannot find {}", own.display()))?;
-        config.insert("main".to_owned(), Value::String(text(&own)?));
+    config.insert("main".to_owned(), Value::String(text(&own)?));
+    config.insert("name".to_owned(), Value::String(name.clone()));
+    for binding in account.storage_of(&name) {
+        script::bind(&mut config, &binding)?;
     }
-    config.extend(toml! {
-        name = (name.clone())
-        [[kv_namespaces]]
-        binding = "USER_KV"
-        id = (name.clone())
-        [[r2_buckets]]
-        binding = "USER_R2"
-        bucket_name = (name.clone())
-        [[d1_databases]]
-        binding = "USER_DB"
-        database_name = (name.clone())
-        database_id = (name)
-    });
     Ok(config)
 }
 
@@ -201,7 +303,7 @@ fn customer(repository: &Path, customer: &Customer) -> Result<Table> {
 ///
 /// The Workers are built and bundled already. wrangler's own bundler would wrap them besides: what they throw would
 /// become a reply, and a body that they pass on would be read first.
-fn deployed(path: &Path) -> Result<Table> {
+pub fn deployed(path: &Path) -> Result<Table> {
     let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut config: Table = source.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
     config.remove("build");
@@ -229,6 +331,6 @@ fn plugin_packages(config: &mut Table) -> impl Iterator<Item = &mut String> {
     })
 }
 
-fn text(path: &Path) -> Result<String> {
+pub fn text(path: &Path) -> Result<String> {
     Ok(path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned())
 }

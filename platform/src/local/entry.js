@@ -7,6 +7,7 @@ const PATIENCE = 500;
 
 export default {
   async fetch(request, env) {
+    if (request.headers.get("Platform-Storage") === env.STORAGE_SECRET) return env.STORAGE.fetch(request);
     if (request.body === null) return env.DISPATCHER.fetch(request);
     const body = passage(request.headers);
     const sending = new Sending(request.body, body.writable);

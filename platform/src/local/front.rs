@@ -7,34 +7,35 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use axum::body::Body;
+use anyhow::Result;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri, Version, uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
+use hyper::body::{Frame, SizeHint};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 use tower::make::Shared;
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 use uuid::Uuid;
 
-/// How long a request waits for a runtime that is restarting.
-const HOLD: Duration = Duration::from_secs(10);
+use super::gate::{Gate, Pass};
+use super::listener::{Listener, bind};
 
-/// How long requests under way have to end when the platform stops.
-const DRAIN: Duration = Duration::from_secs(3);
+/// How long a request tries to reach a runtime that is not there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -47,59 +48,29 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// The listener.
-#[derive(Debug)]
-pub struct Front {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<io::Result<()>>,
-}
-
-impl Front {
-    /// Listens on a port of 127.0.0.1, 0 for any that is free. Requests are held until the runtime's address is sent.
-    pub async fn start(port: u16) -> Result<(Self, watch::Sender<Option<SocketAddr>>)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => anyhow::anyhow!("port {port} is in use; choose another with --port"),
-            _ => anyhow::Error::new(error).context(format!("cannot listen on 127.0.0.1:{port}")),
-        })?;
-        let address = listener.local_addr().context("the listener has an address")?;
-        let (runtime, connector) = connector();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        // Not a `Router`, which would give the reply to a HEAD the length of its empty body.
-        let service = Shared::new(service_fn(move |request| forward(client.clone(), request)));
-        let (stop, stopped) = oneshot::channel();
-        let server =
-            axum::serve(listener.tap_io(without_delay), service).with_graceful_shutdown(async { drop(stopped.await) });
-        Ok((Self { address, stop, server: tokio::spawn(server.into_future()) }, runtime))
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Takes no new requests, and ends when those under way have, or their time is over.
-    pub async fn stop(mut self) {
-        drop(self.stop);
-        if timeout(DRAIN, &mut self.server).await.is_err() {
-            self.server.abort();
-        }
-    }
+/// Listens on a port of 127.0.0.1, 0 for any that is free. Requests go through the gate.
+pub async fn start(port: u16, gate: Gate) -> Result<Listener> {
+    let client = Client::builder(TokioExecutor::new()).build(connector(gate.clone()));
+    // Not a `Router`, which would give the reply to a HEAD the length of its empty body.
+    let service = Shared::new(service_fn(move |request| forward(client.clone(), gate.clone(), request)));
+    Listener::start(bind(port, "--port").await?, |socket, stopped| {
+        axum::serve(socket.tap_io(without_delay), service)
+            .with_graceful_shutdown(async { drop(stopped.await) })
+            .into_future()
+    })
 }
 
 type RuntimeClient = Client<Connector, Body>;
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, io::Error>;
 
-/// Connects to the runtime at the address that was sent last, and tries again while it is restarting.
-fn connector() -> (watch::Sender<Option<SocketAddr>>, Connector) {
-    let (sender, address) = watch::channel(None);
+/// Connects to the runtime, and tries again for a while if it is not there: it has crashed, and restarts.
+fn connector(gate: Gate) -> Connector {
     let connect = service_fn(move |_: Uri| {
-        let address = address.clone();
+        let gate = gate.clone();
         async move {
-            let deadline = Instant::now() + HOLD;
+            let deadline = Instant::now() + PATIENCE;
             loop {
-                let runtime = *address.borrow();
-                let error = match runtime {
+                let error = match gate.runtime() {
                     None => io::Error::new(io::ErrorKind::NotConnected, "the runtime is not running"),
                     Some(runtime) => match TcpStream::connect(runtime).await {
                         Ok(mut stream) => {
@@ -116,7 +87,7 @@ fn connector() -> (watch::Sender<Option<SocketAddr>>, Connector) {
             }
         }
     });
-    (sender, BoxCloneSyncService::new(connect))
+    BoxCloneSyncService::new(connect)
 }
 
 /// A small reply should not wait for the next one. That this fails costs time and nothing else.
@@ -124,7 +95,7 @@ fn without_delay(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response, Infallible> {
+async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Result<Response, Infallible> {
     let id = request_id(request.headers());
     if let Err(refusal) = check(&request) {
         return Ok(problem(&refusal, &id));
@@ -146,10 +117,14 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
     request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(""));
     // And would show a page with the source to a browser, where Cloudflare's says nothing.
     request.headers_mut().insert("MF-Disable-Pretty-Error", HeaderValue::from_static("true"));
+    let Some(pass) = gate.enter().await else {
+        eprintln!("a request has waited too long for the local runtime");
+        return Ok(problem(&Problem::runtime_unavailable(), &id));
+    };
     Ok(match client.request(request).await {
         Ok(mut response) => {
             strip(response.headers_mut());
-            response.map(Body::new)
+            response.map(|body| Body::new(UnderWay { body, _pass: pass }))
         }
         // The client has gone while it sent, or what it sent was not HTTP.
         Err(error) if error.source().is_some_and(is_clients) => {
@@ -160,6 +135,32 @@ async fn forward(client: RuntimeClient, mut request: Request) -> Result<Response
             problem(&Problem::runtime_unavailable(), &id)
         }
     })
+}
+
+/// The body of a reply, which is under way until it has ended.
+struct UnderWay<B> {
+    body: B,
+    _pass: Pass,
+}
+
+impl<B: HttpBody + Unpin> HttpBody for UnderWay<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn says_length(headers: &HeaderMap) -> bool {

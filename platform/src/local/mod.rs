@@ -4,24 +4,41 @@
 //! ```text
 //! client -> front (--port) -> wrangler dev (a loopback port) -> dispatcher -> DISPATCHER.get(...) -> customer-user1
 //!                                                                                                 -> customer-user2
+//!
+//! wrangler, the operator's tool -> api (--api-port) -> account.json; scripts are taken up by a restart of the runtime
 //! ```
 
+mod account;
+mod api;
+mod check;
 mod config;
+mod door;
 mod front;
+mod gate;
+mod listener;
 mod log;
+mod removed;
 mod runtime;
+mod script;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use shared::UserId;
-use tokio::sync::watch;
 
-use config::Command;
-use front::Front;
+use crate::token::write_private;
+use account::{Account, Store, new_id, replace};
+use api::Local;
+use check::Checker;
+use config::Contents;
+use door::Door;
+use gate::Gate;
+use listener::{Listener, bind};
 use log::Log;
 use runtime::Runtime;
 
@@ -41,11 +58,18 @@ pub struct Options {
     pub state: PathBuf,
     /// The dispatcher's port on 127.0.0.1; 0 for any that is free.
     pub port: u16,
+    /// The port of the local Cloudflare API on 127.0.0.1; 0 for any that is free.
+    pub api_port: u16,
+    /// What clients of that API must have; made at the first start and kept in the state folder if `None`.
+    pub api_token: Option<String>,
+    /// Give the dispatcher customers' records, `CUSTOMERS`, even if its wrangler file does not.
+    pub records: bool,
     /// How the dispatcher knows who is asking.
     pub auth: Auth,
     /// Variables of the dispatcher, besides those of its wrangler file.
     pub vars: Vec<Var>,
-    /// The customers.
+    /// Customers that are made if they are not there, or whose Worker is one of their own in this run. If there are none, and
+    /// never were any: `user1` and `user2`.
     pub customers: Vec<Customer>,
     /// Wrangler files of Workers to run beside them, that no request from outside reaches by itself.
     pub others: Vec<PathBuf>,
@@ -106,11 +130,15 @@ impl std::str::FromStr for Customer {
 /// A running local platform. Dropped without [`LocalPlatform::stop`], it kills its processes.
 #[derive(Debug)]
 pub struct LocalPlatform {
-    front: Front,
-    /// Where the front finds the runtime; nowhere while that restarts.
-    address: watch::Sender<Option<SocketAddr>>,
+    options: Options,
+    state: PathBuf,
+    front: Listener,
+    server: Listener,
+    local: Arc<Local>,
+    gate: Gate,
     runtime: Runtime,
-    command: Command,
+    /// Where customers' records are.
+    records: Option<String>,
     log: Log,
     /// Held as long as the platform runs.
     _lock: File,
@@ -118,17 +146,28 @@ pub struct LocalPlatform {
 
 impl LocalPlatform {
     /// Starts the platform, and returns once the dispatcher answers.
-    pub async fn start(options: &Options) -> Result<Self> {
+    pub async fn start(options: Options) -> Result<Self> {
         let state = prepare_state(&options.state)?;
         let lock = lock(&state)?;
-        let command = config::write(options, &state)?;
+        let (store, records) = open_account(&options, &state)?;
         let log = options.log.as_deref().map_or_else(|| Ok(Log::stdout()), Log::file)?;
-        // First of all the port, so that a port in use is told before anything is started.
-        let (front, address) = Front::start(options.port).await?;
-        let runtime = Runtime::start(&command, &log, options.verbose).await?;
-        address.send_replace(Some(runtime.address()));
-        let platform = Self { front, address, runtime, command, log, _lock: lock };
+        // First of all the ports, so that a port in use is told before anything is started.
+        let gate = Gate::new();
+        let front = front::start(options.port, gate.clone()).await?;
+        let listener = bind(options.api_port, "--api-port").await?;
+        let dispatcher = config::dispatcher_bindings(&options.repository, &options, records.as_deref())?;
+        let token = api_token(&options, &state)?;
+        let incoming = fresh_folder(&state.join("incoming"))?;
+        let checker = Checker::new(&options.repository).await?;
+        let local =
+            Arc::new(Local::new(store, gate.clone(), Door::new()?, checker, token.clone(), incoming, dispatcher));
+        let server = api::start(listener, local.clone())?;
+        let runtime = run(&options, &state, &local, records.as_deref(), &log, options.verbose).await?;
+        gate.open(runtime.address(), 0);
+        let platform = Self { options, state, front, server, local, gate, runtime, records, log, _lock: lock };
         platform.wait_until_ready().await?;
+        platform.write_records().await?;
+        platform.write_environment(&token)?;
         Ok(platform)
     }
 
@@ -138,17 +177,48 @@ impl LocalPlatform {
         self.front.address()
     }
 
-    /// Starts the runtime again whenever it fails; requests wait meanwhile. Returns when that is of no use.
+    /// Where the local Cloudflare API answers.
+    #[must_use]
+    pub fn api(&self) -> String {
+        format!("http://{}/client/v4", self.server.address())
+    }
+
+    /// The file that points wrangler and the operator's tool at the local API.
+    #[must_use]
+    pub fn environment(&self) -> PathBuf {
+        self.state.join("env")
+    }
+
+    /// The scripts that requests reach, by name.
+    #[must_use]
+    pub fn scripts(&self) -> BTreeSet<String> {
+        let own = self.options.customers.iter().filter(|customer| customer.worker.is_some());
+        let own = own.map(|customer| customer.id.to_string());
+        self.local.store().account().scripts().map(|(name, _)| name.clone()).chain(own).collect()
+    }
+
+    /// Starts the runtime again whenever it fails, or there is something to take up; requests wait meanwhile. Returns when that
+    /// is of no use.
     pub async fn keep_running(&mut self) -> anyhow::Error {
         let mut restarts: Vec<Instant> = Vec::new();
         loop {
-            let failure = self.runtime.failed().await;
+            let failure = tokio::select! {
+                failure = self.runtime.failed() => failure,
+                () = self.gate.changed() => {
+                    self.gate.shut().await;
+                    match self.restart().await {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    }
+                }
+            };
             restarts.retain(|restart| restart.elapsed() < RESTART_WINDOW);
             if restarts.len() == MAX_RESTARTS {
                 return anyhow!("{failure}, for the {MAX_RESTARTS}th time within a minute");
             }
             restarts.push(Instant::now());
             eprintln!("{failure}; starting it again ...");
+            self.gate.shut_at_once();
             if let Err(error) = self.restart().await {
                 return error.context(failure);
             }
@@ -156,17 +226,19 @@ impl LocalPlatform {
         }
     }
 
+    /// Starts the runtime with what the account has now. The gate is shut.
     async fn restart(&mut self) -> Result<()> {
-        self.address.send_replace(None);
         self.runtime.stop().await?;
-        self.runtime = Runtime::start(&self.command, &self.log, false).await?;
-        self.address.send_replace(Some(self.runtime.address()));
+        let known = self.gate.changes();
+        let records = self.records.as_deref();
+        self.runtime = run(&self.options, &self.state, &self.local, records, &self.log, false).await?;
+        self.gate.open(self.runtime.address(), known);
         Ok(())
     }
 
     /// Ends the requests under way, then the runtime, and returns when no process of the platform is left.
     pub async fn stop(mut self) -> Result<()> {
-        self.front.stop().await;
+        tokio::join!(self.front.stop(), self.server.stop());
         self.runtime.stop().await
     }
 
@@ -182,6 +254,171 @@ impl LocalPlatform {
             }
         }
     }
+
+    /// The customers that the options say have a record, as those have that the operator's tool makes.
+    async fn write_records(&self) -> Result<()> {
+        let Some(records) = &self.records else { return Ok(()) };
+        let customers = customers(&self.options, self.local.store().account());
+        for customer in customers {
+            self.local.put_if_missing(records, customer.id.as_str(), "{}").await?;
+        }
+        Ok(())
+    }
+
+    fn write_environment(&self, token: &str) -> Result<()> {
+        let text = format!(
+            "export CLOUDFLARE_API_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={token}\n\
+             export CLOUDFLARE_ACCOUNT_ID={}\nexport PLATFORM_URL=http://{}\n",
+            self.api(),
+            self.local.store().account().id,
+            self.address(),
+        );
+        replace(&self.environment(), text.as_bytes())
+    }
+}
+
+/// Starts the runtime with what the account has. A script that keeps it from starting is left out: those that have run before
+/// do not, and the others are tried one after the other.
+async fn run(
+    options: &Options,
+    state: &Path,
+    local: &Local,
+    records: Option<&str>,
+    log: &Log,
+    verbose: bool,
+) -> Result<Runtime> {
+    sweep(state, local)?;
+    let account = local.store().account().clone();
+    let new = account.scripts().filter(|(_, script)| !script.has_run).map(|(name, _)| name.clone());
+    let new: BTreeSet<String> = new.collect();
+    let start = async |without: &BTreeSet<String>| {
+        let contents = Contents { account: &account, without, records, secret: local.secret() };
+        Runtime::start(&config::write(options, state, &contents)?, log, verbose).await
+    };
+    let mut without = BTreeSet::new();
+    let runtime = match start(&without).await {
+        Err(error) if !new.is_empty() => {
+            eprintln!("{error:#}\nTrying the new scripts one by one ...");
+            without.clone_from(&new);
+            let mut runtime = start(&without).await?;
+            for name in &new {
+                runtime.stop().await?;
+                without.remove(name);
+                runtime = match start(&without).await {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        eprintln!("The script {name} does not run here, and is left out: {error:#}");
+                        without.insert(name.clone());
+                        start(&without).await?
+                    }
+                };
+            }
+            runtime
+        }
+        started => started?,
+    };
+    local.bind(account.storage());
+    local.store().change(|now| {
+        for (name, script) in account.scripts().filter(|(name, script)| !script.has_run && !without.contains(*name)) {
+            let namespace = now.namespaces.get_mut(account::NAMESPACE);
+            // Not one that has been uploaded since.
+            if let Some(latest) = namespace.and_then(|namespace| namespace.scripts.get_mut(name)) {
+                latest.has_run |= latest.modified == script.modified;
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    Ok(runtime)
+}
+
+/// Takes away what nobody has any more. The runtime is not running.
+fn sweep(state: &Path, local: &Local) -> Result<()> {
+    let mut store = local.store();
+    let removed = store.account().removed.clone();
+    for storage in &removed {
+        removed::remove_files(storage, &state.join("storage/v3"))?;
+    }
+    if !removed.is_empty() {
+        store.change(|account| {
+            account.removed.clear();
+            anyhow::Ok(())
+        })?;
+    }
+    store.sweep_modules()
+}
+
+/// The customers that a platform starts with.
+fn customers(options: &Options, account: &Account) -> Vec<Customer> {
+    if !options.customers.is_empty() {
+        return options.customers.clone();
+    }
+    let there = |id: &UserId| account.scripts().any(|(name, _)| name == id.as_str());
+    let ids = ["user1", "user2"].map(|id| id.parse::<UserId>().expect("a valid id"));
+    ids.into_iter().filter(there).map(|id| Customer { id, worker: None }).collect()
+}
+
+/// The local account with the customers that the options say, and the KV namespace of customers' records, if there is one.
+fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<String>)> {
+    for (at, customer) in options.customers.iter().enumerate() {
+        if options.customers[..at].iter().any(|other| other.id == customer.id) {
+            bail!("customer {} is there twice", customer.id);
+        }
+    }
+    let mut store = Store::open(state)?;
+    let is_new = store.is_new();
+    let deployed = config::records(&options.repository)?;
+    let records = store.change(|account| {
+        if is_new && options.customers.is_empty() {
+            for id in ["user1", "user2"].map(|id| id.parse::<UserId>().expect("a valid id")) {
+                account.seed(id.as_str(), &id.resource_name());
+            }
+        }
+        for Customer { id, worker } in &options.customers {
+            match worker {
+                None => account.seed(id.as_str(), &id.resource_name()),
+                // A script that was uploaded under its name comes back when this run is over.
+                Some(_) => account.make_storage(&id.resource_name()),
+            }
+        }
+        anyhow::Ok(match deployed {
+            Some(id) => {
+                account.kv_namespaces.entry(id.clone()).or_insert_with(|| account::KvNamespace { title: id.clone() });
+                Some(id)
+            }
+            None if options.records => Some(account.kv_namespace("customers")),
+            None => None,
+        })
+    })?;
+    Ok((store, records))
+}
+
+/// The token of the local API: the one that the options say, or one that is kept in the state folder.
+fn api_token(options: &Options, state: &Path) -> Result<String> {
+    if let Some(token) = &options.api_token {
+        return Ok(token.clone());
+    }
+    let path = state.join("api-token");
+    if path.exists() {
+        let token = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if !token.trim().is_empty() {
+            return Ok(token.trim().to_owned());
+        }
+    }
+    let token = new_id();
+    write_private(&path, &token)?;
+    Ok(token)
+}
+
+/// A folder with nothing in it.
+fn fresh_folder(folder: &Path) -> Result<PathBuf> {
+    let make = || {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir(folder)
+    };
+    make().with_context(|| format!("cannot clear {}", folder.display()))?;
+    Ok(folder.to_owned())
 }
 
 /// The command that runs the platform's Workers, as one would type it.
@@ -189,7 +426,14 @@ pub fn print_command(options: &Options) -> Result<String> {
     let state = prepare_state(&options.state)?;
     // The files that it names are written, which must not be those of a platform that runs.
     let _lock = lock(&state)?;
-    Ok(config::write(options, &state)?.to_string())
+    let (store, records) = open_account(options, &state)?;
+    let contents = Contents {
+        account: store.account(),
+        without: &BTreeSet::new(),
+        records: records.as_deref(),
+        secret: &new_id(),
+    };
+    Ok(config::write(options, &state, &contents)?.to_string())
 }
 
 fn prepare_state(state: &Path) -> Result<PathBuf> {

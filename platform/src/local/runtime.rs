@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::config::Command;
+use super::door;
 use super::log::Log;
 
 /// How long wrangler may take to start.
@@ -75,7 +76,7 @@ impl Runtime {
                         crashed.notify_one();
                     }
                     // The address is for the front alone: nobody else may go past it.
-                    listening(line).is_none()
+                    listening(line).is_none() && !line.contains(&format!("POST {} ", door::PATH))
                 }));
                 tokio::spawn(log.clone().lines(errors, |_| true));
                 Ok(Self { process, group, address, crash, _stdin: stdin })

@@ -1,0 +1,271 @@
+//! KV namespaces and their values: <https://developers.cloudflare.com/api/resources/kv/>.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequest, Multipart, Path, Query as QueryParameters, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+use super::reply::{Page, Query, Refusal, Success, json_body};
+use super::{Api, Local};
+use crate::local::account::{Account, Storage};
+use crate::local::door::Call;
+
+pub fn routes() -> Router<Arc<Local>> {
+    Router::new()
+        .route("/storage/kv/namespaces", get(list).post(create))
+        .route("/storage/kv/namespaces/{id}", get(one).put(rename).delete(remove))
+        .route("/storage/kv/namespaces/{id}/keys", get(keys))
+        .route("/storage/kv/namespaces/{id}/values/{key}", get(value).put(set).delete(unset))
+        .route("/storage/kv/namespaces/{id}/metadata/{key}", get(metadata))
+        .route("/storage/kv/namespaces/{id}/bulk", put(set_many).delete(unset_many))
+        .route("/storage/kv/namespaces/{id}/bulk/delete", post(unset_many))
+        .route("/storage/kv/namespaces/{id}/bulk/get", post(values))
+}
+
+#[derive(Deserialize)]
+struct Title {
+    title: String,
+}
+
+fn described(id: &str, title: &str) -> Value {
+    json!({ "id": id, "title": title, "supports_url_encoding": true })
+}
+
+fn no_namespace() -> Refusal {
+    Refusal::not_found(10013, "namespace not found")
+}
+
+/// The title that a namespace is to have, which no other has.
+fn new_title(account: &Account, title: &str, own: Option<&str>) -> Result<(), Refusal> {
+    if title.is_empty() || title.len() > 512 {
+        return Err(Refusal::bad(10047, "a namespace's title is 1 to 512 bytes"));
+    }
+    let taken = account.kv_namespaces.iter().any(|(id, other)| other.title == title && own != Some(id));
+    if taken {
+        return Err(Refusal::bad(10014, "a namespace with this account ID and title already exists"));
+    }
+    Ok(())
+}
+
+async fn list(State(local): Api, QueryParameters(query): QueryParameters<Query>) -> Result<Success, Refusal> {
+    let mut all: Vec<(String, String)> = local.read(|account| {
+        account.kv_namespaces.iter().map(|(id, namespace)| (id.clone(), namespace.title.clone())).collect()
+    });
+    if query.get("order").is_some_and(|order| order == "title") {
+        all.sort_by(|(_, a), (_, b)| a.cmp(b));
+    }
+    if query.get("direction").is_some_and(|direction| direction == "desc") {
+        all.reverse();
+    }
+    Ok(Success::page(all.iter().map(|(id, title)| described(id, title)).collect(), Page::of(&query)?))
+}
+
+async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
+    let Title { title } = json_body(&body)?;
+    let id = local.change(|account| {
+        new_title(account, &title, None)?;
+        Ok(account.new_kv_namespace(&title))
+    })?;
+    Ok(Success::new(described(&id, &title)))
+}
+
+async fn one(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
+    let title = local.read(|account| account.kv_namespaces.get(&id).map(|namespace| namespace.title.clone()));
+    Ok(Success::new(described(&id, &title.ok_or_else(no_namespace)?)))
+}
+
+async fn rename(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
+    let Title { title } = json_body(&body)?;
+    local.change(|account| {
+        new_title(account, &title, Some(&id))?;
+        account.kv_namespaces.get_mut(&id).ok_or_else(no_namespace)?.title.clone_from(&title);
+        Ok(())
+    })?;
+    Ok(Success::new(described(&id, &title)))
+}
+
+async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
+    local.change(|account| {
+        account.kv_namespaces.remove(&id).ok_or_else(no_namespace)?;
+        account.removed.insert(Storage::Kv(id));
+        Ok(())
+    })?;
+    Ok(Success::new(Value::Null))
+}
+
+impl Local {
+    /// Asks the simulator of a namespace.
+    async fn kv(&self, id: &str, call: Call<'_>) -> Result<reqwest::Response, Refusal> {
+        if !self.read(|account| account.kv_namespaces.contains_key(id)) {
+            return Err(no_namespace());
+        }
+        self.ask(Storage::Kv(id.to_owned()), call, 10033).await
+    }
+
+    async fn kv_json(&self, id: &str, call: Call<'_>) -> Result<Value, Refusal> {
+        let reply = self.kv(id, call).await?;
+        Ok(reply.json().await.map_err(anyhow::Error::new)?)
+    }
+}
+
+async fn keys(
+    State(local): Api,
+    Path((_, id)): Path<(String, String)>,
+    QueryParameters(query): QueryParameters<Query>,
+) -> Result<Success, Refusal> {
+    let limit = query.get("limit").map_or(Ok(1000), |limit| limit.parse::<u32>());
+    let limit = limit.map_err(|_| Refusal::bad(10020, "limit must be a number from 10 to 1000"))?;
+    let options = json!({ "prefix": query.get("prefix"), "cursor": query.get("cursor"), "limit": limit });
+    let listed = local.kv_json(&id, Call::new("kv.list").options(options)).await?;
+    let keys = listed["keys"].as_array().cloned().unwrap_or_default();
+    let info = json!({ "count": keys.len(), "cursor": listed["cursor"].as_str().unwrap_or_default() });
+    Ok(Success::new(keys.into()).with_info(info))
+}
+
+async fn value(State(local): Api, Path((_, id, key)): Path<(String, String, String)>) -> Result<Response, Refusal> {
+    let reply = local.kv(&id, Call::new("kv.get").key(&key)).await?;
+    if reply.status() == StatusCode::NOT_FOUND {
+        return Err(Refusal::not_found(10009, "get: 'key not found'"));
+    }
+    let expiration = reply.headers().get("Expiration").cloned();
+    let mut response = Response::new(Body::from_stream(reply.bytes_stream()));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
+    response.headers_mut().extend(expiration.map(|value| (header::HeaderName::from_static("expiration"), value)));
+    Ok(response)
+}
+
+async fn metadata(State(local): Api, Path((_, id, key)): Path<(String, String, String)>) -> Result<Success, Refusal> {
+    let found = local.kv_json(&id, Call::new("kv.metadata").key(&key)).await?;
+    if found["exists"] != true {
+        return Err(Refusal::not_found(10009, "get: 'key not found'"));
+    }
+    Ok(Success::new(found["metadata"].clone()))
+}
+
+/// When a value expires, as a query says it.
+fn expiry(query: &Query) -> Result<Map<String, Value>, Refusal> {
+    let mut options = Map::new();
+    for (parameter, option) in [("expiration", "expiration"), ("expiration_ttl", "expirationTtl")] {
+        if let Some(text) = query.get(parameter) {
+            let number: u64 =
+                text.parse().map_err(|_| Refusal::bad(10033, format!("{parameter} must be a number of seconds")))?;
+            options.insert(option.to_owned(), number.into());
+        }
+    }
+    Ok(options)
+}
+
+async fn set(
+    State(local): Api,
+    Path((_, id, key)): Path<(String, String, String)>,
+    QueryParameters(query): QueryParameters<Query>,
+    request: Request,
+) -> Result<Success, Refusal> {
+    let mut options = expiry(&query)?;
+    let is_form = request.headers().get(header::CONTENT_TYPE);
+    let is_form = is_form.is_some_and(|media_type| media_type.as_bytes().starts_with(b"multipart/form-data"));
+    let value = if is_form {
+        let mut form = Multipart::from_request(request, &()).await.map_err(bad_body)?;
+        let mut value = None;
+        while let Some(field) = form.next_field().await.map_err(bad_body)? {
+            match field.name() {
+                Some("value") => value = Some(field.bytes().await.map_err(bad_body)?),
+                Some("metadata") => {
+                    let metadata: Value = json_body(&field.bytes().await.map_err(bad_body)?)?;
+                    options.insert("metadata".to_owned(), metadata);
+                }
+                _ => {}
+            }
+        }
+        value.ok_or_else(|| Refusal::bad(10026, "the form has no part `value`"))?
+    } else {
+        Bytes::from_request(request, &()).await.map_err(bad_body)?
+    };
+    local.put(&id, &key, value, options).await?;
+    Ok(Success::new(json!({})))
+}
+
+fn bad_body(error: impl std::fmt::Display) -> Refusal {
+    Refusal::bad(10026, format!("the body cannot be read: {error}"))
+}
+
+impl Local {
+    async fn put(&self, id: &str, key: &str, value: Bytes, options: Map<String, Value>) -> Result<(), Refusal> {
+        let call = Call::new("kv.put").key(key).options(options.into()).body(value);
+        self.kv(id, call).await.map(drop)
+    }
+}
+
+impl Local {
+    /// Writes a value under a key that has none.
+    pub async fn put_if_missing(&self, id: &str, key: &str, value: &str) -> anyhow::Result<()> {
+        let failed = |refusal: Refusal| anyhow::anyhow!("{refusal}");
+        let found = self.kv(id, Call::new("kv.get").key(key)).await.map_err(failed)?;
+        if found.status() == StatusCode::NOT_FOUND {
+            self.put(id, key, Bytes::from(value.to_owned()), Map::new()).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+async fn unset(State(local): Api, Path((_, id, key)): Path<(String, String, String)>) -> Result<Success, Refusal> {
+    local.kv(&id, Call::new("kv.delete").key(&key)).await?;
+    Ok(Success::new(json!({})))
+}
+
+/// A value among many.
+#[derive(Deserialize)]
+struct Pair {
+    key: String,
+    value: String,
+    expiration: Option<u64>,
+    expiration_ttl: Option<u64>,
+    metadata: Option<Value>,
+    #[serde(default)]
+    base64: bool,
+}
+
+async fn set_many(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let pairs: Vec<Pair> = json_body(&body)?;
+    let count = pairs.len();
+    for Pair { key, value, expiration, expiration_ttl, metadata, base64 } in pairs {
+        let value = if base64 { BASE64_STANDARD.decode(value).map_err(bad_body)?.into() } else { Bytes::from(value) };
+        let options = json!({ "expiration": expiration, "expirationTtl": expiration_ttl, "metadata": metadata });
+        let options = options.as_object().cloned().unwrap_or_default();
+        let options = options.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        local.put(&id, &key, value, options).await?;
+    }
+    Ok(Success::new(json!({ "successful_key_count": count, "unsuccessful_keys": [] })))
+}
+
+async fn unset_many(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
+    let keys: Vec<String> = json_body(&body)?;
+    for key in &keys {
+        local.kv(&id, Call::new("kv.delete").key(key)).await?;
+    }
+    Ok(Success::new(json!({ "successful_key_count": keys.len(), "unsuccessful_keys": [] })))
+}
+
+async fn values(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
+    #[derive(Deserialize)]
+    struct Keys {
+        keys: Vec<String>,
+    }
+    let mut values = Map::new();
+    for key in json_body::<Keys>(&body)?.keys {
+        let reply = local.kv(&id, Call::new("kv.get").key(&key)).await?;
+        let value = match reply.status() {
+            StatusCode::NOT_FOUND => Value::Null,
+            _ => reply.text().await.map_err(anyhow::Error::new)?.into(),
+        };
+        values.insert(key, value);
+    }
+    Ok(Success::new(json!({ "values": values })))
+}

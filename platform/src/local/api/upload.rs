@@ -1,0 +1,218 @@
+//! What is uploaded as a script: <https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/>.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::Multipart;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::reply::{Refusal, json_body};
+use crate::local::account::{Modules, hex};
+use crate::local::check::ModuleKind;
+
+/// Cloudflare's number for most of what is wrong with a script.
+pub const INVALID: u64 = 10021;
+
+/// An upload: what it says of the script, and its modules, none if the script keeps those that it has.
+#[derive(Debug)]
+pub struct Upload {
+    /// What describes the script.
+    pub metadata: Metadata,
+    /// The modules, by name.
+    pub modules: BTreeMap<String, Module>,
+}
+
+/// A module.
+#[derive(Debug)]
+pub struct Module {
+    /// What it is.
+    pub media_type: String,
+    /// Its bytes.
+    pub content: Bytes,
+}
+
+/// What is in modules, by name.
+pub type Contents = BTreeMap<String, Bytes>;
+
+/// What describes a script.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    /// The module with the exports.
+    pub main_module: Option<String>,
+    /// The part with a script of the old kind.
+    pub body_part: Option<String>,
+    /// The bindings.
+    pub bindings: Option<Vec<Map<String, Value>>>,
+    /// The types of the bindings that stay as they are if `bindings` has none of their name.
+    pub keep_bindings: Option<BTreeSet<String>>,
+    /// What the script is tagged with.
+    pub tags: Option<BTreeSet<String>>,
+    /// Of what date the runtime behaves.
+    pub compatibility_date: Option<String>,
+    /// And how it differs.
+    pub compatibility_flags: Option<Vec<String>>,
+    /// What becomes of classes of Durable Objects.
+    pub migrations: Option<Migrations>,
+    /// Static assets.
+    pub assets: Option<Value>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// Steps after the last one that was taken, or one step.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Migrations {
+    /// The tag of the last step.
+    pub new_tag: Option<String>,
+    /// The tag that the script has.
+    pub old_tag: Option<String>,
+    /// Several,
+    pub steps: Vec<Migration>,
+    /// or one.
+    #[serde(flatten)]
+    pub step: Migration,
+}
+
+/// What becomes of classes.
+#[expect(clippy::struct_field_names, reason = "the API's own names")]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Migration {
+    /// New ones that keep their data as keys and values,
+    pub new_classes: Vec<String>,
+    /// or in `SQLite`.
+    pub new_sqlite_classes: Vec<String>,
+    /// Old ones with new names.
+    pub renamed_classes: Vec<Renamed>,
+    /// Those that are gone, with their data.
+    pub deleted_classes: Vec<String>,
+}
+
+/// A class that gets a new name.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Renamed {
+    /// The old one.
+    pub from: String,
+    /// The new one.
+    pub to: String,
+}
+
+impl Migrations {
+    /// Does to the classes what is said here. A class is there with whether it keeps its data in `SQLite`.
+    pub fn apply(self, classes: &mut BTreeMap<String, bool>) -> Result<(), Refusal> {
+        for step in self.steps.into_iter().chain([self.step]) {
+            for Renamed { from, to } in step.renamed_classes {
+                let kind = classes.remove(&from).ok_or_else(|| no_class(&from))?;
+                classes.insert(to, kind);
+            }
+            for class in step.deleted_classes {
+                classes.remove(&class).ok_or_else(|| no_class(&class))?;
+            }
+            classes.extend(step.new_classes.into_iter().map(|class| (class, false)));
+            classes.extend(step.new_sqlite_classes.into_iter().map(|class| (class, true)));
+        }
+        Ok(())
+    }
+}
+
+fn no_class(name: &str) -> Refusal {
+    Refusal::bad(10061, format!("a migration names the class {name}, which the script does not have"))
+}
+
+impl Upload {
+    /// Reads the form.
+    pub async fn read(mut form: Multipart) -> Result<Self, Refusal> {
+        let mut metadata = None;
+        let mut modules = BTreeMap::new();
+        while let Some(field) = form.next_field().await.map_err(bad_form)? {
+            let name = field.name().ok_or_else(|| Refusal::bad(INVALID, "a part of the form has no name"))?.to_owned();
+            let media_type = field.content_type().unwrap_or("text/plain").to_owned();
+            let content = field.bytes().await.map_err(bad_form)?;
+            if name == "metadata" {
+                metadata = Some(json_body(&content)?);
+            } else if name == "settings" {
+                // As the settings alone are sent.
+                metadata = Some(json_body(&content)?);
+            } else {
+                modules.insert(name, Module { media_type, content });
+            }
+        }
+        let metadata: Metadata = metadata.ok_or_else(|| Refusal::bad(INVALID, "the form has no part `metadata`"))?;
+        Ok(Self { metadata, modules })
+    }
+
+    /// The modules as they are kept, and what is kept of them; `None` if there are none.
+    pub fn modules(&mut self) -> Result<Option<(Modules, Contents)>, Refusal> {
+        let service_worker = self.metadata.body_part.is_some();
+        let main = self.metadata.main_module.take().or(self.metadata.body_part.take());
+        let parts = std::mem::take(&mut self.modules);
+        let Some(main) = main else {
+            if parts.is_empty() {
+                return Ok(None);
+            }
+            return Err(Refusal::bad(INVALID, "there are modules, but `metadata` has no main_module"));
+        };
+        let mut modules =
+            Modules { digest: String::new(), main: file_name(&main)?, service_worker, media_types: BTreeMap::new() };
+        let mut contents = Contents::new();
+        for (name, Module { media_type, content }) in parts {
+            let name = file_name(&name)?;
+            let mut media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if name == modules.main && !service_worker {
+                // Not all clients know that it is no file like others.
+                "application/javascript+module".clone_into(&mut media_type);
+            }
+            if ModuleKind::of(&media_type).is_none() && media_type != "application/source-map" {
+                let message = format!("the module {name} is {media_type}, which the local platform cannot run");
+                return Err(Refusal::bad(INVALID, message));
+            }
+            modules.media_types.insert(name.clone(), media_type);
+            if contents.insert(name.clone(), content).is_some() {
+                return Err(Refusal::bad(INVALID, format!("there are two modules called {name}")));
+            }
+        }
+        if !contents.contains_key(&modules.main) {
+            return Err(Refusal::bad(INVALID, format!("No such module \"{main}\": it is the main module")));
+        }
+        modules.digest = digest(&modules, &contents);
+        Ok(Some((modules, contents)))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn bad_form(error: axum::extract::multipart::MultipartError) -> Refusal {
+    Refusal::bad(INVALID, format!("the form cannot be read: {}", error.body_text()))
+}
+
+/// The name of a module as that of a file, which cannot leave its folder.
+fn file_name(name: &str) -> Result<String, Refusal> {
+    let path = name.strip_prefix("./").unwrap_or(name);
+    let plain = |character: char| !character.is_control() && !"\\\"*:".contains(character);
+    let whole = |segment: &str| !segment.is_empty() && segment != "." && segment != "..";
+    if path.len() > 200 || !path.chars().all(plain) || !path.split('/').all(whole) {
+        let message = format!("{name:?} cannot be a module's name here: it is a path without `..`, \\, \", * and :");
+        return Err(Refusal::bad(INVALID, message));
+    }
+    Ok(path.to_owned())
+}
+
+/// A name for modules that no others have.
+fn digest(modules: &Modules, contents: &Contents) -> String {
+    let mut hash = Sha256::new();
+    let mut put = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    put(modules.main.as_bytes());
+    for (name, content) in contents {
+        put(name.as_bytes());
+        put(modules.media_types[name].as_bytes());
+        put(content);
+    }
+    hex(&hash.finalize())
+}

@@ -1,0 +1,192 @@
+//! Checks a script before it is taken: that it starts. Cloudflare refuses one that does not; here, it would keep the runtime of
+//! all customers from starting.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::account::{Modules, Script};
+
+/// How long a script may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs scripts by themselves.
+#[derive(Debug)]
+pub struct Checker {
+    workerd: PathBuf,
+    /// The newest compatibility date that the runtime knows.
+    newest: String,
+}
+
+impl Checker {
+    /// A checker with the runtime that set-up has installed.
+    pub async fn new(repository: &Path) -> Result<Self> {
+        let workerd = repository.join("node_modules/workerd/bin/workerd");
+        let output = Command::new(&workerd).arg("--version").stdin(Stdio::null()).output().await;
+        let output = output.with_context(|| format!("{} is missing: run `cargo xtask setup`", workerd.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let newest = text.trim().strip_prefix("workerd ").context("workerd does not say its version")?.to_owned();
+        Ok(Self { workerd, newest })
+    }
+
+    /// Starts a script whose modules are in a folder, without its storage. Answers how long that took, or what the script
+    /// has against it.
+    pub async fn check(&self, folder: &Path, script: &Script, modules: &Modules) -> Result<Result<Duration, String>> {
+        let config = self.config(script, modules);
+        let file = NamedTempFile::with_suffix_in(".capnp", folder).context("cannot write beside the modules")?;
+        fs::write(file.path(), config).context("cannot write beside the modules")?;
+        let started = Instant::now();
+        let mut process = Command::new(&self.workerd)
+            .args(["serve", "--experimental", "--control-fd=1"])
+            .arg(file.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.workerd.display()))?;
+        let mut output = BufReader::new(process.stdout.take().context("stdout is piped")?);
+        let mut errors = process.stderr.take().context("stderr is piped")?;
+        let mut said = String::new();
+        let first = timeout(START_TIMEOUT, async {
+            // It says where it listens once the script has started; else it ends.
+            tokio::select! {
+                biased;
+                listening = output.read_u8() => listening.is_ok(),
+                _ = async { errors.read_to_string(&mut said).await } => false,
+            }
+        });
+        match first.await {
+            Ok(true) => Ok(Ok(started.elapsed())),
+            Ok(false) => {
+                errors.read_to_string(&mut said).await.context("cannot read what workerd says")?;
+                Ok(Err(said.trim().trim_start_matches("service script: ").to_owned()))
+            }
+            Err(_) => Ok(Err(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// The runtime's configuration: <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>.
+    fn config(&self, script: &Script, modules: &Modules) -> String {
+        let mut text = String::from("using Workerd = import \"/workerd/workerd.capnp\";\n");
+        text.push_str("const config :Workerd.Config = (services = [(name = \"script\", worker = .script)],\n");
+        text.push_str("sockets = [(name = \"s\", address = \"127.0.0.1:0\", http = (), service = \"script\")]);\n");
+        text.push_str("const script :Workerd.Worker = (durableObjectStorage = (inMemory = void),\n");
+        let date = script.compatibility_date.clone().min(self.newest.clone());
+        let flags: Vec<String> = script.compatibility_flags.iter().map(|flag| quoted(flag)).collect();
+        put(
+            &mut text,
+            format_args!("compatibilityDate = {}, compatibilityFlags = [{}],", quoted(&date), flags.join(", ")),
+        );
+        text.push_str("durableObjectNamespaces = [");
+        for class in script.durable_objects.keys() {
+            put(&mut text, format_args!("(className = {0}, uniqueKey = {0}),", quoted(class)));
+        }
+        text.push_str("],\nbindings = [");
+        for binding in &script.bindings {
+            // What code that runs at the start can use; nothing else can be used there.
+            let value = match binding.get("type").and_then(Value::as_str) {
+                Some("plain_text" | "secret_text") => {
+                    format!("text = {}", quoted(binding.get("text").and_then(Value::as_str).unwrap_or_default()))
+                }
+                Some("json") => format!("json = {}", quoted(&binding.get("json").unwrap_or(&Value::Null).to_string())),
+                _ => continue,
+            };
+            let name = binding.get("name").and_then(Value::as_str).unwrap_or_default();
+            put(&mut text, format_args!("(name = {}, {value}),", quoted(name)));
+        }
+        text.push_str("],\n");
+        if modules.service_worker {
+            put(&mut text, format_args!("serviceWorkerScript = embed {});", quoted(&modules.main)));
+            return text;
+        }
+        text.push_str("modules = [");
+        let main = modules.media_types.get_key_value(&modules.main);
+        let others = modules.media_types.iter().filter(|(name, _)| **name != modules.main);
+        for (name, media_type) in main.into_iter().chain(others) {
+            let Some(kind) = ModuleKind::of(media_type) else { continue };
+            put(&mut text, format_args!("(name = {0}, {1} = embed {0}),", quoted(name), kind.workerd()));
+        }
+        text.push_str("]);\n");
+        text
+    }
+}
+
+fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+    text.write_fmt(line).expect("a string takes everything");
+    text.push('\n');
+}
+
+/// A text as the configuration has it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => quoted.push(char::from(byte)),
+            _ => write!(quoted, "\\x{byte:02x}").expect("a string takes everything"),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// What a module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleKind {
+    /// An ECMAScript module.
+    EsModule,
+    /// A module of Node's kind.
+    CommonJs,
+    /// WebAssembly.
+    Wasm,
+    /// A text.
+    Text,
+    /// Bytes.
+    Data,
+}
+
+impl ModuleKind {
+    /// What a module of this media type is; `None` if the local runtime has nothing for it.
+    pub fn of(media_type: &str) -> Option<Self> {
+        Some(match media_type {
+            "application/javascript+module" | "text/javascript+module" => Self::EsModule,
+            "application/javascript" | "text/javascript" => Self::CommonJs,
+            "application/wasm" => Self::Wasm,
+            "text/plain" | "text/html" => Self::Text,
+            "application/octet-stream" => Self::Data,
+            _ => return None,
+        })
+    }
+
+    /// Its name in workerd's configuration.
+    fn workerd(self) -> &'static str {
+        match self {
+            Self::EsModule => "esModule",
+            Self::CommonJs => "commonJsModule",
+            Self::Wasm => "wasm",
+            Self::Text => "text",
+            Self::Data => "data",
+        }
+    }
+
+    /// Its name in a wrangler file's `rules`.
+    pub fn wrangler(self) -> &'static str {
+        match self {
+            Self::EsModule => "ESModule",
+            Self::CommonJs => "CommonJS",
+            Self::Wasm => "CompiledWasm",
+            Self::Text => "Text",
+            Self::Data => "Data",
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A script of the dispatch namespace as a Worker of the local runtime.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use toml::Table;
+
+use super::account::{Code, Modules, Script, modules_folder};
+use super::check::ModuleKind;
+use super::config::{deployed, text};
+use crate::wrangler_file::add_binding;
+
+/// The name of a script's Worker. No other Worker's name starts like that.
+pub fn worker_name(script: &str) -> String {
+    format!("customer-{script}")
+}
+
+/// The Worker's configuration for `wrangler dev`. It is JSON, because TOML has no null.
+pub fn config(repository: &Path, state: &Path, name: &str, script: &Script) -> Result<Value> {
+    let mut config = match &script.code {
+        Code::Built => deployed(&repository.join("customer-worker/wrangler.toml"))?,
+        Code::Uploaded(modules) => uploaded(state, script, modules)?,
+    };
+    let mut vars = Map::new();
+    for binding in &script.bindings {
+        let member = |name: &str| binding.get(name).cloned().unwrap_or_default();
+        let (kind, called) = (member("type"), member("name"));
+        let called = called.as_str().context("a binding has a name")?;
+        match kind.as_str() {
+            // Secrets, too: wrangler's files for them cannot hold every text.
+            Some("plain_text" | "secret_text") => drop(vars.insert(called.to_owned(), member("text"))),
+            Some("json") => drop(vars.insert(called.to_owned(), member("json"))),
+            Some(kind) if is_local(kind, binding) => {
+                bind(&mut config, binding).with_context(|| format!("the script {name}"))?;
+            }
+            _ => {}
+        }
+    }
+    let mut config = serde_json::to_value(&config).context("a table is JSON as well")?;
+    config["name"] = worker_name(name).into();
+    config["vars"] = vars.into();
+    if !script.durable_objects.is_empty() {
+        let classes = |sqlite: bool| -> Vec<&String> {
+            script.durable_objects.iter().filter(|(_, kind)| **kind == sqlite).map(|(class, _)| class).collect()
+        };
+        config["migrations"] =
+            json!([{ "tag": "v1", "new_classes": classes(false), "new_sqlite_classes": classes(true) }]);
+    }
+    Ok(config)
+}
+
+fn uploaded(state: &Path, script: &Script, modules: &Modules) -> Result<Table> {
+    let folder = modules_folder(state, &modules.digest);
+    let mut files: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for (name, media_type) in &modules.media_types {
+        if let Some(kind) = ModuleKind::of(media_type) {
+            files.entry(kind.wrangler()).or_default().push(name);
+        }
+    }
+    let rules: Vec<Value> =
+        files.into_iter().map(|(kind, globs)| json!({ "type": kind, "globs": globs, "fallthrough": true })).collect();
+    let config = json!({
+        "main": text(&folder.join(&modules.main))?,
+        "base_dir": text(&folder)?,
+        "compatibility_date": script.compatibility_date,
+        "compatibility_flags": script.compatibility_flags,
+        "no_bundle": true,
+        "find_additional_modules": true,
+        "rules": rules,
+    });
+    serde_json::from_value(config).context("this is a table")
+}
+
+/// The types of bindings that the local runtime has, besides variables and secrets.
+const LOCAL: [&str; 9] = [
+    "analytics_engine",
+    "d1",
+    "durable_object_namespace",
+    "kv_namespace",
+    "queue",
+    "r2_bucket",
+    "ratelimit",
+    "send_email",
+    "version_metadata",
+];
+
+/// Puts a binding that the local runtime has into a Worker's configuration.
+pub fn bind(config: &mut Table, binding: &Map<String, Value>) -> Result<()> {
+    let mut binding = binding.clone();
+    if binding.get("type").is_some_and(|kind| kind == "d1") {
+        // What wrangler wants in a file, and has no use for.
+        let id = binding.get("id").or_else(|| binding.get("database_id")).cloned().unwrap_or_default();
+        binding.insert("database_name".to_owned(), id);
+    }
+    add_binding(config, &binding.into()).context("a binding cannot be in wrangler's configuration")
+}
+
+/// Whether the local runtime has what a binding is bound to.
+fn is_local(kind: &str, binding: &Map<String, Value>) -> bool {
+    // A class of another script's could be another customer's.
+    LOCAL.contains(&kind) && !(kind == "durable_object_namespace" && binding.contains_key("script_name"))
+}
+
+/// What of a script is not there locally, a sentence for each.
+pub fn not_here(script: &Script) -> Vec<String> {
+    let bindings = script.bindings.iter().filter_map(|binding| {
+        let member = |name: &str| binding.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (kind, name) = (member("type"), member("name"));
+        let reason = match kind {
+            "plain_text" | "json" | "secret_text" => return None,
+            _ if is_local(kind, binding) => return None,
+            "durable_object_namespace" => "it is a class of another script's".to_owned(),
+            "service" => format!("no other Workers of the account run here, such as {}", member("service")),
+            _ => format!("nothing here stands in for bindings of the type {kind}"),
+        };
+        Some(format!("env.{name} is not there locally: {reason}"))
+    });
+    bindings.collect()
+}
