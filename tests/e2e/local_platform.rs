@@ -1,7 +1,6 @@
 //! `cargo xtask dev`, started and stopped: what it keeps, what it leaves, and what it says when it cannot.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,49 +9,11 @@ use nix::sys::signal::Signal;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use tempfile::TempDir;
+use tests::processes::{expect_gone, pids, processes};
 use tests::{Customer, Dev, Reply, expect_json, expect_success, run_to_failure};
 
 fn state() -> TempDir {
     TempDir::new().expect("a folder")
-}
-
-/// The processes that have to do with a state folder, which all of a platform's have on their command line but workerd
-/// and esbuild; those are told by their parents.
-fn processes(state: &Path) -> Vec<String> {
-    let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().expect("ps runs");
-    let lines: Vec<String> = String::from_utf8_lossy(&ps.stdout).lines().map(|line| line.trim().to_owned()).collect();
-    let field = |line: &str, at: usize| line.split_whitespace().nth(at).unwrap_or_default().to_owned();
-    let mut found: Vec<String> =
-        lines.iter().filter(|line| line.contains(&*state.to_string_lossy())).cloned().collect();
-    let mut seen = 0;
-    while seen < found.len() {
-        let parent = field(&found[seen], 0);
-        found.extend(
-            lines.iter().filter(|line| field(line, 1) == parent && !found.contains(line)).cloned().collect::<Vec<_>>(),
-        );
-        seen += 1;
-    }
-    found
-}
-
-/// Waits for processes to be gone, of which the kernel tells a little later.
-async fn expect_gone(pids: &[String]) {
-    let started = Instant::now();
-    loop {
-        let ps = Command::new("ps").args(["-o", "pid=,stat=,args=", "-p", &pids.join(",")]).output().expect("ps runs");
-        let text = String::from_utf8_lossy(&ps.stdout).into_owned();
-        // A zombie has ended; whoever adopted it has yet to take note.
-        let left: Vec<&str> = text.lines().filter(|line| !line.contains("<defunct>")).collect();
-        if left.is_empty() {
-            return;
-        }
-        assert!(started.elapsed() < Duration::from_secs(15), "still there: {left:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-fn pids(processes: &[String]) -> Vec<String> {
-    processes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 #[tokio::test]

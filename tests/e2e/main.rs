@@ -1,7 +1,8 @@
 //! The platform over HTTP: the real Workers in the real runtime, with simulated KV, R2 and D1.
 //!
 //! `cargo xtask test` starts one platform and runs these against it, in parallel; a test that counts what a customer
-//! has stored has that customer to itself. Tests in `local_platform` start platforms of their own.
+//! has stored has that customer to itself. Tests in `local_platform` and `local_api`
+//! start platforms of their own.
 
 mod auth;
 mod cors;
@@ -11,6 +12,7 @@ mod deploy;
 mod dispatcher;
 mod front;
 mod isolation;
+mod local_api;
 mod local_platform;
 mod memory;
 mod outbound;

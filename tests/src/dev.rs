@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::Api;
+use crate::processes::{expect_gone, pids, processes};
 
 /// How long a start or a stop may take before the test gives up.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -56,6 +57,14 @@ impl Dev {
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.process.id().expect("it runs").cast_signed())
+    }
+
+    /// Kills it, which it cannot see coming, and waits for the end of all that it has started.
+    pub async fn stop_hard(&mut self) {
+        let all = pids(&processes(&self.state));
+        kill(self.pid(), Signal::SIGKILL).expect("it runs");
+        timeout(PATIENCE, self.process.wait()).await.expect("it stops").expect("it ends");
+        expect_gone(&all).await;
     }
 
     /// Sends a signal and waits for the end.

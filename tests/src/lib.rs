@@ -4,6 +4,7 @@
 pub mod api;
 mod dev;
 pub mod log;
+pub mod processes;
 mod reply;
 pub mod storage;
 pub mod token;

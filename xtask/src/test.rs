@@ -89,6 +89,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
         npm.env("PATH", build::path_with(&tools.npm_programs)?);
         program::run(&mut npm, "install Node.js 20 or later")?;
     }
+    cargo(repository, &["build", "--package=platform"])?;
     cargo(repository, &["test", "--package=tests", "--no-run"])?;
     tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(end_to_end(repository, arguments))
 }
@@ -127,7 +128,8 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     tests.env("PLATFORM_PID", std::process::id().to_string());
     tests.env("PLATFORM_STATE", state.path());
     tests.env("PLATFORM_LOG", &log);
-    tests.env("XTASK", std::env::current_exe().context("this program has no path")?);
+    let xtask = std::env::current_exe().context("this program has no path")?;
+    tests.env("PLATFORM", xtask.with_file_name("platform")).env("XTASK", xtask);
     let status = tokio::select! {
         status = tests.status() => status.context("cannot run cargo")?,
         error = platform.keep_running() => return Err(error),

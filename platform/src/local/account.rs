@@ -95,8 +95,20 @@ pub struct Script {
     pub migration_tag: Option<String>,
     /// Whatever else was said of it: `observability`, `limits`, ...
     pub settings: Map<String, Value>,
-    /// Whether it has run as it is. One that has not may be why the runtime does not start.
-    pub has_run: bool,
+    /// Whether the runtime starts with it.
+    pub trial: Trial,
+}
+
+/// Whether the runtime starts with a script as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// It has not been tried yet.
+    New,
+    /// It does.
+    Passed,
+    /// It does not, and the script is left out.
+    Failed,
 }
 
 /// What a script runs.
@@ -121,6 +133,27 @@ pub struct Modules {
     /// The media types of the modules, by name: paths within the folder.
     pub media_types: BTreeMap<String, String>,
 }
+
+impl Modules {
+    /// The module that wrangler is to start with. It takes the first one for one of the outermost folder, so that one from
+    /// further in needs another in front.
+    pub fn entry(&self) -> &str {
+        if self.needs_entry() { ENTRY } else { &self.main }
+    }
+
+    /// What that module is, if it is not the main one.
+    pub fn entry_source(&self) -> Option<String> {
+        let main = format!("./{}", self.main);
+        self.needs_entry().then(|| format!("export * from {main:?};\nexport {{ default }} from {main:?};\n"))
+    }
+
+    fn needs_entry(&self) -> bool {
+        !self.service_worker && self.main.contains('/')
+    }
+}
+
+/// The name of a module that is made here, and none that is uploaded has.
+pub const ENTRY: &str = ".entry.mjs";
 
 /// Storage in the local simulators.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -262,7 +295,7 @@ impl Script {
             durable_objects: BTreeMap::new(),
             migration_tag: None,
             settings: Map::new(),
-            has_run: true,
+            trial: Trial::Passed,
         }
     }
 }

@@ -19,6 +19,10 @@ use super::account::{Modules, Script};
 /// How long a script may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Runs a command until standard input closes: should this process be killed, the kernel closes the pipe, and nothing is left
+/// running. The shell keeps none of the command's pipes open, so that their ends are the command's.
+const END_WITH_PARENT: &str = "exec 3<&0; \"$@\" 3<&- & exec >&- 2>&-; read -r _ <&3; kill -9 $!";
+
 /// Runs scripts by themselves.
 #[derive(Debug)]
 pub struct Checker {
@@ -45,34 +49,35 @@ impl Checker {
         let file = NamedTempFile::with_suffix_in(".capnp", folder).context("cannot write beside the modules")?;
         fs::write(file.path(), config).context("cannot write beside the modules")?;
         let started = Instant::now();
-        let mut process = Command::new(&self.workerd)
+        let mut process = Command::new("sh")
+            .args(["-c", END_WITH_PARENT, "sh"])
+            .arg(&self.workerd)
             .args(["serve", "--experimental", "--control-fd=1"])
             .arg(file.path())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", self.workerd.display()))?;
         let mut output = BufReader::new(process.stdout.take().context("stdout is piped")?);
         let mut errors = process.stderr.take().context("stderr is piped")?;
-        let mut said = String::new();
-        let first = timeout(START_TIMEOUT, async {
-            // It says where it listens once the script has started; else it ends.
-            tokio::select! {
-                biased;
-                listening = output.read_u8() => listening.is_ok(),
-                _ = async { errors.read_to_string(&mut said).await } => false,
-            }
+        let said = tokio::spawn(async move {
+            let mut said = String::new();
+            errors.read_to_string(&mut said).await.map(|_| said)
         });
-        match first.await {
-            Ok(true) => Ok(Ok(started.elapsed())),
-            Ok(false) => {
-                errors.read_to_string(&mut said).await.context("cannot read what workerd says")?;
-                Ok(Err(said.trim().trim_start_matches("service script: ").to_owned()))
+        // It says where it listens once the script has started; else it ends.
+        let first = timeout(START_TIMEOUT, output.read_u8()).await;
+        let elapsed = started.elapsed();
+        drop(process.stdin.take());
+        process.wait().await.context("cannot wait for workerd")?;
+        Ok(match first {
+            Ok(Ok(_)) => Ok(elapsed),
+            Ok(Err(_)) => {
+                let said = said.await.context("nothing panics")?.context("cannot read what workerd says")?;
+                Err(said.trim().trim_start_matches("service script: ").to_owned())
             }
-            Err(_) => Ok(Err(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs()))),
-        }
+            Err(_) => Err(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs())),
+        })
     }
 
     /// The runtime's configuration: <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>.

@@ -32,7 +32,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use shared::UserId;
 
 use crate::token::write_private;
-use account::{Account, Store, new_id, replace};
+use account::{Account, Store, Trial, new_id, replace};
 use api::Local;
 use check::Checker;
 use config::Contents;
@@ -289,46 +289,53 @@ async fn run(
 ) -> Result<Runtime> {
     sweep(state, local)?;
     let account = local.store().account().clone();
-    let new = account.scripts().filter(|(_, script)| !script.has_run).map(|(name, _)| name.clone());
-    let new: BTreeSet<String> = new.collect();
+    let with = |trial| {
+        let scripts = account.scripts().filter(move |(_, script)| script.trial == trial);
+        scripts.map(|(name, _)| name.clone()).collect::<BTreeSet<String>>()
+    };
+    let (new, mut without) = (with(Trial::New), with(Trial::Failed));
     let start = async |without: &BTreeSet<String>| {
         let contents = Contents { account: &account, without, records, secret: local.secret() };
         Runtime::start(&config::write(options, state, &contents)?, log, verbose).await
     };
-    let mut without = BTreeSet::new();
     let runtime = match start(&without).await {
         Err(error) if !new.is_empty() => {
-            eprintln!("{error:#}\nTrying the new scripts one by one ...");
-            without.clone_from(&new);
+            eprintln!("{error:#}\nThe runtime does not start with what is new: {}", list(&new));
+            without.extend(new.iter().cloned());
             let mut runtime = start(&without).await?;
-            for name in &new {
+            // One by one, unless it is clear which it was.
+            for name in new.iter().filter(|_| new.len() > 1) {
                 runtime.stop().await?;
                 without.remove(name);
-                runtime = match start(&without).await {
-                    Ok(runtime) => runtime,
-                    Err(error) => {
-                        eprintln!("The script {name} does not run here, and is left out: {error:#}");
-                        without.insert(name.clone());
-                        start(&without).await?
-                    }
+                runtime = if let Ok(runtime) = start(&without).await {
+                    runtime
+                } else {
+                    without.insert(name.clone());
+                    start(&without).await?
                 };
             }
+            eprintln!("Left out until they are uploaded again: {}", list(&without));
             runtime
         }
         started => started?,
     };
     local.bind(account.storage());
     local.store().change(|now| {
-        for (name, script) in account.scripts().filter(|(name, script)| !script.has_run && !without.contains(*name)) {
+        for (name, tried) in account.scripts().filter(|(name, _)| new.contains(*name)) {
             let namespace = now.namespaces.get_mut(account::NAMESPACE);
+            let latest = namespace.and_then(|namespace| namespace.scripts.get_mut(name));
             // Not one that has been uploaded since.
-            if let Some(latest) = namespace.and_then(|namespace| namespace.scripts.get_mut(name)) {
-                latest.has_run |= latest.modified == script.modified;
+            if let Some(latest) = latest.filter(|latest| latest.modified == tried.modified) {
+                latest.trial = if without.contains(name) { Trial::Failed } else { Trial::Passed };
             }
         }
         anyhow::Ok(())
     })?;
     Ok(runtime)
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Takes away what nobody has any more. The runtime is not running.

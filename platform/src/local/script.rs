@@ -62,7 +62,7 @@ fn uploaded(state: &Path, script: &Script, modules: &Modules) -> Result<Table> {
     let rules: Vec<Value> =
         files.into_iter().map(|(kind, globs)| json!({ "type": kind, "globs": globs, "fallthrough": true })).collect();
     let config = json!({
-        "main": text(&folder.join(&modules.main))?,
+        "main": text(&folder.join(modules.entry()))?,
         "base_dir": text(&folder)?,
         "compatibility_date": script.compatibility_date,
         "compatibility_flags": script.compatibility_flags,

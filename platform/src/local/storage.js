@@ -45,7 +45,8 @@ const operations = {
     return new Response(object.body, { headers, encodeBody: "manual" });
   },
   async "r2.put"(bucket, { key, request }) {
-    const body = request.body ?? new Uint8Array();
+    // What does not say its length cannot be passed on.
+    const body = request.headers.has("Content-Length") ? request.body : await request.arrayBuffer();
     const object = await bucket.put(key, body, { httpMetadata: request.headers });
     return Response.json(description(object));
   },

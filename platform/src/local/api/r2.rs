@@ -173,6 +173,20 @@ async fn objects(
     Ok(Success::new(listed["objects"].clone()).with_info(info))
 }
 
+/// Those of a request's or a reply's headers that are about the object.
+fn of_object(headers: &HeaderMap) -> HeaderMap {
+    let kept = [
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::CACHE_CONTROL,
+        header::CONTENT_DISPOSITION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::EXPIRES,
+    ];
+    kept.into_iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+}
+
 async fn object(
     State(local): Api,
     Path((_, name, key)): Path<(String, String, String)>,
@@ -182,18 +196,8 @@ async fn object(
     if reply.status() == StatusCode::NOT_FOUND {
         return Err(Refusal::not_found(10007, "The specified key does not exist."));
     }
-    let kept = [
-        header::CONTENT_TYPE,
-        header::CONTENT_LENGTH,
-        header::ETAG,
-        header::CACHE_CONTROL,
-        header::CONTENT_DISPOSITION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LANGUAGE,
-        header::EXPIRES,
-    ];
-    let headers =
-        kept.into_iter().filter_map(|name| Some((name.clone(), reply.headers().get(name)?.clone()))).collect();
+    let mut headers = of_object(reply.headers());
+    headers.extend(reply.headers().get(header::ETAG).cloned().map(|etag| (header::ETAG, etag)));
     let mut response = Response::new(Body::from_stream(reply.bytes_stream()));
     *response.headers_mut() = headers;
     Ok(response)
@@ -205,12 +209,7 @@ async fn put(
     request: Request,
 ) -> Result<Success, Refusal> {
     let (parts, body) = request.into_parts();
-    let mut headers = parts.headers.clone();
-    // What is about this connection, or not about the object.
-    for other in [header::AUTHORIZATION, header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT] {
-        headers.remove(other);
-    }
-    let call = Call::new("r2.put").key(&key).headers(headers).stream(body);
+    let call = Call::new("r2.put").key(&key).headers(of_object(&parts.headers)).stream(body);
     Ok(Success::new(local.r2_json(&name, &parts.headers, call).await?))
 }
 

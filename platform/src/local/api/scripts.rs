@@ -22,7 +22,7 @@ use super::namespaces::no_namespace;
 use super::reply::{Query, Refusal, Success, json_body};
 use super::upload::{INVALID, Metadata, Upload};
 use super::{Api, Local};
-use crate::local::account::{Account, Code, Modules, NAMESPACE, Script, Store, new_id, now};
+use crate::local::account::{Account, Code, Modules, NAMESPACE, Script, Store, Trial, new_id, now};
 use crate::local::script::not_here;
 
 const SCRIPT: &str = "/workers/dispatch/namespaces/{namespace}/scripts/{script}";
@@ -74,6 +74,7 @@ impl Local {
             let script = find_mut(account, namespace, script)?;
             change(script)?;
             script.modified = now();
+            script.trial = Trial::New;
             Ok(())
         })?;
         self.changed(namespace);
@@ -271,6 +272,9 @@ impl Local {
                 Ok(startup) => startup,
                 Err(reason) => return Err(Refusal::bad(INVALID, reason)),
             };
+            if let Some(source) = kept.entry_source() {
+                fs::write(incoming.path().join(kept.entry()), source).context("cannot keep an upload")?;
+            }
             folder = Some((incoming, kept.digest.clone()));
         }
         let script = {
@@ -334,7 +338,7 @@ fn script_of(old: Option<&Script>, code: Option<Code>, metadata: Metadata, stric
             durable_objects: old.map(|old| old.durable_objects.clone()).unwrap_or_default(),
             migration_tag: old.and_then(|old| old.migration_tag.clone()),
             settings: Map::new(),
-            has_run: false,
+            trial: Trial::New,
         },
     };
     let bindings = match (metadata.bindings, &code) {
@@ -342,7 +346,7 @@ fn script_of(old: Option<&Script>, code: Option<Code>, metadata: Metadata, stric
         (None, Some(_)) if metadata.keep_bindings.is_none() => old.map(|old| old.bindings.clone()).unwrap_or_default(),
         (new, _) => merged(old, new.unwrap_or_default(), &metadata.keep_bindings.unwrap_or_default(), strict)?,
     };
-    let mut script = Script { bindings, modified: now(), has_run: false, ..base };
+    let mut script = Script { bindings, modified: now(), trial: Trial::New, ..base };
     script.code = code.unwrap_or(script.code);
     if let Some(tags) = metadata.tags {
         script.tags = tags;

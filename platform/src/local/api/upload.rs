@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::reply::{Refusal, json_body};
-use crate::local::account::{Modules, hex};
+use crate::local::account::{ENTRY, Modules, hex};
 use crate::local::check::ModuleKind;
 
 /// Cloudflare's number for most of what is wrong with a script.
@@ -194,7 +194,7 @@ fn file_name(name: &str) -> Result<String, Refusal> {
     let path = name.strip_prefix("./").unwrap_or(name);
     let plain = |character: char| !character.is_control() && !"\\\"*:".contains(character);
     let whole = |segment: &str| !segment.is_empty() && segment != "." && segment != "..";
-    if path.len() > 200 || !path.chars().all(plain) || !path.split('/').all(whole) {
+    if path == ENTRY || path.len() > 200 || !path.chars().all(plain) || !path.split('/').all(whole) {
         let message = format!("{name:?} cannot be a module's name here: it is a path without `..`, \\, \", * and :");
         return Err(Refusal::bad(INVALID, message));
     }

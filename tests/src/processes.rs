@@ -1,0 +1,47 @@
+//! What runs on this machine.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The processes that have to do with a state folder, which all of a platform's have on their command line but workerd
+/// and esbuild; those are told by their parents.
+#[must_use]
+pub fn processes(state: &Path) -> Vec<String> {
+    let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().expect("ps runs");
+    let lines: Vec<String> = String::from_utf8_lossy(&ps.stdout).lines().map(|line| line.trim().to_owned()).collect();
+    let field = |line: &str, at: usize| line.split_whitespace().nth(at).unwrap_or_default().to_owned();
+    let mut found: Vec<String> =
+        lines.iter().filter(|line| line.contains(&*state.to_string_lossy())).cloned().collect();
+    let mut seen = 0;
+    while seen < found.len() {
+        let parent = field(&found[seen], 0);
+        found.extend(
+            lines.iter().filter(|line| field(line, 1) == parent && !found.contains(line)).cloned().collect::<Vec<_>>(),
+        );
+        seen += 1;
+    }
+    found
+}
+
+/// Waits for processes to be gone, of which the kernel tells a little later.
+pub async fn expect_gone(pids: &[String]) {
+    let started = Instant::now();
+    loop {
+        let ps = Command::new("ps").args(["-o", "pid=,stat=,args=", "-p", &pids.join(",")]).output().expect("ps runs");
+        let text = String::from_utf8_lossy(&ps.stdout).into_owned();
+        // A zombie has ended; whoever adopted it has yet to take note.
+        let left: Vec<&str> = text.lines().filter(|line| !line.contains("<defunct>")).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(15), "still there: {left:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Their ids.
+#[must_use]
+pub fn pids(processes: &[String]) -> Vec<String> {
+    processes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
