@@ -79,7 +79,7 @@ impl Api {
 
     /// Runs wrangler, which must succeed, and answers what it printed.
     pub async fn wrangler(&self, arguments: &[&str]) -> String {
-        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules");
+        let modules = root().join("node_modules");
         let mut command = self.command(&modules.join("node/bin/node"));
         let output = run(command.arg(modules.join("wrangler/bin/wrangler.js")).args(arguments)).await;
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));
@@ -87,12 +87,25 @@ impl Api {
         printed
     }
 
+    /// Runs `cargo platform customer`, which must succeed, and answers its JSON.
+    pub async fn customer(&self, arguments: &[&str]) -> Value {
+        let output = self.platform(&[&["customer"], arguments, &["--json"]].concat()).await;
+        let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "customer {arguments:?}: {printed}{errors}");
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
+    }
+
     /// Runs the operator's tool.
     pub async fn platform(&self, arguments: &[&str]) -> Output {
         let platform =
             std::env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
-        run(self.command(Path::new(&platform)).args(arguments)).await
+        run(self.command(Path::new(&platform)).current_dir(root()).args(arguments)).await
     }
+}
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
 }
 
 /// The scripts of the dispatcher's namespace.

@@ -45,3 +45,12 @@ pub async fn expect_gone(pids: &[String]) {
 pub fn pids(processes: &[String]) -> Vec<String> {
     processes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
+
+/// The memory that those of them have which contain a text, in bytes: what is resident.
+#[must_use]
+pub fn memory(processes: &[String], text: &str) -> u64 {
+    let wanted: Vec<String> = processes.iter().filter(|line| line.contains(text)).cloned().collect();
+    let ps = Command::new("ps").args(["-o", "rss=", "-p", &pids(&wanted).join(",")]).output().expect("ps runs");
+    let sizes = String::from_utf8_lossy(&ps.stdout).into_owned();
+    sizes.lines().map(|line| line.trim().parse::<u64>().expect("a number of KiB") << 10).sum()
+}

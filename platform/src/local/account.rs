@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::cloudflare::Jurisdiction;
+use crate::code::{Settings, Whose};
 use crate::token::write_private;
 
 /// The dispatch namespace that the dispatcher has.
@@ -222,11 +223,11 @@ impl Account {
 
     /// A customer: storage of each kind that is called `resource`, and a script that runs the customer Worker as the repository
     /// builds it. What is there already stays as it is.
-    pub fn seed(&mut self, script: &str, resource: &str) {
+    pub fn seed(&mut self, script: &str, resource: &str, settings: &Settings) {
         self.make_storage(resource);
         let storage = self.storage_of(resource);
         let namespace = self.namespaces.entry(NAMESPACE.to_owned()).or_insert_with(Namespace::new);
-        namespace.scripts.entry(script.to_owned()).or_insert_with(|| Script::built(storage));
+        namespace.scripts.entry(script.to_owned()).or_insert_with(|| Script::built(storage, settings));
     }
 
     /// Makes storage of each kind that is called `resource`, where it is missing.
@@ -283,15 +284,15 @@ impl Namespace {
 
 impl Script {
     /// A script that runs the customer Worker as the repository builds it, with this storage.
-    fn built(storage: Vec<Map<String, Value>>) -> Self {
+    fn built(storage: Vec<Map<String, Value>>, settings: &Settings) -> Self {
         Self {
             code: Code::Built,
             created: now(),
             modified: now(),
             bindings: storage,
-            tags: BTreeSet::new(),
-            compatibility_date: String::new(),
-            compatibility_flags: Vec::new(),
+            tags: BTreeSet::from([Whose::Platform.tag().to_owned()]),
+            compatibility_date: settings.compatibility_date.clone(),
+            compatibility_flags: settings.compatibility_flags.clone(),
             durable_objects: BTreeMap::new(),
             migration_tag: None,
             settings: Map::new(),

@@ -94,9 +94,10 @@ impl Door {
         Ok(Self { http, secret: new_id() })
     }
 
-    /// Asks, once the runtime is there. What the storage has against it is a reply with the status 400 and a text.
-    pub async fn ask(&self, gate: &Gate, storage: &Storage, call: Call<'_>) -> Result<Response> {
-        let pass = gate.enter().await.context("the local runtime is not running")?;
+    /// Asks, once the runtime is there and knows so many changes. What the storage has against it is a reply with the status 400
+    /// and a text.
+    pub async fn ask(&self, gate: &Gate, changes: u64, storage: &Storage, call: Call<'_>) -> Result<Response> {
+        let pass = gate.enter_after(changes).await.context("the local runtime is not running")?;
         let mut url = Url::parse(&format!("http://{}{PATH}", pass.runtime)).context("an address makes a URL")?;
         url.query_pairs_mut().append_pair("storage", &storage.binding()).append_pair("operation", call.operation);
         if let Some(key) = call.key {

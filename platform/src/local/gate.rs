@@ -53,8 +53,12 @@ impl Gate {
 
     /// Waits until a request that comes now may go; `None` if that takes too long.
     pub async fn enter(&self) -> Option<Pass> {
+        self.enter_after(self.changes()).await
+    }
+
+    /// The same for a request that only needs to know so many changes.
+    pub async fn enter_after(&self, wanted: u64) -> Option<Pass> {
         let mut state = self.0.subscribe();
-        let wanted = state.borrow().changes;
         let deadline = Instant::now() + HOLD;
         loop {
             let mut open = None;

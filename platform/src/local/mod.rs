@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use shared::UserId;
 
+use crate::code::Settings;
 use crate::token::write_private;
 use account::{Account, Store, Trial, new_id, replace};
 use api::Local;
@@ -374,15 +375,16 @@ fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<String
     let mut store = Store::open(state)?;
     let is_new = store.is_new();
     let deployed = config::records(&options.repository)?;
+    let settings = Settings::read(&options.repository)?;
     let records = store.change(|account| {
         if is_new && options.customers.is_empty() {
             for id in ["user1", "user2"].map(|id| id.parse::<UserId>().expect("a valid id")) {
-                account.seed(id.as_str(), &id.resource_name());
+                account.seed(id.as_str(), &id.resource_name(), &settings);
             }
         }
         for Customer { id, worker } in &options.customers {
             match worker {
-                None => account.seed(id.as_str(), &id.resource_name()),
+                None => account.seed(id.as_str(), &id.resource_name(), &settings),
                 // A script that was uploaded under its name comes back when this run is over.
                 Some(_) => account.make_storage(&id.resource_name()),
             }

@@ -1,6 +1,8 @@
-//! The local Cloudflare API, asked by wrangler, by curl as Cloudflare's pages have it, and over HTTP. What is uploaded restarts
-//! the runtime, so that each of these has a platform of its own.
+//! The local Cloudflare API, asked by wrangler, by curl as Cloudflare's pages have it, by the operator's tool and over HTTP.
+//! What is uploaded restarts the runtime, so that each of these has a platform of its own.
 
+mod customers;
+mod interrupted;
 mod restarts;
 mod scripts;
 mod storage;

@@ -98,10 +98,15 @@ impl Local {
     /// Asks the simulator of some storage, which is in the account. Storage that was made since the runtime started makes it
     /// start again. What the simulator has against it is told with `code`.
     async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<reqwest::Response, Refusal> {
-        if !self.bound.lock().unwrap_or_else(PoisonError::into_inner).contains(&storage) {
+        let is_bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).contains(&storage);
+        // What else has changed since need not be taken up for this.
+        let changes = if is_bound {
+            0
+        } else {
             self.gate.change();
-        }
-        let reply = self.door.ask(&self.gate, &storage, call).await?;
+            self.gate.changes()
+        };
+        let reply = self.door.ask(&self.gate, changes, &storage, call).await?;
         if reply.status() == StatusCode::BAD_REQUEST {
             return Err(Refusal::bad(code, reply.text().await.map_err(anyhow::Error::new)?));
         }
