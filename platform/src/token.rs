@@ -145,8 +145,7 @@ pub(crate) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<()
             fs::remove_file(path)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(content.as_ref())?;
-        file.sync_all()
+        file.write_all(content.as_ref())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
 use reqwest::multipart::Form;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -102,7 +103,7 @@ enum Body {
 struct Attempt {
     status: StatusCode,
     retry_after: Duration,
-    text: String,
+    body: Bytes,
 }
 
 /// How the API answers.
@@ -112,9 +113,18 @@ struct Envelope {
     #[serde(default)]
     errors: Vec<ApiError>,
     #[serde(default)]
+    messages: Vec<Message>,
+    #[serde(default)]
     result: Value,
     #[serde(default)]
     result_info: ResultInfo,
+}
+
+/// What the API says besides.
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(default)]
+    message: String,
 }
 
 /// Where a list goes on.
@@ -200,13 +210,19 @@ impl Call<'_> {
     }
 
     /// The same for what is answered as it is, in no envelope.
-    pub(super) async fn send_text_optional(&self) -> Result<Option<String>, Error> {
-        let (status, text) = self.reply(&self.url).await?;
+    pub(super) async fn send_bytes_optional(&self) -> Result<Option<Bytes>, Error> {
+        let (status, body) = self.reply(&self.url).await?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
-            _ if status.is_success() => Ok(Some(text)),
-            _ => self.read(status, &text).map(|_| None),
+            _ if status.is_success() => Ok(Some(body)),
+            _ => self.read(status, &body).map(|_| None),
         }
+    }
+
+    /// Sends the request, and answers what the API says besides that it is done.
+    pub(super) async fn send_for_messages(&self) -> Result<Vec<String>, Error> {
+        let messages = self.envelope(&self.url).await?.messages;
+        Ok(messages.into_iter().map(|message| message.message).collect())
     }
 
     /// Sends the request for what is to be gone afterwards, and may be gone already.
@@ -246,12 +262,12 @@ impl Call<'_> {
     }
 
     async fn envelope(&self, url: &Url) -> Result<Envelope, Error> {
-        let (status, text) = self.reply(url).await?;
-        self.read(status, &text)
+        let (status, body) = self.reply(url).await?;
+        self.read(status, &body)
     }
 
     /// Sends the request, again if that may help, and answers what came at last.
-    async fn reply(&self, url: &Url) -> Result<(StatusCode, String), Error> {
+    async fn reply(&self, url: &Url) -> Result<(StatusCode, Bytes), Error> {
         if let Some(name) = &self.misnomer {
             return Err(Error::Name(name.clone()));
         }
@@ -260,10 +276,10 @@ impl Call<'_> {
             self.cloudflare.pace.keep().await;
             let mut wait = delay;
             match self.attempt(url).await {
-                Ok(Attempt { status, text, retry_after }) => {
+                Ok(Attempt { status, body, retry_after }) => {
                     let overloaded = status == StatusCode::TOO_MANY_REQUESTS;
                     if attempt == ATTEMPTS || !(overloaded || status.is_server_error()) {
-                        return Ok((status, text));
+                        return Ok((status, body));
                     }
                     wait = wait.max(retry_after);
                 }
@@ -283,7 +299,7 @@ impl Call<'_> {
         Ok(Attempt {
             status: reply.status(),
             retry_after: Duration::from_secs(seconds.unwrap_or(0)),
-            text: reply.text().await?,
+            body: reply.bytes().await?,
         })
     }
 
@@ -301,17 +317,18 @@ impl Call<'_> {
         }
     }
 
-    fn read(&self, status: StatusCode, text: &str) -> Result<Envelope, Error> {
+    fn read(&self, status: StatusCode, body: &[u8]) -> Result<Envelope, Error> {
         // A deletion may answer with nothing at all.
-        if status == StatusCode::NO_CONTENT || (status.is_success() && text.is_empty()) {
+        if status == StatusCode::NO_CONTENT || (status.is_success() && body.is_empty()) {
             return Ok(Envelope {
                 success: true,
                 errors: Vec::new(),
+                messages: Vec::new(),
                 result: Value::Null,
                 result_info: ResultInfo::default(),
             });
         }
-        match serde_json::from_str::<Envelope>(text) {
+        match serde_json::from_slice::<Envelope>(body) {
             Ok(envelope) if status.is_success() && envelope.success => Ok(envelope),
             Ok(envelope) => Err(Error::Refused { request: self.name(), status, errors: envelope.errors }),
             Err(_) if !status.is_success() => Err(Error::Refused { request: self.name(), status, errors: Vec::new() }),

@@ -97,10 +97,15 @@ impl Cloudflare {
         self.namespace(Method::DELETE, name, &[]).send_delete().await
     }
 
-    /// Uploads a script, in place of an older one of that name.
-    pub async fn upload_script(&self, namespace: &str, name: &str, upload: Upload) -> Result<(), Error> {
-        let call = self.namespace(Method::PUT, namespace, &["scripts", name]).form(move || upload.form());
-        call.send::<Value>().await.map(drop)
+    /// Uploads a script, in place of an older one of that name. Answers what the API says besides.
+    pub async fn upload_script(&self, namespace: &str, name: &str, upload: Upload) -> Result<Vec<String>, Error> {
+        self.namespace(Method::PUT, namespace, &["scripts", name]).form(move || upload.form()).send_for_messages().await
+    }
+
+    /// A script's modules as they were uploaded, in a form (`multipart/form-data`) of one part each; its first line is the
+    /// boundary.
+    pub async fn script_content(&self, namespace: &str, name: &str) -> Result<Option<Bytes>, Error> {
+        self.namespace(Method::GET, namespace, &["scripts", name, "content"]).send_bytes_optional().await
     }
 
     /// The settings of a Worker of the account's that is in no namespace, its bindings among them.

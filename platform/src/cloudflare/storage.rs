@@ -121,7 +121,8 @@ impl Cloudflare {
 
     /// The value of a key.
     pub async fn kv_value(&self, namespace: &str, key: &str) -> Result<Option<String>, Error> {
-        self.call(Method::GET, &value(namespace, key)).send_text_optional().await
+        let value = self.call(Method::GET, &value(namespace, key)).send_bytes_optional().await?;
+        Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Sets the value of a key.

@@ -190,7 +190,8 @@ async fn what_is_deleted_already_is_deleted() {
 
 #[tokio::test]
 async fn a_script_is_uploaded_whole_at_every_attempt() {
-    let (api, cloudflare) = Api::start([failure(500, 1, "oops"), success(&json!({"id": "a"}))]).await;
+    let said = json!({"success": true, "errors": [], "messages": [{"code": 1, "message": "no AI here"}], "result": {}});
+    let (api, cloudflare) = Api::start([failure(500, 1, "oops"), (200, None, said.to_string())]).await;
     let module = |name: &str, media_type, content: &'static str| Module {
         name: name.to_owned(),
         media_type,
@@ -203,7 +204,7 @@ async fn a_script_is_uploaded_whole_at_every_attempt() {
             module("./index_bg.wasm", "application/wasm", "\0asm"),
         ],
     };
-    cloudflare.upload_script("customers", "user3", upload).await.expect("uploaded");
+    assert_eq!(cloudflare.upload_script("customers", "user3", upload).await.expect("uploaded"), ["no AI here"]);
     let attempts = api.asked.lock().expect("no panic");
     assert_eq!(attempts.len(), 2);
     for asked in attempts.iter() {
@@ -218,6 +219,16 @@ async fn a_script_is_uploaded_whole_at_every_attempt() {
             assert!(asked.body.contains(part), "{part}: {}", asked.body);
         }
     }
+}
+
+#[tokio::test]
+async fn a_scripts_content_is_as_it_is() {
+    let form = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\ncode\r\n--x--\r\n";
+    let (api, cloudflare) = Api::start([(200, None, form.to_owned()), failure(404, 10092, "none")]).await;
+    assert_eq!(cloudflare.script_content("customers", "a").await.expect("there").as_deref(), Some(form.as_bytes()));
+    assert_eq!(cloudflare.script_content("customers", "a").await.expect("not there"), None);
+    let path = "GET /client/v4/accounts/account/workers/dispatch/namespaces/customers/scripts/a/content";
+    assert_eq!(api.lines(), [path, path]);
 }
 
 #[tokio::test]

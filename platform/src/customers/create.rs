@@ -33,8 +33,8 @@ impl Customers {
                 let bindings = [ids.bindings(), further].concat();
                 let script = Script { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
                 let upload = script.upload(None, Keep::Unnamed);
-                self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
-                steps.add(What::Script, &name, Outcome::Made);
+                let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
+                steps.add_with_notes(What::Script, &name, Outcome::Made, &notes);
             }
         }
         // The last step: with it, where records are kept, the customer is one.

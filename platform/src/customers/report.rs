@@ -116,6 +116,12 @@ impl Steps {
         self.0.push(Step { what, name: name.to_owned(), id, outcome, note: None });
     }
 
+    /// A step with what the API said of it.
+    pub fn add_with_notes(&mut self, what: What, name: &str, outcome: Outcome, notes: &[String]) {
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note });
+    }
+
     /// A step that needs a word.
     pub fn add_with_note(&mut self, what: What, name: &str, outcome: Outcome, note: impl Into<String>) {
         self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note: Some(note.into()) });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -414,5 +414,6 @@ pub fn modules_folder(state: &Path, digest: &str) -> PathBuf {
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let beside = path.with_extension("new");
     write_private(&beside, content)?;
-    fs::rename(&beside, path).with_context(|| format!("cannot write {}", path.display()))
+    let rename = || File::open(&beside)?.sync_all().and_then(|()| fs::rename(&beside, path));
+    rename().with_context(|| format!("cannot write {}", path.display()))
 }

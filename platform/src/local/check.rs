@@ -21,7 +21,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a command until standard input closes: should this process be killed, the kernel closes the pipe, and nothing is left
 /// running. The shell keeps none of the command's pipes open, so that their ends are the command's.
-const END_WITH_PARENT: &str = "exec 3<&0; \"$@\" 3<&- & exec >&- 2>&-; read -r _ <&3; kill -9 $!";
+const END_WITH_PARENT: &str = "exec 3<&0; \"$@\" 3<&- & exec >&- 2>&-; read -r _ <&3; kill -9 $!; wait";
 
 /// Runs scripts by themselves.
 #[derive(Debug)]

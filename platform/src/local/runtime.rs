@@ -1,5 +1,7 @@
 //! The `wrangler dev` process, and all that it starts.
 
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -134,8 +136,24 @@ impl Group {
         Ok(Self(Pid::from_raw(i32::try_from(id).context("a process id is an i32")?)))
     }
 
+    /// Whether one of its processes runs. One that has ended stays in its group until somebody takes note, which whoever adopts
+    /// orphans may do seconds later.
     fn lives(&self) -> bool {
-        killpg(self.0, None) != Err(Errno::ESRCH)
+        killpg(self.0, None) != Err(Errno::ESRCH) && self.runs().unwrap_or(true)
+    }
+
+    /// The same by Linux's own account of all processes; an error on other systems. See `proc_pid_stat(5)`.
+    fn runs(&self) -> io::Result<bool> {
+        let group = self.0.to_string();
+        let runs = |stat: &str| {
+            let (_, after_name) = stat.rsplit_once(')')?;
+            let mut fields = after_name.split_whitespace();
+            let (state, of_group) = (fields.next()?, fields.nth(1)?);
+            Some(of_group == group && !matches!(state, "Z" | "X"))
+        };
+        let processes =
+            fs::read_dir("/proc")?.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+        Ok(processes.into_iter().any(|stat| runs(&stat).unwrap_or(false)))
     }
 
     fn kill(&self) -> Result<()> {
