@@ -17,7 +17,8 @@ fn examples() -> Vec<(String, Option<&'static str>)> {
     for block in README.split("```sh\n").skip(1) {
         let block = block.split("```").next().expect("a block ends");
         let mut continues = false;
-        for line in block.lines().filter(|_| block.contains("127.0.0.1:8787")) {
+        let is_local = ["127.0.0.1:8787", ".platform/env"].iter().any(|local| block.contains(local));
+        for line in block.lines().filter(|_| is_local) {
             if let Some(reply) = line.strip_prefix("# ") {
                 examples.last_mut().expect("a command before its reply").1 = Some(reply);
             } else if continues {
@@ -55,12 +56,18 @@ async fn examples_work_as_printed() {
     let dev_with_tokens = Dev::start(with_tokens.path(), &["--auth", "token"]).await;
     let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("secrets");
     let examples = examples();
-    assert!(examples.len() >= 10 && examples.iter().any(|(command, _)| command.contains("$token")), "{examples:#?}");
+    assert!(examples.len() >= 10, "{examples:#?}");
+    for part in ["$token", "customer create user3 --local", "npx wrangler"] {
+        assert!(examples.iter().any(|(command, _)| command.contains(part)), "{part}: {examples:#?}");
+    }
     for (command, shown) in examples {
         let takes_tokens = command.contains("$token");
         let url = if takes_tokens { &dev_with_tokens.url } else { &dev.url };
-        let script =
-            format!("set -e; curl() {{ command curl -sS \"$@\"; }}; {command}").replace("http://127.0.0.1:8787", url);
+        let folder = state.path().display();
+        let script = format!("set -e; curl() {{ command curl -sS \"$@\"; }}; {command}")
+            .replace("http://127.0.0.1:8787", url)
+            .replace("--local", &format!("--local --state {folder}"))
+            .replace(".platform/env", &format!("{folder}/env"));
         let output = Command::new("sh")
             .current_dir(root)
             .args(["-c", &script])
