@@ -195,3 +195,20 @@ impl ModuleKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_text_cannot_end_itself() {
+        for (text, expected) in [
+            ("plain text", r#""plain text""#),
+            (r#"a"; b = "c"#, r#""a\"; b = \"c""#),
+            ("a\\", r#""a\\""#),
+            ("a\nb\0ü", r#""a\x0ab\x00\xc3\xbc""#),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+}

@@ -17,15 +17,17 @@ mod front;
 mod gate;
 mod listener;
 mod log;
+mod options;
 mod removed;
 mod runtime;
 mod script;
+mod store;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -33,7 +35,7 @@ use shared::UserId;
 
 use crate::code::Settings;
 use crate::token::write_private;
-use account::{Account, Store, Trial, new_id, replace};
+use account::{Account, Trial, new_id};
 use api::Local;
 use check::Checker;
 use config::Contents;
@@ -42,6 +44,9 @@ use gate::Gate;
 use listener::{Listener, bind};
 use log::Log;
 use runtime::Runtime;
+use store::{Store, replace};
+
+pub use options::{Auth, Customer, Options, Var};
 
 /// How long the first request may take to succeed.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -49,84 +54,6 @@ const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often the runtime is started again within [`RESTART_WINDOW`].
 const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW: Duration = Duration::from_mins(1);
-
-/// What to run, and where.
-#[derive(Debug)]
-pub struct Options {
-    /// The repository's root, whose Workers are built and whose npm packages are installed.
-    pub repository: PathBuf,
-    /// Where the platform keeps its storage between runs. One platform uses it at a time.
-    pub state: PathBuf,
-    /// The dispatcher's port on 127.0.0.1; 0 for any that is free.
-    pub port: u16,
-    /// The port of the local Cloudflare API on 127.0.0.1; 0 for any that is free.
-    pub api_port: u16,
-    /// What clients of that API must have; made at the first start and kept in the state folder if `None`.
-    pub api_token: Option<String>,
-    /// Give the dispatcher customers' records, `CUSTOMERS`, even if its wrangler file does not.
-    pub records: bool,
-    /// How the dispatcher knows who is asking.
-    pub auth: Auth,
-    /// Variables of the dispatcher, besides those of its wrangler file.
-    pub vars: Vec<Var>,
-    /// Customers that are made if they are not there, or whose Worker is one of their own in this run. If there are none, and
-    /// never were any: `user1` and `user2`.
-    pub customers: Vec<Customer>,
-    /// Wrangler files of Workers to run beside them, that no request from outside reaches by itself.
-    pub others: Vec<PathBuf>,
-    /// Where what wrangler and the Workers print goes; standard output if `None`.
-    pub log: Option<PathBuf>,
-    /// Pass on what wrangler prints while it starts, too.
-    pub verbose: bool,
-}
-
-/// How the dispatcher knows who is asking, its variable `AUTH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Auth {
-    /// It believes `X-User-ID`.
-    TrustedHeader,
-    /// By a token; the secrets are made at the first start and kept in the state folder, see [`crate::token`].
-    Token,
-}
-
-/// A variable of the dispatcher.
-#[derive(Clone, Debug)]
-pub struct Var {
-    name: String,
-    value: String,
-}
-
-impl std::str::FromStr for Var {
-    type Err = &'static str;
-
-    /// Parses `NAME:VALUE`, as `wrangler dev --var` takes it.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some((name, value)) if !name.is_empty() => Ok(Self { name: name.to_owned(), value: value.to_owned() }),
-            _ => Err("a variable is NAME:VALUE"),
-        }
-    }
-}
-
-/// A customer of the local platform.
-#[derive(Debug, Clone)]
-pub struct Customer {
-    /// Its id, the name of its script in the dispatch namespace.
-    pub id: UserId,
-    /// A Worker of its own in place of the customer Worker: a JavaScript module, which gets the same storage, or a wrangler
-    /// file (`.toml`), which says all itself but for the name.
-    pub worker: Option<PathBuf>,
-}
-
-impl std::str::FromStr for Customer {
-    type Err = shared::InvalidUserId;
-
-    /// Parses `user1`, `user1=path/to/worker.js` or `user1=path/to/wrangler.toml`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (id, worker) = text.split_once('=').map_or((text, None), |(id, worker)| (id, Some(PathBuf::from(worker))));
-        Ok(Self { id: id.parse()?, worker })
-    }
-}
 
 /// A running local platform. Dropped without [`LocalPlatform::stop`], it kills its processes.
 #[derive(Debug)]
@@ -156,19 +83,23 @@ impl LocalPlatform {
         let gate = Gate::new();
         let front = front::start(options.port, gate.clone()).await?;
         let listener = bind(options.api_port, "--api-port").await?;
-        let dispatcher = config::dispatcher_bindings(&options.repository, &options, records.as_deref())?;
-        let token = api_token(&options, &state)?;
-        let incoming = fresh_folder(&state.join("incoming"))?;
-        let checker = Checker::new(&options.repository).await?;
-        let local =
-            Arc::new(Local::new(store, gate.clone(), Door::new()?, checker, token.clone(), incoming, dispatcher));
+        let local = Arc::new(Local {
+            store: Mutex::new(store),
+            bound: Mutex::default(),
+            gate: gate.clone(),
+            door: Door::new()?,
+            checker: Checker::new(&options.repository).await?,
+            token: api_token(&options, &state)?,
+            incoming: fresh_folder(&state.join("incoming"))?,
+            dispatcher: config::dispatcher_bindings(&options.repository, &options, records.as_deref())?,
+        });
         let server = api::start(listener, local.clone())?;
         let runtime = run(&options, &state, &local, records.as_deref(), &log, options.verbose).await?;
         gate.open(runtime.address(), 0);
         let platform = Self { options, state, front, server, local, gate, runtime, records, log, _lock: lock };
         platform.wait_until_ready().await?;
         platform.write_records().await?;
-        platform.write_environment(&token)?;
+        platform.write_environment()?;
         Ok(platform)
     }
 
@@ -266,11 +197,12 @@ impl LocalPlatform {
         Ok(())
     }
 
-    fn write_environment(&self, token: &str) -> Result<()> {
+    fn write_environment(&self) -> Result<()> {
         let text = format!(
-            "export CLOUDFLARE_API_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={token}\n\
+            "export CLOUDFLARE_API_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n\
              export CLOUDFLARE_ACCOUNT_ID={}\nexport PLATFORM_URL=http://{}\n",
             self.api(),
+            self.local.token,
             self.local.store().account().id,
             self.address(),
         );
@@ -296,7 +228,7 @@ async fn run(
     };
     let (new, mut without) = (with(Trial::New), with(Trial::Failed));
     let start = async |without: &BTreeSet<String>| {
-        let contents = Contents { account: &account, without, records, secret: local.secret() };
+        let contents = Contents { account: &account, without, records, secret: &local.door.secret };
         Runtime::start(&config::write(options, state, &contents)?, log, verbose).await
     };
     let runtime = match start(&without).await {

@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use toml::Table;
 
-use super::account::{Code, Modules, Script, modules_folder};
+use super::account::{Code, Modules, Script};
 use super::check::ModuleKind;
 use super::config::{deployed, text};
+use super::store::modules_folder;
 use crate::wrangler_file::add_binding;
 
 /// The name of a script's Worker. No other Worker's name starts like that.

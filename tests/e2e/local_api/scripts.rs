@@ -143,10 +143,18 @@ async fn what_an_upload_does_not_say_is_kept_or_goes_as_documented() {
     expect_error(api.get(&format!("{SCRIPTS}?tags=d")), 400, 10026).await;
     expect_error(api.request(Method::DELETE, SCRIPTS), 400, 10026).await;
 
-    // The code comes back as it was sent.
+    // The code by itself leaves the rest as it is.
+    let before = expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await;
+    let other = "export default { fetch(_, env) { return Response.json([env]); } };";
+    let form = Form::new().text("metadata", r#"{"main_module":"index.js"}"#).text("index.js", other);
+    expect_result(api.request(Method::PUT, &format!("{SCRIPTS}/user3/content")).multipart(form)).await;
+    assert_eq!(says(&user3).await, json!([{"SECRET": all["SECRET"]}]));
+    assert_eq!(expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await, before);
+
+    // It comes back as it was sent.
     let content = Reply::to(api.get(&format!("{SCRIPTS}/user3/content"))).await;
     assert_eq!(content.header("cf-entrypoint"), "index.js");
-    assert!(content.text().contains(ENV), "{content}");
+    assert!(content.text().contains(other), "{content}");
 
     expect_result(api.request(Method::DELETE, &format!("{SCRIPTS}?tags=d:yes"))).await;
     expect_problem(user3.get("/"), 404, "unknown_user").await;

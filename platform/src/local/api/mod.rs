@@ -9,6 +9,7 @@ mod namespaces;
 mod r2;
 mod reply;
 mod scripts;
+mod take;
 mod upload;
 
 use std::collections::BTreeSet;
@@ -25,11 +26,12 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::account::{Account, Storage, Store};
+use super::account::{Account, Storage};
 use super::check::Checker;
 use super::door::{Call, Door};
 use super::gate::Gate;
 use super::listener::Listener;
+use super::store::Store;
 use reply::{Refusal, Success};
 
 /// The largest body that is taken, in bytes: as much as Cloudflare's API takes.
@@ -38,46 +40,30 @@ const MAX_BODY: usize = 100 << 20;
 /// What the API answers from.
 #[derive(Debug)]
 pub struct Local {
-    store: Mutex<Store>,
+    /// The account.
+    pub store: Mutex<Store>,
     /// Storage that the runtime which runs was started with.
-    bound: Mutex<BTreeSet<Storage>>,
-    /// How many changes it knows.
-    gate: Gate,
-    door: Door,
-    checker: Checker,
+    pub bound: Mutex<BTreeSet<Storage>>,
+    /// Who is told of what changes.
+    pub gate: Gate,
+    /// The way to the storage.
+    pub door: Door,
+    /// Tries what is uploaded.
+    pub checker: Checker,
     /// What a client must have.
-    token: String,
+    pub token: String,
     /// A folder for uploads that are not taken yet.
-    incoming: PathBuf,
+    pub incoming: PathBuf,
     /// The dispatcher's bindings, as the API tells them.
-    dispatcher: Vec<Value>,
+    pub dispatcher: Vec<Value>,
 }
 
 type Api = State<Arc<Local>>;
 
 impl Local {
-    /// What the API answers from.
-    pub fn new(
-        store: Store,
-        gate: Gate,
-        door: Door,
-        checker: Checker,
-        token: String,
-        incoming: PathBuf,
-        dispatcher: Vec<Value>,
-    ) -> Self {
-        let bound = Mutex::default();
-        Self { store: Mutex::new(store), bound, gate, door, checker, token, incoming, dispatcher }
-    }
-
     /// The account and where it is kept.
     pub fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The secret that opens the storage.
-    pub fn secret(&self) -> &str {
-        &self.door.secret
     }
 
     /// Looks something up in the account.

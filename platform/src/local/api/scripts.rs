@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -16,14 +14,14 @@ use axum::routing::{get, put};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tempfile::TempDir;
 
 use super::namespaces::no_namespace;
 use super::reply::{Query, Refusal, Success, json_body};
+use super::take::Rest;
 use super::upload::{INVALID, Metadata, Upload};
 use super::{Api, Local};
-use crate::local::account::{Account, Code, Modules, NAMESPACE, Script, Store, Trial, new_id, now};
-use crate::local::script::not_here;
+use crate::local::account::{Account, Code, Modules, NAMESPACE, Script, Trial, new_id, now};
+use crate::local::store::Store;
 
 const SCRIPT: &str = "/workers/dispatch/namespaces/{namespace}/scripts/{script}";
 
@@ -59,7 +57,8 @@ fn find_mut<'a>(account: &'a mut Account, namespace: &str, script: &str) -> Resu
 }
 
 impl Local {
-    fn script(&self, namespace: &str, script: &str) -> Result<Script, Refusal> {
+    /// A script.
+    pub fn script(&self, namespace: &str, script: &str) -> Result<Script, Refusal> {
         self.read(|account| find(account, namespace, script).cloned())
     }
 
@@ -81,14 +80,16 @@ impl Local {
         Ok(())
     }
 
-    fn changed(&self, namespace: &str) {
+    /// Says that scripts of a namespace have changed, which the runtime need only know of the dispatcher's.
+    pub fn changed(&self, namespace: &str) {
         if namespace == NAMESPACE {
             self.gate.change();
         }
     }
 }
 
-fn etag(script: &Script) -> &str {
+/// What changes with the code.
+pub fn etag(script: &Script) -> &str {
     match &script.code {
         Code::Built => "built",
         Code::Uploaded(modules) => &modules.digest,
@@ -119,11 +120,13 @@ fn told(binding: &Map<String, Value>) -> Value {
     told.into()
 }
 
-fn is(binding: &Map<String, Value>, kind: &str) -> bool {
+/// Whether a binding is of a type.
+pub fn is(binding: &Map<String, Value>, kind: &str) -> bool {
     binding.get("type").is_some_and(|is| is == kind)
 }
 
-fn name(binding: &Map<String, Value>) -> &str {
+/// What the script calls a binding.
+pub fn name(binding: &Map<String, Value>) -> &str {
     binding.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -214,7 +217,9 @@ async fn upload(
     check_name(&name)?;
     let strict = query.get("bindings_inherit").is_some_and(|how| how == "strict");
     let upload = Upload::read(form).await?;
-    local.take(&namespace, &name, upload, strict).await
+    // What is not said again is gone when there is new code, and stays when there is none.
+    let rest = if upload.modules.is_empty() { Rest::Stays } else { Rest::Goes };
+    local.take(&namespace, &name, upload, rest, strict).await
 }
 
 /// The code alone, in a form as for an upload; everything else stays.
@@ -223,222 +228,25 @@ async fn set_content(
     Path((_, namespace, name)): Place,
     form: Multipart,
 ) -> Result<Success, Refusal> {
-    let mut upload = Upload::read(form).await?;
+    let Upload { metadata: Metadata { main_module, body_part, .. }, modules } = Upload::read(form).await?;
     local.script(&namespace, &name)?;
-    if upload.metadata.main_module.is_none() && upload.metadata.body_part.is_none() {
-        return Err(Refusal::bad(INVALID, "`metadata` has no main_module"));
+    if modules.is_empty() {
+        return Err(Refusal::bad(INVALID, "there is no module"));
     }
-    let Metadata { main_module, body_part, .. } = upload.metadata;
-    upload.metadata = Metadata { main_module, body_part, ..Metadata::default() };
-    local.take(&namespace, &name, upload, false).await
+    let metadata = Metadata { main_module, body_part, ..Metadata::default() };
+    local.take(&namespace, &name, Upload { metadata, modules }, Rest::Stays, false).await
 }
 
+/// Everything but the code; what is not said stays.
 async fn set_settings(
     State(local): Api,
     Path((_, namespace, name)): Place,
     form: Multipart,
 ) -> Result<Success, Refusal> {
-    let mut upload = Upload::read(form).await?;
-    local.script(&namespace, &name)?;
-    upload.modules.clear();
-    upload.metadata.main_module = None;
-    upload.metadata.body_part = None;
-    local.take(&namespace, &name, upload, false).await?;
+    let Upload { metadata, .. } = Upload::read(form).await?;
+    let metadata = Metadata { main_module: None, body_part: None, ..metadata };
+    local.take(&namespace, &name, Upload { metadata, modules: BTreeMap::new() }, Rest::Stays, false).await?;
     Ok(Success::new(described_settings(&local.script(&namespace, &name)?)))
-}
-
-impl Local {
-    /// Takes an upload: all of it, or nothing.
-    async fn take(&self, namespace: &str, name: &str, mut upload: Upload, strict: bool) -> Result<Success, Refusal> {
-        let modules = upload.modules()?;
-        let metadata = upload.metadata;
-        let old = match self.script(namespace, name) {
-            Ok(script) => Some(script),
-            Err(_) if modules.is_some() && self.read(|account| account.namespaces.contains_key(namespace)) => None,
-            Err(refusal) => return Err(refusal),
-        };
-        let new_code = modules.as_ref().map(|(modules, _)| Code::Uploaded(modules.clone()));
-        let script = script_of(old.as_ref(), new_code.clone(), metadata.clone(), strict)?;
-        self.read(|account| storage_is_there(account, &script))?;
-        let messages: Vec<String> = not_here(&script);
-
-        // The modules go where nobody looks for them until the account has them.
-        let mut folder = None;
-        let mut startup = Duration::ZERO;
-        if let (Some((_, contents)), Code::Uploaded(kept)) = (&modules, &script.code) {
-            let incoming = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
-            write_all(incoming.path(), contents).context("cannot keep an upload")?;
-            startup = match self.checker.check(incoming.path(), &script, kept).await? {
-                Ok(startup) => startup,
-                Err(reason) => return Err(Refusal::bad(INVALID, reason)),
-            };
-            if let Some(source) = kept.entry_source() {
-                fs::write(incoming.path().join(kept.entry()), source).context("cannot keep an upload")?;
-            }
-            folder = Some((incoming, kept.digest.clone()));
-        }
-        let script = {
-            let mut store = self.store();
-            if let Some((folder, digest)) = &folder {
-                store.keep_modules(digest, folder.path())?;
-            }
-            store.change(|account| {
-                // Once more, with what may have changed meanwhile.
-                let namespace = account.namespaces.get_mut(namespace).ok_or_else(no_namespace)?;
-                let script = script_of(namespace.scripts.get(name), new_code, metadata, strict)?;
-                namespace.scripts.insert(name.to_owned(), script.clone());
-                Ok::<_, Refusal>(script)
-            })?
-        };
-        for message in &messages {
-            eprintln!("{name}: {message}");
-        }
-        self.changed(namespace);
-        let result = json!({
-            "id": name,
-            "etag": etag(&script),
-            "tags": script.tags,
-            "handlers": ["fetch"],
-            "created_on": script.created,
-            "modified_on": script.modified,
-            "startup_time_ms": startup.as_millis(),
-            "deployment_id": new_id(),
-            "usage_model": "standard",
-        });
-        Ok(Success::new(result).with_messages(messages))
-    }
-}
-
-fn write_all(folder: &FilePath, contents: &BTreeMap<String, Bytes>) -> std::io::Result<()> {
-    for (name, content) in contents {
-        let path = folder.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        fs::write(path, content)?;
-    }
-    Ok(())
-}
-
-/// The script that there is after an upload.
-fn script_of(old: Option<&Script>, code: Option<Code>, metadata: Metadata, strict: bool) -> Result<Script, Refusal> {
-    if metadata.assets.is_some() {
-        return Err(Refusal::bad(INVALID, "static assets are not served by the local platform"));
-    }
-    // What is not said again is gone when there is new code, and stays when there is none.
-    let base = match (old, &code) {
-        (Some(old), None) => old.clone(),
-        (old, _) => Script {
-            code: Code::Built,
-            created: old.map_or_else(now, |old| old.created.clone()),
-            modified: now(),
-            bindings: Vec::new(),
-            tags: old.map(|old| old.tags.clone()).unwrap_or_default(),
-            // What a script has that says none: https://developers.cloudflare.com/workers/configuration/compatibility-dates/
-            compatibility_date: "2021-11-02".to_owned(),
-            compatibility_flags: Vec::new(),
-            durable_objects: old.map(|old| old.durable_objects.clone()).unwrap_or_default(),
-            migration_tag: old.and_then(|old| old.migration_tag.clone()),
-            settings: Map::new(),
-            trial: Trial::New,
-        },
-    };
-    let bindings = match (metadata.bindings, &code) {
-        (None, None) => base.bindings,
-        (None, Some(_)) if metadata.keep_bindings.is_none() => old.map(|old| old.bindings.clone()).unwrap_or_default(),
-        (new, _) => merged(old, new.unwrap_or_default(), &metadata.keep_bindings.unwrap_or_default(), strict)?,
-    };
-    let mut script = Script { bindings, modified: now(), trial: Trial::New, ..base };
-    script.code = code.unwrap_or(script.code);
-    if let Some(tags) = metadata.tags {
-        script.tags = tags;
-    }
-    script.compatibility_date = metadata.compatibility_date.unwrap_or(script.compatibility_date);
-    script.compatibility_flags = metadata.compatibility_flags.unwrap_or(script.compatibility_flags);
-    if let Some(migrations) = metadata.migrations {
-        if migrations.old_tag.is_some() && migrations.old_tag != script.migration_tag {
-            return Err(Refusal::new(
-                axum::http::StatusCode::PRECONDITION_FAILED,
-                10079,
-                format!("the script's migration tag is {:?}, not {:?}", script.migration_tag, migrations.old_tag),
-            ));
-        }
-        script.migration_tag = migrations.new_tag.clone().or(script.migration_tag);
-        migrations.apply(&mut script.durable_objects)?;
-    }
-    script.settings.extend(metadata.others.into_iter().filter(|(name, _)| SETTINGS.contains(&&**name)));
-    Ok(script)
-}
-
-/// What is kept of an upload's metadata besides.
-const SETTINGS: [&str; 6] = ["limits", "logpush", "observability", "placement", "tail_consumers", "usage_model"];
-
-/// New bindings, and the old ones that stay.
-fn merged(
-    old: Option<&Script>,
-    new: Vec<Map<String, Value>>,
-    keep: &std::collections::BTreeSet<String>,
-    strict: bool,
-) -> Result<Vec<Map<String, Value>>, Refusal> {
-    let old = old.map(|old| &*old.bindings).unwrap_or_default();
-    let mut bindings: Vec<Map<String, Value>> = Vec::new();
-    for binding in new {
-        let called = name(&binding).to_owned();
-        if called.is_empty() || !binding.get("type").is_some_and(Value::is_string) {
-            return Err(Refusal::bad(INVALID, "a binding needs a `name` and a `type`"));
-        }
-        if bindings.iter().any(|other| name(other) == called) {
-            return Err(Refusal::bad(INVALID, format!("there are two bindings called {called}")));
-        }
-        // One that is to stay as it is, or a secret as it was told, without its text.
-        if is(&binding, "inherit") || (is(&binding, "secret_text") && !binding.contains_key("text")) {
-            let old_name = binding.get("old_name").and_then(Value::as_str).unwrap_or(&called);
-            match old.iter().find(|binding| name(binding) == old_name) {
-                Some(old) => {
-                    let mut inherited = old.clone();
-                    inherited.insert("name".to_owned(), called.into());
-                    bindings.push(inherited);
-                }
-                None if strict || is(&binding, "secret_text") => {
-                    return Err(Refusal::bad(10057, format!("there is no binding {called} to inherit")));
-                }
-                None => {}
-            }
-            continue;
-        }
-        bindings.push(binding);
-    }
-    for binding in old {
-        let kept = binding.get("type").and_then(Value::as_str).is_some_and(|kind| keep.contains(kind));
-        if kept && !bindings.iter().any(|other| name(other) == name(binding)) {
-            bindings.push(binding.clone());
-        }
-    }
-    Ok(bindings)
-}
-
-/// Storage that a script is bound to must be there.
-fn storage_is_there(account: &Account, script: &Script) -> Result<(), Refusal> {
-    for binding in &script.bindings {
-        let id = |member: &str| binding.get(member).and_then(Value::as_str).unwrap_or_default();
-        let (id, code, there, kind) = match binding.get("type").and_then(Value::as_str) {
-            Some("kv_namespace") => {
-                let id = id("namespace_id");
-                (id, 10041, account.kv_namespaces.contains_key(id), "KV namespace")
-            }
-            Some("r2_bucket") => {
-                let name = id("bucket_name");
-                (name, 10085, account.buckets.contains_key(name), "R2 bucket")
-            }
-            Some("d1") => {
-                let id = if binding.contains_key("id") { id("id") } else { id("database_id") };
-                (id, 10181, account.databases.contains_key(id), "D1 database")
-            }
-            _ => continue,
-        };
-        if !there {
-            return Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))));
-        }
-    }
-    Ok(())
 }
 
 /// The modules, as a form; `cf-entrypoint` names the main one.

@@ -216,3 +216,47 @@ fn digest(modules: &Modules, contents: &Contents) -> String {
     }
     hex(&hash.finalize())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn modules_stay_in_their_folder() {
+        for (name, file) in [("./index_bg.wasm", "index_bg.wasm"), ("a/b.js", "a/b.js"), ("a b@1[x].js", "a b@1[x].js")]
+        {
+            assert_eq!(file_name(name).expect(name), file);
+        }
+        for name in
+            ["", ".", "./", "..", "../a", "a/../b", "/a", "a//b", "a/", "a\\b", "a\"b", "a\0", "*.js", "c:a", ENTRY]
+        {
+            assert!(file_name(name).is_err(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_leads_out_of_a_folder(name in "[./a-c\\\\]{0,12}|\\PC{0,12}") {
+            if let Ok(file) = file_name(&name) {
+                let components = std::path::Path::new(&file).components();
+                prop_assert!(components.into_iter().all(|part| matches!(part, std::path::Component::Normal(_))), "{file}");
+            }
+        }
+    }
+
+    #[test]
+    fn migrations_are_taken_step_by_step() {
+        let migrations = |json: &str| serde_json::from_str::<Migrations>(json).expect(json);
+        let mut classes = BTreeMap::new();
+        migrations(r#"{"new_tag":"v1","new_classes":["A"]}"#).apply(&mut classes).expect("applied");
+        let steps = r#"{"old_tag":"v1","new_tag":"v3","steps":[
+            {"new_sqlite_classes":["B"],"renamed_classes":[{"from":"A","to":"C"}]}, {"deleted_classes":["C"]}]}"#;
+        migrations(steps).apply(&mut classes).expect("applied");
+        assert_eq!(classes, BTreeMap::from([("B".to_owned(), true)]));
+        for unknown in [r#"{"deleted_classes":["A"]}"#, r#"{"renamed_classes":[{"from":"A","to":"B"}]}"#] {
+            assert!(migrations(unknown).apply(&mut classes).is_err(), "{unknown}");
+        }
+    }
+}
