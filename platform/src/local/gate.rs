@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long a request waits for a runtime that restarts.
-const HOLD: Duration = Duration::from_mins(1);
+/// How long a request waits for a runtime that restarts: as long as that may take.
+const HOLD: Duration = super::runtime::START_TIMEOUT;
 
 /// How long requests under way have to end before a restart, or the platform's end, ends them.
 pub const DRAIN: Duration = Duration::from_secs(3);

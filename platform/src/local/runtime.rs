@@ -21,7 +21,7 @@ use super::door;
 use super::log::Log;
 
 /// How long wrangler may take to start.
-const START_TIMEOUT: Duration = Duration::from_mins(2);
+pub const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How long it has to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

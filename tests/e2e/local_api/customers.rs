@@ -177,6 +177,7 @@ async fn records_are_kept_in_step() {
     assert_eq!(left["r2"], json!(["customer-user1", "customer-user2"]), "its storage stays");
     assert_eq!(left["scripts"], json!(["user2"]));
     // Nobody is suspended where there are no records.
+    drop(platform);
     let without = Platform::start(&[]).await;
     let output = without.api.platform(&["customer", "suspend", "user1"]).await;
     assert_eq!(output.status.code(), Some(1));

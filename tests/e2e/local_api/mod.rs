@@ -10,20 +10,27 @@ mod wrangler;
 
 use tempfile::TempDir;
 use tests::{Api, Dev};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// So many platforms run at a time: each restarts its runtime again and again, and more would be slower together than one after
+/// the other.
+static PLATFORMS: Semaphore = Semaphore::const_new(3);
 
 /// A platform with its state folder.
 struct Platform {
     state: TempDir,
     dev: Dev,
     api: Api,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Platform {
     async fn start(arguments: &[&str]) -> Self {
+        let permit = PLATFORMS.acquire().await.expect("it is never closed");
         let state = TempDir::new().expect("a folder");
         let dev = Dev::start(state.path(), arguments).await;
         let api = dev.api();
-        Self { state, dev, api }
+        Self { state, dev, api, _permit: permit }
     }
 
     /// A customer of it.
