@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tests::api::{SCRIPTS, expect_result};
 use tests::{Customer, Dev, Reply, expect_success};
+use tokio::sync::Semaphore;
 
 use super::Platform;
 
@@ -83,16 +84,21 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let mut platform = Platform::start(&[]).await;
     let mut acknowledged: Vec<(String, u32)> = Vec::new();
     for round in 0..3_u32 {
+        let taken = Arc::new(Semaphore::new(0));
         let uploads: Vec<_> = (0..6)
             .map(|user| {
-                let name = format!("killed{user}");
-                let upload = platform.api.upload(&name, &script(round * 100 + user), json!({}));
+                let (name, answer, taken) = (format!("killed{user}"), round * 100 + user, taken.clone());
+                let upload = platform.api.upload(&name, &script(answer), json!({}));
                 tokio::spawn(async move {
-                    upload.send().await.is_ok_and(|reply| reply.status() == 200).then_some((name, round * 100 + user))
+                    let acknowledged = upload.send().await.is_ok_and(|reply| reply.status() == 200);
+                    taken.add_permits(1);
+                    acknowledged.then_some((name, answer))
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(40 + 150 * u64::from(round))).await;
+        // While the first are checked, then in the middle of them, then in the restart that they make.
+        drop(taken.acquire_many(3 * round).await.expect("it is never closed"));
+        tokio::time::sleep(Duration::from_millis(40 + 100 * u64::from(round))).await;
         platform.dev.stop_hard().await;
         for upload in uploads {
             if let Some((name, answer)) = upload.await.expect("no panic") {
