@@ -77,7 +77,7 @@ impl Customers {
     /// The bindings that `create` would give a script.
     async fn planned_bindings(&self, id: &UserId, manifest: &Manifest) -> Result<Vec<Json>> {
         let namespaces = self.cloudflare.kv_namespaces().await?;
-        let ids = storage::find(&self.cloudflare, id, &manifest.storage, &namespaces).await?;
+        let ids = storage::find(&self.cloudflare, id, &manifest.storage, None, &namespaces).await?;
         // No file has a secret's text.
         let further = manifest.bindings(|_| Some(String::new()))?;
         let all = ids.bindings().into_iter().chain(further);

@@ -8,33 +8,29 @@ use super::ownership::Stored;
 use super::report::{Outcome, Steps, What};
 use super::storage::{self, Ids, Made};
 use super::upload::{Keep, Script};
-use super::{Customers, Order};
+use super::{Customers, Holdings, Order};
+use crate::cloudflare::Database;
 use crate::manifest::{Bound, Manifest, Storage};
 
 impl Customers {
     /// Makes what a customer is to have and does not have yet. A script that is there is not replaced: `deploy` does that.
     pub async fn create(&self, order: Order<'_>, steps: &mut Steps) -> Result<()> {
-        let further = order.manifest.bindings(self.secret)?;
-        self.check_ownership(order.id, order.manifest).await?;
+        let (found, further) = self.before_create(order.id, order.manifest).await?;
 
-        let (ids, was_there) = self.make_storage(order, steps).await?;
-        let name = self.script_name(order.id);
-        let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
-        match settings.map(|settings| unbound(&settings, &ids.bindings())) {
-            Some(None) => steps.add(What::Script, &name, Outcome::WasThere),
+        let (ids, late) = self.make_storage(order, &found, steps).await?;
+        let name = &found.script;
+        match found.settings.as_ref().map(|settings| unbound(settings, &ids.bindings())) {
+            Some(None) => steps.add(What::Script, name, Outcome::WasThere),
             Some(Some(binding)) => {
-                let note = format!("it has another {binding} or none: `customer deploy {}` changes that", order.id);
-                steps.add_with_note(What::Script, &name, Outcome::WasThere, note);
+                steps.add_with_note(What::Script, name, Outcome::WasThere, another(&binding, order.id));
             }
             None => {
-                if was_there {
-                    self.check_found(order.id, ids.bindings().iter().filter_map(Stored::of_bound)).await?;
-                }
+                self.check_found(order.id, late).await?;
                 let bindings = [ids.bindings(), further].concat();
                 let script = Script { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
                 let upload = script.upload(None, Keep::Unnamed);
-                let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
-                steps.add_with_notes(What::Script, &name, Outcome::Made, &notes);
+                let notes = self.cloudflare.upload_script(&self.namespace, name, upload).await?;
+                steps.add_with_notes(What::Script, name, Outcome::Made, &notes);
             }
         }
         // The last step: with it, where records are kept, the customer is one.
@@ -43,11 +39,9 @@ impl Customers {
 
     /// Says what `create` would do, and changes nothing.
     pub async fn create_dry_run(&self, id: &UserId, manifest: &Manifest, steps: &mut Steps) -> Result<()> {
-        manifest.bindings(self.secret)?;
-        self.check_ownership(id, manifest).await?;
+        let (found, _) = self.before_create(id, manifest).await?;
 
         let Storage { kv, r2, d1, jurisdiction } = manifest.storage;
-        let found = self.look(id, &manifest.storage).await?;
         let name = id.resource_name();
         let outcome = |there: bool| if there { Outcome::WasThere } else { Outcome::WouldBeMade };
         if kv {
@@ -59,35 +53,74 @@ impl Customers {
         if d1 {
             steps.add_with_id(What::D1, &name, found.database.clone(), outcome(found.database.is_some()));
         }
-        steps.add(What::Script, &found.script, outcome(found.settings.is_some()));
+        // What is to be made has no id yet, so that no script can be bound to it.
+        let to_be = |id: Option<String>| id.unwrap_or_default();
+        let ids = Ids {
+            kv: kv.then(|| to_be(found.kv.clone())),
+            bucket: r2.then_some((name, jurisdiction)),
+            database: d1.then(|| to_be(found.database.clone())),
+        };
+        match found.settings.as_ref().and_then(|settings| unbound(settings, &ids.bindings())) {
+            Some(binding) => {
+                steps.add_with_note(What::Script, &found.script, Outcome::WasThere, another(&binding, id));
+            }
+            None => steps.add(What::Script, &found.script, outcome(found.settings.is_some())),
+        }
         self.write_record(id, manifest, steps, true).await
     }
 
-    /// Makes the storage, and says whether some of it was there.
-    async fn make_storage(&self, order: Order<'_>, steps: &mut Steps) -> Result<(Ids, bool)> {
+    /// What can be refused is refused before anything is made. Answers what there is, and what else a new script is bound to.
+    async fn before_create(&self, id: &UserId, manifest: &Manifest) -> Result<(Holdings, Vec<Bound>)> {
+        self.check_ownership(id, manifest).await?;
+        let found = self.look(id, &manifest.storage).await?;
+        let Storage { kv, r2, d1, jurisdiction } = manifest.storage;
+        if r2 {
+            storage::check_buckets(&id.resource_name(), &found.buckets, jurisdiction)?;
+        }
+        if let (true, Some(database), Some(_)) = (d1, &found.database, jurisdiction) {
+            let database = Database { uuid: database.clone(), name: id.resource_name(), jurisdiction: None };
+            storage::check_jurisdiction(&self.cloudflare, &database, jurisdiction).await?;
+        }
+        if found.settings.is_some() {
+            // The script stays as it is, so that the texts of its secrets are not needed.
+            return Ok((found, Vec::new()));
+        }
+        let further = manifest.bindings(self.secret)?;
+        let wanted = |stored: &Stored| match stored {
+            Stored::Kv(_) => kv,
+            Stored::R2(..) => r2,
+            Stored::D1(_) => d1,
+        };
+        self.check_found(id, found.storage().filter(wanted)).await?;
+        Ok((found, further))
+    }
+
+    /// Makes the storage that is not there. Answers all of it, and what somebody else made since it was looked for.
+    async fn make_storage(&self, order: Order<'_>, found: &Holdings, steps: &mut Steps) -> Result<(Ids, Vec<Stored>)> {
         let Storage { kv, r2, d1, jurisdiction } = order.manifest.storage;
         let name = order.id.resource_name();
         let mut ids = Ids::default();
-        let mut was_there = false;
+        let mut there = Vec::new();
         if kv {
             let (namespace, made) = storage::kv(&self.cloudflare, order.id).await?;
             steps.add_with_id(What::Kv, &name, Some(namespace.id.clone()), made.into());
-            was_there |= made == Made::Before;
+            there.extend((made == Made::Before).then(|| Stored::Kv(namespace.id.clone())));
             ids.kv = Some(namespace.id);
         }
         if r2 {
             let made = storage::bucket(&self.cloudflare, order.id, jurisdiction).await?;
             steps.add(What::R2, &name, made.into());
-            was_there |= made == Made::Before;
+            there.extend((made == Made::Before).then(|| Stored::bucket(&name, jurisdiction)));
             ids.bucket = Some((name.clone(), jurisdiction));
         }
         if d1 {
             let (database, made) = storage::database(&self.cloudflare, order.id, jurisdiction).await?;
             steps.add_with_id(What::D1, &name, Some(database.uuid.clone()), made.into());
-            was_there |= made == Made::Before;
+            there.extend((made == Made::Before).then(|| Stored::D1(database.uuid.clone())));
             ids.database = Some(database.uuid);
         }
-        Ok((ids, was_there))
+        there.retain(|stored| found.storage().all(|looked_at| looked_at != *stored));
+        Ok((ids, there))
     }
 }
 
@@ -98,6 +131,10 @@ impl From<Made> for Outcome {
             Made::Before => Self::WasThere,
         }
     }
+}
+
+fn another(binding: &str, id: &UserId) -> String {
+    format!("it has another {binding} or none: `customer deploy {id}` changes that")
 }
 
 /// The first of the bindings that the script does not have as it should. The API may say more of one than was uploaded, and

@@ -23,7 +23,7 @@ impl Customers {
         if found.is_nothing() {
             bail!("there is no customer {id}: no script, no record, no storage");
         }
-        if found.settings.is_none() && !keep_data {
+        if !keep_data {
             self.check_found(id, found.storage()).await?;
         }
         if let (Some(records), Some(_)) = (&self.records, &found.record) {

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use shared::UserId;
 
+use super::ownership::{Stored, is_bound};
 use super::report::{Outcome, Steps, What};
 use super::upload::{Keep, Script};
 use super::{Customers, Order, holdings, storage};
@@ -76,9 +77,13 @@ impl Customers {
         }
         let further = self.with_secrets_to_set(manifest, &settings).bindings(self.secret)?;
         self.check_ownership(id, manifest).await?;
-        let ids = storage::find(&self.cloudflare, id, &manifest.storage, &run.namespaces).await?;
+        let ids = storage::find(&self.cloudflare, id, &manifest.storage, Some(&settings), &run.namespaces).await?;
+        let own = ids.bindings();
+        // What the script has already was looked at when it got it.
+        let new = own.iter().filter_map(Stored::of_bound).filter(|stored| !is_bound(&settings, stored));
+        self.check_found(id, new).await?;
 
-        let bindings = [ids.bindings(), further].concat();
+        let bindings = [own, further].concat();
         let script = Script { code, tags: &manifest.tags, bindings: &bindings };
         let upload = script.upload(Some(&settings), run.keep);
         let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;

@@ -96,7 +96,7 @@ impl Customers {
 
 /// In which jurisdictions there is a bucket of this name: each has names of its own. `FedRAMP` is asked for only where the
 /// manifest or the script says so, because not every account may.
-async fn buckets(
+pub(super) async fn buckets(
     cloudflare: &Cloudflare,
     name: &str,
     settings: Option<&Value>,

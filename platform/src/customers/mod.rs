@@ -86,7 +86,8 @@ impl Customers {
         };
         let records = bound("CUSTOMERS", "kv_namespace", "namespace_id");
         let prefix = bound("SCRIPT_PREFIX", "plain_text", "text").unwrap_or_default();
-        let secret = |name: &str| env::var(name).ok();
+        // One that is empty is not set: wrangler and shells leave such behind, and no secret has no text.
+        let secret = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
         Ok(Self { cloudflare, dispatcher: dispatcher.to_owned(), namespace, records, prefix, secret })
     }
 
@@ -101,8 +102,8 @@ impl Customers {
     }
 
     /// What a script is bound to; of a script that is not there, nothing.
-    async fn script_bindings(&self, script: &str) -> Result<Vec<Value>> {
-        match self.cloudflare.script_bindings(&self.namespace, script).await {
+    async fn script_bindings(&self, namespace: &str, script: &str) -> Result<Vec<Value>> {
+        match self.cloudflare.script_bindings(namespace, script).await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             bindings => Ok(bindings?),
         }

@@ -1,9 +1,9 @@
 //! No customer's script is bound to another's storage, unless its manifest says that it is shared on purpose.
 //!
-//! What is looked at is what the manifest names. What is not: bindings that somebody gave a script by other means, which
-//! uploads keep; scripts outside of this dispatch namespace; whether a script that is there already shares what is called
-//! `customer-<id>` with another, because that would take a call for each script at every `deploy`; and what is no storage by
-//! itself, such as queues, or services, which answer as they please.
+//! What is looked at is what the manifest names, and what is called `customer-<id>` before a script is newly bound to it or it
+//! is deleted. The latter is looked for in all dispatch namespaces, because such names are the account's. What is not looked
+//! at: bindings that somebody gave a script by other means, which uploads keep; Workers in no dispatch namespace; and what is
+//! no storage by itself, such as queues, or services, which answer as they please.
 
 use std::fmt;
 
@@ -69,6 +69,12 @@ impl Stored {
     }
 }
 
+/// Whether a script with these settings is bound to it, by any name.
+pub fn is_bound(settings: &Value, stored: &Stored) -> bool {
+    let bindings = settings["bindings"].as_array().into_iter().flatten();
+    bindings.filter_map(Stored::of).any(|there| there == *stored)
+}
+
 impl Customers {
     /// Refuses what belongs to another customer.
     pub(super) async fn check_ownership(&self, id: &UserId, manifest: &Manifest) -> Result<()> {
@@ -96,17 +102,26 @@ impl Customers {
                 bail!("{binding} is {stored}, which is called {whose}, another customer's: {MARK}");
             }
         }
-        if let Some((binding, stored, script)) = self.bound_to_others(id, &storage).await? {
+        if storage.is_empty() {
+            return Ok(());
+        }
+        let namespaces = vec![self.namespace.clone()];
+        if let Some((binding, stored, script)) = self.bound_to_others(id, &storage, namespaces).await? {
             bail!("{binding} is {stored}, which the script {script} is bound to as well: {MARK}");
         }
         Ok(())
     }
 
-    /// Refuses storage that has the customer's own name, but that another script is bound to. This is asked only where storage is
-    /// there and the script is not, so that nobody else has to wait for all scripts to be read.
+    /// Refuses storage that has the customer's own name, but that another script of the account is bound to: another
+    /// dispatcher, for staging say, may have customers of the same ids. This is asked only where a script is newly bound to
+    /// storage that was there, or storage is deleted, so that nobody else has to wait for all scripts to be read.
     pub(super) async fn check_found(&self, id: &UserId, found: impl IntoIterator<Item = Stored>) -> Result<()> {
         let storage: Vec<_> = found.into_iter().map(|stored| ("", stored)).collect();
-        if let Some((_, stored, script)) = self.bound_to_others(id, &storage).await? {
+        if storage.is_empty() {
+            return Ok(());
+        }
+        let namespaces = self.cloudflare.dispatch_namespaces().await?.into_iter().map(|namespace| namespace.name);
+        if let Some((_, stored, script)) = self.bound_to_others(id, &storage, namespaces.collect()).await? {
             bail!("{stored} is called as the storage of {id} would be, but the script {script} is bound to it");
         }
         Ok(())
@@ -127,20 +142,29 @@ impl Customers {
         Ok(is_customers.then_some(name))
     }
 
-    /// What of this storage another script of the namespace is bound to: all of them are asked.
+    /// What of this storage another script of these namespaces is bound to: all of them are asked.
     async fn bound_to_others<'s>(
         &self,
         id: &UserId,
         storage: &'s [(&'s str, Stored)],
+        namespaces: Vec<String>,
     ) -> Result<Option<(&'s str, &'s Stored, String)>> {
-        if storage.is_empty() {
-            return Ok(None);
-        }
         let own = self.script_name(id);
-        let scripts = self.cloudflare.scripts(&self.namespace).await?;
-        let others = scripts.into_iter().map(|script| script.script_name).filter(|script| *script != own);
-        let mut bound = stream::iter(others.map(async |script| {
-            let bindings = self.script_bindings(&script).await?;
+        let mut others = Vec::new();
+        for namespace in namespaces {
+            let scripts = match self.cloudflare.scripts(&namespace).await {
+                // It was deleted since it was listed.
+                Err(error) if error.is_not_found() => Vec::new(),
+                scripts => scripts?,
+            };
+            let names = scripts.into_iter().map(|script| script.script_name);
+            let names = names.filter(|script| namespace != self.namespace || *script != own);
+            others.extend(names.map(|script| (namespace.clone(), script)));
+        }
+        let mut bound = stream::iter(others.into_iter().map(async |(namespace, script)| {
+            let bindings = self.script_bindings(&namespace, &script).await?;
+            let elsewhere = namespace != self.namespace;
+            let script = if elsewhere { format!("{script} in the dispatch namespace {namespace}") } else { script };
             Ok::<_, anyhow::Error>((script, bindings))
         }))
         .buffer_unordered(AT_A_TIME);

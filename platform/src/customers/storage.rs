@@ -1,8 +1,11 @@
 //! A customer's own storage, found by its name or made.
 
 use anyhow::{Result, anyhow};
+use serde_json::Value;
 use shared::UserId;
 
+use super::holdings::buckets;
+use super::ownership::{Stored, is_bound};
 use crate::cloudflare::{Cloudflare, Database, Error, Jurisdiction, KvNamespace};
 use crate::manifest::{Binding, Bound, Storage};
 
@@ -72,12 +75,6 @@ pub fn titled(namespaces: &[KvNamespace], title: &str) -> Option<KvNamespace> {
 /// Makes the bucket, unless it is there.
 pub async fn bucket(cloudflare: &Cloudflare, id: &UserId, jurisdiction: Option<Jurisdiction>) -> Result<Made> {
     let name = id.resource_name();
-    // Each jurisdiction has names of its own: a second bucket would hide what is in the first.
-    if let Some(wanted) = jurisdiction
-        && cloudflare.bucket(&name, None).await?.is_some()
-    {
-        return Err(elsewhere("bucket", &name, wanted.name()));
-    }
     let refusal = match cloudflare.create_bucket(&name, jurisdiction).await {
         Ok(_) => return Ok(Made::Now),
         Err(error) if error.has_code(&[R2_EXISTS]) || error.is_over_limit() => error,
@@ -86,6 +83,21 @@ pub async fn bucket(cloudflare: &Cloudflare, id: &UserId, jurisdiction: Option<J
     match cloudflare.bucket(&name, jurisdiction).await? {
         Some(_) => Ok(Made::Before),
         None => Err(not_made(refusal, &R2_LIMIT)),
+    }
+}
+
+/// Refuses a bucket in another jurisdiction than the one that is wanted: each has names of its own, so that a second bucket
+/// would be made there, and hide what is in the first.
+pub fn check_buckets(name: &str, found: &[Option<Jurisdiction>], wanted: Option<Jurisdiction>) -> Result<()> {
+    match (found.iter().find(|found| **found != wanted), wanted) {
+        (None, _) => Ok(()),
+        (Some(None), Some(wanted)) => Err(elsewhere("bucket", name, wanted.name())),
+        (Some(found), _) => {
+            let found = found.map_or("default", Jurisdiction::name);
+            Err(anyhow!(
+                "the bucket {name} is in the jurisdiction {found}, and cannot be moved: delete it, or say `jurisdiction = \"{found}\"` under [storage] in the manifest"
+            ))
+        }
     }
 }
 
@@ -127,7 +139,13 @@ fn elsewhere(what: &str, name: &str, wanted: &str) -> anyhow::Error {
 }
 
 /// What the storage is bound by that is there. What is wanted and is not there is an error: `create` makes it.
-pub async fn find(cloudflare: &Cloudflare, id: &UserId, wanted: &Storage, namespaces: &[KvNamespace]) -> Result<Ids> {
+pub async fn find(
+    cloudflare: &Cloudflare,
+    id: &UserId,
+    wanted: &Storage,
+    settings: Option<&Value>,
+    namespaces: &[KvNamespace],
+) -> Result<Ids> {
     let name = id.resource_name();
     let missing = |what: &str| anyhow!("it has no {what} {name}: `customer create {id}` makes it");
     let mut ids = Ids::default();
@@ -135,7 +153,15 @@ pub async fn find(cloudflare: &Cloudflare, id: &UserId, wanted: &Storage, namesp
         ids.kv = Some(titled(namespaces, &name).ok_or_else(|| missing("KV namespace"))?.id);
     }
     if wanted.r2 {
-        if cloudflare.bucket(&name, wanted.jurisdiction).await?.is_none() {
+        let bucket = Stored::bucket(&name, wanted.jurisdiction);
+        let there = if settings.is_some_and(|settings| is_bound(settings, &bucket)) {
+            cloudflare.bucket(&name, wanted.jurisdiction).await?.is_some()
+        } else {
+            let found = buckets(cloudflare, &name, settings, wanted).await?;
+            check_buckets(&name, &found, wanted.jurisdiction)?;
+            !found.is_empty()
+        };
+        if !there {
             return Err(missing("R2 bucket"));
         }
         ids.bucket = Some((name.clone(), wanted.jurisdiction));

@@ -28,6 +28,8 @@ pub struct State {
     pub d1: BTreeMap<String, (String, Option<String>)>,
     /// Scripts in the namespace, with their settings.
     pub scripts: BTreeMap<String, Value>,
+    /// Scripts in the dispatch namespace `staging`, with their settings.
+    pub staging: BTreeMap<String, Value>,
     /// What the dispatcher is bound to; none if there is no dispatcher.
     pub dispatcher: Option<Value>,
 }
@@ -204,6 +206,15 @@ impl Inner {
             (_, ["storage", "kv", "namespaces", path @ ..]) => self.kv(method, path, body, &body_json),
             (_, ["r2", "buckets", path @ ..]) => self.r2(method, path, jurisdiction, &body_json),
             (_, ["d1", "database", path @ ..]) => self.d1(method, path, query, &body_json),
+            ("GET", ["workers", "dispatch", "namespaces"]) => {
+                Ok(json!([{"namespace_name": "customers"}, {"namespace_name": "staging"}]))
+            }
+            ("GET", ["workers", "dispatch", "namespaces", "staging", "scripts"]) => {
+                Ok(self.state.staging.keys().map(|name| json!({ "id": name })).collect())
+            }
+            ("GET", ["workers", "dispatch", "namespaces", "staging", "scripts", name, "bindings"]) => {
+                self.state.staging.get(*name).map_or(NOT_FOUND, |settings| Ok(settings["bindings"].clone()))
+            }
             (_, ["workers", "dispatch", "namespaces", "customers", "scripts", path @ ..]) => {
                 self.script(method, path, body)
             }

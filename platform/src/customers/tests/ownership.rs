@@ -125,6 +125,87 @@ async fn storage_of_the_right_name_that_another_script_has_is_refused() {
     assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["q-user1"]);
 }
 
+/// As when a dispatcher for staging, with a namespace of its own, is in the same account.
+#[tokio::test]
+async fn storage_that_a_script_in_another_namespace_has_is_neither_bound_nor_deleted() {
+    let (api, customers) = Api::start().await;
+    customers.try_create("user1", "").await.all_done();
+    api.change(|state| {
+        let script = state.scripts["p-user1"].clone();
+        state.staging.insert("user1".to_owned(), script);
+    });
+    let before = api.state();
+    let refused = |report: Report| {
+        let error = report.error();
+        assert!(error.ends_with("the script user1 in the dispatch namespace staging is bound to it"), "{error}");
+        assert!(report.steps.is_empty(), "{:?}", report.steps);
+    };
+    refused(customers.try_delete("user1", false).await);
+    assert_eq!(api.state(), before);
+    // What the script has already is not looked at anew.
+    api.set_fault(super::api::Fault::None);
+    customers.try_deploy(Targets::Named(vec![id("user1")]), "", Whose::Platform).await.remove(0).all_done();
+    assert!(!api.calls().iter().any(|call| call.contains("staging")), "{:?}", api.calls());
+
+    api.change(|state| {
+        state.scripts.get_mut("p-user1").expect("a script")["bindings"] = json!([]);
+    });
+    let before = api.state();
+    refused(customers.try_deploy(Targets::Named(vec![id("user1")]), "", Whose::Platform).await.remove(0));
+    assert_eq!(api.state(), before);
+
+    // Nothing else is made before it is refused, and a dry run says the same.
+    api.change(|state| {
+        state.scripts.clear();
+        state.d1.clear();
+        state.r2.clear();
+    });
+    let before = api.state();
+    refused(customers.try_create("user1", "").await);
+    let dry_run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest(""), steps).await;
+    refused(Report::of(id("user1"), dry_run).await);
+    assert_eq!(api.state(), before);
+}
+
+#[tokio::test]
+async fn no_second_bucket_is_made_in_another_jurisdiction() {
+    for (first, then, reason) in [
+        ("", "storage = { jurisdiction = 'eu' }", "is not in the jurisdiction eu, and cannot be moved"),
+        ("storage = { jurisdiction = 'eu' }", "", "say `jurisdiction = \"eu\"` under [storage]"),
+    ] {
+        let (api, customers) = Api::start().await;
+        customers.try_create("user1", first).await.all_done();
+        let named = || Targets::Named(vec![id("user1")]);
+        let before = api.state();
+        let dry_run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest(then), steps).await;
+        for report in [
+            customers.try_create("user1", then).await,
+            customers.try_deploy(named(), then, Whose::Platform).await.remove(0),
+            Report::of(id("user1"), dry_run).await,
+        ] {
+            assert!(report.error().contains(reason), "{}", report.error());
+            assert!(report.steps.is_empty());
+        }
+        assert_eq!(api.state(), before);
+    }
+}
+
+#[tokio::test]
+async fn create_needs_secrets_only_for_a_new_script_and_a_dry_run_says_what_is_unbound() {
+    let (api, mut customers) = Api::start().await;
+    customers.secret = |_| Some("hush".to_owned());
+    customers.try_create("user1", "secrets = ['KEY']").await.all_done();
+    customers.secret = |_| None;
+    customers.try_create("user1", "secrets = ['KEY']").await.all_done();
+    assert!(customers.try_create("user2", "secrets = ['KEY']").await.error().contains("KEY is not set"));
+
+    api.change(|state| state.kv.retain(|_, (title, _)| title != "customer-user1"));
+    let dry_run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest(""), steps).await;
+    let report = Report::of(id("user1"), dry_run).await.all_done();
+    let note = report.steps.iter().find_map(|step| step.note.clone()).expect("a note");
+    assert!(note.starts_with("it has another USER_KV or none"), "{note}");
+}
+
 #[tokio::test]
 async fn scripts_are_asked_only_where_it_matters() {
     let (api, customers) = platform().await;
