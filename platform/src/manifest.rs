@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{Limits, Plan};
 use toml::{Spanned, Table};
 
 use crate::cloudflare::Jurisdiction;
+use crate::code::Whose;
 
 /// What a customer gets. Without a file: storage of every kind, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -180,15 +181,15 @@ struct File {
     limits: Limits,
     tags: BTreeSet<String>,
     storage: Storage,
-    vars: BTreeMap<String, Value>,
+    vars: BTreeMap<String, Spanned<toml::Value>>,
     secrets: BTreeSet<String>,
     bindings: Vec<Spanned<Table>>,
     script: Option<ScriptSource>,
 }
 
-/// How many tags a script may have, less the one that says whose it is
+/// How many tags a script may have, the one that says whose it is among them
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/platform/limits/#tags>).
-const MAX_TAGS: usize = 7;
+pub const MAX_TAGS: usize = 8;
 
 impl Manifest {
     /// Parses the file's text. What it does not know is an error, which names the line.
@@ -200,7 +201,13 @@ impl Manifest {
             let at_line = |error| anyhow!("line {}: {error:#}", line(text, &span));
             bindings.push(Bound::parse(table.into_inner()).map_err(at_line)?);
         }
-        let File { plan, limits, tags, storage, vars, secrets, script, .. } = file;
+        let vars = file.vars.into_iter().map(|(name, value)| {
+            let at_line = line(text, &value.span());
+            let json = json_of(value.into_inner()).map_err(|error| anyhow!("line {at_line}: {name}: {error:#}"))?;
+            Ok((name, json))
+        });
+        let vars = vars.collect::<Result<_>>()?;
+        let File { plan, limits, tags, storage, secrets, script, .. } = file;
         let manifest = Self { plan, limits, tags, storage, vars, secrets, bindings, script };
         manifest.check_names()?;
         manifest.check_tags()?;
@@ -208,8 +215,13 @@ impl Manifest {
     }
 
     fn check_tags(&self) -> Result<()> {
-        if self.tags.len() > MAX_TAGS {
-            bail!("there are {} tags: a script has at most {MAX_TAGS}, besides the platform's own", self.tags.len());
+        let most = MAX_TAGS - 1;
+        if self.tags.len() > most {
+            bail!("there are {} tags: a script has at most {most}, besides the platform's own", self.tags.len());
+        }
+        let own = [Whose::Platform, Whose::Customer].map(Whose::tag);
+        if let Some(tag) = self.tags.iter().find(|tag| own.contains(&tag.as_str())) {
+            bail!("the tag {tag} says whose code a script has, and is the platform's to give");
         }
         // The API takes them apart at these.
         match self.tags.iter().find(|tag| tag.is_empty() || tag.contains([',', '&', ':'])) {
@@ -257,6 +269,9 @@ impl Bound {
         let Some(toml::Value::String(name)) = table.remove("name") else {
             bail!("a binding needs a `name`");
         };
+        for (member, value) in &table {
+            check_json(value).with_context(|| format!("the binding {name}: {member}"))?;
+        }
         match table.try_into() {
             Ok(Binding::SecretText { .. }) => {
                 bail!(
@@ -269,6 +284,23 @@ impl Bound {
             Ok(binding) => Ok(Self { name, binding }),
             Err(error) => bail!("the binding {name}: {}", error.message()),
         }
+    }
+}
+
+/// A value as JSON, if JSON has such a value.
+fn json_of(value: toml::Value) -> Result<Value> {
+    check_json(&value)?;
+    Ok(value.try_into()?)
+}
+
+/// Refuses what JSON does not have, and would become something else.
+fn check_json(value: &toml::Value) -> Result<()> {
+    match value {
+        toml::Value::Datetime(date) => bail!("JSON has no dates: put {date} in quotation marks"),
+        toml::Value::Float(number) if !number.is_finite() => bail!("JSON has no number {number}"),
+        toml::Value::Array(values) => values.iter().try_for_each(check_json),
+        toml::Value::Table(table) => table.values().try_for_each(check_json),
+        _ => Ok(()),
     }
 }
 
@@ -429,6 +461,14 @@ mod tests {
             ("[[bindings]]\nname = \"A\"\ntype = \"queue\"", 1, "missing field `queue_name`"),
             ("[[bindings]]\nname = \"A\"\ntype = \"queue\"\nqueue = \"q\"", 1, "unknown field `queue`"),
             ("[[bindings]]\nname = \"A\"\ntype = \"ai\"\nmodel = \"m\"", 1, "unknown field `model`"),
+            ("[vars]\nA = 1\nB = 2026-11-22", 3, "JSON has no dates: put 2026-11-22 in quotation marks"),
+            ("[vars]\nA = { b = [1.0, nan] }", 2, "JSON has no number"),
+            ("[vars]\nA = -inf", 2, "JSON has no number -inf"),
+            (
+                "[[bindings]]\nname = 'A'\ntype = 'json'\njson = { on = 2026-11-22 }",
+                1,
+                "the binding A: json: JSON has no dates",
+            ),
             ("[[bindings]]\nname = \"A\"\ntype = \"secret_text\"\ntext = \"hush\"", 1, "among `secrets`"),
         ] {
             let error = format!("{:#}", Manifest::parse(text).expect_err(text));
@@ -444,6 +484,8 @@ mod tests {
         assert_eq!(seven.tags.len(), 7);
         for (tags, reason) in [
             (r#"["a", "b", "c", "d", "e", "f", "g", "h"]"#, "there are 8 tags"),
+            (r#"["own-script"]"#, "says whose code"),
+            (r#"["customer-worker"]"#, "says whose code"),
             (r#"["a,b"]"#, "cannot be a tag"),
             (r#"["a&b"]"#, "cannot be a tag"),
             (r#"["a:b"]"#, "cannot be a tag"),

@@ -28,7 +28,7 @@ impl Customers {
                 self.check_found(order.id, late).await?;
                 let bindings = [ids.bindings(), further].concat();
                 let script = Script { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
-                let upload = script.upload(None, Keep::Unnamed);
+                let upload = script.upload(None, Keep::Unnamed)?;
                 let notes = self.cloudflare.upload_script(&self.namespace, name, upload).await?;
                 steps.add_with_notes(What::Script, name, Outcome::Made, &notes);
             }

@@ -85,7 +85,7 @@ impl Customers {
 
         let bindings = [own, further].concat();
         let script = Script { code, tags: &manifest.tags, bindings: &bindings };
-        let upload = script.upload(Some(&settings), run.keep);
+        let upload = script.upload(Some(&settings), run.keep)?;
         let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
         steps.add_with_notes(What::Script, &name, Outcome::Changed, &notes);
         self.write_record(id, manifest, steps, false).await

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::cloudflare::Upload;
 use crate::code::{Code, Whose};
-use crate::manifest::Bound;
+use crate::manifest::{Bound, MAX_TAGS};
 
 /// The types of bindings that an upload keeps besides those that the script has: what was bound since it was looked at stays,
 /// too.
@@ -30,7 +31,7 @@ pub enum Keep {
 
 impl Script<'_> {
     /// The upload that makes it, or puts it in the place of the script with these settings.
-    pub fn upload(&self, settings: Option<&Value>, keep: Keep) -> Upload {
+    pub fn upload(&self, settings: Option<&Value>, keep: Keep) -> Result<Upload> {
         let Self { code, tags, bindings } = self;
         let mut keep_bindings: BTreeSet<String> = BTreeSet::new();
         let mut all_tags: BTreeSet<String> = (*tags).clone();
@@ -46,6 +47,14 @@ impl Script<'_> {
             all_tags.remove(whose.tag());
         }
         all_tags.insert(code.whose.tag().to_owned());
+        if all_tags.len() > MAX_TAGS {
+            let tags: Vec<&str> = all_tags.iter().map(String::as_str).collect();
+            bail!(
+                "with those that it has already the script would have {} tags, and may have {MAX_TAGS}: {}. With --exact it keeps none that the manifest does not name",
+                tags.len(),
+                tags.join(", ")
+            );
+        }
         let mut metadata = json!({
             "main_module": code.main,
             "compatibility_date": code.settings.compatibility_date,
@@ -59,6 +68,6 @@ impl Script<'_> {
         if let Some(observability) = &code.settings.observability {
             metadata["observability"] = observability.clone();
         }
-        Upload { metadata, modules: code.modules.clone() }
+        Ok(Upload { metadata, modules: code.modules.clone() })
     }
 }

@@ -40,6 +40,13 @@ async fn deploy_keeps_what_the_manifest_does_not_name() {
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "NEW", "USER_DB", "USER_KV", "USER_R2"]);
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["beta", "customer-worker", "eu"]));
 
+    // There may be eight, with those that it has.
+    let many = "tags = ['a', 'b', 'c', 'd', 'e', 'f']";
+    let before = api.state();
+    let error = customers.try_deploy(named(&["user1"]), many, Whose::Platform).await.remove(0).error();
+    assert!(error.contains("would have 9 tags, and may have 8") && error.contains("--exact"), "{error}");
+    assert_eq!(api.state(), before);
+
     // Exactly what the manifest names, and secrets.
     let (manifest, code) = (manifest(text), code(Whose::Platform));
     let (ids, run) = customers.deployment(named(&["user1"]), true).await.expect("a run");
