@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,11 +59,11 @@ impl Account {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let needed = |name| set(name).ok_or(Error::NotConfigured(name));
         let base_url = set("CLOUDFLARE_API_BASE_URL").unwrap_or_else(|| API.to_owned());
-        Ok(Self {
-            token: needed("CLOUDFLARE_API_TOKEN")?,
-            id: needed("CLOUDFLARE_ACCOUNT_ID")?,
-            base_url: base_url.parse().map_err(Error::BaseUrl)?,
-        })
+        let base_url: Url = base_url.parse().map_err(Error::BaseUrl)?;
+        if !matches!(base_url.scheme(), "http" | "https") {
+            return Err(Error::BaseUrlScheme(base_url));
+        }
+        Ok(Self { token: needed("CLOUDFLARE_API_TOKEN")?, id: needed("CLOUDFLARE_ACCOUNT_ID")?, base_url })
     }
 }
 
@@ -77,6 +78,31 @@ pub struct Cloudflare {
     http: reqwest::Client,
     pace: Pace,
     first_delay: Duration,
+    on_retry: OnRetry,
+}
+
+/// Who is told, once, that the API is asked again.
+struct OnRetry {
+    tell: fn(&str),
+    told: AtomicBool,
+}
+
+impl OnRetry {
+    const fn new(tell: fn(&str)) -> Self {
+        Self { tell, told: AtomicBool::new(false) }
+    }
+
+    fn because(&self, why: &str) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            (self.tell)(why);
+        }
+    }
+}
+
+impl fmt::Debug for OnRetry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "OnRetry(told: {:?})", self.told)
+    }
 }
 
 /// A request that is being put together.
@@ -144,7 +170,13 @@ impl Cloudflare {
     #[must_use]
     pub fn new(account: Account) -> Self {
         let http = http::client(&account.base_url);
-        Self { account, http, pace: Pace::default(), first_delay: FIRST_DELAY }
+        Self { account, http, pace: Pace::default(), first_delay: FIRST_DELAY, on_retry: OnRetry::new(|_| ()) }
+    }
+
+    /// Tells why the API is asked again, the first time that it is.
+    #[must_use]
+    pub fn on_retry(self, tell: fn(&str)) -> Self {
+        Self { on_retry: OnRetry::new(tell), ..self }
     }
 
     /// A client that waits less before it asks again.
@@ -282,9 +314,10 @@ impl Call<'_> {
                         return Ok((status, body));
                     }
                     wait = wait.max(retry_after);
+                    self.cloudflare.on_retry.because(&format!("it answered {status}"));
                 }
                 Err(source) if attempt == ATTEMPTS || source.is_builder() => return Err(self.no_answer(source)),
-                Err(_) => {}
+                Err(_) => self.cloudflare.on_retry.because("it did not answer"),
             }
             sleep(wait).await;
             delay *= 2;

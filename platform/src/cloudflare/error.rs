@@ -29,6 +29,9 @@ pub enum Error {
     /// The address of the API is none.
     #[error("CLOUDFLARE_API_BASE_URL is not a URL: {0}")]
     BaseUrl(url::ParseError),
+    /// The address of the API is not one that can be asked.
+    #[error("CLOUDFLARE_API_BASE_URL does not begin with http:// or https://: {0}")]
+    BaseUrlScheme(url::Url),
     /// A name that no address has.
     #[error("{0:?} cannot be a name")]
     Name(String),

@@ -312,3 +312,30 @@ async fn an_answer_of_another_form_is_an_error() {
         assert!(matches!(error, Error::Unexpected { .. }), "{text}: {error}");
     }
 }
+
+#[tokio::test]
+async fn that_it_is_asked_again_is_told_once() {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let failed = || (503, None, String::new());
+    let done = || (200, None, json!({"success": true, "result": []}).to_string());
+    let (_, client) = Api::start([failed(), failed(), done(), failed(), done()]).await;
+    let client = client.on_retry(|why| TOLD.lock().expect("no panic").push(why.to_owned()));
+    for _ in 0..2 {
+        client.dispatch_namespaces().await.expect("a list");
+    }
+    assert_eq!(*TOLD.lock().expect("no panic"), ["it answered 503 Service Unavailable"]);
+}
+
+#[test]
+fn an_address_that_cannot_be_asked_is_refused() {
+    for (url, reason) in [
+        ("localhost:1/client/v4", "does not begin with http:// or https://: localhost:1/client/v4"),
+        ("mailto:x", "does not begin with http:// or https://: mailto:x"),
+        ("nowhere", "is not a URL"),
+    ] {
+        let account =
+            Account::from_variables(|name| Some(if name == "CLOUDFLARE_API_BASE_URL" { url } else { "x" }.to_owned()));
+        let error = account.expect_err(url).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
