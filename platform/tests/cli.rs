@@ -1,5 +1,6 @@
 //! The tool as it is called: what it prints, and what it exits with.
 
+use std::io::PipeWriter;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output};
 
@@ -95,6 +96,20 @@ fn help_says_what_the_exit_codes_mean() {
     }
 }
 
+/// The way to somebody who does not read.
+fn closed() -> PipeWriter {
+    let (_, writer) = std::io::pipe().expect("a pipe");
+    writer
+}
+
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_platform"));
+    tool.env_clear().args(["completions", "bash"]).stdout(closed());
+    let output = tool.stderr(std::process::Stdio::piped()).output().expect("it runs");
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
+}
+
 #[test]
 fn shells_are_told_what_there_is() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -141,6 +156,12 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
         "error: the platform at http://127.0.0.1:1/ does not answer: error sending request for url (http://127.0.0.1:1/stats): client error (Connect): tcp connect error: Connection refused (os error 111)\n"
     );
 
+    // Who reads no longer, of either, keeps nothing from being done.
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_platform"));
+    tool.env_clear().env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR")).env(proxy[0].0, proxy[0].1);
+    tool.args(["customer", "--local", "--state", folder, "suspend", "user1", "user2"]);
+    assert_eq!(tool.stdout(closed()).stderr(closed()).status().expect("it runs").code(), Some(3));
+
     // A script of the customer's own needs nothing built.
     let script = state.path().join("hello.js");
     std::fs::write(&script, "export default {}").expect("written");
@@ -148,6 +169,11 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
     let expected = "user1: KV namespace customer-user1 (kv1): made\nuser1: R2 bucket customer-user1: made\n\
         user1: D1 database customer-user1 (d1): made\nuser1: script user1: made\nuser1: record user1: was there\n";
     assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), expected), "{}", stderr(&output));
+
+    // A tag that nobody has may be misspelt.
+    let output = local(&["deploy", "--all", "--tag", "typo"]);
+    let expected = "nobody is deployed to: no customer has a script with the tag typo\n";
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), expected));
 
     // The variables' own account is another way to the same.
     let account = [("CLOUDFLARE_API_BASE_URL", &*url), ("CLOUDFLARE_API_TOKEN", "t"), ("CLOUDFLARE_ACCOUNT_ID", "a")];

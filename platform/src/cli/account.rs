@@ -12,7 +12,7 @@ use platform::customers::Customers;
 use url::Url;
 
 use super::default_state;
-use super::output::WrongUsage;
+use super::output::{Reader, WrongUsage, say};
 
 /// Where the platform is. Without any of these, wrangler's own variables say it: `CLOUDFLARE_API_TOKEN`,
 /// `CLOUDFLARE_ACCOUNT_ID` and `CLOUDFLARE_API_BASE_URL`.
@@ -42,7 +42,7 @@ impl Place {
     }
 
     /// The customers of this platform.
-    pub async fn customers(&self) -> Result<Customers> {
+    pub async fn customers(&self, reader: Reader) -> Result<Customers> {
         let account = if self.local {
             let variables = Variables::read(&self.state())?;
             Account::from_variables(|name| variables.get(name))?
@@ -52,7 +52,13 @@ impl Place {
                 other => other.into(),
             })?
         };
-        Customers::find(Cloudflare::new(account), &self.dispatcher).await
+        let mut cloudflare = Cloudflare::new(account);
+        if reader == Reader::Person {
+            // Else it would seem to hang.
+            cloudflare =
+                cloudflare.on_retry(|why| say(format_args!("the API is asked again, which may take a while: {why}")));
+        }
+        Customers::find(cloudflare, &self.dispatcher).await
     }
 
     /// Where the platform serves requests.
@@ -137,10 +143,10 @@ mod tests {
     #[tokio::test]
     async fn a_platform_that_was_never_started_is_said() {
         let state = TempDir::new().expect("a folder");
-        let error = place(state.path()).customers().await.expect_err("nothing there").to_string();
+        let error = place(state.path()).customers(Reader::Person).await.expect_err("nothing there").to_string();
         assert!(error.contains("run `cargo xtask dev` first"), "{error}");
         fs::write(state.path().join("env"), "export CLOUDFLARE_API_TOKEN=x").expect("written");
-        let error = place(state.path()).customers().await.expect_err("half of it").to_string();
+        let error = place(state.path()).customers(Reader::Person).await.expect_err("half of it").to_string();
         assert!(error.starts_with("CLOUDFLARE_ACCOUNT_ID is not set"), "{error}");
         fs::write(state.path().join("env"), "export PLATFORM_URL=nowhere").expect("written");
         assert!(place(state.path()).url(None).expect_err("no URL").to_string().contains("is not a URL"));

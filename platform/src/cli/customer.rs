@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use platform::customers::{ConfigFile, Customers, Holdings, Listed, Order, Report, Targets, for_each, stats};
+use platform::customers::{Claims, ConfigFile, Customers, Holdings, Listed, Order, Report, Targets, for_each, stats};
 use platform::token::{Grant, Secrets};
 use serde_json::{Value, json};
 use shared::UserId;
@@ -18,7 +18,7 @@ use url::Url;
 
 use super::account::Place;
 use super::orders::{CodeArguments, ManifestArguments, Orders, Prepared};
-use super::output::{EXIT_CODES, Reader, WrongUsage};
+use super::output::{EXIT_CODES, Reader, WrongUsage, say};
 use super::{repository, token, view};
 
 /// How long the token for `stats` is good for.
@@ -211,12 +211,12 @@ impl Command {
             Self::Suspend(ids) => suspend(ids, true, place, reader).await,
             Self::Resume(ids) => suspend(ids, false, place, reader).await,
             Self::Delete(delete) => delete.run(place, reader).await,
-            Self::List => return reader.answer(list(place).await, |listed| view::list(&listed["customers"])),
-            Self::Show(show) => return reader.answer(show.run(place).await, view::customer),
+            Self::List => return reader.answer(list(place, reader).await, |listed| view::list(&listed["customers"])),
+            Self::Show(show) => return reader.answer(show.run(place, reader).await, view::customer),
             Self::Stats(stats) => return reader.answer(stats.run(place).await, |stats| format!("{stats:#}")),
             Self::Config(config) => {
                 let file = config.output.clone();
-                return reader.answer(config.run(place).await, |config| match file {
+                return reader.answer(config.run(place, reader).await, |config| match file {
                     Some(file) => format!("{} is written", file.display()),
                     None => config["config"].as_str().unwrap_or_default().trim_end().to_owned(),
                 });
@@ -237,7 +237,7 @@ fn distinct(ids: Vec<UserId>) -> Vec<UserId> {
 
 impl Create {
     async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
-        let customers = place.customers().await?;
+        let customers = place.customers(reader).await?;
         let repository = repository()?;
         let orders = Orders::new(&repository, &self.manifests, &self.code)?;
         let prepared = prepare(&orders, distinct(self.ids.ids));
@@ -263,8 +263,12 @@ impl Create {
 }
 
 fn prepare(orders: &Orders<'_>, ids: Vec<UserId>) -> Vec<(UserId, Result<Prepared>)> {
+    let mut claims = Claims::default();
     let prepared = ids.into_iter().map(|id| {
-        let prepared = orders.prepare(&id);
+        let prepared = orders.prepare(&id).and_then(|prepared| {
+            claims.claim(&id, &prepared.manifest)?;
+            Ok(prepared)
+        });
         (id, prepared)
     });
     prepared.collect()
@@ -272,11 +276,19 @@ fn prepare(orders: &Orders<'_>, ids: Vec<UserId>) -> Vec<(UserId, Result<Prepare
 
 impl Deploy {
     async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
-        let customers = place.customers().await?;
+        let customers = place.customers(reader).await?;
         let repository = repository()?;
         let orders = Orders::new(&repository, &self.manifests, &self.code)?;
         let targets = if self.all { Targets::All { tag: self.tag } } else { Targets::Named(distinct(self.ids)) };
+        let whose = match &targets {
+            Targets::All { tag: Some(tag) } => format!("script with the tag {tag}"),
+            _ => "script".to_owned(),
+        };
         let (ids, deployment) = customers.deployment(targets, self.exact).await?;
+        if ids.is_empty() {
+            // It is no failure, but a tag may be misspelt.
+            say(format_args!("nobody is deployed to: no customer has a {whose}"));
+        }
         let prepared = prepare(&orders, ids);
         orders.build(prepared.iter().map(|(_, prepared)| prepared))?;
         let (customers, orders, deployment) = (&customers, &orders, &deployment);
@@ -294,7 +306,7 @@ impl Deploy {
 }
 
 async fn suspend(ids: Ids, suspended: bool, place: &Place, reader: Reader) -> Result<Vec<Report>> {
-    let customers = &place.customers().await?;
+    let customers = &place.customers(reader).await?;
     let work = async |id: UserId| Report::of(id, async |id, steps| customers.suspend(id, suspended, steps).await).await;
     let each = distinct(ids.ids);
     let mut progress = reader.progress(each.len());
@@ -308,7 +320,7 @@ impl Delete {
         if !self.yes && !can_ask {
             bail!(WrongUsage("say --yes where nobody can be asked: this deletes customers".to_owned()));
         }
-        let customers = &place.customers().await?;
+        let customers = &place.customers(reader).await?;
         let manifests = self.manifests.manifests(&repository()?)?;
         if !self.yes && !confirmed(&ids, self.keep_data)? {
             bail!("nothing is deleted");
@@ -330,21 +342,22 @@ impl Delete {
 fn confirmed(ids: &[UserId], keep_data: bool) -> Result<bool> {
     let data = if keep_data { "but not their data" } else { "with all their data" };
     let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
-    eprint!("Delete {}, {data}? [y/N] ", ids.join(", "));
-    io::stderr().flush().context("cannot ask")?;
+    let mut stderr = io::stderr();
+    write!(stderr, "Delete {}, {data}? [y/N] ", ids.join(", ")).context("cannot ask")?;
+    stderr.flush().context("cannot ask")?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-async fn list(place: &Place) -> Result<Value> {
-    let listed: Vec<Listed> = place.customers().await?.list().await?;
+async fn list(place: &Place, reader: Reader) -> Result<Value> {
+    let listed: Vec<Listed> = place.customers(reader).await?.list().await?;
     Ok(json!({ "customers": listed }))
 }
 
 impl Show {
-    async fn run(self, place: &Place) -> Result<Value> {
-        let customers: Customers = place.customers().await?;
+    async fn run(self, place: &Place, reader: Reader) -> Result<Value> {
+        let customers: Customers = place.customers(reader).await?;
         let manifest = self.manifests.manifests(&repository()?)?.read(&self.id)?;
         let found: Holdings = customers.look(&self.id, &manifest.storage).await?;
         if found.is_nothing() {
@@ -385,8 +398,8 @@ impl Stats {
 }
 
 impl Config {
-    async fn run(self, place: &Place) -> Result<Value> {
-        let customers = place.customers().await?;
+    async fn run(self, place: &Place, reader: Reader) -> Result<Value> {
+        let customers = place.customers(reader).await?;
         let repository = repository()?;
         let manifest = self.manifests.manifests(&repository)?.read(&self.id)?;
         let folder = self.output.as_deref().map(folder).transpose()?;

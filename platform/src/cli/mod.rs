@@ -8,7 +8,6 @@ mod token;
 mod view;
 
 use std::env;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,8 +47,9 @@ pub fn run() -> ExitCode {
         Topic::Customer(arguments) => customer::run(arguments),
         Topic::Token(command) => output::line(token::run(command)),
         Topic::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "platform", &mut io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "platform", &mut script);
+            output::line(Ok(String::from_utf8_lossy(&script).trim_end().to_owned()))
         }
     }
 }

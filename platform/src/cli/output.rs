@@ -1,8 +1,9 @@
 //! What the tool prints, and what it exits with.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,13 +39,31 @@ pub fn line(answer: Result<String>) -> ExitCode {
     }
 }
 
-/// Prints a line of standard output, and says whether that could be done.
+/// Whether nobody reads standard output any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line of standard output, and says whether that could be done. Who stopped reading has what they want: nothing more
+/// is printed, and what was begun goes on.
 fn print(text: impl Display) -> bool {
-    let printed = writeln!(io::stdout(), "{text}");
-    if let Err(error) = &printed {
-        eprintln!("error: cannot write to standard output: {error}");
+    if CLOSED.load(Ordering::Relaxed) {
+        return true;
     }
-    printed.is_ok()
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            true
+        }
+        Err(error) => {
+            say(format_args!("error: cannot write to standard output: {error}"));
+            false
+        }
+        Ok(()) => true,
+    }
+}
+
+/// Says something on standard error. If nobody reads that, there is nobody to tell, and the work matters more.
+pub fn say(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn code(done: bool) -> ExitCode {
@@ -52,7 +71,7 @@ fn code(done: bool) -> ExitCode {
 }
 
 fn failed(error: &Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    say(format_args!("error: {error:#}"));
     if error.is::<WrongUsage>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
 }
 
@@ -87,7 +106,7 @@ impl Reader {
         let failed: Vec<&str> =
             reports.iter().filter(|report| report.failure.is_some()).map(|report| report.id.as_str()).collect();
         if !failed.is_empty() && reports.len() > 1 {
-            eprintln!("error: {} of {} customers failed: {}", failed.len(), reports.len(), failed.join(", "));
+            say(format_args!("error: {} of {} customers failed: {}", failed.len(), reports.len(), failed.join(", ")));
         }
         match failed.len() {
             0 => code(printed),
@@ -126,7 +145,7 @@ impl Progress {
             }
         }
         if let Some(error) = &report.failure {
-            eprintln!("error: {}: {error:#}", report.id);
+            say(format_args!("error: {}: {error:#}", report.id));
         }
     }
 }

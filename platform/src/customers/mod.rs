@@ -38,6 +38,7 @@ pub use config::ConfigFile;
 pub use deploy::{Deployment, Targets};
 pub use holdings::Holdings;
 pub use list::Listed;
+pub use ownership::Claims;
 pub use report::{Outcome, Report, Step, Steps, What, for_each};
 pub use stats::stats;
 

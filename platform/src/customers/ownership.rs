@@ -5,6 +5,7 @@
 //! at: bindings that somebody gave a script by other means, which uploads keep; Workers in no dispatch namespace; and what is
 //! no storage by itself, such as queues, or services, which answer as they please.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +21,7 @@ use crate::manifest::{Binding, Bound, Manifest};
 const AT_A_TIME: usize = 8;
 
 /// Storage that a script is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stored {
     Kv(String),
     R2(String, Option<String>),
@@ -175,6 +176,26 @@ impl Customers {
             }
         }
         Ok(None)
+    }
+}
+
+/// What the customers of one run are to have for themselves. All are checked before any is uploaded, so that two who name the
+/// same storage would each find that nobody has it.
+#[derive(Debug, Default)]
+pub struct Claims(BTreeMap<Stored, UserId>);
+
+impl Claims {
+    /// Refuses what another customer of the run has claimed.
+    pub fn claim(&mut self, id: &UserId, manifest: &Manifest) -> Result<()> {
+        let alone = manifest.bindings.iter().filter(|bound| !is_shared(&bound.binding));
+        let wanted: Vec<_> = alone.filter_map(|bound| Some((&bound.name, Stored::of_bound(bound)?))).collect();
+        for (name, stored) in &wanted {
+            if let Some(other) = self.0.get(stored).filter(|other| *other != id) {
+                bail!("{name} is {stored}, which {other} is to have as well: {MARK}");
+            }
+        }
+        self.0.extend(wanted.into_iter().map(|(_, stored)| (stored, id.clone())));
+        Ok(())
     }
 }
 

@@ -190,6 +190,17 @@ async fn no_second_bucket_is_made_in_another_jurisdiction() {
     }
 }
 
+#[test]
+fn two_of_one_run_do_not_get_the_same_storage() {
+    let mut claims = Claims::default();
+    let text = "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'one'";
+    claims.claim(&id("user1"), &manifest(text)).expect("it is the first");
+    claims.claim(&id("user1"), &manifest(text)).expect("it has it");
+    let error = claims.claim(&id("user2"), &manifest(text)).expect_err("taken").to_string();
+    assert!(error.starts_with("X is the database one, which user1 is to have as well"), "{error}");
+    claims.claim(&id("user2"), &manifest(&format!("{text}\nshared = true"))).expect("shared on purpose");
+}
+
 #[tokio::test]
 async fn create_needs_secrets_only_for_a_new_script_and_a_dry_run_says_what_is_unbound() {
     let (api, mut customers) = Api::start().await;
