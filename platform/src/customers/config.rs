@@ -71,7 +71,7 @@ impl Customers {
             }
         }
         let config = toml::to_string(&config).context("a wrangler file is TOML")?;
-        Ok(format!("{}{config}", self.head(id, &secrets, &left_out)))
+        Ok(format!("{}{config}", self.head(id, settings.is_some(), &secrets, &left_out)))
     }
 
     /// The bindings that `create` would give a script.
@@ -85,7 +85,7 @@ impl Customers {
     }
 
     /// What stands before the configuration.
-    fn head(&self, id: &UserId, secrets: &[String], left_out: &[String]) -> String {
+    fn head(&self, id: &UserId, is_there: bool, secrets: &[String], left_out: &[String]) -> String {
         let mut head = format!(
             "# The Worker of {id}, with that customer's own storage, as `cargo platform customer config {id}` found it. Deploy it with\n\
              #   npx wrangler deploy -c <this file> --dispatch-namespace {}\n",
@@ -93,7 +93,10 @@ impl Customers {
         );
         let mut line = |text: String| writeln!(head, "# {text}").expect("a string takes all");
         if !secrets.is_empty() {
-            line(format!("Secrets that it has, and keeps: {}", secrets.join(", ")));
+            // Without a script nothing has them yet, and no file can give them.
+            let which =
+                if is_there { "Secrets that it has, and keeps" } else { "Secrets that it is still to be given" };
+            line(format!("{which}: {}", secrets.join(", ")));
         }
         for reason in left_out {
             line(format!("Not in this file, and gone when it is deployed: {reason}"));

@@ -189,6 +189,7 @@ async fn a_wrangler_file_has_the_bindings_that_the_script_has() {
         });
         text
     };
+    assert!(planned.contains("# Secrets that it is still to be given: API_KEY\n"), "{planned}");
     api.change(|state| {
         let bindings =
             state.scripts.get_mut("p-user1").expect("a script")["bindings"].as_array_mut().expect("bindings");
