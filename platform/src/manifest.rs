@@ -183,7 +183,7 @@ struct File {
     storage: Storage,
     vars: BTreeMap<String, Spanned<toml::Value>>,
     secrets: BTreeSet<String>,
-    bindings: Vec<Spanned<Table>>,
+    bindings: Vec<Spanned<BTreeMap<Spanned<String>, toml::Value>>>,
     script: Option<ScriptSource>,
 }
 
@@ -198,8 +198,16 @@ impl Manifest {
         let mut bindings = Vec::new();
         for table in file.bindings {
             let span = table.span();
-            let at_line = |error| anyhow!("line {}: {error:#}", line(text, &span));
-            bindings.push(Bound::parse(table.into_inner()).map_err(at_line)?);
+            let members = table.into_inner();
+            let keys: Vec<Spanned<String>> = members.keys().cloned().collect();
+            let table = members.into_iter().map(|(key, value)| (key.into_inner(), value)).collect();
+            bindings.push(Bound::parse(table).map_err(|error| {
+                // The line of the member that it is about, if it is about one that is there, and else of the table.
+                let about = |key: &str| [format!("unknown field `{key}`"), format!(": {key}: JSON has no")];
+                let error = format!("{error:#}");
+                let member = keys.iter().find(|key| about(key.get_ref()).iter().any(|text| error.contains(text)));
+                anyhow!("line {}: {error}", line(text, &member.map_or(span, Spanned::span)))
+            })?);
         }
         let vars = file.vars.into_iter().map(|(name, value)| {
             let at_line = line(text, &value.span());
@@ -459,14 +467,14 @@ mod tests {
             ("\n[[bindings]]\nname = \"A\"\ntype = \"kv\"", 2, "unknown variant `kv`"),
             ("\n\n[[bindings]]\ntype = \"ai\"", 3, "needs a `name`"),
             ("[[bindings]]\nname = \"A\"\ntype = \"queue\"", 1, "missing field `queue_name`"),
-            ("[[bindings]]\nname = \"A\"\ntype = \"queue\"\nqueue = \"q\"", 1, "unknown field `queue`"),
-            ("[[bindings]]\nname = \"A\"\ntype = \"ai\"\nmodel = \"m\"", 1, "unknown field `model`"),
+            ("[[bindings]]\nname = \"A\"\ntype = \"queue\"\nqueue = \"q\"", 4, "unknown field `queue`"),
+            ("[[bindings]]\nname = \"A\"\ntype = \"ai\"\nmodel = \"m\"", 4, "unknown field `model`"),
             ("[vars]\nA = 1\nB = 2026-11-22", 3, "JSON has no dates: put 2026-11-22 in quotation marks"),
             ("[vars]\nA = { b = [1.0, nan] }", 2, "JSON has no number"),
             ("[vars]\nA = -inf", 2, "JSON has no number -inf"),
             (
                 "[[bindings]]\nname = 'A'\ntype = 'json'\njson = { on = 2026-11-22 }",
-                1,
+                4,
                 "the binding A: json: JSON has no dates",
             ),
             ("[[bindings]]\nname = \"A\"\ntype = \"secret_text\"\ntext = \"hush\"", 1, "among `secrets`"),
