@@ -25,6 +25,9 @@ pub struct Account {
     pub buckets: BTreeMap<String, Bucket>,
     /// D1 databases, by id.
     pub databases: BTreeMap<String, Database>,
+    /// Queues, by name.
+    #[serde(default)]
+    pub queues: BTreeMap<String, Queue>,
     /// Dispatch namespaces, by name.
     pub namespaces: BTreeMap<String, Namespace>,
     /// Storage that is gone, but whose files are still there: the runtime has them open.
@@ -56,6 +59,15 @@ pub struct Database {
     pub created: String,
     /// Where it must stay, which means nothing here.
     pub jurisdiction: Option<Jurisdiction>,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Queue {
+    /// Its id.
+    pub id: String,
+    /// When it was made.
+    pub created: String,
 }
 
 /// A dispatch namespace.
@@ -174,6 +186,7 @@ impl Account {
             kv_namespaces: BTreeMap::new(),
             buckets: BTreeMap::new(),
             databases: BTreeMap::new(),
+            queues: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             removed: BTreeSet::new(),
         };

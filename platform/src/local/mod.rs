@@ -93,12 +93,13 @@ impl LocalPlatform {
             incoming: fresh_folder(&state.join("incoming"))?,
             dispatcher: config::dispatcher_bindings(&options.repository, &options, records.as_deref())?,
         });
-        let server = api::start(listener, local.clone())?;
         let runtime = run(&options, &state, &local, records.as_deref(), &log, options.verbose).await?;
         gate.open(runtime.address(), 0);
+        wait_until_ready(front.address()).await?;
+        local.write_records(&options, records.as_deref()).await?;
+        // Not before: what is asked of it may want a restart, which begins with `keep_running`.
+        let server = api::start(listener, local.clone())?;
         let platform = Self { options, state, front, server, local, gate, runtime, records, log, _lock: lock };
-        platform.wait_until_ready().await?;
-        platform.write_records().await?;
         platform.write_environment()?;
         Ok(platform)
     }
@@ -174,29 +175,6 @@ impl LocalPlatform {
         self.runtime.stop().await
     }
 
-    async fn wait_until_ready(&self) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            match front::get_status(self.address(), "/healthz").await {
-                Ok(200) => return Ok(()),
-                other if started.elapsed() > READY_TIMEOUT => {
-                    bail!("the dispatcher does not answer: GET /healthz gave {other:?}")
-                }
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    }
-
-    /// The customers that the options say have a record, as those have that the operator's tool makes.
-    async fn write_records(&self) -> Result<()> {
-        let Some(records) = &self.records else { return Ok(()) };
-        let customers = customers(&self.options, self.local.store().account());
-        for customer in customers {
-            self.local.put_if_missing(records, customer.id.as_str(), "{}").await?;
-        }
-        Ok(())
-    }
-
     fn write_environment(&self) -> Result<()> {
         let text = format!(
             "export CLOUDFLARE_API_BASE_URL={}\nexport CLOUDFLARE_API_TOKEN={}\n\
@@ -207,6 +185,31 @@ impl LocalPlatform {
             self.address(),
         );
         replace(&self.environment(), text.as_bytes())
+    }
+}
+
+async fn wait_until_ready(dispatcher: SocketAddr) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        match front::get_status(dispatcher, "/healthz").await {
+            Ok(200) => return Ok(()),
+            other if started.elapsed() > READY_TIMEOUT => {
+                bail!("the dispatcher does not answer: GET /healthz gave {other:?}")
+            }
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+impl Local {
+    /// The customers that the options say have a record, as those have that the operator's tool makes.
+    async fn write_records(&self, options: &Options, records: Option<&str>) -> Result<()> {
+        let Some(records) = records else { return Ok(()) };
+        let customers = customers(options, self.store().account());
+        for customer in customers {
+            self.put_if_missing(records, customer.id.as_str(), "{}").await?;
+        }
+        Ok(())
     }
 }
 

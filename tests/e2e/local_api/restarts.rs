@@ -159,3 +159,28 @@ async fn an_upload_under_way_ends_before_the_restart() {
     assert_eq!(Reply::to(platform.customer("user3").get("/")).await.json(), 1);
     assert_eq!(Reply::to(user1.get("/files?key=slow")).await.text(), "abcd");
 }
+
+#[tokio::test]
+async fn who_asks_while_the_platform_starts_waits_and_does_not_keep_it_from_starting() {
+    let state = tempfile::TempDir::new().expect("a folder");
+    let port = {
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        listener.local_addr().expect("an address").port().to_string()
+    };
+    let dev = Dev::start(state.path(), &["--api-port", &port]).await;
+    let api = dev.api();
+    assert!(dev.stop(nix::sys::signal::Signal::SIGTERM).await.success());
+    let early = tokio::spawn(async move {
+        loop {
+            match api.upload("user3", &script(1), json!({})).send().await {
+                Ok(reply) => return reply.status(),
+                // The port is not taken yet.
+                Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    let dev = Dev::start(state.path(), &["--api-port", &port]).await;
+    assert_eq!(early.await.expect("no panic"), 200);
+    assert_eq!(Reply::to(Customer::of(&dev.url, "user3").get("/")).await.json(), 1);
+}

@@ -220,6 +220,10 @@ async fn what_cannot_run_is_refused_and_changes_nothing() {
     for (metadata, code) in [
         (json!({"bindings": [{"type": "kv_namespace", "name": "K", "namespace_id": "none"}]}), 10041),
         (json!({"bindings": [{"type": "r2_bucket", "name": "B", "bucket_name": "none"}]}), 10085),
+        (
+            json!({"bindings": [{"type": "r2_bucket", "name": "B", "bucket_name": "customer-user1", "jurisdiction": "eu"}]}),
+            10085,
+        ),
         (json!({"bindings": [{"type": "d1", "name": "D", "id": "none"}]}), 10181),
         (json!({"bindings": [{"type": "plain_text"}]}), 10021),
         (json!({"bindings": [{"type": "ai", "name": "A"}, {"type": "ai", "name": "A"}]}), 10021),
@@ -232,6 +236,7 @@ async fn what_cannot_run_is_refused_and_changes_nothing() {
         let status = if code == 10079 { 412 } else { 400 };
         expect_error(api.upload("user3", ENV, metadata), status, code).await;
     }
+    expect_error(api.upload("user3", " \n", json!({})), 400, 10068).await;
     let form = |parts: &[(&'static str, &'static str)]| {
         let form =
             parts.iter().fold(Form::new().percent_encode_noop(), |form, (name, content)| form.text(*name, *content));

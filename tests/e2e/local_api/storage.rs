@@ -69,6 +69,7 @@ async fn names_are_taken_once_and_what_is_not_there_is_said() {
         ("/r2/buckets", json!({"name": "a"}), 400, 10005),
         ("/d1/database", json!({"name": "customer-user1"}), 400, 7502),
         ("/d1/database", json!({"name": ""}), 400, 7400),
+        ("/queues", json!({"queue_name": "a b"}), 400, 11003),
         ("/workers/dispatch/namespaces", json!({"name": "customers"}), 409, 100_118),
         ("/workers/dispatch/namespaces", json!({"name": "a/b"}), 400, 100_117),
     ] {
@@ -80,6 +81,7 @@ async fn names_are_taken_once_and_what_is_not_there_is_said() {
         ("/r2/buckets/none", 10006),
         ("/r2/buckets/none/objects/a", 10006),
         ("/d1/database/none", 7404),
+        ("/queues/none", 11000),
         ("/workers/dispatch/namespaces/none", 100_119),
         ("/workers/dispatch/namespaces/none/scripts/a", 100_119),
         ("/workers/scripts/none", 10007),
@@ -96,6 +98,13 @@ async fn names_are_taken_once_and_what_is_not_there_is_said() {
     expect_error(api.get("/r2/buckets/european"), 404, 10006).await;
     expect_result(api.get("/r2/buckets/european").header("cf-r2-jurisdiction", "eu")).await;
     expect_error(api.get("/r2/buckets/european").header("cf-r2-jurisdiction", "mars"), 400, 10003).await;
+
+    let queue = api.post("/queues", json!({"queue_name": "jobs"})).await;
+    expect_error(post("/queues", json!({"queue_name": "jobs"})), 409, 11009).await;
+    let path = format!("/queues/{}", queue["queue_id"].as_str().expect("an id"));
+    assert_eq!(expect_result(api.get(&path)).await["queue_name"], "jobs");
+    expect_result(delete(&path)).await;
+    assert_eq!(expect_result(api.get("/queues?name=jobs")).await, json!([]));
 
     // Lists are read page by page.
     let page = Reply::to(api.get("/d1/database?per_page=1&page=2")).await.json();

@@ -84,6 +84,7 @@ async fn a_plain_javascript_worker_answers_through_the_dispatcher() {
         }
         export default {
             async fetch(request, env) {
+                await env.JOBS.send("a job");
                 const room = env.ROOM.get(env.ROOM.idFromName("a"));
                 const visits = await (await room.fetch("https://room/")).text();
                 return Response.json({ greeting, visits, text: env.TEXT, json: env.JSON, names: Object.keys(env).sort() });
@@ -98,10 +99,12 @@ async fn a_plain_javascript_worker_answers_through_the_dispatcher() {
         durable_objects = { bindings = [{ name = "ROOM", class_name = "Room" }] }
         migrations = [{ tag = "v1", new_sqlite_classes = ["Room"] }]
         ai = { binding = "AI" }
+        queues = { producers = [{ binding = "JOBS", queue = "jobs" }] }
     "#;
     fs::write(folder.join("wrangler.toml"), config).expect("a file");
     let config = folder.join("wrangler.toml");
     let deploy = ["deploy", "-c", config.to_str().expect("UTF-8"), "--dispatch-namespace", "customers"];
+    platform.api.wrangler(&["queues", "create", "jobs"]).await;
     platform.api.wrangler(&deploy).await;
     let plain = platform.customer("plain");
     let visit = async |visits: &str| {
@@ -112,7 +115,7 @@ async fn a_plain_javascript_worker_answers_through_the_dispatcher() {
             "text": "it's \"text\" ü",
             "json": {"a": [1, 2.5]},
             // There are no models here, which the upload's reply has said.
-            "names": ["JSON", "ROOM", "TEXT"],
+            "names": ["JOBS", "JSON", "ROOM", "TEXT"],
         });
         assert_eq!(reply.json(), expected, "{reply}");
     };

@@ -6,6 +6,7 @@
 mod d1;
 mod kv;
 mod namespaces;
+mod queues;
 mod r2;
 mod reply;
 mod scripts;
@@ -112,6 +113,7 @@ fn router(local: Arc<Local>) -> Router {
         .merge(kv::routes())
         .merge(r2::routes())
         .merge(d1::routes())
+        .merge(queues::routes())
         .merge(namespaces::routes())
         .merge(scripts::routes())
         .route("/", get(this_account))

@@ -16,7 +16,7 @@ use super::namespaces::no_namespace;
 use super::reply::{Refusal, Success};
 use super::scripts::{etag, is, name};
 use super::upload::{INVALID, Metadata, Upload};
-use crate::local::account::{Account, Code, Script, Trial, new_id, now};
+use crate::local::account::{Account, Bucket, Code, Script, Trial, new_id, now};
 use crate::local::script::not_here;
 
 /// What becomes of what an upload does not say.
@@ -219,7 +219,9 @@ fn storage_is_there(account: &Account, script: &Script) -> Result<(), Refusal> {
             }
             Some("r2_bucket") => {
                 let name = id("bucket_name");
-                (name, 10085, account.buckets.contains_key(name), "R2 bucket")
+                let wanted = binding.get("jurisdiction").filter(|wanted| !wanted.is_null() && *wanted != "default");
+                let is_it = |bucket: &Bucket| bucket.jurisdiction.map(|there| json!(there)).as_ref() == wanted;
+                (name, 10085, account.buckets.get(name).is_some_and(is_it), "R2 bucket")
             }
             Some("d1") => {
                 let id = if binding.contains_key("id") { id("id") } else { id("database_id") };
@@ -228,6 +230,7 @@ fn storage_is_there(account: &Account, script: &Script) -> Result<(), Refusal> {
             _ => continue,
         };
         if !there {
+            // A bucket of another jurisdiction is another bucket.
             return Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))));
         }
     }

@@ -179,6 +179,9 @@ impl Upload {
         if !contents.contains_key(&modules.main) {
             return Err(Refusal::bad(INVALID, format!("No such module \"{main}\": it is the main module")));
         }
+        if contents[&modules.main].trim_ascii().is_empty() {
+            return Err(Refusal::bad(10068, "The uploaded script has no registered event handlers."));
+        }
         modules.digest = digest(&modules, &contents);
         Ok(Some((modules, contents)))
     }
