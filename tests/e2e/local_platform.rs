@@ -39,9 +39,7 @@ async fn storage_survives_a_restart_and_no_process_a_stop() {
             assert!(processes.iter().any(|line| line.contains(program)), "{program} in {processes:#?}");
         }
         assert!(dev.stop(signal).await.success(), "{signal}");
-        let ps =
-            Command::new("ps").args(["-o", "pid=,args=", "-p", &pids(&processes).join(",")]).output().expect("ps runs");
-        assert_eq!(String::from_utf8_lossy(&ps.stdout), "", "after {signal}");
+        expect_gone(&pids(&processes)).await;
     }
 }
 

@@ -144,8 +144,8 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// The module that wrangler is to start with. It takes the first one for one of the outermost folder, so that one from
-    /// further in needs another in front.
+    /// The module that wrangler is to start with. It takes it for one of the outermost folder and knows it by its ending, so
+    /// that others need one in front.
     pub fn entry(&self) -> &str {
         if self.needs_entry() { ENTRY } else { &self.main }
     }
@@ -157,7 +157,8 @@ impl Modules {
     }
 
     fn needs_entry(&self) -> bool {
-        !self.service_worker && self.main.contains('/')
+        let is_script = [".js", ".mjs"].iter().any(|kind| self.main.ends_with(kind));
+        !self.service_worker && (self.main.contains('/') || !is_script)
     }
 }
 
@@ -199,6 +200,16 @@ impl Account {
         let kv = self.kv_namespaces.keys().cloned().map(Storage::Kv);
         let r2 = self.buckets.keys().cloned().map(Storage::R2);
         kv.chain(r2).chain(self.databases.keys().cloned().map(Storage::D1)).collect()
+    }
+
+    /// Whether some storage is there.
+    pub fn has(&self, storage: &Storage) -> bool {
+        match storage {
+            Storage::Kv(id) => self.kv_namespaces.contains_key(id),
+            Storage::R2(name) => self.buckets.contains_key(name),
+            Storage::D1(id) => self.databases.contains_key(id),
+            Storage::Objects(script) => self.scripts().any(|(name, _)| name == script),
+        }
     }
 
     /// Takes a script away, and its Durable Objects with it. Answers whether it was there.
@@ -273,8 +284,6 @@ impl Account {
     /// Makes an R2 bucket.
     pub fn new_bucket(&mut self, name: &str, jurisdiction: Option<Jurisdiction>) {
         self.buckets.insert(name.to_owned(), Bucket { created: now(), jurisdiction });
-        // What an older one of that name had is gone already: a bucket is empty when it is deleted.
-        self.removed.remove(&Storage::R2(name.to_owned()));
     }
 
     /// Makes a D1 database, and answers its id.

@@ -70,12 +70,12 @@ impl Checker {
         let elapsed = started.elapsed();
         drop(process.stdin.take());
         process.wait().await.context("cannot wait for workerd")?;
+        let said = said.await.context("nothing panics")?.context("cannot read what workerd says")?;
         Ok(match first {
+            // A warning of workerd's, and wrangler does not start.
+            Ok(Ok(_)) if said.contains("no such Durable Object class is exported") => Err(said.trim().to_owned()),
             Ok(Ok(_)) => Ok(elapsed),
-            Ok(Err(_)) => {
-                let said = said.await.context("nothing panics")?.context("cannot read what workerd says")?;
-                Err(said.trim().trim_start_matches("service script: ").to_owned())
-            }
+            Ok(Err(_)) => Err(said.trim().trim_start_matches("service script: ").to_owned()),
             Err(_) => Err(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs())),
         })
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -100,7 +101,7 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
         )?;
     }
     for (name, script) in scripts {
-        let config = script::config(repository, state, name, script)?;
+        let config = script::config(repository, state, name, script, contents.account)?;
         add(&script::worker_name(name), "wrangler.json", &config.to_string())?;
     }
     for path in &options.others {
@@ -110,7 +111,9 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
     }
 
     // Not variables, which wrangler prints.
-    write_private(&folder.join("entry/.dev.vars"), format!("STORAGE_SECRET={}\n", contents.secret))?;
+    for name in ["entry", "storage"] {
+        write_private(&folder.join(name).join(".dev.vars"), format!("STORAGE_SECRET={}\n", contents.secret))?;
+    }
     if options.auth == Auth::Token {
         // In single quotes, nothing in it means anything.
         let secrets = format!("TOKEN_SECRETS='{}'\n", state_secrets(state)?);
@@ -125,6 +128,8 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
     let environment = vec![
         ("CLOUDFLARE_CF_FETCH_ENABLED", "false".into()),
         ("WRANGLER_DISABLE_EXPERIMENTAL_WARNING", "1".into()),
+        // It writes down what it prints, variables and secrets among it.
+        ("WRANGLER_LOG_PATH", private_folder(&state.join("logs"))?.into()),
         ("WRANGLER_REGISTRY_PATH", state.join("registry").into()),
         ("WRANGLER_SEND_METRICS", "false".into()),
         ("X_LOCAL_EXPLORER", "false".into()),
@@ -144,6 +149,18 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
         }
     }
     Ok(command)
+}
+
+/// An empty folder that only its owner can look into.
+fn private_folder(folder: &Path) -> Result<PathBuf> {
+    let make = || {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        DirBuilder::new().mode(0o700).create(folder)
+    };
+    make().with_context(|| format!("cannot clear {}", folder.display()))?;
+    Ok(folder.to_owned())
 }
 
 /// The Worker that requests from outside come to.

@@ -23,6 +23,9 @@ use super::log::Log;
 /// How long wrangler may take to start.
 pub const START_TIMEOUT: Duration = Duration::from_mins(2);
 
+/// How long it has to get ready after it has printed an error.
+const AFTER_ERROR: Duration = Duration::from_secs(10);
+
 /// How long it has to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,10 +69,16 @@ impl Runtime {
         let group = Group::of(&process)?;
         let stdin = process.stdin.take().context("stdin is piped")?;
         let mut output = BufReader::new(process.stdout.take().context("stdout is piped")?).lines();
-        let errors = BufReader::new(process.stderr.take().context("stderr is piped")?).lines();
+        let mut errors = BufReader::new(process.stderr.take().context("stderr is piped")?).lines();
 
-        let mut seen = Vec::new();
-        match timeout(START_TIMEOUT, wait_until_listening(&mut output, &mut seen, verbose.then_some(log))).await {
+        let (mut seen, mut complaints) = (Vec::new(), Vec::new());
+        let started = timeout(START_TIMEOUT, async {
+            tokio::select! {
+                address = wait_until_listening(&mut output, &mut seen, verbose.then_some(log)) => address,
+                () = wait_for_error(&mut errors, &mut complaints) => None,
+            }
+        });
+        match started.await {
             Ok(Some(address)) => {
                 let crash = Arc::new(Notify::new());
                 let crashed = crash.clone();
@@ -86,8 +95,11 @@ impl Runtime {
             ended => {
                 group.kill()?;
                 let reason = if ended.is_err() { "did not get ready in two minutes" } else { "could not start" };
-                seen.extend(all_lines(errors).await);
-                bail!("wrangler dev {reason}; it printed:\n{}", seen.join("\n"))
+                complaints.extend(all_lines(errors).await);
+                // Not what it prints of bindings: secrets are among them.
+                let said = seen.into_iter().filter(|line| !line.trim_start().starts_with("env."));
+                let said: Vec<String> = said.chain(complaints).collect();
+                bail!("wrangler dev {reason}; it printed:\n{}", said.join("\n"))
             }
         }
     }
@@ -197,6 +209,26 @@ async fn wait_until_listening(
         seen.push(line);
     }
     None
+}
+
+/// Reads what wrangler complains of until there is an error, and a little longer: it then neither ends nor gets ready.
+async fn wait_for_error(errors: &mut Lines<BufReader<impl AsyncRead + Unpin>>, complaints: &mut Vec<String>) {
+    let mut deadline = None;
+    loop {
+        let line = match deadline {
+            None => errors.next_line().await,
+            Some(deadline) => match timeout_at(deadline, errors.next_line()).await {
+                Ok(line) => line,
+                Err(_) => return,
+            },
+        };
+        // Whether it has ended is seen on its standard output.
+        let Ok(Some(line)) = line else { return std::future::pending().await };
+        if line.contains("ERROR") {
+            deadline.get_or_insert(Instant::now() + AFTER_ERROR);
+        }
+        complaints.push(line);
+    }
 }
 
 async fn all_lines(mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) -> Vec<String> {

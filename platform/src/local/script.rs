@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use toml::Table;
 
-use super::account::{Code, Modules, Script};
+use super::account::{Account, Code, Modules, Script, Storage};
 use super::check::ModuleKind;
 use super::config::{deployed, text};
 use super::store::modules_folder;
@@ -19,7 +19,7 @@ pub fn worker_name(script: &str) -> String {
 }
 
 /// The Worker's configuration for `wrangler dev`. It is JSON, because TOML has no null.
-pub fn config(repository: &Path, state: &Path, name: &str, script: &Script) -> Result<Value> {
+pub fn config(repository: &Path, state: &Path, name: &str, script: &Script, account: &Account) -> Result<Value> {
     let mut config = match &script.code {
         Code::Built => deployed(&repository.join("customer-worker/wrangler.toml"))?,
         Code::Uploaded(modules) => uploaded(state, script, modules)?,
@@ -33,7 +33,8 @@ pub fn config(repository: &Path, state: &Path, name: &str, script: &Script) -> R
             // Secrets, too: wrangler's files for them cannot hold every text.
             Some("plain_text" | "secret_text") => drop(vars.insert(called.to_owned(), member("text"))),
             Some("json") => drop(vars.insert(called.to_owned(), member("json"))),
-            Some(kind) if is_local(kind, binding) => {
+            // What is deleted must not come back because somebody writes to it.
+            Some(kind) if is_local(kind, binding) && stored(binding).is_none_or(|storage| account.has(&storage)) => {
                 bind(&mut config, binding).with_context(|| format!("the script {name}"))?;
             }
             _ => {}
@@ -97,6 +98,42 @@ pub fn bind(config: &mut Table, binding: &Map<String, Value>) -> Result<()> {
     }
     add_binding(config, &binding.into()).context("a binding cannot be in wrangler's configuration")
 }
+
+/// The storage that a binding names, if it is of such a kind.
+pub fn stored(binding: &Map<String, Value>) -> Option<Storage> {
+    let member = |name: &str| binding.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Some(match binding.get("type")?.as_str()? {
+        "kv_namespace" => Storage::Kv(member("namespace_id")),
+        "r2_bucket" => Storage::R2(member("bucket_name")),
+        "d1" => Storage::D1(if binding.contains_key("id") { member("id") } else { member("database_id") }),
+        _ => return None,
+    })
+}
+
+/// What a binding lacks, or cannot be called. wrangler would not start with it.
+pub fn check_bindings(script: &Script) -> Result<()> {
+    for binding in &script.bindings {
+        let member = |name: &str| binding.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (kind, name) = (member("type"), member("name"));
+        ensure!(!UNSPEAKABLE.contains(&name), "{name} cannot be a binding's name: every JavaScript object has it");
+        if is_local(kind, binding) {
+            bind(&mut Table::new(), binding)?;
+        }
+    }
+    Ok(())
+}
+
+/// Members of every object in JavaScript, at which wrangler stumbles.
+const UNSPEAKABLE: [&str; 8] = [
+    "__proto__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
 
 /// Whether the local runtime has what a binding is bound to.
 fn is_local(kind: &str, binding: &Map<String, Value>) -> bool {

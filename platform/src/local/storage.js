@@ -1,8 +1,10 @@
-// Reads and writes the local storage for the local Cloudflare API. Only entry.js calls it, and only for who knows the secret
-// of this run. The storage is bound under names such as `kv:<id>`; what is asked for is in the query.
+// Reads and writes the local storage for the local Cloudflare API, which knows the secret of this run: wrangler's own port
+// leads to any Worker, so that this one must ask for it itself. The storage is bound under names such as `kv:<id>`; what is
+// asked for is in the query.
 
 export default {
   async fetch(request, env) {
+    if (request.headers.get("Platform-Storage") !== env.STORAGE_SECRET) return new Response(null, { status: 403 });
     const query = new URL(request.url).searchParams;
     const storage = env[query.get("storage")];
     const options = JSON.parse(query.get("options") ?? "{}");

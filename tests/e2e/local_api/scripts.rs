@@ -202,6 +202,26 @@ async fn modules_of_every_kind_are_run() {
 }
 
 #[tokio::test]
+async fn parts_may_be_called_as_cloudflares_clients_and_old_scripts_call_them() {
+    let platform = Platform::start(&[]).await;
+    let put =
+        |script: &str, metadata: &'static str, part: &'static str, file: Option<&'static str>, source: &'static str| {
+            let kind = if file.is_some() { "application/javascript+module" } else { "application/javascript" };
+            let content = Part::text(source).mime_str(kind).expect("a media type");
+            let content = file.into_iter().fold(content, Part::file_name);
+            let form = Form::new().text("metadata", metadata).part(part, content);
+            platform.api.request(Method::PUT, &format!("{SCRIPTS}/{script}")).multipart(form)
+        };
+    expect_result(put("sdk", r#"{"main_module":"w.mjs"}"#, "files", Some("w.mjs"), ENV)).await;
+    expect_result(put("plain", r#"{"main_module":"main"}"#, "main", Some("other"), ENV)).await;
+    let old = "addEventListener('fetch', (event) => event.respondWith(Response.json('old')));";
+    expect_result(put("old", r#"{"body_part":"script"}"#, "script", None, old)).await;
+    assert_eq!(says(&platform.customer("sdk")).await, json!({}));
+    assert_eq!(says(&platform.customer("plain")).await, json!({}));
+    assert_eq!(says(&platform.customer("old")).await, json!("old"));
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_and_changes_nothing() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
@@ -229,6 +249,12 @@ async fn what_cannot_run_is_refused_and_changes_nothing() {
         (json!({"bindings": [{"type": "ai", "name": "A"}, {"type": "ai", "name": "A"}]}), 10021),
         (json!({"bindings": [{"type": "secret_text", "name": "S"}]}), 10057),
         (json!({"compatibility_flags": ["no_such_flag"]}), 10021),
+        (json!({"compatibility_date": "2999-01-01"}), 10021),
+        (json!({"compatibility_date": "zzzz"}), 10021),
+        (json!({"bindings": [{"type": "plain_text", "name": "constructor", "text": ""}]}), 10021),
+        (json!({"bindings": [{"type": "analytics_engine", "name": "A"}]}), 10021),
+        (json!({"bindings": [{"type": "durable_object_namespace", "name": "R"}]}), 10021),
+        (json!({"migrations": {"new_tag": "v1", "new_classes": ["Room"]}}), 10021),
         (json!({"assets": {"jwt": "x"}}), 10021),
         (json!({"migrations": {"deleted_classes": ["None"]}}), 10061),
         (json!({"migrations": {"old_tag": "v1", "new_tag": "v2"}}), 10079),
@@ -262,6 +288,13 @@ async fn what_cannot_run_is_refused_and_changes_nothing() {
     let nothing = Form::new().text("metadata", r#"{"bindings":[]}"#);
     expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/none")).multipart(nothing), 404, 10092).await;
     expect_error(settings(api, "none", &json!({})), 404, 10092).await;
+    expect_error(settings(api, "user3", &json!({"compatibility_flags": ["no_such_flag"]})), 400, 10021).await;
+    let secret = json!({"name": "V", "text": "x", "type": "secret_text"}).to_string();
+    expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/user3/secrets")).body(secret), 400, 10053).await;
+    let twice = Form::new().text("metadata", r#"{"main_module":"a.js"}"#).text("a.js", ENV).text("a.js", ENV);
+    expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/user3")).multipart(twice), 400, 10021).await;
+    // What the form's reader refuses has the API's envelope as well.
+    expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/user3")).body("no form"), 400, 10026).await;
     for name in ["Upper", "-a", "a b", &"a".repeat(64)] {
         expect_error(api.upload(name, ENV, json!({})), 400, 10016).await;
     }
@@ -323,6 +356,26 @@ async fn no_binding_leads_to_what_is_another_customers() {
     expect_result(api.upload("user3", doors, json!({"bindings": []}))).await;
     let replies = says(&platform.customer("user3")).await.to_string();
     assert!(!replies.contains("secret") && !replies.contains("\"keys\""), "{replies}");
+
+    // Even who finds wrangler's own port, which leads to every Worker, does not get at the storage.
+    let listening = std::process::Command::new("ss").args(["-ltnpH"]).output();
+    let children = tests::processes::processes(platform.state.path());
+    let pids = tests::processes::pids(&children);
+    let Ok(listening) = listening else { return };
+    let mut asked = 0;
+    for line in
+        text(&listening.stdout).lines().filter(|line| pids.iter().any(|pid| line.contains(&format!("pid={pid},"))))
+    {
+        let address = line.split_whitespace().nth(3).expect("the local address");
+        let url = format!("http://{address}/.storage?storage=r2:customer-user1&operation=r2.list");
+        let sent =
+            tests::client().post(url).header("MF-Route-Override", "storage").timeout(std::time::Duration::from_secs(5));
+        if let Ok(reply) = sent.send().await {
+            assert_ne!(reply.status(), 200, "{address}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 0, "some of its ports answer");
 }
 
 /// The path of the values of customers' records.

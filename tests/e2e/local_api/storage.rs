@@ -232,3 +232,25 @@ async fn of_what_is_deleted_nothing_is_left_on_the_disk_and_all_else_stays() {
     let rows = expect_success(user2.post_json("/db/query", r#"{"sql":"SELECT a FROM t"}"#)).await.json();
     assert_eq!(rows["results"], json!([{"a": "the-secret-of-user2"}]));
 }
+
+#[tokio::test]
+async fn a_new_bucket_has_nothing_of_an_older_one_of_its_name() {
+    let platform = Platform::start(&[]).await;
+    let api = &platform.api;
+    let source = "export default { async fetch(request, env) {
+        if (request.method === 'PUT') await env.B.put('k', 'of the old one');
+        return Response.json((await env.B?.list())?.objects.map((object) => object.key) ?? null);
+    } };";
+    let bindings = json!({"bindings": [{"type": "r2_bucket", "name": "B", "bucket_name": "again"}]});
+    api.post("/r2/buckets", json!({"name": "again"})).await;
+    expect_result(api.upload("old", source, bindings.clone())).await;
+    let (old, new) = (platform.customer("old"), platform.customer("new"));
+    assert_eq!(Reply::to(old.get("/")).await.json(), json!([]));
+    expect_result(api.request(Method::DELETE, "/r2/buckets/again")).await;
+    // It is not there any more, and does not come back because somebody writes to it.
+    assert_eq!(Reply::to(old.get("/")).await.json(), Value::Null);
+    api.post("/r2/buckets", json!({"name": "again"})).await;
+    expect_result(api.upload("new", source, bindings)).await;
+    assert_eq!(Reply::to(new.get("/")).await.json(), json!([]));
+    assert_eq!(Reply::to(new.put("/").body("")).await.json(), json!(["k"]));
+}

@@ -81,9 +81,10 @@ async fn one(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result
 async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
     local.change(|account| {
         account.databases.remove(&id).ok_or_else(|| no_database(&id))?;
-        account.removed.insert(Storage::D1(id));
+        account.removed.insert(Storage::D1(id.clone()));
         Ok(())
     })?;
+    local.unbind(&Storage::D1(id));
     Ok(Success::new(Value::Null))
 }
 

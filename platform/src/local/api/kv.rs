@@ -93,9 +93,10 @@ async fn rename(State(local): Api, Path((_, id)): Path<(String, String)>, body: 
 async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
     local.change(|account| {
         account.kv_namespaces.remove(&id).ok_or_else(no_namespace)?;
-        account.removed.insert(Storage::Kv(id));
+        account.removed.insert(Storage::Kv(id.clone()));
         Ok(())
     })?;
+    local.unbind(&Storage::Kv(id));
     Ok(Success::new(Value::Null))
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Query as QueryParameters, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -32,8 +32,9 @@ use super::check::Checker;
 use super::door::{Call, Door};
 use super::gate::Gate;
 use super::listener::Listener;
+use super::script::stored;
 use super::store::Store;
-use reply::{Refusal, Success};
+use reply::{Page, Query, Refusal, Success};
 
 /// The largest body that is taken, in bytes: as much as Cloudflare's API takes.
 const MAX_BODY: usize = 100 << 20;
@@ -80,6 +81,18 @@ impl Local {
     /// Says which storage the runtime has from now on.
     pub fn bind(&self, storage: BTreeSet<Storage>) {
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = storage;
+    }
+
+    /// Says that some storage is new, or gone: the runtime that runs must not be asked for it, as it has what was there before.
+    fn unbind(&self, storage: &Storage) {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).remove(storage);
+        let is_bound = self.read(|account| {
+            let mut bindings = account.scripts().flat_map(|(_, script)| &script.bindings);
+            bindings.any(|binding| stored(binding).as_ref() == Some(storage))
+        });
+        if is_bound {
+            self.gate.change();
+        }
     }
 
     /// Asks the simulator of some storage, which is in the account. Storage that was made since the runtime started makes it
@@ -137,8 +150,20 @@ async fn only_with_token(State(local): Api, request: Request, next: Next) -> Res
     if !bearer(request.headers()).is_some_and(|token| same(token, &local.token)) {
         return Refusal::new(StatusCode::UNAUTHORIZED, 10000, "Authentication error").into_response();
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    // What axum itself refuses is a text.
+    let is_text =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if is_text && response.status().is_client_error() {
+        let status = response.status();
+        let text = axum::body::to_bytes(response.into_body(), MAX_REFUSAL).await.unwrap_or_default();
+        return Refusal::new(status, 10026, String::from_utf8_lossy(&text)).into_response();
+    }
+    response
 }
+
+/// What a refusal of axum's is at most, in bytes.
+const MAX_REFUSAL: usize = 4096;
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -180,12 +205,13 @@ async fn this_account(State(local): Api) -> Success {
     Success::new(described(&local))
 }
 
-async fn accounts(State(local): Api) -> Success {
-    Success::list([described(&local)])
+async fn accounts(State(local): Api, QueryParameters(query): QueryParameters<Query>) -> Result<Success, Refusal> {
+    Ok(Success::page(vec![described(&local)], Page::of(&query)?))
 }
 
-async fn memberships(State(local): Api) -> Success {
-    Success::list([json!({ "id": "local", "status": "accepted", "account": described(&local) })])
+async fn memberships(State(local): Api, QueryParameters(query): QueryParameters<Query>) -> Result<Success, Refusal> {
+    let membership = json!({ "id": "local", "status": "accepted", "account": described(&local) });
+    Ok(Success::page(vec![membership], Page::of(&query)?))
 }
 
 async fn user() -> Success {

@@ -95,6 +95,7 @@ async fn create(State(local): Api, headers: HeaderMap, body: Bytes) -> Result<Su
         account.new_bucket(&name, jurisdiction);
         Ok(described(&name, &account.buckets[&name]))
     })?;
+    local.unbind(&Storage::R2(name));
     Ok(Success::new(bucket))
 }
 
@@ -117,9 +118,10 @@ async fn remove(
     }
     local.change(|account| {
         account.buckets.remove(&name).ok_or_else(no_bucket)?;
-        account.removed.insert(Storage::R2(name));
+        account.removed.insert(Storage::R2(name.clone()));
         Ok(())
     })?;
+    local.unbind(&Storage::R2(name));
     Ok(Success::new(json!({})))
 }
 

@@ -319,6 +319,9 @@ async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body
         return Err(Refusal::bad(INVALID, "a secret needs a name"));
     }
     local.change_script(&namespace, &script, |script| {
+        if script.bindings.iter().any(|binding| name(binding) == called && !is(binding, "secret_text")) {
+            return Err(Refusal::bad(10053, format!("Binding name '{called}' already in use.")));
+        }
         script.bindings.retain(|binding| name(binding) != called);
         let secret = json!({ "type": "secret_text", "name": called, "text": text });
         script.bindings.extend(secret.as_object().cloned());

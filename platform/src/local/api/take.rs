@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use axum::http::StatusCode;
@@ -17,7 +17,7 @@ use super::reply::{Refusal, Success};
 use super::scripts::{etag, is, name};
 use super::upload::{INVALID, Metadata, Upload};
 use crate::local::account::{Account, Bucket, Code, Script, Trial, new_id, now};
-use crate::local::script::not_here;
+use crate::local::script::{check_bindings, not_here};
 
 /// What becomes of what an upload does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,22 +48,29 @@ impl Local {
         let new_code = modules.as_ref().map(|(modules, _)| Code::Uploaded(modules.clone()));
         let script = script_of(old.as_ref(), new_code.clone(), metadata.clone(), rest, strict)?;
         self.read(|account| storage_is_there(account, &script))?;
+        check_bindings(&script).map_err(|error| Refusal::bad(INVALID, format!("{error:#}")))?;
+        check_date(&script.compatibility_date)?;
         let messages: Vec<String> = not_here(&script);
 
         // The modules go where nobody looks for them until the account has them.
         let mut folder = None;
         let mut startup = Duration::ZERO;
-        if let (Some((_, contents)), Code::Uploaded(kept)) = (&modules, &script.code) {
-            let incoming = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
-            write_all(incoming.path(), contents).context("cannot keep an upload")?;
-            startup = match self.checker.check(incoming.path(), &script, kept).await? {
+        if let Code::Uploaded(kept) = &script.code {
+            let path = match &modules {
+                Some((_, contents)) => {
+                    let incoming = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
+                    write_all(incoming.path(), contents).context("cannot keep an upload")?;
+                    folder.insert((incoming, kept.digest.clone())).0.path().to_owned()
+                }
+                None => self.store().modules(&kept.digest),
+            };
+            startup = match self.checker.check(&path, &script, kept).await? {
                 Ok(startup) => startup,
                 Err(reason) => return Err(Refusal::bad(INVALID, reason)),
             };
-            if let Some(source) = kept.entry_source() {
-                fs::write(incoming.path().join(kept.entry()), source).context("cannot keep an upload")?;
+            if let (Some(source), Some(_)) = (kept.entry_source(), &folder) {
+                fs::write(path.join(kept.entry()), source).context("cannot keep an upload")?;
             }
-            folder = Some((incoming, kept.digest.clone()));
         }
         let script = {
             let mut store = self.store();
@@ -94,6 +101,16 @@ impl Local {
             "usage_model": "standard",
         });
         Ok(Success::new(result).with_messages(messages))
+    }
+}
+
+/// A day, and not one to come.
+fn check_date(date: &str) -> Result<(), Refusal> {
+    let day = format!("{date}T00:00:00Z");
+    match humantime::parse_rfc3339(&day) {
+        Ok(day) if day <= SystemTime::now() => Ok(()),
+        Ok(_) => Err(Refusal::bad(INVALID, format!("Can't set compatibility date in the future: {date}"))),
+        Err(_) => Err(Refusal::bad(INVALID, format!("{date:?} is no compatibility date: write it as 2026-11-17"))),
     }
 }
 

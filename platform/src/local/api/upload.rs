@@ -127,30 +127,48 @@ fn no_class(name: &str) -> Refusal {
 impl Upload {
     /// Reads the form.
     pub async fn read(mut form: Multipart) -> Result<Self, Refusal> {
-        let mut metadata = None;
-        let mut modules = BTreeMap::new();
+        let mut metadata: Option<Metadata> = None;
+        let mut parts = Vec::new();
         while let Some(field) = form.next_field().await.map_err(bad_form)? {
             let name = field.name().ok_or_else(|| Refusal::bad(INVALID, "a part of the form has no name"))?.to_owned();
+            let file_name = field.file_name().map(str::to_owned);
             let media_type = field.content_type().unwrap_or("text/plain").to_owned();
             let content = field.bytes().await.map_err(bad_form)?;
-            if name == "metadata" {
-                metadata = Some(json_body(&content)?);
-            } else if name == "settings" {
-                // As the settings alone are sent.
+            // Where the settings are sent alone, they are called so.
+            if ["metadata", "settings"].contains(&&*name) {
                 metadata = Some(json_body(&content)?);
             } else {
-                modules.insert(name, Module { media_type, content });
+                parts.push((name, file_name, Module { media_type, content }));
             }
         }
-        let metadata: Metadata = metadata.ok_or_else(|| Refusal::bad(INVALID, "the form has no part `metadata`"))?;
+        let metadata = metadata.ok_or_else(|| Refusal::bad(INVALID, "the form has no part `metadata`"))?;
+        // Cloudflare's own clients call all parts the same, and the modules by their files' names.
+        let main = metadata.main_module.as_ref().or(metadata.body_part.as_ref());
+        let by_part = parts.iter().any(|(name, ..)| Some(name) == main);
+        let mut modules = BTreeMap::new();
+        for (name, file_name, module) in parts {
+            let name = if by_part { name } else { file_name.unwrap_or(name) };
+            if modules.insert(name.clone(), module).is_some() {
+                return Err(Refusal::bad(INVALID, format!("there are two modules called {name}")));
+            }
+        }
         Ok(Self { metadata, modules })
     }
 
     /// The modules as they are kept, and what is kept of them; `None` if there are none.
     pub fn modules(&mut self) -> Result<Option<(Modules, Contents)>, Refusal> {
         let service_worker = self.metadata.body_part.is_some();
-        let main = self.metadata.main_module.take().or(self.metadata.body_part.take());
-        let parts = std::mem::take(&mut self.modules);
+        let mut main = self.metadata.main_module.take().or(self.metadata.body_part.take());
+        let mut parts = std::mem::take(&mut self.modules);
+        if let (true, Some(name)) = (service_worker, &mut main)
+            && let Some(part) = parts.remove(name)
+        {
+            // wrangler knows a script by its ending, and nobody imports this one.
+            if !name.ends_with(".js") {
+                name.push_str(".js");
+            }
+            parts.insert(name.clone(), part);
+        }
         let Some(main) = main else {
             if parts.is_empty() {
                 return Ok(None);
