@@ -1,5 +1,6 @@
 //! What runs on this machine.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -53,4 +54,21 @@ pub fn memory(processes: &[String], text: &str) -> u64 {
     let ps = Command::new("ps").args(["-o", "rss=", "-p", &pids(&wanted).join(",")]).output().expect("ps runs");
     let sizes = String::from_utf8_lossy(&ps.stdout).into_owned();
     sizes.lines().map(|line| line.trim().parse::<u64>().expect("a number of KiB") << 10).sum()
+}
+
+/// The ports that they listen on, as Linux tells it: `proc_net_tcp(5)` and `proc_pid_fd(5)`.
+#[must_use]
+pub fn ports(processes: &[String]) -> Vec<u16> {
+    let open = |pid: String| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = pids(processes).into_iter().flat_map(open).filter_map(|entry| fs::read_link(entry.path()).ok());
+    let sockets: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let table = fs::read_to_string("/proc/net/tcp").expect("Linux's table of sockets");
+    let listening = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+        let is_theirs = *state == "0A" && sockets.contains(&format!("socket:[{inode}]"));
+        let port = u16::from_str_radix(address.split_once(':')?.1, 16).ok()?;
+        is_theirs.then_some(port)
+    });
+    listening.collect()
 }

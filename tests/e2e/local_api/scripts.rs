@@ -358,15 +358,9 @@ async fn no_binding_leads_to_what_is_another_customers() {
     assert!(!replies.contains("secret") && !replies.contains("\"keys\""), "{replies}");
 
     // Even who finds wrangler's own port, which leads to every Worker, does not get at the storage.
-    let listening = std::process::Command::new("ss").args(["-ltnpH"]).output();
-    let children = tests::processes::processes(platform.state.path());
-    let pids = tests::processes::pids(&children);
-    let Ok(listening) = listening else { return };
     let mut asked = 0;
-    for line in
-        text(&listening.stdout).lines().filter(|line| pids.iter().any(|pid| line.contains(&format!("pid={pid},"))))
-    {
-        let address = line.split_whitespace().nth(3).expect("the local address");
+    for port in tests::processes::ports(&tests::processes::processes(platform.state.path())) {
+        let address = format!("127.0.0.1:{port}");
         let url = format!("http://{address}/.storage?storage=r2:customer-user1&operation=r2.list");
         let sent =
             tests::client().post(url).header("MF-Route-Override", "storage").timeout(std::time::Duration::from_secs(5));

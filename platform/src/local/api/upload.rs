@@ -164,9 +164,7 @@ impl Upload {
             && let Some(part) = parts.remove(name)
         {
             // wrangler knows a script by its ending, and nobody imports this one.
-            if !name.ends_with(".js") {
-                name.push_str(".js");
-            }
+            name.push_str(".js");
             parts.insert(name.clone(), part);
         }
         let Some(main) = main else {
