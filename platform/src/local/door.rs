@@ -3,12 +3,14 @@
 use anyhow::{Context, Result};
 use axum::body::Body;
 use bytes::Bytes;
-use reqwest::{Client, Response};
+use futures::StreamExt;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
 use super::account::{Storage, new_id};
-use super::gate::Gate;
+use super::gate::{Gate, Pass};
 
 /// The header that shows who knows the secret.
 const HEADER: &str = "Platform-Storage";
@@ -30,8 +32,45 @@ pub struct Call<'c> {
     operation: &'static str,
     key: Option<&'c str>,
     options: Option<Value>,
-    headers: reqwest::header::HeaderMap,
+    headers: HeaderMap,
     body: Option<reqwest::Body>,
+}
+
+/// What the storage answers. It is on its way, and no restart cuts it off, until it is read or dropped.
+#[derive(Debug)]
+pub struct Answer {
+    reply: Response,
+    pass: Pass,
+}
+
+impl Answer {
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.reply.status()
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.reply.headers()
+    }
+
+    /// It as text.
+    pub async fn text(self) -> Result<String> {
+        self.reply.text().await.context("the local runtime's reply broke off")
+    }
+
+    /// It as JSON.
+    pub async fn json(self) -> Result<Value> {
+        self.reply.json().await.context("the local runtime's reply broke off")
+    }
+
+    /// It as it comes.
+    pub fn into_body(self) -> Body {
+        let Self { reply, pass } = self;
+        Body::from_stream(reply.bytes_stream().inspect(move |_| {
+            let _ = &pass;
+        }))
+    }
 }
 
 impl Storage {
@@ -49,7 +88,7 @@ impl Storage {
 impl<'c> Call<'c> {
     /// One of storage.js's operations.
     pub fn new(operation: &'static str) -> Self {
-        Self { operation, key: None, options: None, headers: reqwest::header::HeaderMap::new(), body: None }
+        Self { operation, key: None, options: None, headers: HeaderMap::new(), body: None }
     }
 
     /// What it is about.
@@ -67,7 +106,7 @@ impl<'c> Call<'c> {
     }
 
     /// With headers.
-    pub fn headers(self, headers: reqwest::header::HeaderMap) -> Self {
+    pub fn headers(self, headers: HeaderMap) -> Self {
         Self { headers, ..self }
     }
 
@@ -96,7 +135,7 @@ impl Door {
 
     /// Asks, once the runtime is there and knows so many changes. What the storage has against it is a reply with the status 400
     /// and a text.
-    pub async fn ask(&self, gate: &Gate, changes: u64, storage: &Storage, call: Call<'_>) -> Result<Response> {
+    pub async fn ask(&self, gate: &Gate, changes: u64, storage: &Storage, call: Call<'_>) -> Result<Answer> {
         let pass = gate.enter_after(changes).await.context("the local runtime is not running")?;
         let mut url = Url::parse(&format!("http://{}{PATH}", pass.runtime)).context("an address makes a URL")?;
         url.query_pairs_mut().append_pair("storage", &storage.binding()).append_pair("operation", call.operation);
@@ -108,6 +147,7 @@ impl Door {
         }
         let request = self.http.post(url).headers(call.headers).header(HEADER, &self.secret);
         let request = call.body.into_iter().fold(request, reqwest::RequestBuilder::body);
-        request.send().await.context("the local runtime did not reply")
+        let reply = request.send().await.context("the local runtime did not reply")?;
+        Ok(Answer { reply, pass })
     }
 }

@@ -35,7 +35,7 @@ use shared::UserId;
 
 use crate::code::Settings;
 use crate::token::write_private;
-use account::{Account, Trial, new_id};
+use account::{Account, Code, Trial, new_id};
 use api::Local;
 use check::Checker;
 use config::Contents;
@@ -234,13 +234,27 @@ async fn run(
         let contents = Contents { account: &account, without, records, secret: &local.door.secret };
         Runtime::start(&config::write(options, state, &contents)?, log, verbose).await
     };
+    let mut suspects = new;
     let runtime = match start(&without).await {
-        Err(error) if !new.is_empty() => {
-            eprintln!("{error:#}\nThe runtime does not start with what is new: {}", list(&new));
-            without.extend(new.iter().cloned());
+        Ok(runtime) => runtime,
+        Err(error) => {
+            if suspects.is_empty() {
+                // What ran before need not run for ever: another version of the runtime may take it amiss.
+                suspects = account
+                    .scripts()
+                    .filter(|(_, script)| script.code != Code::Built)
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                suspects.retain(|name| !without.contains(name));
+            }
+            if suspects.is_empty() {
+                return Err(error);
+            }
+            eprintln!("{error:#}\nThe runtime does not start with {}; trying without", list(&suspects));
+            without.extend(suspects.iter().cloned());
             let mut runtime = start(&without).await?;
             // One by one, unless it is clear which it was.
-            for name in new.iter().filter(|_| new.len() > 1) {
+            for name in suspects.iter().filter(|_| suspects.len() > 1) {
                 runtime.stop().await?;
                 without.remove(name);
                 runtime = if let Ok(runtime) = start(&without).await {
@@ -253,11 +267,10 @@ async fn run(
             eprintln!("Left out until they are uploaded again: {}", list(&without));
             runtime
         }
-        started => started?,
     };
     local.bind(account.storage());
     local.store().change(|now| {
-        for (name, tried) in account.scripts().filter(|(name, _)| new.contains(*name)) {
+        for (name, tried) in account.scripts().filter(|(name, _)| suspects.contains(*name)) {
             let namespace = now.namespaces.get_mut(account::NAMESPACE);
             let latest = namespace.and_then(|namespace| namespace.scripts.get_mut(name));
             // Not one that has been uploaded since.

@@ -184,3 +184,21 @@ async fn who_asks_while_the_platform_starts_waits_and_does_not_keep_it_from_star
     assert_eq!(early.await.expect("no panic"), 200);
     assert_eq!(Reply::to(Customer::of(&dev.url, "user3").get("/")).await.json(), 1);
 }
+
+#[tokio::test]
+async fn a_script_that_runs_no_longer_does_not_keep_the_platform_from_starting() {
+    let platform = Platform::start(&[]).await;
+    for (id, answer) in [("lost", 1), ("there", 2)] {
+        expect_result(platform.api.upload(id, &script(answer), json!({}))).await;
+        assert_eq!(Reply::to(platform.customer(id).get("/")).await.json(), answer);
+    }
+    let lost = expect_result(platform.api.get(&format!("{SCRIPTS}/lost"))).await;
+    let state = platform.state;
+    assert!(platform.dev.stop(nix::sys::signal::Signal::SIGTERM).await.success());
+    let folder = state.path().join("scripts").join(lost["script"]["etag"].as_str().expect("the folder's name"));
+    std::fs::remove_dir_all(folder).expect("it was there");
+    let dev = Dev::start(state.path(), &[]).await;
+    assert_eq!(Reply::to(Customer::of(&dev.url, "there").get("/")).await.json(), 2);
+    assert_eq!(Reply::to(Customer::of(&dev.url, "lost").get("/")).await.json()["code"], "unknown_user");
+    expect_success(Customer::of(&dev.url, "user1").get("/")).await;
+}

@@ -112,7 +112,7 @@ impl Local {
         };
         let call = Call::new(operation).json(&json!(statements));
         let reply = self.ask(Storage::D1(id), call, 7500).await?;
-        Ok(Success::new(reply.json().await.map_err(anyhow::Error::new)?))
+        Ok(Success::new(reply.json().await?))
     }
 }
 

@@ -1,7 +1,6 @@
 //! KV namespaces and their values: <https://developers.cloudflare.com/api/resources/kv/>.
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Path, Query as QueryParameters, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use super::reply::{Page, Query, Refusal, Success, json_body};
 use super::{Api, Local};
 use crate::local::account::{Account, Storage};
-use crate::local::door::Call;
+use crate::local::door::{Answer, Call};
 
 pub fn routes() -> Router<Arc<Local>> {
     Router::new()
@@ -102,7 +101,7 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
 
 impl Local {
     /// Asks the simulator of a namespace.
-    async fn kv(&self, id: &str, call: Call<'_>) -> Result<reqwest::Response, Refusal> {
+    async fn kv(&self, id: &str, call: Call<'_>) -> Result<Answer, Refusal> {
         if !self.read(|account| account.kv_namespaces.contains_key(id)) {
             return Err(no_namespace());
         }
@@ -111,7 +110,7 @@ impl Local {
 
     async fn kv_json(&self, id: &str, call: Call<'_>) -> Result<Value, Refusal> {
         let reply = self.kv(id, call).await?;
-        Ok(reply.json().await.map_err(anyhow::Error::new)?)
+        Ok(reply.json().await?)
     }
 }
 
@@ -135,7 +134,7 @@ async fn value(State(local): Api, Path((_, id, key)): Path<(String, String, Stri
         return Err(Refusal::not_found(10009, "get: 'key not found'"));
     }
     let expiration = reply.headers().get("Expiration").cloned();
-    let mut response = Response::new(Body::from_stream(reply.bytes_stream()));
+    let mut response = Response::new(reply.into_body());
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().extend(expiration.map(|value| (header::HeaderName::from_static("expiration"), value)));
     Ok(response)
@@ -264,7 +263,7 @@ async fn values(State(local): Api, Path((_, id)): Path<(String, String)>, body: 
         let reply = local.kv(&id, Call::new("kv.get").key(&key)).await?;
         let value = match reply.status() {
             StatusCode::NOT_FOUND => Value::Null,
-            _ => reply.text().await.map_err(anyhow::Error::new)?.into(),
+            _ => reply.text().await?.into(),
         };
         values.insert(key, value);
     }

@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 
 use super::account::{Account, Storage};
 use super::check::Checker;
-use super::door::{Call, Door};
+use super::door::{Answer, Call, Door};
 use super::gate::Gate;
 use super::listener::Listener;
 use super::script::stored;
@@ -97,7 +97,7 @@ impl Local {
 
     /// Asks the simulator of some storage, which is in the account. Storage that was made since the runtime started makes it
     /// start again. What the simulator has against it is told with `code`.
-    async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<reqwest::Response, Refusal> {
+    async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<Answer, Refusal> {
         let is_bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).contains(&storage);
         // What else has changed since need not be taken up for this.
         let changes = if is_bound {
@@ -108,7 +108,7 @@ impl Local {
         };
         let reply = self.door.ask(&self.gate, changes, &storage, call).await?;
         if reply.status() == StatusCode::BAD_REQUEST {
-            return Err(Refusal::bad(code, reply.text().await.map_err(anyhow::Error::new)?));
+            return Err(Refusal::bad(code, reply.text().await?));
         }
         Ok(reply)
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, Query as QueryParameters, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -16,7 +15,7 @@ use super::reply::{Query, Refusal, Success, json_body};
 use super::{Api, Local};
 use crate::cloudflare::Jurisdiction;
 use crate::local::account::{Bucket, Storage};
-use crate::local::door::Call;
+use crate::local::door::{Answer, Call};
 
 pub fn routes() -> Router<Arc<Local>> {
     let object = get(object).put(put).delete(delete).layer(DefaultBodyLimit::disable());
@@ -137,14 +136,14 @@ impl Local {
     }
 
     /// Asks the simulator of a bucket.
-    async fn r2(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<reqwest::Response, Refusal> {
+    async fn r2(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<Answer, Refusal> {
         self.bucket(name, headers)?;
         self.ask(Storage::R2(name.to_owned()), call, 10001).await
     }
 
     async fn r2_json(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<Value, Refusal> {
         let reply = self.r2(name, headers, call).await?;
-        Ok(reply.json().await.map_err(anyhow::Error::new)?)
+        Ok(reply.json().await?)
     }
 }
 
@@ -200,7 +199,7 @@ async fn object(
     }
     let mut headers = of_object(reply.headers());
     headers.extend(reply.headers().get(header::ETAG).cloned().map(|etag| (header::ETAG, etag)));
-    let mut response = Response::new(Body::from_stream(reply.bytes_stream()));
+    let mut response = Response::new(reply.into_body());
     *response.headers_mut() = headers;
     Ok(response)
 }
