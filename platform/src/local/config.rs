@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +11,7 @@ use serde_json::json;
 use toml::{Table, Value, toml};
 
 use super::account::{Account, NAMESPACE, Storage};
+use super::store::fresh_folder;
 use super::{Auth, Customer, Options, Var, script};
 use crate::token::{state_secrets, write_private};
 use crate::wrangler_file::add_binding;
@@ -129,7 +129,7 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
         ("CLOUDFLARE_CF_FETCH_ENABLED", "false".into()),
         ("WRANGLER_DISABLE_EXPERIMENTAL_WARNING", "1".into()),
         // It writes down what it prints, variables and secrets among it.
-        ("WRANGLER_LOG_PATH", private_folder(&state.join("logs"))?.into()),
+        ("WRANGLER_LOG_PATH", fresh_folder(&state.join("logs"))?.into()),
         ("WRANGLER_REGISTRY_PATH", state.join("registry").into()),
         ("WRANGLER_SEND_METRICS", "false".into()),
         ("X_LOCAL_EXPLORER", "false".into()),
@@ -149,18 +149,6 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
         }
     }
     Ok(command)
-}
-
-/// An empty folder that only its owner can look into.
-fn private_folder(folder: &Path) -> Result<PathBuf> {
-    let make = || {
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
-        DirBuilder::new().mode(0o700).create(folder)
-    };
-    make().with_context(|| format!("cannot clear {}", folder.display()))?;
-    Ok(folder.to_owned())
 }
 
 /// The Worker that requests from outside come to.

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use axum::body::Body;
 use bytes::Bytes;
-use futures::StreamExt;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
@@ -66,10 +65,7 @@ impl Answer {
 
     /// It as it comes.
     pub fn into_body(self) -> Body {
-        let Self { reply, pass } = self;
-        Body::from_stream(reply.bytes_stream().inspect(move |_| {
-            let _ = &pass;
-        }))
+        self.pass.until_end(reqwest::Body::from(self.reply))
     }
 }
 

@@ -8,18 +8,15 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri, Version, uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use hyper::body::{Frame, SizeHint};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
@@ -31,7 +28,7 @@ use tower::util::BoxCloneSyncService;
 use url::Url;
 use uuid::Uuid;
 
-use super::gate::{Gate, Pass};
+use super::gate::Gate;
 use super::listener::{Listener, bind};
 
 /// How long a request tries to reach a runtime that is not there.
@@ -124,7 +121,7 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
     Ok(match client.request(request).await {
         Ok(mut response) => {
             strip(response.headers_mut());
-            response.map(|body| Body::new(UnderWay { body, _pass: pass }))
+            response.map(|body| pass.until_end(body))
         }
         // The client has gone while it sent, or what it sent was not HTTP.
         Err(error) if error.source().is_some_and(is_clients) => {
@@ -135,32 +132,6 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
             problem(&Problem::runtime_unavailable(), &id)
         }
     })
-}
-
-/// The body of a reply, which is under way until it has ended.
-struct UnderWay<B> {
-    body: B,
-    _pass: Pass,
-}
-
-impl<B: HttpBody + Unpin> HttpBody for UnderWay<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 fn says_length(headers: &HeaderMap) -> bool {

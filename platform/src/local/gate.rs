@@ -1,9 +1,14 @@
 //! Who may go to the runtime, and when: it restarts to take up what changes.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -125,6 +130,43 @@ impl Gate {
     /// Where the runtime is, while it runs.
     pub fn runtime(&self) -> Option<SocketAddr> {
         self.0.borrow().runtime
+    }
+}
+
+impl Pass {
+    /// The body of a reply, which is under way until it has ended.
+    pub fn until_end<B>(self, body: B) -> Body
+    where
+        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    {
+        Body::new(UnderWay { body, _pass: self })
+    }
+}
+
+/// The body of a reply, which is under way until it has ended.
+struct UnderWay<B> {
+    body: B,
+    /// Dropped with the body.
+    _pass: Pass,
+}
+
+impl<B: HttpBody + Unpin> HttpBody for UnderWay<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

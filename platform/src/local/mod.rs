@@ -44,7 +44,7 @@ use gate::Gate;
 use listener::{Listener, bind};
 use log::Log;
 use runtime::Runtime;
-use store::{Store, replace};
+use store::{Store, fresh_folder, replace};
 
 pub use options::{Auth, Customer, Options, Var};
 
@@ -63,7 +63,6 @@ pub struct LocalPlatform {
     front: Listener,
     server: Listener,
     local: Arc<Local>,
-    gate: Gate,
     runtime: Runtime,
     /// Where customers' records are.
     records: Option<String>,
@@ -86,7 +85,7 @@ impl LocalPlatform {
         let local = Arc::new(Local {
             store: Mutex::new(store),
             bound: Mutex::default(),
-            gate: gate.clone(),
+            gate,
             door: Door::new()?,
             checker: Checker::new(&options.repository).await?,
             token: api_token(&options, &state)?,
@@ -94,12 +93,12 @@ impl LocalPlatform {
             dispatcher: config::dispatcher_bindings(&options.repository, &options, records.as_deref())?,
         });
         let runtime = run(&options, &state, &local, records.as_deref(), &log, options.verbose).await?;
-        gate.open(runtime.address(), 0);
+        local.gate.open(runtime.address(), 0);
         wait_until_ready(front.address()).await?;
         local.write_records(&options, records.as_deref()).await?;
         // Not before: what is asked of it may want a restart, which begins with `keep_running`.
         let server = api::start(listener, local.clone())?;
-        let platform = Self { options, state, front, server, local, gate, runtime, records, log, _lock: lock };
+        let platform = Self { options, state, front, server, local, runtime, records, log, _lock: lock };
         platform.write_environment()?;
         Ok(platform)
     }
@@ -137,8 +136,8 @@ impl LocalPlatform {
         loop {
             let failure = tokio::select! {
                 failure = self.runtime.failed() => failure,
-                () = self.gate.changed() => {
-                    self.gate.shut().await;
+                () = self.local.gate.changed() => {
+                    self.local.gate.shut().await;
                     match self.restart().await {
                         Ok(()) => continue,
                         Err(error) => return error,
@@ -151,7 +150,7 @@ impl LocalPlatform {
             }
             restarts.push(Instant::now());
             eprintln!("{failure}; starting it again ...");
-            self.gate.shut_at_once();
+            self.local.gate.shut_at_once();
             if let Err(error) = self.restart().await {
                 return error.context(failure);
             }
@@ -162,10 +161,10 @@ impl LocalPlatform {
     /// Starts the runtime with what the account has now. The gate is shut.
     async fn restart(&mut self) -> Result<()> {
         self.runtime.stop().await?;
-        let known = self.gate.changes();
+        let known = self.local.gate.changes();
         let records = self.records.as_deref();
         self.runtime = run(&self.options, &self.state, &self.local, records, &self.log, false).await?;
-        self.gate.open(self.runtime.address(), known);
+        self.local.gate.open(self.runtime.address(), known);
         Ok(())
     }
 
@@ -303,14 +302,18 @@ fn sweep(state: &Path, local: &Local) -> Result<()> {
     store.sweep_modules()
 }
 
+/// The customers of a platform that is started for the first time and told of none.
+fn first_customers() -> [UserId; 2] {
+    ["user1", "user2"].map(|id| id.parse().expect("a valid id"))
+}
+
 /// The customers that a platform starts with.
 fn customers(options: &Options, account: &Account) -> Vec<Customer> {
     if !options.customers.is_empty() {
         return options.customers.clone();
     }
     let there = |id: &UserId| account.scripts().any(|(name, _)| name == id.as_str());
-    let ids = ["user1", "user2"].map(|id| id.parse::<UserId>().expect("a valid id"));
-    ids.into_iter().filter(there).map(|id| Customer { id, worker: None }).collect()
+    first_customers().into_iter().filter(there).map(|id| Customer { id, worker: None }).collect()
 }
 
 /// The local account with the customers that the options say, and the KV namespace of customers' records, if there is one.
@@ -326,7 +329,7 @@ fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<String
     let settings = Settings::read(&options.repository)?;
     let records = store.change(|account| {
         if is_new && options.customers.is_empty() {
-            for id in ["user1", "user2"].map(|id| id.parse::<UserId>().expect("a valid id")) {
+            for id in first_customers() {
                 account.seed(id.as_str(), &id.resource_name(), &settings);
             }
         }
@@ -364,18 +367,6 @@ fn api_token(options: &Options, state: &Path) -> Result<String> {
     let token = new_id();
     write_private(&path, &token)?;
     Ok(token)
-}
-
-/// A folder with nothing in it.
-fn fresh_folder(folder: &Path) -> Result<PathBuf> {
-    let make = || {
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
-        fs::create_dir(folder)
-    };
-    make().with_context(|| format!("cannot clear {}", folder.display()))?;
-    Ok(folder.to_owned())
 }
 
 /// The command that runs the platform's Workers, as one would type it.

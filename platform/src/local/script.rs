@@ -91,10 +91,9 @@ const LOCAL: [&str; 9] = [
 /// Puts a binding that the local runtime has into a Worker's configuration.
 pub fn bind(config: &mut Table, binding: &Map<String, Value>) -> Result<()> {
     let mut binding = binding.clone();
-    if binding.get("type").is_some_and(|kind| kind == "d1") {
+    if let Some(Storage::D1(id)) = stored(&binding) {
         // What wrangler wants in a file, and has no use for.
-        let id = binding.get("id").or_else(|| binding.get("database_id")).cloned().unwrap_or_default();
-        binding.insert("database_name".to_owned(), id);
+        binding.insert("database_name".to_owned(), id.into());
     }
     add_binding(config, &binding.into()).context("a binding cannot be in wrangler's configuration")
 }

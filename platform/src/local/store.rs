@@ -1,7 +1,8 @@
 //! Keeps the local account in the state folder.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -106,4 +107,16 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     write_private(&beside, content)?;
     let rename = || File::open(&beside)?.sync_all().and_then(|()| fs::rename(&beside, path));
     rename().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A folder with nothing in it, that only its owner can look into.
+pub fn fresh_folder(folder: &Path) -> Result<PathBuf> {
+    let make = || {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        DirBuilder::new().mode(0o700).create(folder)
+    };
+    make().with_context(|| format!("cannot clear {}", folder.display()))?;
+    Ok(folder.to_owned())
 }

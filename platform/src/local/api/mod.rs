@@ -188,13 +188,16 @@ async fn only_this_account(State(local): Api, request: Request, next: Next) -> R
 }
 
 async fn no_route(request: Request) -> Refusal {
-    let message = format!("the local Cloudflare API has no {} {}", request.method(), request.uri().path());
-    Refusal::new(StatusCode::NOT_FOUND, 7003, message)
+    nothing_for(&request, StatusCode::NOT_FOUND, 7003)
 }
 
 async fn no_method(request: Request) -> Refusal {
+    nothing_for(&request, StatusCode::METHOD_NOT_ALLOWED, 10405)
+}
+
+fn nothing_for(request: &Request, status: StatusCode, code: u64) -> Refusal {
     let message = format!("the local Cloudflare API has no {} {}", request.method(), request.uri().path());
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, 10405, message)
+    Refusal::new(status, code, message)
 }
 
 fn described(local: &Local) -> Value {

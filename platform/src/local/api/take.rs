@@ -16,8 +16,8 @@ use super::namespaces::no_namespace;
 use super::reply::{Refusal, Success};
 use super::scripts::{etag, is, name};
 use super::upload::{INVALID, Metadata, Upload};
-use crate::local::account::{Account, Bucket, Code, Script, Trial, new_id, now};
-use crate::local::script::{check_bindings, not_here};
+use crate::local::account::{Account, Code, Script, Storage, Trial, new_id, now};
+use crate::local::script::{check_bindings, not_here, stored};
 
 /// What becomes of what an upload does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,28 +228,24 @@ fn merged(
 /// Storage that a script is bound to must be there.
 fn storage_is_there(account: &Account, script: &Script) -> Result<(), Refusal> {
     for binding in &script.bindings {
-        let id = |member: &str| binding.get(member).and_then(Value::as_str).unwrap_or_default();
-        let (id, code, there, kind) = match binding.get("type").and_then(Value::as_str) {
-            Some("kv_namespace") => {
-                let id = id("namespace_id");
-                (id, 10041, account.kv_namespaces.contains_key(id), "KV namespace")
-            }
-            Some("r2_bucket") => {
-                let name = id("bucket_name");
-                let wanted = binding.get("jurisdiction").filter(|wanted| !wanted.is_null() && *wanted != "default");
-                let is_it = |bucket: &Bucket| bucket.jurisdiction.map(|there| json!(there)).as_ref() == wanted;
-                (name, 10085, account.buckets.get(name).is_some_and(is_it), "R2 bucket")
-            }
-            Some("d1") => {
-                let id = if binding.contains_key("id") { id("id") } else { id("database_id") };
-                (id, 10181, account.databases.contains_key(id), "D1 database")
-            }
-            _ => continue,
-        };
-        if !there {
-            // A bucket of another jurisdiction is another bucket.
-            return Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))));
+        let Some(storage) = stored(binding) else { continue };
+        if account.has(&storage) && is_of_jurisdiction(account, &storage, binding) {
+            continue;
         }
+        let (code, kind, id) = match &storage {
+            Storage::Kv(id) => (10041, "KV namespace", id),
+            Storage::R2(name) => (10085, "R2 bucket", name),
+            Storage::D1(id) => (10181, "D1 database", id),
+            Storage::Objects(_) => unreachable!("no binding names them"),
+        };
+        return Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))));
     }
     Ok(())
+}
+
+/// A bucket of another jurisdiction is another bucket.
+fn is_of_jurisdiction(account: &Account, storage: &Storage, binding: &Map<String, Value>) -> bool {
+    let Storage::R2(bucket) = storage else { return true };
+    let wanted = binding.get("jurisdiction").filter(|wanted| !wanted.is_null() && *wanted != "default");
+    account.buckets[bucket].jurisdiction.map(|there| json!(there)).as_ref() == wanted
 }
