@@ -1,5 +1,6 @@
 //! Chores of this repository. `cargo xtask help` lists them.
 
+mod bench;
 mod build;
 mod dev;
 mod program;
@@ -29,6 +30,9 @@ enum Chore {
     Build(build::Arguments),
     /// Run the platform on this machine: the dispatcher and its customers, with no Cloudflare account
     Dev(dev::Arguments),
+    /// Compare the Workers with twins in plain JavaScript: CPU time, latency, storage operations, size
+    #[command(disable_help_flag = true)]
+    Bench(bench::Arguments),
     /// Run every test in the repository
     Test(test::Arguments),
 }
@@ -50,6 +54,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Setup => Ok(()),
         Chore::Build(arguments) => build::run(&repository, &tools, &arguments),
         Chore::Dev(arguments) => dev::run(&repository, &tools, arguments),
+        Chore::Bench(arguments) => bench::run(&repository, &tools, &arguments),
         Chore::Test(arguments) => test::run(&repository, &tools, &arguments),
     }
 }
