@@ -25,7 +25,7 @@ use crate::report::{Machine, Report};
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask bench")]
 struct Options {
-    /// Only the routes whose names contain this; nothing is written then
+    /// Only the routes of this name, or whose names contain it; nothing is written then
     filter: Option<String>,
 
     /// One short round, to see that it works; the figures say nothing, and docs/performance.md stays as it is
@@ -68,7 +68,8 @@ async fn run(options: &Options) -> Result<()> {
     };
     let mut routes = routes::all()?;
     if let Some(filter) = &options.filter {
-        routes.retain(|route| route.name.contains(&**filter));
+        let exact = routes.iter().any(|route| route.name == *filter);
+        routes.retain(|route| route.name == *filter || !exact && route.name.contains(&**filter));
         ensure!(!routes.is_empty(), "no route's name contains {filter:?}");
     }
 

@@ -2,8 +2,8 @@
  * The customer Worker in plain JavaScript: the twin of customer-worker/src, for measuring what Rust and Wasm cost per
  * request.
  *
- * It makes the same checks, the same replies and the same storage operations. What it leaves out is /files/uploads, /db and
- * the RPC methods. Where a JSON body is refused, the parser's own words within `detail` differ.
+ * It makes the same checks, the same replies and the same storage operations. What it leaves out is /files/uploads, /db
+ * and the RPC methods. Where a body is not JSON, the parser's own words within `detail` are the runtime's.
  */
 
 const VERSION = "0.1.0";
@@ -118,7 +118,7 @@ function targetOf(url) {
 
 const NO_QUERY = new Map();
 
-/** The decoded parameters of a query. One that is there twice is refused: two readers would not agree on which counts. */
+/** The decoded parameters of a query. One that is there twice is refused: readers would not agree on which counts. */
 function parseQuery(text) {
   if (text === "") return NO_QUERY;
   const query = new Map();
@@ -138,7 +138,7 @@ function parseQuery(text) {
 /** Where bytes that are no UTF-8 stand in a text: each as a surrogate of its own, which no decoded text has. */
 const NOT_UTF8 = 0xdc00;
 
-/** A decoded part of a query. What is no UTF-8 becomes a text that is not well-formed, with a character for each byte. */
+/** A decoded part of a query. What is no UTF-8 becomes a text that is not well-formed, of a character for each byte. */
 function decode(text) {
   const spaced = text.includes("+") ? text.replaceAll("+", " ") : text;
   if (!spaced.includes("%")) return spaced;
@@ -240,8 +240,8 @@ function requireType(headers, matches, wanted) {
 // Cursors.
 
 /**
- * For the client, what the store answered: with a check value of the listing that it goes on with and nothing else, and in
- * letters that need no escaping in a URL.
+ * For the client, what the store answered: with a check value of the listing that it goes on with and nothing else, and
+ * in letters that need no escaping in a URL.
  */
 function encodeCursor(cursor, listing) {
   const text = encoder.encode(cursor);
@@ -386,8 +386,8 @@ function secondOf(date) {
 }
 
 /**
- * The conditions of a write as R2 checks them in one step with it, but for `If-Modified-Since`, which means nothing to one
- * (RFC 9110, 13.1.3).
+ * The conditions of a write as R2 checks them in one step with it, but for `If-Modified-Since`, which means nothing to
+ * one (RFC 9110, 13.1.3).
  */
 function onlyIfOf(conditions) {
   if (conditions === undefined) return undefined;
@@ -509,8 +509,9 @@ function storedReply({ size, etag }, key, { contentType }) {
 /** `DELETE /files?key=`: deletes a file, if it is there. */
 async function deleteFile(env, query) {
   const key = keyFromQuery(query, MAX_FILE_KEY);
+  const bucket = filesOf(env);
   try {
-    await filesOf(env).delete(key);
+    await bucket.delete(key);
   } catch (thrown) {
     throw r2Problem(thrown);
   }
@@ -626,7 +627,7 @@ async function inspect(request, env, key) {
   return refused(conditions, file) ?? fileReply(file, 200, null);
 }
 
-/** The range that a request asks for, unless it is of a version that is there no longer: that takes a look at the file. */
+/** The range that is asked for, unless it is of a version that is there no longer: that takes a look at the file. */
 async function wantedRange(headers, bucket, key) {
   const header = headers.get("Range");
   const range = header === null ? undefined : parseRange(header);
@@ -740,8 +741,11 @@ const SMALL_FORM = MIB;
 const PIECE = 256 * 1024;
 
 /**
- * `POST /files`: stores a form's `file` under its `key`. The form is parsed as it arrives, and the file goes to R2 in parts,
- * so that it may be of any size; nothing is visible before the form's end.
+ * `POST /files`: stores a form's `file` under its `key`. The form is parsed as it arrives, and the file goes to R2 in
+ * parts, so that it may be of any size; nothing is visible before the form's end.
+ *
+ * The runtime's own `request.formData()` is slower than this parser, holds the whole form, and cannot say what is wrong
+ * with a broken one.
  */
 async function uploadForm(request, env) {
   const { headers } = request;
@@ -882,8 +886,8 @@ const NOTHING = new Uint8Array(0);
 const MAX_HEAD = 16 * 1024;
 
 /**
- * Parses `multipart/form-data` (RFC 7578) as it arrives, in segments of any size: no copy of a part's content, and no more
- * memory than a part's headers take, however large the form is.
+ * Parses `multipart/form-data` (RFC 7578) as it arrives, in segments of any size: no copy of a part's content, and no
+ * more memory than a part's headers take, however large the form is.
  */
 class FormParser {
   /** The parser's state: the method that takes the next bytes, and answers where to go on. */
@@ -891,7 +895,7 @@ class FormParser {
   #inContent = false;
   /** A line end, two hyphens and the boundary. */
   #delimiter;
-  /** By how much a byte lets the search move on: how far its last place in the delimiter is from the delimiter's end. */
+  /** By how much a byte lets the search move on: how far its last place in the delimiter is from that's end. */
   #moves;
   /** How many bytes of the delimiter the segments before ended with. At first, the line end that the first may lack. */
   #matched = 2;
@@ -1046,8 +1050,8 @@ const PART = 5 * MIB;
 const MAX_PARTS = 10_000;
 
 /**
- * Takes a file's bytes one after another, and sends them to R2 in one piece while it is small, in parts of equal length from
- * then on. Nothing is visible before `finish`. One that fails must be aborted: R2 would keep its parts.
+ * Takes a file's bytes one after another, and sends them to R2 in one piece while it is small, in parts of equal length
+ * from then on. Nothing is visible before `finish`. One that fails must be aborted: R2 would keep its parts.
  */
 class PartsWriter {
   /** Where the file goes; needed when a part is full. */
@@ -1117,8 +1121,11 @@ class PartsWriter {
         throw new Problem(400, "key_after_file", detail);
       }
       if (this.#conditions !== undefined) {
-        const detail = "a file this large, or one uploaded in parts, cannot be stored conditionally; use PUT /files?key=";
-        throw new Problem(400, "condition_not_supported", detail);
+        throw new Problem(
+          400,
+          "condition_not_supported",
+          "a file this large, or one uploaded in parts, cannot be stored conditionally; use PUT /files?key=",
+        );
       }
       try {
         this.#upload = await this.#bucket.createMultipartUpload(this.key, { httpMetadata: this.httpMetadata });
@@ -1157,7 +1164,8 @@ class PartsWriter {
     }
     if (last !== undefined) await this.#send(last);
     await this.#arrival();
-    const stored = await this.#explained(this.#upload.complete(this.#parts), this.#sent < MAX_PARTS ? MAX_PARTS : undefined);
+    const unused = this.#sent < MAX_PARTS ? MAX_PARTS : undefined;
+    const stored = await this.#explained(this.#upload.complete(this.#parts), unused);
     this.#upload = undefined;
     return storedReply(stored, this.key, this.httpMetadata);
   }
@@ -1175,8 +1183,8 @@ class PartsWriter {
   }
 
   /**
-   * R2 answers the completion and the abortion of an unknown upload with the error that it has for failures of its own. A
-   * part of an unknown upload it refuses in a way that tells; `unused` is the number of one that nobody will miss.
+   * R2 answers the completion and the abortion of an unknown upload with the error that it has for failures of its own.
+   * A part of an unknown upload it refuses in a way that tells; `unused` is the number of one that nobody will miss.
    */
   async #explained(promise, unused) {
     try {
@@ -1316,43 +1324,28 @@ async function readBody(request, place) {
 
 /** Parses `{"key": ..., "value": ...}`, with `expirationTtl` or `expiration`, and `metadata`. */
 function parseData(bytes) {
-  let text;
-  let body;
-  try {
-    text = utf8.decode(bytes);
-    body = JSON.parse(text);
-  } catch (thrown) {
-    throw invalidJson(messageOf(thrown));
-  }
-  const members = membersOf(text);
-  const seconds = secondsIn(text, members.get("expirationTtl"));
-  const second = secondsIn(text, members.get("expiration"));
-  const key = keyInBody(text, members.get("key"), body.key);
-  const range = members.get("value");
+  const text = decodeJson(bytes);
+  const { key, value: range, expirationTtl, expiration, metadata } = membersOf(text);
+  if (key?.parsed == null) throw missingKey();
+  checkKey(key.parsed, MAX_DATA_KEY);
   if (range === undefined) throw invalidBody("a `value` is required");
   // In ASCII, characters stand where their bytes do.
   const isAscii = text.length === bytes.length;
   const value = isAscii ? bytes.subarray(range.start, range.end) : encoder.encode(text.slice(range.start, range.end));
   if (value.length > MAX_VALUE) throw tooLarge("a value", MAX_VALUE);
-  const options = expiryOf(seconds, second);
-  if (body.metadata != null) options.metadata = checkMetadata(body.metadata, text, members.get("metadata"));
-  return { key, value, options };
+  const options = expiryOf(expirationTtl?.parsed ?? undefined, expiration?.parsed ?? undefined);
+  if (metadata?.parsed != null) {
+    options.metadata = checkMetadata(text.slice(metadata.start, metadata.end), metadata.parsed);
+  }
+  return { key: key.parsed, value, options };
 }
 
-function keyInBody(text, range, key) {
-  if (key == null) throw missingKey();
-  if (typeof key !== "string") throw wrongType(text, range, "a string");
-  if (!key.isWellFormed()) throw invalidJson("lone leading surrogate in hex escape");
-  return checkKey(key, MAX_DATA_KEY);
-}
-
-/** A whole number as it stands in the text: `60.0` is none. */
-function secondsIn(text, range) {
-  if (range === undefined) return undefined;
-  const raw = text.slice(range.start, range.end);
-  if (raw === "null") return undefined;
-  if (!/^\d+$/.test(raw)) throw wrongType(text, range, "u64");
-  return Number(raw);
+function decodeJson(bytes) {
+  try {
+    return utf8.decode(bytes);
+  } catch (thrown) {
+    throw invalidJson(messageOf(thrown));
+  }
 }
 
 /** When a value goes away, in `seconds` from now or at a `second` after 1970, as KV takes it. */
@@ -1366,15 +1359,15 @@ function expiryOf(seconds, second) {
   if (seconds >= least && seconds <= most) return { expirationTtl: seconds };
   if (second >= Math.floor(Date.now() / 1000) + least && second <= most) return { expiration: second };
   throw invalidBody(
-    "`expirationTtl` is in seconds, 60 to 2147483647; `expiration` in seconds since 1970, at least 60 from now and at " +
-      "most 2147483647",
+    "`expirationTtl` is in seconds, 60 to 2147483647; `expiration` in seconds since 1970, at least 60 from now and " +
+      "at most 2147483647",
   );
 }
 
 /** The object that KV keeps; its own JSON, whose length counts, may be longer than what came. */
-function checkMetadata(metadata, text, { start, end }) {
-  if (text[start] !== "{") throw invalidBody("`metadata` must be an object");
-  if (!fits(text.slice(start, end), MAX_METADATA) || !fits(JSON.stringify(metadata), MAX_METADATA)) {
+function checkMetadata(text, metadata) {
+  if (!text.startsWith("{")) throw invalidBody("`metadata` must be an object");
+  if (!fits(text, MAX_METADATA) || !fits(JSON.stringify(metadata), MAX_METADATA)) {
     throw invalidBody("`metadata` may have 1024 bytes at most");
   }
   return metadata;
@@ -1383,53 +1376,124 @@ function checkMetadata(metadata, text, { start, end }) {
 const MEMBERS = ["key", "value", "expirationTtl", "expiration", "metadata"];
 
 const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
 const BACKSLASH = 0x5c;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 
 /**
- * Where the members' values stand in the text of an object, which is JSON: only so a value is kept byte for byte. Members
- * that the route does not take, or that are there twice, are refused.
+ * The members of the body's object, and where their values stand in its text: only so a value is kept byte for byte.
+ * The runtime's parser sees to each of them. Members that the route does not take, or that come twice, are refused.
  */
 function membersOf(text) {
-  const members = new Map();
+  const members = {};
   const start = skipBlanks(text, 0);
-  if (text[start] !== "{") throw wrongType(text, { start, end: endOfValue(text, start) }, "an object");
+  if (text.charCodeAt(start) !== OPENING_BRACE) throw wrongType(text, rangeAt(text, start), "an object");
   let at = skipBlanks(text, start + 1);
   while (text.charCodeAt(at) === QUOTE) {
     const nameEnd = endOfString(text, at);
-    const name = JSON.parse(text.slice(at, nameEnd));
+    const name = nameIn(text.slice(at, nameEnd));
     if (!MEMBERS.includes(name)) {
       const expected = MEMBERS.map((member) => `\`${member}\``).join(", ");
       throw invalidBody(`unknown field \`${name}\`, expected one of ${expected}${placeOf(text, nameEnd)}`);
     }
-    if (members.has(name)) throw invalidBody(`duplicate field \`${name}\`${placeOf(text, nameEnd)}`);
-    const start = skipBlanks(text, skipBlanks(text, nameEnd) + 1);
-    const end = endOfValue(text, start);
-    members.set(name, { start, end });
-    // A comma, or the object's end.
-    at = skipBlanks(text, skipBlanks(text, end) + 1);
+    if (members[name] !== undefined) throw invalidBody(`duplicate field \`${name}\`${placeOf(text, nameEnd)}`);
+    const valueStart = skipBlanks(text, skipOne(text, skipBlanks(text, nameEnd), COLON));
+    const member = (name === "value" && lastMember(text, valueStart)) || rangeAt(text, valueStart);
+    checkType(text, name, member);
+    members[name] = member;
+    at = skipBlanks(text, member.end);
+    if (text.charCodeAt(at) !== COMMA) break;
+    at = skipBlanks(text, at + 1);
+    if (text.charCodeAt(at) !== QUOTE) throw invalidJson(`expected a name${placeOf(text, at)}`);
   }
+  const end = skipBlanks(text, skipOne(text, at, CLOSING_BRACE));
+  if (end < text.length) throw invalidJson(`trailing characters${placeOf(text, end)}`);
   return members;
+}
+
+/** A member's name, which is seldom escaped. */
+function nameIn(raw) {
+  const name = raw.slice(1, -1);
+  return MEMBERS.includes(name) ? name : parseJson(raw);
+}
+
+function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw invalidJson(messageOf(thrown));
+  }
+}
+
+/** Another member after the value, as far as it can be told without reading the value. */
+const LATER_MEMBER = /"(?:key|expirationTtl|expiration|metadata)"\s*:/;
+
+/**
+ * The value that begins at `start` if no other member follows: then it ends with the object, and need not be searched
+ * for its end, which for a large one would take as long as parsing it.
+ */
+function lastMember(text, start) {
+  if (LATER_MEMBER.test(text.slice(Math.max(start, text.length - 2 * MAX_METADATA)))) return undefined;
+  let end = text.lastIndexOf("}");
+  while (isBlank(text.charCodeAt(end - 1))) end -= 1;
+  try {
+    return { start, end, parsed: JSON.parse(text.slice(start, end)) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value that begins at `start`. */
+function rangeAt(text, start) {
+  const end = endOfValue(text, start);
+  return { start, end, parsed: parseJson(text.slice(start, end)) };
+}
+
+function checkType(text, name, member) {
+  const { start, end, parsed } = member;
+  if (parsed === null) return;
+  if (name === "key") {
+    if (typeof parsed !== "string") throw wrongType(text, member, "a string");
+    if (!parsed.isWellFormed()) throw invalidJson(`lone surrogate in hex escape${placeOf(text, end)}`);
+  }
+  const isNumber = name === "expirationTtl" || name === "expiration";
+  // `60.0` is no whole number.
+  if (isNumber && !/^\d+$/.test(text.slice(start, end))) throw wrongType(text, member, "u64");
 }
 
 function skipBlanks(text, from) {
   let at = from;
-  while (text.charCodeAt(at) <= 0x20) at += 1;
+  while (isBlank(text.charCodeAt(at))) at += 1;
   return at;
+}
+
+function isBlank(character) {
+  return character === 0x20 || character === 0x0a || character === 0x0d || character === 0x09;
+}
+
+/** Goes past a character that must be there. */
+function skipOne(text, at, character) {
+  if (text.charCodeAt(at) === character) return at + 1;
+  throw invalidJson(`expected \`${String.fromCharCode(character)}\`${placeOf(text, at)}`);
 }
 
 /** Where a string ends whose opening quotation mark is at `start`: at the next one that no backslash quotes. */
 function endOfString(text, start) {
   let end = text.indexOf('"', start + 1);
-  while (text.charCodeAt(end - 1) === BACKSLASH) {
+  while (end >= 0) {
     let before = end - 1;
     while (text.charCodeAt(before) === BACKSLASH) before -= 1;
-    if ((end - before) % 2 === 1) break;
+    if ((end - before) % 2 === 1) return end + 1;
     end = text.indexOf('"', end + 1);
   }
-  return end + 1;
+  return text.length;
 }
 
-/** Where a value ends that begins at `start`. */
+/** Where a value ends that begins at `start`, if it is one. */
 function endOfValue(text, start) {
   let depth = 0;
   let at = start;
@@ -1438,20 +1502,20 @@ function endOfValue(text, start) {
       case QUOTE:
         at = endOfString(text, at);
         break;
-      case 0x7b: // {
-      case 0x5b: // [
+      case OPENING_BRACE:
+      case OPENING_BRACKET:
         depth += 1;
         at += 1;
         break;
-      case 0x7d: // }
-      case 0x5d: // ]
+      case CLOSING_BRACE:
+      case CLOSING_BRACKET:
         depth -= 1;
         at += 1;
         break;
       default:
         at = depth > 0 ? at + 1 : endOfWord(text, at);
     }
-  } while (depth > 0);
+  } while (depth > 0 && at < text.length);
   return at;
 }
 
@@ -1627,10 +1691,11 @@ function isUsage(metadata) {
 
 // Replies.
 
+/** Copied for each reply, which takes less than making them of names and values. */
+const JSON_HEADERS = new Headers({ "Content-Type": "application/json", "Cache-Control": "no-store", Vary: VARY });
+
 function jsonReply(body) {
-  return new Response(body, {
-    headers: { "Content-Type": "application/json", "Cache-Control": "no-store", Vary: VARY },
-  });
+  return new Response(body, { headers: JSON_HEADERS });
 }
 
 /** What was to be deleted is not there (any more). */
@@ -1638,7 +1703,7 @@ function deleted() {
   return jsonReply('{"success":true}');
 }
 
-/** What went wrong, as RFC 9457 has it; `cause` is for the log alone. No `Error`, whose stack would cost the most of it. */
+/** What went wrong, as RFC 9457 has it; `cause` is for the log alone. No `Error`: its stack would cost the most. */
 class Problem {
   static #TITLES = {
     400: "Bad Request",

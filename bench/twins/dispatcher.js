@@ -1,8 +1,8 @@
 /**
  * The dispatcher in plain JavaScript: the twin of dispatcher/src, for measuring what Rust and Wasm cost per request.
  *
- * It makes the same checks in the same order, the same replies and the same log lines. What it leaves out is public keys:
- * TOKEN_JWKS and TOKEN_JWKS_URL, and with them RS256, ES256 and EdDSA.
+ * It makes the same checks in the same order, the same replies and the same log lines. What it leaves out is public
+ * keys: TOKEN_JWKS and TOKEN_JWKS_URL, and with them RS256, ES256 and EdDSA.
  */
 
 const VERSION = "0.1.0";
@@ -65,8 +65,8 @@ class Asked {
   }
 
   /**
-   * The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request itself.
-   * A token is nobody's business but the platform's, and what Cloudflare marks Workers' requests with is not handed on.
+   * The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request
+   * itself. A token is nobody's business but the platform's, nor is Cloudflare's mark of what Workers send handed on.
    */
   forwarded(dropAuthorization) {
     const isMarked = this.headers.has("CF-Worker");
@@ -153,8 +153,8 @@ function health(method, env) {
 }
 
 /**
- * What the dispatch namespace says of a customer's Worker, by its texts alone: that there is none, that it was stopped at a
- * limit, or that it threw.
+ * What the dispatch namespace says of a customer's Worker, by its texts alone: that there is none, that it was stopped
+ * at a limit, or that it threw.
  */
 function customerProblem(thrown) {
   const message = cutOff(messageOf(thrown), 1000);
@@ -422,7 +422,7 @@ async function checkRate(env, userId, plan) {
 
 // Replies.
 
-/** What went wrong, as RFC 9457 has it; `cause` is for the log alone. No `Error`, whose stack would cost more than all else. */
+/** What went wrong, as RFC 9457 has it; `cause` is for the log alone. No `Error`: its stack would cost the most. */
 class Problem {
   static #TITLES = {
     400: "Bad Request",
@@ -546,7 +546,7 @@ function allowReading(list, origin, headers) {
   }
 }
 
-/** What `Access-Control-Allow-Origin` says to a page of this origin: `*` where all may, nothing if it is not on the list. */
+/** What `Access-Control-Allow-Origin` says to a page of this origin; nothing if it is not on the list. */
 function allowedOrigin(list, origin) {
   const entries = list.split(/[,\s]+/);
   if (entries.includes("*")) return "*";

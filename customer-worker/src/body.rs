@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use js_sys::{ArrayBuffer, Reflect, Uint8Array};
+use edge::task::{settled, spawn};
+use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array};
 use shared::Problem;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStream, Request};
 
 /// Refuses a body whose `Content-Type` is not what the route takes; answers it otherwise.
@@ -15,8 +15,8 @@ pub fn require_type(request: &Request, matches: fn(&str) -> bool, wanted: &'stat
 }
 
 /// A request's header.
-pub fn header(request: &Request, name: &str) -> Option<String> {
-    request.headers().get(name).ok().flatten()
+pub fn header(request: &Request, name: &'static str) -> Option<String> {
+    edge::header::get(&request.headers(), name)
 }
 
 /// How long a request says that its body is.
@@ -174,14 +174,14 @@ impl Reader {
     }
 
     async fn next(&self) -> Result<Option<Uint8Array>, JsValue> {
-        let result = self.0.read_at_least(Pieces::MAX_LEN, &Uint8Array::new_with_length(Pieces::MAX_LEN)).await?;
+        let buffer = Uint8Array::new_with_length(Pieces::MAX_LEN);
+        let result = settled(self.0.read_at_least(Pieces::MAX_LEN, &buffer)).await?;
         let value: Option<Uint8Array> = Reflect::get(&result, &"value".into())?.dyn_into().ok();
         Ok(value.filter(|value| value.length() > 0))
     }
 
     fn give_up(&self) {
-        let cancelled = JsFuture::from(self.0.cancel());
-        spawn_local(async { drop(cancelled.await) });
+        forget(self.0.cancel());
     }
 }
 
@@ -192,18 +192,23 @@ extern "C" {
     /// workerd's own: fills the buffer but for the stream's last bytes, where `read` would answer with any few
     /// (<https://developers.cloudflare.com/workers/runtime-apis/streams/readablestreambyobreader/>).
     #[wasm_bindgen(method, catch, js_name = readAtLeast)]
-    async fn read_at_least(this: &ByobReader, least: u32, buffer: &Uint8Array) -> Result<JsValue, JsValue>;
+    fn read_at_least(this: &ByobReader, least: u32, buffer: &Uint8Array) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method)]
-    fn cancel(this: &ByobReader) -> js_sys::Promise;
+    fn cancel(this: &ByobReader) -> Promise;
 }
 
 fn get_reader(stream: &ReadableStream, options: &js_sys::Object) -> ByobReader {
     stream.get_reader_with_options(options.unchecked_ref()).unchecked_into()
 }
 
+/// Lets a promise settle as it may: that it is rejected is nobody's business.
+pub fn forget(promise: Promise) {
+    drop(spawn(async { settled(Ok(promise)).await.or(Ok(JsValue::UNDEFINED)) }));
+}
+
 async fn array_buffer(request: &Request) -> Result<ArrayBuffer, JsValue> {
-    Ok(JsFuture::from(request.array_buffer()?).await?.unchecked_into())
+    Ok(settled(request.array_buffer()).await?.unchecked_into())
 }
 
 /// A request's body in one piece.

@@ -21,9 +21,9 @@ mod stats;
 mod usage;
 
 use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
-use worker::{Context, Env, Result, event};
+use worker::event;
 
 use crate::files::uploads;
 
@@ -32,14 +32,13 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-#[event(fetch)]
-async fn fetch(request: Request, _env: Env, _context: Context) -> Result<Response> {
-    if request.body().is_none() {
-        return Ok(answer(request).await);
-    }
+/// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`].
+#[wasm_bindgen]
+pub fn fetch(request: Request) -> Result<JsValue, JsValue> {
+    let sends = request.body().is_some();
+    let reply = edge::task::run(async move { Ok(answer(request).await.into()) });
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    let reply = bindings::see_through(async { Ok(answer(request).await.into()) });
-    Ok(reply.await?.unchecked_into())
+    if sends { bindings::see_through(reply) } else { reply }
 }
 
 async fn answer(request: Request) -> Response {

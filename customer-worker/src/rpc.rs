@@ -3,6 +3,7 @@
 //!
 //! They do what the routes do, and count as they do. A failure is thrown as an `Error` with the problem's `detail`.
 
+use edge::task::run;
 use js_sys::{Error, JSON, JsString};
 use serde_json::Value;
 use shared::{
@@ -23,9 +24,9 @@ const MAX_LIST: usize = 10_000;
 /// Stores a file: text, an `ArrayBuffer` or a view of one, a `Blob`, or a stream, which goes to R2 in parts, because over
 /// RPC it has no length.
 #[wasm_bindgen(js_name = uploadFile)]
-pub async fn upload_file(key: JsValue, content: JsValue) -> Result<JsValue, JsValue> {
+pub fn upload_file(key: JsValue, content: JsValue) -> Result<JsValue, JsValue> {
     // As over HTTP: an upload whose caller goes away must go on, to abort.
-    bindings::see_through(answer(Operation::UploadFile, store(key, content))).await
+    bindings::see_through(answer(Operation::UploadFile, store(key, content)))
 }
 
 async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
@@ -51,20 +52,20 @@ async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
 
 /// A file's bytes as a stream, or `null`.
 #[wasm_bindgen(js_name = getFile)]
-pub async fn get_file(key: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::GetFile, async { Ok(files::open(&file_key(&key)?).await?.unwrap_or(JsValue::NULL)) }).await
+pub fn get_file(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::GetFile, async move { Ok(files::open(&file_key(&key)?).await?.unwrap_or(JsValue::NULL)) })
 }
 
 /// Deletes a file, if it is there.
 #[wasm_bindgen(js_name = deleteFile)]
-pub async fn delete_file(key: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::DeleteFile, async { parsed(&files::delete(&file_key(&key)?).await?) }).await
+pub fn delete_file(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::DeleteFile, async move { parsed(&files::delete(&file_key(&key)?).await?) })
 }
 
 /// All files, if they are not too many.
 #[wasm_bindgen(js_name = listFiles)]
-pub async fn list_files() -> Result<JsValue, JsValue> {
-    answer(Operation::ListFiles, async {
+pub fn list_files() -> Result<JsValue, JsValue> {
+    answer(Operation::ListFiles, async move {
         let bucket = bindings::files()?;
         let (mut all, mut page) = (Vec::new(), FilesPage::first());
         loop {
@@ -77,13 +78,12 @@ pub async fn list_files() -> Result<JsValue, JsValue> {
             };
         }
     })
-    .await
 }
 
 /// Stores a value: `JSON.stringify` of it.
 #[wasm_bindgen(js_name = setData)]
-pub async fn set_data(key: JsValue, value: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::SetData, async {
+pub fn set_data(key: JsValue, value: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::SetData, async move {
         let key = data_key(&key)?;
         let json = JSON::stringify(&value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
         let json: JsValue = json.into();
@@ -99,29 +99,27 @@ pub async fn set_data(key: JsValue, value: JsValue) -> Result<JsValue, JsValue> 
         bindings::data()?.put(&key, &json, None, None).await?;
         parsed(&data::stored(&key))
     })
-    .await
 }
 
 /// A value, or `null`.
 #[wasm_bindgen(js_name = getData)]
-pub async fn get_data(key: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::GetData, async {
+pub fn get_data(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::GetData, async move {
         let Some((text, _)) = bindings::data()?.get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
         parse(&text)
     })
-    .await
 }
 
 /// Deletes a value, if it is there.
 #[wasm_bindgen(js_name = deleteData)]
-pub async fn delete_data(key: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::DeleteData, async { parsed(&data::delete(&data_key(&key)?).await?) }).await
+pub fn delete_data(key: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::DeleteData, async move { parsed(&data::delete(&data_key(&key)?).await?) })
 }
 
 /// All values' keys, if they are not too many.
 #[wasm_bindgen(js_name = listData)]
-pub async fn list_data() -> Result<JsValue, JsValue> {
-    answer(Operation::ListData, async {
+pub fn list_data() -> Result<JsValue, JsValue> {
+    answer(Operation::ListData, async move {
         let namespace = bindings::data()?;
         let (mut all, mut page) = (Vec::new(), DataPage::first());
         loop {
@@ -134,36 +132,39 @@ pub async fn list_data() -> Result<JsValue, JsValue> {
             };
         }
     })
-    .await
 }
 
 /// What `GET /stats` answers.
 #[wasm_bindgen(js_name = getStats)]
-pub async fn get_stats() -> Result<JsValue, JsValue> {
-    async { parsed(&stats::stats().await?) }.await.map_err(|problem| thrown(&problem))
+pub fn get_stats() -> Result<JsValue, JsValue> {
+    run(async {
+        let answer = stats::stats().await.and_then(|stats| parsed(&stats));
+        answer.map_err(|problem| thrown(&problem))
+    })
 }
 
 /// What `POST /db/query` answers.
 #[wasm_bindgen(js_name = queryDatabase)]
-pub async fn query_database(sql: JsValue, params: JsValue) -> Result<JsValue, JsValue> {
-    answer(Operation::QueryDatabase, async {
+pub fn query_database(sql: JsValue, params: JsValue) -> Result<JsValue, JsValue> {
+    answer(Operation::QueryDatabase, async move {
         let database = bindings::database()?;
         let sql = sql.as_string().ok_or_else(|| Problem::invalid_body("sql must be a string"))?;
         let params: Value = if params.is_undefined() { Value::Array(Vec::new()) } else { to_value(&params)? };
         let statement = Statement::new(sql, params)?;
         Ok(db::entry(&database.query(&statement).await?).into())
     })
-    .await
 }
 
 /// Counts what succeeds, and throws what fails.
-async fn answer(
+fn answer(
     operation: Operation,
-    call: impl Future<Output = Result<JsValue, Problem>>,
+    call: impl Future<Output = Result<JsValue, Problem>> + 'static,
 ) -> Result<JsValue, JsValue> {
-    let answer = call.await.map_err(|problem| thrown(&problem))?;
-    usage::count(operation);
-    Ok(answer)
+    run(async move {
+        let answer = call.await.map_err(|problem| thrown(&problem))?;
+        usage::count(operation);
+        Ok(answer)
+    })
 }
 
 fn thrown(problem: &Problem) -> JsValue {

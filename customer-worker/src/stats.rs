@@ -1,6 +1,6 @@
 //! `/stats`: what a customer has stored, and done.
 
-use futures::try_join;
+use edge::task::Begun;
 use shared::{Problem, Usage, reply};
 
 use crate::bindings::{self, rfc3339};
@@ -10,7 +10,10 @@ use crate::usage;
 /// would lose one of two uploads at once.
 pub async fn stats() -> Result<String, Problem> {
     let (files, data) = (bindings::files()?, bindings::data()?);
-    let (files, kv_keys, usage) = try_join!(files.count(), data.count(), usage::total(&data))?;
+    let files = Begun::new(async move { files.count().await });
+    let kv_keys = Begun::new(async move { data.count().await });
+    let usage = usage::total(&bindings::data()?).await?;
+    let (files, kv_keys) = (files.end().await?, kv_keys.end().await?);
     let by_operation = usage.by_operation();
     let activity = reply::Activity {
         total_operations: by_operation.values().sum(),

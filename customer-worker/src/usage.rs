@@ -6,10 +6,10 @@
 
 use std::cell::RefCell;
 
+use edge::task::settled;
 use js_sys::{Date, Promise};
 use shared::{Operation, Problem, Usage};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::bindings::{self, Data};
 
@@ -44,7 +44,7 @@ pub fn count(operation: Operation) {
         !waiting
     });
     if flush {
-        bindings::see_through_later(flush_later());
+        edge::wait_until(flush_later());
     }
 }
 
@@ -57,7 +57,7 @@ pub async fn total(data: &Data) -> Result<Usage, Problem> {
 
 async fn flush_later() {
     let pause = Promise::new(&mut |resolve, _| set_timeout(&resolve, INTERVAL));
-    JsFuture::from(pause).await.expect("a timer ends");
+    settled(Ok(pause)).await.expect("a timer ends");
     // What is counted from here on makes the next write due.
     let usage = COUNTED.with_borrow_mut(|counted| {
         counted.due = None;

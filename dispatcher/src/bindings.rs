@@ -1,6 +1,6 @@
 //! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
 
-use js_sys::{JSON, Object};
+use js_sys::{JSON, Object, Promise};
 use shared::reply::Deployment;
 use shared::{Plan, Problem};
 use wasm_bindgen::prelude::*;
@@ -37,7 +37,7 @@ extern "C" {
 
     /// The value of a key; `null` if there is none.
     #[wasm_bindgen(method, catch)]
-    pub async fn get(this: &KvNamespace, key: &str, options: &Object) -> Result<JsValue, JsValue>;
+    pub fn get(this: &KvNamespace, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
     /// An Analytics Engine dataset (<https://developers.cloudflare.com/analytics/analytics-engine/get-started/>).
     pub type AnalyticsDataset;
@@ -49,7 +49,7 @@ extern "C" {
     pub type RateLimiter;
 
     #[wasm_bindgen(method, catch)]
-    pub async fn limit(this: &RateLimiter, options: &Object) -> Result<JsValue, JsValue>;
+    pub fn limit(this: &RateLimiter, options: &Object) -> Result<Promise, JsValue>;
 
     type VersionMetadata;
 

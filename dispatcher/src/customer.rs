@@ -1,6 +1,7 @@
 //! The customer's record.
 
 use edge::object;
+use edge::task::settled;
 use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
 
 use crate::bindings::{Bindings, KvNamespace};
@@ -46,8 +47,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Pro
 
 async fn read(customers: &KvNamespace, user_id: &UserId) -> Result<CustomerRecord, Problem> {
     let options = object(&[("type", "text".into()), ("cacheTtl", CACHE_TTL.into())]);
-    let value = customers
-        .get(user_id.as_str(), &options)
+    let value = settled(customers.get(user_id.as_str(), &options))
         .await
         .map_err(|thrown| Problem::storage_unavailable(edge::thrown_message(&thrown)))?;
     let json = value.as_string().ok_or_else(Problem::unknown_user)?;

@@ -1,7 +1,7 @@
 //! What every reply gets before it goes out: what keeps caches from mixing customers up, and, where `ALLOWED_ORIGINS` says
 //! so, what lets pages in browsers read it.
 
-use edge::VARY;
+use edge::{VARY, header};
 use shared::Problem;
 use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
 use wasm_bindgen::prelude::*;
@@ -41,7 +41,7 @@ pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) ->
 ///
 /// A customer's own Worker may hand on what it got from elsewhere, with a status that nobody may make a reply with.
 pub fn finish(bindings: &Bindings, request: &Identified<'_>, reply: Response) -> Result<Response, Problem> {
-    let vary = reply.headers().get("Vary").ok().flatten().unwrap_or_default();
+    let vary = header::get(&reply.headers(), "Vary").unwrap_or_default();
     let origins = bindings.allowed_origins();
     // Handing a connection on to another protocol cannot be copied, and cannot be cached.
     if (origins.is_none() && varies(&vary)) || reply.status() == 101 {

@@ -45,8 +45,8 @@ impl<'request> Identified<'request> {
     }
 
     /// A header's value; several of one name are one, with commas between them.
-    pub fn header(&self, name: &str) -> Option<String> {
-        self.headers.get(name).ok().flatten()
+    pub fn header(&self, name: &'static str) -> Option<String> {
+        edge::header::get(&self.headers, name)
     }
 
     /// The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request itself,
@@ -56,7 +56,7 @@ impl<'request> Identified<'request> {
         if identity == Identity::Token {
             dropped.push("Authorization");
         }
-        if self.headers.has(MARK_OF_WORKERS).unwrap_or(false) {
+        if edge::header::has(&self.headers, MARK_OF_WORKERS) {
             dropped.push(MARK_OF_WORKERS);
         }
         if dropped.is_empty() && !self.new {

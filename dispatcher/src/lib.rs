@@ -24,9 +24,9 @@ mod rate_limit;
 mod telemetry;
 
 use shared::{Plan, Problem, Target, UserId, reply};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
-use worker::{Context, Env, Result, event};
+use worker::event;
 
 use crate::bindings::Bindings;
 use crate::forwarded::Identified;
@@ -37,16 +37,20 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    let bindings: &Bindings = env.unchecked_ref();
+/// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`].
+#[wasm_bindgen]
+pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
+    edge::task::run(async move { Ok(reply(&request, &bindings).await.into()) })
+}
+
+async fn reply(request: &Request, bindings: &Bindings) -> Response {
     let stopwatch = Stopwatch::start();
     let (url, method) = (request.url(), request.method());
-    let asked = Asked { target: Target::of(&url), method: &method, request: Identified::new(&request) };
+    let asked = Asked { target: Target::of(&url), method: &method, request: Identified::new(request) };
     let mut whom = Whom::default();
 
     let finish = |reply| finish::finish(bindings, &asked.request, reply);
-    let answer = answer(&asked, bindings, &context, &mut whom).await.and_then(finish);
+    let answer = answer(&asked, bindings, &mut whom).await.and_then(finish);
     let (reply, problem) = match answer {
         Ok(reply) => (reply, None),
         Err(problem) => {
@@ -55,7 +59,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         }
     };
     telemetry::record(bindings, &asked, &whom, &reply, problem.as_ref(), &stopwatch);
-    Ok(reply)
+    reply
 }
 
 /// A request, and what was read of it once.
@@ -75,7 +79,6 @@ struct Whom {
 async fn answer(
     asked: &Asked<'_>,
     bindings: &Bindings,
-    context: &Context,
     whom: &mut Whom,
 ) -> Result<Response, Problem> {
     if asked.target.path == "/healthz" {
@@ -86,7 +89,7 @@ async fn answer(
         return Ok(reply);
     }
     let user_id = whom.user_id.insert(user_id(request)?);
-    let identity = auth::check(bindings, request, asked.method, user_id, context).await?;
+    let identity = auth::check(bindings, request, asked.method, user_id).await?;
     let customer = customer::find(bindings, user_id).await?;
     let plan = whom.plan.insert(customer.plan);
     rate_limit::check(bindings, user_id, plan).await?;

@@ -4,8 +4,9 @@
 //! `worker::DynamicDispatcher` is not used: it looks at the binding's name rather than at what it can do, and passes
 //! neither arguments nor options to `get`.
 
+use edge::task::settled;
 use edge::{object, set};
-use js_sys::Object;
+use js_sys::{Object, Promise};
 use shared::{Limits, Plan, Problem, UserId};
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{Request, Response};
@@ -27,7 +28,7 @@ extern "C" {
     pub type CustomerWorker;
 
     #[wasm_bindgen(method, catch, js_name = fetch)]
-    async fn fetch_response(this: &CustomerWorker, request: &Request) -> Result<JsValue, JsValue>;
+    fn fetch_response(this: &CustomerWorker, request: &Request) -> Result<Promise, JsValue>;
 }
 
 impl DispatchNamespace {
@@ -64,7 +65,7 @@ impl DispatchNamespace {
 impl CustomerWorker {
     /// Forwards a request; the reply comes as soon as its headers are there.
     pub async fn fetch(&self, request: &Request) -> Result<Response, Problem> {
-        let response = self.fetch_response(request).await.map_err(|thrown| problem(&thrown))?;
+        let response = settled(self.fetch_response(request)).await.map_err(|thrown| problem(&thrown))?;
         Ok(response.unchecked_into())
     }
 }

@@ -2,6 +2,7 @@
 //! (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>).
 
 use edge::object;
+use edge::task::settled;
 use js_sys::Reflect;
 use shared::{Plan, Problem, UserId};
 
@@ -17,7 +18,7 @@ const DEFAULT_PERIOD: u32 = 60;
 /// A limiter cannot say what its period is, so `RATE_PERIOD_<PLAN>` does, if it is not a minute.
 pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
     let Some(limiter) = bindings.rate_limiter(plan) else { return Ok(()) };
-    let outcome = match limiter.limit(&object(&[("key", user_id.as_str().into())])).await {
+    let outcome = match settled(limiter.limit(&object(&[("key", user_id.as_str().into())]))).await {
         Ok(outcome) => outcome,
         // Better too many requests than none.
         Err(thrown) => {

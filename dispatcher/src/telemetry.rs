@@ -1,7 +1,7 @@
 //! What happened: a line in the log, and a data point where a dataset is bound, for each request. docs/operations.md says
 //! what can be asked of them.
 
-use edge::object;
+use edge::{header, object};
 use js_sys::{Array, Date};
 use shared::{FailureLog, Plan, Problem, RequestLog, UserId};
 use wasm_bindgen::JsValue;
@@ -46,7 +46,7 @@ pub fn record(
         status: reply.status(),
         ms: stopwatch.milliseconds(),
         bytes_in: comes_with_body.then(|| length(asked.request.header("Content-Length"))).flatten(),
-        bytes_out: goes_with_body.then(|| length(reply.headers().get("Content-Length").ok().flatten())).flatten(),
+        bytes_out: goes_with_body.then(|| length(header::get(&reply.headers(), "Content-Length"))).flatten(),
         code: problem.map(|problem| problem.code().name()),
         cause: problem.and_then(Problem::cause),
         version: env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,8 @@
-//! What the Workers do alike where Wasm meets the runtime: telling requests apart, making objects, replying, and logging.
+//! What the Workers do alike where Wasm meets the runtime: running, telling requests apart, making objects, replying, and
+//! logging.
+
+pub mod header;
+pub mod task;
 
 use js_sys::{Object, Reflect};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
@@ -11,7 +15,7 @@ pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
 /// A request's id as it stands in its headers: Cloudflare's own where there is one, and in production there always is.
 #[must_use]
 pub fn request_id(headers: &Headers) -> Option<RequestId> {
-    let id = |name| headers.get(name).ok().flatten().and_then(|id| RequestId::parse(&id));
+    let id = |name| header::get(headers, name).and_then(|id| RequestId::parse(&id));
     id("CF-Ray").or_else(|| id(REQUEST_ID_HEADER))
 }
 
@@ -24,27 +28,30 @@ pub fn new_request_id() -> RequestId {
 /// A 200 with a JSON body.
 #[must_use]
 pub fn json_reply(body: &JsValue) -> Response {
-    reply(200, "application/json", body, None)
+    thread_local! {
+        // The same for all of them, and made once.
+        static HEAD: ResponseInit = head(200, "application/json", None);
+    }
+    HEAD.with(|head| new_response(body, head))
 }
 
 /// The reply that tells the client of a problem.
 #[must_use]
 pub fn problem_reply(problem: &Problem, request_id: &str) -> Response {
     let body = problem.to_json(request_id).into();
-    reply(problem.code().status(), PROBLEM_MEDIA_TYPE, &body, problem.header())
+    new_response(&body, &head(problem.code().status(), PROBLEM_MEDIA_TYPE, problem.header()))
 }
 
-fn reply(status: u16, content_type: &str, body: &JsValue, header: Option<(&str, &str)>) -> Response {
-    const CONSTANT: &str = "the headers are constants, and valid";
-    let headers = Headers::new().expect(CONSTANT);
-    let common = [("Content-Type", content_type), ("Cache-Control", "no-store"), ("Vary", VARY)];
-    for (name, value) in common.into_iter().chain(header) {
-        headers.set(name, value).expect(CONSTANT);
+/// What a reply of the platform's own begins with.
+fn head(status: u16, content_type: &'static str, header: Option<(&'static str, &str)>) -> ResponseInit {
+    let headers = header::all([("Content-Type", content_type), ("Cache-Control", "no-store"), ("Vary", VARY)]);
+    if let Some((name, value)) = header {
+        header::set(&headers, name, &value.into());
     }
     let init = ResponseInit::new();
     init.set_status(status);
     init.set_headers(&headers);
-    new_response(body, &init)
+    init
 }
 
 /// All customers share the same URLs: no cache may hand one the reply that another got.
@@ -69,6 +76,22 @@ pub fn object(properties: &[(&str, JsValue)]) -> Object {
 /// Sets a property of a plain object.
 pub fn set(object: &Object, name: &str, value: &JsValue) {
     Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
+}
+
+/// A count as JavaScript has it, exact up to 2^53 - 1, where it is cut off.
+#[expect(clippy::cast_precision_loss, reason = "cut to what a double counts exactly")]
+#[must_use]
+pub fn number(count: u64) -> JsValue {
+    (count.min((1 << 53) - 1) as f64).into()
+}
+
+/// Lets the runtime wait for something after the reply, for up to 30 seconds, even when the client has gone
+/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
+pub fn wait_until(act: impl Future<Output = ()> + 'static) {
+    bindings::wait_until(&task::spawn(async {
+        act.await;
+        Ok(JsValue::UNDEFINED)
+    }));
 }
 
 /// What a thrown value says.
@@ -107,5 +130,11 @@ mod bindings {
 
         #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
         pub fn random_uuid() -> String;
+    }
+
+    #[wasm_bindgen(module = "cloudflare:workers")]
+    extern "C" {
+        #[wasm_bindgen(js_name = waitUntil)]
+        pub fn wait_until(promise: &js_sys::Promise);
     }
 }

@@ -8,26 +8,31 @@
 //!       -> a line in the log
 //! ```
 
-use js_sys::Date;
+use edge::task::settled;
+use js_sys::{Date, Promise};
 use shared::{AllowedHosts, OutboundLog, Problem};
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{Request, RequestInit, RequestRedirect, Response, Url, console};
-use worker::{Context, Env, Result, event};
+use worker::event;
 
 #[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
 }
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let bindings: &Bindings = env.unchecked_ref();
+/// Not an `#[event(fetch)]`: see [`edge::task`].
+#[wasm_bindgen]
+pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
+    edge::task::run(async move { Ok(reply(&request, &bindings).await.into()) })
+}
+
+async fn reply(request: &Request, bindings: &Bindings) -> Response {
     let started = Date::now();
     let request_id = edge::request_id(&request.headers()).unwrap_or_else(edge::new_request_id);
     // The runtime's own reading of the URL is what it connects to.
     let host = Url::new(&request.url()).map(|url| url.hostname()).unwrap_or_default();
     let reply = if AllowedHosts::new(&bindings.allowed_hosts().unwrap_or_default()).allow(&host) {
-        pass_on(&request).await
+        pass_on(request).await
     } else {
         Err(Problem::host_not_allowed(&host))
     };
@@ -49,7 +54,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     }
     .to_json();
     console::log_1(&line.into());
-    Ok(reply)
+    reply
 }
 
 /// Sends a request on. A redirect goes back to the customer's Worker, whose next request comes here again: followed here, it
@@ -59,13 +64,14 @@ async fn pass_on(request: &Request) -> Result<Response, Problem> {
     init.set_redirect(RequestRedirect::Manual);
     let sent =
         Request::new_with_request_and_init(request, &init).expect("a request that has not been read can be copied");
-    let reply = fetch_url(&sent).await.map_err(|thrown| Problem::host_unreachable(&edge::thrown_message(&thrown)))?;
+    let reply = settled(fetch_url(&sent)).await.map_err(|thrown| Problem::host_unreachable(&edge::thrown_message(&thrown)))?;
     Ok(reply.unchecked_into())
 }
 
 #[wasm_bindgen]
 extern "C" {
-    type Bindings;
+    /// The Worker's `env`.
+    pub type Bindings;
 
     /// The hosts that may be reached.
     #[wasm_bindgen(method, getter, js_name = ALLOWED_HOSTS)]
@@ -80,5 +86,5 @@ extern "C" {
     fn plan(this: &Bindings) -> Option<String>;
 
     #[wasm_bindgen(catch, js_name = fetch)]
-    async fn fetch_url(request: &Request) -> Result<JsValue, JsValue>;
+    fn fetch_url(request: &Request) -> Result<Promise, JsValue>;
 }

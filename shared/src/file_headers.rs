@@ -26,8 +26,8 @@ impl FileHeaders {
     pub const MAX_LEN: usize = 1024;
 
     /// Reads the headers by name through `header`.
-    pub fn read(header: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
-        let kept = |name: &str| match header(name) {
+    pub fn read(header: impl Fn(&'static str) -> Option<String>) -> Result<Self, Problem> {
+        let kept = |name: &'static str| match header(name) {
             Some(value) if !is_visible(&value) => Err(Problem::invalid_parameter(&format!(
                 "the header {name} must be at most {} visible ASCII characters",
                 Self::MAX_LEN
@@ -49,8 +49,8 @@ impl FileHeaders {
     }
 
     /// Those of a file as it is stored, by whomever: what no header can hold is left out.
-    pub fn stored(header: impl Fn(&str) -> Option<String>) -> Self {
-        let kept = |name: &str| header(name).filter(|value| is_visible(value));
+    pub fn stored(header: impl Fn(&'static str) -> Option<String>) -> Self {
+        let kept = |name: &'static str| header(name).filter(|value| is_visible(value));
         Self {
             content_type: kept("Content-Type").and_then(|text| ContentType::parse(&text).ok()).unwrap_or_default(),
             cache_control: kept("Cache-Control"),

@@ -28,7 +28,7 @@ pub enum Outcome {
 
 impl Preconditions {
     /// Reads the headers by name through `header`.
-    pub fn read(header: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn read(header: impl Fn(&'static str) -> Option<String>) -> Self {
         let tags = |name| header(name).map(|value| EntityTags::parse(&value));
         let date = |name| header(name).and_then(|value| HttpDate::parse(&value));
         Self {

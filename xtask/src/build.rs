@@ -1,4 +1,4 @@
-//! Builds the Workers with worker-build.
+//! Builds the Workers: Wasm and its glue, optimised and bundled with the entry point of each.
 
 use std::env;
 use std::ffi::OsString;
@@ -63,41 +63,77 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
     let wasm = target.join(format!("wasm32-unknown-unknown/release/{}.wasm", name.replace('-', "_")));
     let modified = fs::metadata(&wasm).and_then(|metadata| metadata.modified());
     let modified = modified.with_context(|| format!("cargo did not build {}", wasm.display()))?;
-    let built_from = repository.join(name).join("build/.built-from");
-    let wanted = format!("{modified:?} {}, stripped", tools.versions);
+    let entry = read(&repository.join(name).join("entry.js"))?;
+    let build = repository.join(name).join("build");
+    let built_from = build.join(".built-from");
+    let wanted = format!("{modified:?} {}\n{entry}", tools.versions);
     if fs::read_to_string(&built_from).is_ok_and(|built| built == wanted) {
         return Ok(());
     }
 
     eprintln!("Building {name} ...");
-    let mut worker_build = Command::new(&tools.worker_build);
-    worker_build.current_dir(repository.join(name)).env("CARGO_TARGET_DIR", &target);
-    // Not into build/, which a running platform watches: it gets what is finished.
-    worker_build.args(["--release", "--out-dir"]).arg(Path::new("../target/worker-build").join(name));
-    // Otherwise worker-build would download its own.
-    worker_build.env("WASM_BINDGEN_BIN", &tools.wasm_bindgen);
-    worker_build.env("WASM_OPT_BIN", tools.npm_programs.join("wasm-opt"));
-    worker_build.env("ESBUILD_BIN", tools.npm_programs.join("esbuild"));
-    worker_build.env("PATH", path_with(&tools.npm_programs)?);
-    program::run(&mut worker_build, "run `cargo xtask setup`")?;
-    let exports = match worker {
-        Package::Dispatcher | Package::Outbound => &["default"][..],
-        // Callers inside the platform may name the entrypoint.
-        Package::CustomerWorker => &["default", "UserWorker"],
-    };
-    let (made, build) = (target.join("worker-build").join(name), repository.join(name).join("build"));
-    let bundle = fs::read_to_string(made.join("index.js")).context("worker-build made no index.js")?;
-    // worker-build keeps the functions' names, a fifth of what is uploaded: a panic says its file and line without them.
-    let (named, stripped) = (made.join("index_bg.wasm"), made.join("stripped.wasm"));
+    // Not in build/, which a running platform watches: it gets what is finished.
+    let made = target.join("workers").join(name);
+    let mut bindgen = Command::new(&tools.wasm_bindgen);
+    bindgen.arg(&wasm).arg("--out-dir").arg(&made).args(BINDGEN_FLAGS);
+    program::run(&mut bindgen, "run `cargo xtask setup`")?;
+    let glue = made.join("index.js");
+    // Cloudflare has modules of Wasm as plain imports.
+    let plain = read(&glue)?.replace("import source ", "import ");
+    fs::write(&glue, plain).with_context(|| format!("cannot write {}", glue.display()))?;
+    fs::write(made.join("entry.js"), &entry).context("cannot write entry.js")?;
+
+    let (wasm, bundle) = (made.join("optimized.wasm"), made.join("bundle.js"));
     let mut wasm_opt = Command::new(tools.npm_programs.join("wasm-opt"));
-    wasm_opt.args(["--strip-debug", "--strip-producers"]).arg(&named).arg("--output").arg(&stripped);
-    wasm_opt.env("PATH", path_with(&tools.npm_programs)?);
-    program::run(&mut wasm_opt, "run `cargo xtask setup`")?;
-    let wasm = fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))?;
+    wasm_opt.args(WASM_OPT_FLAGS).arg(made.join("index_bg.wasm")).arg("--output").arg(&wasm);
+    let mut esbuild = Command::new(tools.npm_programs.join("esbuild"));
+    esbuild.current_dir(&made).args(ESBUILD_FLAGS).arg("entry.js").arg(format!("--outfile={}", bundle.display()));
+    for program in [&mut wasm_opt, &mut esbuild] {
+        program::run(program.env("PATH", path_with(&tools.npm_programs)?), "run `cargo xtask setup`")?;
+    }
     fs::create_dir_all(&build).with_context(|| format!("cannot create {}", build.display()))?;
-    replace(&build.join("index_bg.wasm"), &wasm)?;
-    replace(&build.join("index.js"), with_exports(&bundle, exports)?.as_bytes())?;
+    for (file, made) in [("index_bg.wasm", &wasm), ("index.js", &bundle)] {
+        replace(&build.join(file), &fs::read(made).with_context(|| format!("cannot read {}", made.display()))?)?;
+    }
     fs::write(&built_from, wanted).with_context(|| format!("cannot write {}", built_from.display()))
+}
+
+/// A module that instantiates the Wasm itself, and does so anew after a panic, which leaves the old instance useless.
+const BINDGEN_FLAGS: [&str; 6] = [
+    "--target=module",
+    "--out-name=index",
+    "--no-typescript",
+    "--omit-default-module-path",
+    "--experimental-reset-state-function",
+    "--force-enable-abort-handler",
+];
+
+/// What rustc and wasm-bindgen use of Wasm's later features; and no names of functions, a fifth of what would be uploaded: a
+/// panic says its file and line without them.
+const WASM_OPT_FLAGS: [&str; 10] = [
+    "-O",
+    "--strip-debug",
+    "--strip-producers",
+    "--enable-bulk-memory",
+    "--enable-exception-handling",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+const ESBUILD_FLAGS: [&str; 6] = [
+    "--bundle",
+    "--minify",
+    "--format=esm",
+    "--log-level=warning",
+    "--external:cloudflare:*",
+    "--external:./index_bg.wasm",
+];
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Writes a file in one step: whoever reads it sees the old one or the new one.
@@ -108,40 +144,9 @@ fn replace(path: &Path, content: &[u8]) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A bundle of worker-build with these exports alone, all of them its entrypoint. worker-build also exports classes of
-/// workers-rs, and makes what runs at start-up a method that any caller could call.
-fn with_exports(bundle: &str, exports: &[&str]) -> Result<String> {
-    const START: &str = ".prototype.start=";
-    let (code, clause) = bundle.rsplit_once("export{").context("the bundle exports nothing")?;
-    let mut names = clause.split('}').next().unwrap_or_default().split(',');
-    let entrypoint = names.find_map(|name| name.strip_suffix(" as default")).context("there is no entrypoint")?;
-    let clause: Vec<String> = exports.iter().map(|name| format!("{entrypoint} as {name}")).collect();
-
-    let start = code.find(START).context("the bundle has no start-up function")?;
-    let name_start = code[..start].rfind(';').map_or(0, |at| at + 1);
-    let name_end = start + code[start..].find(';').context("a statement ends")? + 1;
-    Ok(format!("{}{}export{{{}}};\n", &code[..name_start], &code[name_end..], clause.join(",")))
-}
-
 /// `PATH` with the npm programs in front, as `npx` sets it.
 pub fn path_with(npm_programs: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(npm_programs.to_owned()).chain(env::split_paths(&path));
     env::join_paths(folders).context("a folder in PATH has a colon in its name")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_exports;
-
-    #[test]
-    fn a_bundle_exports_its_entrypoint_alone() {
-        let bundle =
-            "var y=1;y.prototype.fetch=a;y.prototype.start=ct;y.prototype.x=b;export{z as R2Range,Ot as default};\n";
-        let expected = "var y=1;y.prototype.fetch=a;y.prototype.x=b;export{Ot as default,Ot as UserWorker};\n";
-        assert_eq!(with_exports(bundle, &["default", "UserWorker"]).expect("a bundle"), expected);
-        for broken in ["", "export{a as b};", "y.prototype.start=a;", "export{a as default};"] {
-            assert!(with_exports(broken, &["default"]).is_err(), "{broken}");
-        }
-    }
 }

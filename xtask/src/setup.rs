@@ -1,5 +1,5 @@
-//! Installs what a machine with Rust, Node and the registries lacks: the Wasm target, the npm packages, and the build
-//! tools of workers-rs. With nothing to do it takes well under a second.
+//! Installs what a machine with Rust, Node and the registries lacks: the Wasm target, the npm packages, and
+//! wasm-bindgen's program. With nothing to do it takes well under a second.
 
 use std::env;
 use std::fs::{self, File};
@@ -19,8 +19,6 @@ const NODE_HINT: &str = "install Node.js 20 or later, which brings npm, https://
 /// What set-up installed.
 #[derive(Debug)]
 pub struct Tools {
-    /// Builds a Worker crate: Wasm, bindings, bundle.
-    pub worker_build: PathBuf,
     /// Makes the JavaScript side of the Wasm.
     pub wasm_bindgen: PathBuf,
     /// Where npm puts its programs: node, wrangler, esbuild, wasm-opt.
@@ -34,17 +32,14 @@ pub fn setup(repository: &Path) -> Result<Tools> {
     add_wasm_target(repository)?;
     install_npm_packages(repository)?;
 
-    // The command-line tool must be of the very version of the crate, and worker-build is released with the crate
-    // `worker`: the workspace's manifest is the one place that names both.
+    // The command-line tool must be of the very version of the crate, which the workspace's manifest names.
     let manifest = fs::read_to_string(repository.join("Cargo.toml")).context("cannot read Cargo.toml")?;
     let manifest: Table = manifest.parse().context("Cargo.toml is not valid TOML")?;
-    let (bindgen_version, worker_version) = (pinned(&manifest, "wasm-bindgen")?, pinned(&manifest, "worker")?);
-    let cache = cache()?;
+    let version = pinned(&manifest, "wasm-bindgen")?;
     Ok(Tools {
-        wasm_bindgen: install_tool(&cache, "wasm-bindgen-cli", "wasm-bindgen", &bindgen_version, 3)?,
-        worker_build: install_tool(&cache, "worker-build", "worker-build", &worker_version, 5)?,
+        wasm_bindgen: install_tool(&cache()?, "wasm-bindgen-cli", "wasm-bindgen", &version, 3)?,
         npm_programs: repository.join("node_modules/.bin"),
-        versions: format!("wasm-bindgen {bindgen_version}, worker-build {worker_version}"),
+        versions: format!("wasm-bindgen {version}"),
     })
 }
 

@@ -1,6 +1,7 @@
 //! D1, as far as the Worker uses it (<https://developers.cloudflare.com/d1/worker-api/>).
 
-use js_sys::{Array, Object};
+use edge::task::settled;
+use js_sys::{Array, Object, Promise};
 use shared::{Param, Problem, Statement};
 use wasm_bindgen::{JsCast, prelude::*};
 
@@ -14,7 +15,7 @@ extern "C" {
     fn prepare(this: &D1Database, sql: &str) -> Result<D1PreparedStatement, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn batch(this: &D1Database, statements: &Array) -> Result<JsValue, JsValue>;
+    fn batch(this: &D1Database, statements: &Array) -> Result<Promise, JsValue>;
 
     type D1PreparedStatement;
 
@@ -22,7 +23,7 @@ extern "C" {
     fn bind(this: &D1PreparedStatement, params: &Array) -> Result<D1PreparedStatement, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn all(this: &D1PreparedStatement) -> Result<JsValue, JsValue>;
+    fn all(this: &D1PreparedStatement) -> Result<Promise, JsValue>;
 
     /// What a statement came to.
     pub type D1Result;
@@ -46,7 +47,7 @@ impl Database {
 
     /// Runs a statement.
     pub async fn query(&self, statement: &Statement) -> Result<D1Result, Problem> {
-        let result = self.prepare(statement)?.all().await.map_err(|thrown| problem(&thrown))?;
+        let result = settled(self.prepare(statement)?.all()).await.map_err(|thrown| problem(&thrown))?;
         Ok(result.unchecked_into())
     }
 
@@ -54,7 +55,7 @@ impl Database {
     pub async fn batch(&self, statements: &[Statement]) -> Result<Array<D1Result>, Problem> {
         let prepared = statements.iter().map(|statement| self.prepare(statement).map(JsValue::from));
         let prepared: Array = prepared.collect::<Result<_, _>>()?;
-        let results = self.0.batch(&prepared).await.map_err(|thrown| problem(&thrown))?;
+        let results = settled(self.0.batch(&prepared)).await.map_err(|thrown| problem(&thrown))?;
         Ok(results.unchecked_into())
     }
 

@@ -1,7 +1,8 @@
 //! KV, as far as the Worker uses it (<https://developers.cloudflare.com/kv/api/>).
 
+use edge::task::settled;
 use edge::{object, set};
-use js_sys::{Array, JSON, JsString, Object};
+use js_sys::{Array, JSON, JsString, Object, Promise};
 use serde_json::value::RawValue;
 use shared::reply::ListedKey;
 use shared::{Cursor, DataKey, DataPage, Expiry, Problem, Usage};
@@ -14,16 +15,16 @@ extern "C" {
     pub type KvNamespace;
 
     #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
-    async fn get_with_metadata(this: &KvNamespace, key: &str, r#type: &str) -> Result<JsValue, JsValue>;
+    fn get_with_metadata(this: &KvNamespace, key: &str, r#type: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn put(this: &KvNamespace, key: &str, value: &JsValue, options: &Object) -> Result<JsValue, JsValue>;
+    fn put(this: &KvNamespace, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn delete(this: &KvNamespace, key: &str) -> Result<JsValue, JsValue>;
+    fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn list(this: &KvNamespace, options: &Object) -> Result<JsValue, JsValue>;
+    fn list(this: &KvNamespace, options: &Object) -> Result<Promise, JsValue>;
 
     type ValueWithMetadata;
 
@@ -74,7 +75,7 @@ impl Data {
 
     /// A value's text, and its metadata's, if any.
     pub async fn get(&self, key: &DataKey) -> Result<Option<(JsString, Option<JsString>)>, Problem> {
-        let found = self.0.get_with_metadata(key.stored(), "text").await.map_err(|thrown| unavailable(&thrown))?;
+        let found = settled(self.0.get_with_metadata(key.stored(), "text")).await.map_err(|thrown| unavailable(&thrown))?;
         let found: ValueWithMetadata = found.unchecked_into();
         Ok(nullable(found.value()).map(|text| (text, stringify(&found.metadata()))))
     }
@@ -89,19 +90,19 @@ impl Data {
     ) -> Result<(), Problem> {
         let options = Object::new();
         match expiry {
-            Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &number(seconds)),
-            Some(Expiry::At(second)) => set(&options, "expiration", &number(second)),
+            Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &edge::number(seconds)),
+            Some(Expiry::At(second)) => set(&options, "expiration", &edge::number(second)),
             None => {}
         }
         if let Some(metadata) = metadata {
             set(&options, "metadata", metadata);
         }
-        self.0.put(key.stored(), value, &options).await.map(drop).map_err(|thrown| unavailable(&thrown))
+        settled(self.0.put(key.stored(), value, &options)).await.map(drop).map_err(|thrown| unavailable(&thrown))
     }
 
     /// Deletes a value, if it is there.
     pub async fn delete(&self, key: &DataKey) -> Result<(), Problem> {
-        self.0.delete(key.stored()).await.map(drop).map_err(|thrown| unavailable(&thrown))
+        settled(self.0.delete(key.stored())).await.map(drop).map_err(|thrown| unavailable(&thrown))
     }
 
     /// Lists the customer's keys.
@@ -157,9 +158,9 @@ impl Data {
         let json = serde_json::to_string(usage).expect("counts are JSON");
         let metadata = JSON::parse(&json).expect("serde writes JSON");
         let seconds = u64::from(Usage::WINDOW_DAYS) * 24 * 60 * 60;
-        let options = object(&[("expirationTtl", number(seconds)), ("metadata", metadata)]);
+        let options = object(&[("expirationTtl", edge::number(seconds)), ("metadata", metadata)]);
         let key = [Usage::PREFIX, isolate].concat();
-        self.0.put(&key, &"".into(), &options).await.map(drop).map_err(|thrown| unavailable(&thrown))
+        settled(self.0.put(&key, &"".into(), &options)).await.map(drop).map_err(|thrown| unavailable(&thrown))
     }
 
     async fn list_page(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<List, Problem> {
@@ -167,7 +168,7 @@ impl Data {
         if let Some(cursor) = cursor {
             set(&options, "cursor", &cursor.into());
         }
-        let list = self.0.list(&options).await.map_err(|thrown| unavailable(&thrown))?;
+        let list = settled(self.0.list(&options)).await.map_err(|thrown| unavailable(&thrown))?;
         Ok(list.unchecked_into())
     }
 }
@@ -179,11 +180,6 @@ fn more(list: &List) -> Option<String> {
 /// The JSON of a value that is there.
 fn stringify(value: &JsValue) -> Option<JsString> {
     if value.is_null() || value.is_undefined() { None } else { JSON::stringify(value).ok() }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^53 for 285 million years")]
-fn number(seconds: u64) -> JsValue {
-    (seconds as f64).into()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]

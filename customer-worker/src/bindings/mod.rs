@@ -7,10 +7,10 @@ mod d1;
 mod kv;
 mod r2;
 
+use edge::task::settled;
 use js_sys::{Date, Promise};
 use shared::Problem;
 use wasm_bindgen::{JsCast, prelude::*};
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 pub use d1::{D1Result, Database};
 pub use kv::{Data, KeyPage};
@@ -21,9 +21,6 @@ extern "C" {
     /// The Worker's `env`. A request's handler is given the same; an RPC method is not.
     #[wasm_bindgen(thread_local_v2, js_name = env)]
     static ENV: Env;
-
-    #[wasm_bindgen(js_name = waitUntil)]
-    fn wait_until(promise: &Promise);
 }
 
 #[wasm_bindgen]
@@ -40,25 +37,15 @@ extern "C" {
     fn user_db(this: &Env) -> Option<d1::D1Database>;
 }
 
-/// Runs something to its end even when the request has been answered, or its client has gone, for up to 30 seconds from
-/// then (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). Answers what it came to.
-pub async fn see_through(act: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
-    let act = future_to_promise(act);
-    let end = JsFuture::from(act.clone());
-    // The runtime would log a failure that its own caller hears of.
-    wait_until(&future_to_promise(async {
-        drop(end.await);
-        Ok(JsValue::UNDEFINED)
-    }));
-    JsFuture::from(act).await
-}
-
-/// The same for what nobody waits for.
-pub fn see_through_later(act: impl Future<Output = ()> + 'static) {
-    wait_until(&future_to_promise(async {
-        act.await;
-        Ok(JsValue::UNDEFINED)
-    }));
+/// Lets what was begun run to its end even when the client has gone, for up to 30 seconds from then
+/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). Answers what it comes to.
+pub fn see_through(begun: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
+    if let Some(promise) = begun.as_ref().ok().and_then(JsCast::dyn_ref::<Promise>) {
+        // The runtime would log a failure that its own caller hears of.
+        let end = settled(Ok(promise.clone()));
+        edge::wait_until(async { drop(end.await) });
+    }
+    begun
 }
 
 /// The customer's files.

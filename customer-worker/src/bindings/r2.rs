@@ -1,38 +1,39 @@
 //! R2, as far as the Worker uses it (<https://developers.cloudflare.com/r2/api/workers/workers-api-reference/>).
 
+use edge::task::settled;
 use edge::{object, set};
-use js_sys::{Array, Date, Object, Promise};
+use js_sys::{Array, Date, JsString, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
     ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Preconditions, Problem, reply, upload,
 };
 use wasm_bindgen::{JsCast, prelude::*};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::Headers;
 
 use super::{nullable, unavailable};
+use crate::body::forget;
 
 #[wasm_bindgen]
 extern "C" {
     pub type R2Bucket;
 
     #[wasm_bindgen(method, catch)]
-    async fn head(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
+    fn head(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn get(this: &R2Bucket, key: &str, options: &Object) -> Result<JsValue, JsValue>;
+    fn get(this: &R2Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn put(this: &R2Bucket, key: &str, value: &JsValue, options: &Object) -> Result<JsValue, JsValue>;
+    fn put(this: &R2Bucket, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn delete(this: &R2Bucket, key: &str) -> Result<JsValue, JsValue>;
+    fn delete(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn list(this: &R2Bucket, options: &Object) -> Result<JsValue, JsValue>;
+    fn list(this: &R2Bucket, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
-    async fn create_multipart_upload(this: &R2Bucket, key: &str, options: &Object) -> Result<JsValue, JsValue>;
+    fn create_multipart_upload(this: &R2Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
     fn resume_multipart_upload(this: &R2Bucket, key: &str, id: &str) -> Result<R2MultipartUpload, JsValue>;
@@ -46,10 +47,10 @@ extern "C" {
     fn upload_part(this: &R2MultipartUpload, number: u16, value: &JsValue) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn complete(this: &R2MultipartUpload, parts: &Array) -> Result<JsValue, JsValue>;
+    fn complete(this: &R2MultipartUpload, parts: &Array) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn abort(this: &R2MultipartUpload) -> Result<JsValue, JsValue>;
+    fn abort(this: &R2MultipartUpload) -> Result<Promise, JsValue>;
 
     type UploadedPart;
 
@@ -71,7 +72,7 @@ extern "C" {
 
     /// The same as a header has it, quoted.
     #[wasm_bindgen(method, getter, js_name = httpEtag)]
-    pub fn http_etag(this: &R2Object) -> String;
+    pub fn http_etag(this: &R2Object) -> JsString;
 
     #[wasm_bindgen(method, getter, js_name = uploaded)]
     fn uploaded_date(this: &R2Object) -> Date;
@@ -130,6 +131,11 @@ impl R2Object {
         HttpDate::of_milliseconds(self.uploaded_date().get_time())
     }
 
+    /// The same as a header has it (RFC 9110, 5.6.7), which `toUTCString` writes.
+    pub fn last_modified(&self) -> JsString {
+        self.uploaded_date().to_utc_string()
+    }
+
     /// The headers that it was stored with, as far as a header can hold them: a file that was not stored through this
     /// Worker may have any.
     pub fn headers(&self) -> FileHeaders {
@@ -178,12 +184,12 @@ impl Files {
         if let Some(etag) = unless {
             set(&options, "onlyIf", &object(&[("etagDoesNotMatch", etag.into())]));
         }
-        self.0.get(key.as_str(), &options).await.map(nullable).map_err(|thrown| problem(&thrown))
+        settled(self.0.get(key.as_str(), &options)).await.map(nullable).map_err(|thrown| problem(&thrown))
     }
 
     /// A file without its bytes.
     pub async fn head(&self, key: &FileKey) -> Result<Option<R2Object>, Problem> {
-        self.0.head(key.as_str()).await.map(nullable).map_err(|thrown| problem(&thrown))
+        settled(self.0.head(key.as_str())).await.map(nullable).map_err(|thrown| problem(&thrown))
     }
 
     /// Stores a file, if what is there is as `only_if` wants it; `None` if it is not. `content` is anything that R2
@@ -199,12 +205,12 @@ impl Files {
         if let Some(only_if) = only_if.option() {
             set(&options, "onlyIf", &only_if);
         }
-        self.0.put(key.as_str(), content, &options).await.map(nullable).map_err(|thrown| problem(&thrown))
+        settled(self.0.put(key.as_str(), content, &options)).await.map(nullable).map_err(|thrown| problem(&thrown))
     }
 
     /// Deletes a file, if it is there.
     pub async fn delete(&self, key: &FileKey) -> Result<(), Problem> {
-        self.0.delete(key.as_str()).await.map(drop).map_err(|thrown| problem(&thrown))
+        settled(self.0.delete(key.as_str())).await.map(drop).map_err(|thrown| problem(&thrown))
     }
 
     /// Lists files.
@@ -222,7 +228,7 @@ impl Files {
         if page.content_type {
             set(&options, "include", &Array::of1(&"httpMetadata".into()));
         }
-        let list: List = self.0.list(&options).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
+        let list: List = settled(self.0.list(&options)).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
         let listed = |file: R2Object| ListedFile {
             key: file.key(),
             size: file.size(),
@@ -243,7 +249,7 @@ impl Files {
         let mut counted = reply::Files::default();
         let options = Object::new();
         loop {
-            let list: List = self.0.list(&options).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
+            let list: List = settled(self.0.list(&options)).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
             counted.count += u64::from(list.objects().length());
             counted.total_size += list.objects().iter().map(|file| file.size()).sum::<u64>();
             match list.cursor().filter(|_| list.truncated()) {
@@ -256,7 +262,7 @@ impl Files {
     /// Begins an upload in parts.
     pub async fn create_upload(&self, key: &FileKey, headers: &FileHeaders) -> Result<MultipartUpload, Problem> {
         let options = object(&[("httpMetadata", http_metadata(headers))]);
-        let upload = self.0.create_multipart_upload(key.as_str(), &options).await.map_err(|thrown| problem(&thrown))?;
+        let upload = settled(self.0.create_multipart_upload(key.as_str(), &options)).await.map_err(|thrown| problem(&thrown))?;
         Ok(MultipartUpload(upload.unchecked_into()))
     }
 
@@ -278,7 +284,9 @@ impl MultipartUpload {
     /// Begins to store a part.
     pub fn send(&self, number: u16, content: &JsValue) -> Result<PartOnItsWay, Problem> {
         let part = self.0.upload_part(number, content).map_err(|thrown| problem(&thrown))?;
-        Ok(PartOnItsWay { number, part: part.into() })
+        // Should it fail before its arrival is waited for, that is not unheard of.
+        forget(part.clone());
+        Ok(PartOnItsWay { number, part })
     }
 
     /// Makes a file of the parts, in whose place any older one goes.
@@ -286,7 +294,7 @@ impl MultipartUpload {
         let unused = (1..=upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
         let part = |part: &Part| object(&[("partNumber", part.part_number.into()), ("etag", (&*part.etag).into())]);
         let parts: Array = parts.iter().map(|uploaded| JsValue::from(part(uploaded))).collect();
-        match self.0.complete(&parts).await {
+        match settled(self.0.complete(&parts)).await {
             Ok(file) => Ok(file.unchecked_into()),
             Err(thrown) => Err(self.explained(&thrown, unused).await),
         }
@@ -294,7 +302,7 @@ impl MultipartUpload {
 
     /// Gives up, and forgets the parts.
     pub async fn abort(&self) -> Result<(), Problem> {
-        match self.0.abort().await {
+        match settled(self.0.abort()).await {
             Ok(_) => Ok(()),
             Err(thrown) => Err(self.explained(&thrown, Some(upload::MAX_PARTS)).await),
         }
@@ -306,7 +314,7 @@ impl MultipartUpload {
         if code(thrown) == Some(INTERNAL_ERROR)
             && let Some(number) = unused
             && let Ok(part) = self.0.upload_part(number, &"".into())
-            && let Err(told) = JsFuture::from(part).await
+            && let Err(told) = settled(Ok(part)).await
             && code(&told) == Some(NO_SUCH_UPLOAD)
         {
             return Problem::upload_not_found();
@@ -318,13 +326,13 @@ impl MultipartUpload {
 /// A part that is being stored.
 pub struct PartOnItsWay {
     number: u16,
-    part: JsFuture,
+    part: Promise,
 }
 
 impl PartOnItsWay {
     /// Waits until it is stored, and answers its etag.
     pub async fn arrival(self) -> Result<Part, Problem> {
-        let part = self.part.await.map_err(|thrown| problem(&thrown))?;
+        let part = settled(Ok(self.part)).await.map_err(|thrown| problem(&thrown))?;
         Ok(Part { part_number: self.number, etag: part.unchecked_into::<UploadedPart>().etag() })
     }
 }
@@ -407,19 +415,13 @@ fn http_metadata(headers: &FileHeaders) -> JsValue {
 
 fn range_option(range: ByteRange) -> JsValue {
     match range {
-        ByteRange::From(first) => object(&[("offset", number(first))]),
+        ByteRange::From(first) => object(&[("offset", edge::number(first))]),
         ByteRange::Between(first, last) => {
-            object(&[("offset", number(first)), ("length", number((last - first).saturating_add(1)))])
+            object(&[("offset", edge::number(first)), ("length", edge::number((last - first).saturating_add(1)))])
         }
-        ByteRange::Last(length) => object(&[("suffix", number(length))]),
+        ByteRange::Last(length) => object(&[("suffix", edge::number(length))]),
     }
     .into()
-}
-
-/// No file is as large as what is cut off here.
-#[expect(clippy::cast_precision_loss, reason = "cut to what a double counts exactly")]
-fn number(bytes: u64) -> JsValue {
-    (bytes.min((1 << 53) - 1) as f64).into()
 }
 
 /// R2 says what went wrong by a number at the end of the text

@@ -3,11 +3,10 @@
 use js_sys::Reflect;
 use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
 
 use crate::bindings::{self, Files, R2Object};
-use crate::body::header;
+use crate::body::{forget, header};
 
 /// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
 pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
@@ -100,8 +99,7 @@ async fn out_of_range(
 fn give_up(body: &JsValue) {
     if let Some(body) = body.dyn_ref::<ReadableStream>() {
         // A stream that has failed already says so again here, to nobody.
-        let cancelled = JsFuture::from(body.cancel());
-        spawn_local(async { drop(cancelled.await) });
+        forget(body.cancel());
     }
 }
 
@@ -111,22 +109,31 @@ const SAFETY: [(&str, &str); 2] = [
     ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
 ];
 
+thread_local! {
+    /// What most replies have in common, to be copied: of a 304, and of all others.
+    static COMMON: [Headers; 2] = {
+        let not_modified = [("Cache-Control", "private, no-cache"), ("Vary", edge::VARY)].into_iter().chain(SAFETY);
+        let all = || not_modified.clone();
+        [edge::header::all(all()), edge::header::all(all().chain([("Accept-Ranges", "bytes")]))]
+    };
+}
+
 /// A reply about a file, with the bytes of a range if there is one.
 fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
-    const VALID: &str = "the header is visible ASCII";
     let size = file.size();
     let stored: FileHeaders = file.headers();
-    let headers = Headers::new().expect("empty headers");
-    let set = |name: &str, value: &str| headers.set(name, value).expect(VALID);
-    set("ETag", &file.http_etag());
-    set("Last-Modified", &file.modified().to_string());
-    set("Cache-Control", stored.cache_control.as_deref().unwrap_or("private, no-cache"));
-    set("Vary", edge::VARY);
+    let headers = COMMON.with(|common| edge::header::copy(&common[usize::from(status != 304)]));
+    let set = |name: &'static str, value: &str| edge::header::set(&headers, name, &value.into());
+    // These two stay outside Wasm.
+    edge::header::set(&headers, "ETag", &file.http_etag());
+    edge::header::set(&headers, "Last-Modified", &file.last_modified());
+    if let Some(cache_control) = &stored.cache_control {
+        set("Cache-Control", cache_control);
+    }
     if let Some(expires) = stored.expires {
         set("Expires", &expires.to_string());
     }
     if status != 304 {
-        set("Accept-Ranges", "bytes");
         set("Content-Type", stored.content_type.as_str());
         for (name, value) in [
             ("Content-Disposition", &stored.content_disposition),
@@ -138,13 +145,10 @@ fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>
             }
         }
         let length = range.map_or(size, |(first, last)| last - first + 1);
-        set("Content-Length", &length.to_string());
+        edge::header::set(&headers, "Content-Length", &edge::number(length));
         if let Some((first, last)) = range {
             set("Content-Range", &format!("bytes {first}-{last}/{size}"));
         }
-    }
-    for (name, value) in SAFETY {
-        set(name, value);
     }
     let init = ResponseInit::new();
     init.set_status(status);

@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use edge::object;
+use edge::task::settled;
 use js_sys::{Date, Object, Promise, Reflect, Uint8Array};
 use shared::Problem;
 use shared::token::{FetchedKeys, Step, Token, parse_jwks};
 use wasm_bindgen::{JsCast, prelude::*};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, Response};
-use worker::Context;
 
 use super::key_ring::KeyRing;
 use crate::json::Parsed;
@@ -31,19 +30,19 @@ thread_local! {
 }
 
 /// The keys of the set at `url`, fetched if they are not known or a token names one that is not among them.
-pub async fn fetched(url: &str, token: &Token<'_>, context: &Context) -> Result<Rc<KeyRing>, Problem> {
+pub async fn fetched(url: &str, token: &Token<'_>) -> Result<Rc<KeyRing>, Problem> {
     let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
     loop {
         match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
             Step::Use(ring) => return Ok(ring),
             Step::UseAndFetch(ring) => {
-                context.wait_until(fetch_keys(url.to_owned()));
+                edge::wait_until(fetch_keys(url.to_owned()));
                 return Ok(ring);
             }
             Step::GiveUp(cause) => return Err(Problem::auth_unavailable(cause)),
             Step::Wait => {}
             // Others wait for it: it goes on when this request's client has gone.
-            Step::Fetch => context.wait_until(fetch_keys(url.to_owned())),
+            Step::Fetch => edge::wait_until(fetch_keys(url.to_owned())),
         }
         sleep(POLL_INTERVAL).await;
     }
@@ -80,7 +79,7 @@ async fn get(url: &str) -> Result<KeyRing, String> {
         ("cache", "no-store".into()),
         ("redirect", "manual".into()),
     ]);
-    let reply: Response = fetch(url, &options).await.map_err(thrown)?.unchecked_into();
+    let reply: Response = settled(fetch(url, &options)).await.map_err(thrown)?.unchecked_into();
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));
     }
@@ -94,14 +93,14 @@ async fn text(reply: &Response) -> Result<String, String> {
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::new();
     loop {
-        let piece = JsFuture::from(reader.read()).await.map_err(thrown)?;
+        let piece = settled(Ok(reader.read())).await.map_err(thrown)?;
         let member = |name: &str| Reflect::get(&piece, &name.into()).map_err(thrown);
         if member("done")?.is_truthy() {
             return String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
         }
         bytes.extend(member("value")?.unchecked_into::<Uint8Array>().to_vec());
         if bytes.len() > MAX_LEN {
-            JsFuture::from(reader.cancel()).await.map_err(thrown)?;
+            settled(Ok(reader.cancel())).await.map_err(thrown)?;
             return Err(format!("it has more than {MAX_LEN} bytes"));
         }
     }
@@ -109,13 +108,13 @@ async fn text(reply: &Response) -> Result<String, String> {
 
 async fn sleep(milliseconds: f64) {
     let timer = Promise::new(&mut |resolve, _| set_timeout(&resolve, milliseconds));
-    JsFuture::from(timer).await.expect("a timer does not fail");
+    settled(Ok(timer)).await.expect("a timer does not fail");
 }
 
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(catch)]
-    async fn fetch(url: &str, options: &Object) -> Result<JsValue, JsValue>;
+    fn fetch(url: &str, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &js_sys::Function, milliseconds: f64);

@@ -7,7 +7,6 @@ mod web_crypto;
 use js_sys::Date;
 use shared::token::{Token, Trust};
 use shared::{Problem, UserId};
-use worker::Context;
 
 use crate::bindings::Bindings;
 use crate::forwarded::{Identified, Identity};
@@ -24,7 +23,6 @@ pub async fn check(
     request: &Identified<'_>,
     method: &str,
     user_id: &UserId,
-    context: &Context,
 ) -> Result<Identity, Problem> {
     match bindings.auth().as_deref() {
         Some("trusted-header") => return Ok(Identity::Trusted),
@@ -54,7 +52,7 @@ pub async fn check(
         && token.has_public_algorithm()
         && let Some(url) = jwks_url
     {
-        signed = jwks::fetched(&url, &token, context).await?.has_signed(&token).await;
+        signed = jwks::fetched(&url, &token).await?.has_signed(&token).await;
     }
     if !signed {
         return Err(shared::token::Refusal::NotOurs.into());

@@ -2,7 +2,8 @@
 //! in Wasm, and none of ours.
 
 use edge::object;
-use js_sys::{Array, JSON, Object, Uint8Array};
+use edge::task::settled;
+use js_sys::{Array, JSON, Object, Promise, Uint8Array};
 use shared::token::{Algorithm, Key, Material};
 use wasm_bindgen::prelude::*;
 
@@ -20,14 +21,14 @@ impl Imported {
             Material::Secret(secret) => ("raw", Uint8Array::from(&**secret).into()),
             Material::Jwk(jwk) => ("jwk", JSON::parse(jwk)?),
         };
-        let key = import_key(format, &data, &algorithm, false, &Array::of1(&"verify".into())).await?;
+        let key = settled(import_key(format, &data, &algorithm, false, &Array::of1(&"verify".into()))).await?;
         Ok(Self { key, algorithm })
     }
 
     /// Whether the key has made the signature. One that it cannot have made, being too long, say, makes the runtime throw.
     pub async fn verify(&self, signature: &[u8], signed: &[u8]) -> bool {
         let (signature, signed) = (Uint8Array::from(signature), Uint8Array::from(signed));
-        verify(&self.algorithm, &self.key, &signature, &signed).await.is_ok_and(|verified| verified.is_truthy())
+        settled(verify(&self.algorithm, &self.key, &signature, &signed)).await.is_ok_and(|verified| verified.is_truthy())
     }
 }
 
@@ -45,19 +46,19 @@ fn algorithm(algorithm: Algorithm) -> Object {
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"], js_name = importKey)]
-    async fn import_key(
+    fn import_key(
         format: &str,
         data: &JsValue,
         algorithm: &Object,
         extractable: bool,
         usages: &Array,
-    ) -> Result<JsValue, JsValue>;
+    ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"])]
-    async fn verify(
+    fn verify(
         algorithm: &Object,
         key: &JsValue,
         signature: &Uint8Array,
         data: &Uint8Array,
-    ) -> Result<JsValue, JsValue>;
+    ) -> Result<Promise, JsValue>;
 }

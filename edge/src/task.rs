@@ -1,0 +1,163 @@
+//! Runs futures. They may wait for promises of the runtime, one at a time ([`settled`]), and for nothing else.
+//!
+//! wasm-bindgen's own executor is not used: for each promise that it waits for it makes two JavaScript functions, a microtask
+//! and an entry in a finalization registry, which is a third of what a small request costs.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::*;
+
+type Task = Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>;
+
+/// Between a future and what runs it.
+#[derive(Default)]
+struct Exchange {
+    /// What the future waits for from now on.
+    awaited: Option<Promise>,
+    /// What came of it.
+    settled: Option<Result<JsValue, JsValue>>,
+}
+
+thread_local! {
+    /// Of the future that is being polled.
+    static EXCHANGE: RefCell<Exchange> = RefCell::default();
+
+    /// The futures that wait.
+    static WAITING: RefCell<Slots> = RefCell::default();
+
+    static RESUME: Closure<dyn Fn(u32, JsValue, u8) -> Result<JsValue, JsValue>> = Closure::new(resume);
+}
+
+/// Futures by number.
+#[derive(Default)]
+struct Slots {
+    tasks: Vec<Option<Task>>,
+    free: Vec<u32>,
+}
+
+/// Begins to run a future, and answers what comes of it: at once if it need not wait, as a promise if it must.
+pub fn run(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
+    let mut task: Task = Box::pin(future);
+    match poll(&mut task, None) {
+        Step::Done(outcome) => outcome,
+        Step::Wait(promise) => {
+            let number = WAITING.with_borrow_mut(|waiting| waiting.add(task));
+            Ok(RESUME.with(|resume| drive(resume, number, &promise)).into())
+        }
+    }
+}
+
+/// Begins to run a future, and answers a promise of what comes of it.
+pub fn spawn(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    match run(future) {
+        Ok(value) => Promise::resolve(&value),
+        Err(reason) => Promise::reject(&reason),
+    }
+}
+
+/// Waits for what a call promises. A call that throws, instead of answering a promise that is rejected, fails likewise.
+pub async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
+    let mut promise = Some(call?);
+    std::future::poll_fn(move |_| {
+        EXCHANGE.with_borrow_mut(|exchange| {
+            if let Some(promise) = promise.take() {
+                let other = exchange.awaited.replace(promise);
+                assert!(other.is_none(), "a future waits for one promise at a time");
+                return Poll::Pending;
+            }
+            exchange.settled.take().map_or(Poll::Pending, Poll::Ready)
+        })
+    })
+    .await
+}
+
+/// A future that runs beside the one that began it.
+pub struct Begun<T> {
+    running: Promise,
+    outcome: Rc<Cell<Option<T>>>,
+}
+
+impl<T: 'static> Begun<T> {
+    /// Begins to run it.
+    pub fn new(future: impl Future<Output = T> + 'static) -> Self {
+        let outcome = Rc::new(Cell::new(None));
+        let filled = outcome.clone();
+        let running = spawn(async move {
+            filled.set(Some(future.await));
+            Ok(JsValue::UNDEFINED)
+        });
+        Self { running, outcome }
+    }
+
+    /// Waits for its outcome.
+    pub async fn end(self) -> T {
+        // It fails only where the Worker does, and then nothing gets here.
+        drop(settled(Ok(self.running)).await);
+        self.outcome.take().expect("it has ended")
+    }
+}
+
+enum Step {
+    Done(Result<JsValue, JsValue>),
+    Wait(Promise),
+}
+
+fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>) -> Step {
+    // Another future may be in the middle of its own poll: the one that began this one.
+    let outer = EXCHANGE.replace(Exchange { awaited: None, settled });
+    let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let exchange = EXCHANGE.replace(outer);
+    match polled {
+        Poll::Ready(outcome) => Step::Done(outcome),
+        Poll::Pending => Step::Wait(exchange.awaited.expect("a future waits for promises alone")),
+    }
+}
+
+/// Goes on with a future: what it waited for was fulfilled (0), was rejected (1), or will never be heard of (2). Answers a
+/// promise as long as it waits.
+fn resume(number: u32, value: JsValue, outcome: u8) -> Result<JsValue, JsValue> {
+    let mut task = WAITING.with_borrow_mut(|waiting| waiting.take(number));
+    let settled = match outcome {
+        0 => Ok(value),
+        1 => Err(value),
+        _ => {
+            WAITING.with_borrow_mut(|waiting| waiting.free.push(number));
+            return Ok(JsValue::UNDEFINED);
+        }
+    };
+    let step = poll(&mut task, Some(settled));
+    WAITING.with_borrow_mut(|waiting| match step {
+        Step::Wait(promise) => {
+            waiting.tasks[number as usize] = Some(task);
+            Ok(promise.into())
+        }
+        Step::Done(outcome) => {
+            waiting.free.push(number);
+            outcome
+        }
+    })
+}
+
+impl Slots {
+    fn add(&mut self, task: Task) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.tasks.push(None);
+            u32::try_from(self.tasks.len() - 1).expect("memory ends before")
+        });
+        self.tasks[number as usize] = Some(task);
+        number
+    }
+
+    fn take(&mut self, number: u32) -> Task {
+        self.tasks[number as usize].take().expect("a future is resumed once for each promise")
+    }
+}
+
+#[wasm_bindgen(module = "/src/task.js")]
+extern "C" {
+    fn drive(resume: &Closure<dyn Fn(u32, JsValue, u8) -> Result<JsValue, JsValue>>, task: u32, awaited: &Promise) -> Promise;
+}

@@ -1,0 +1,3 @@
+import { fetch } from "./index.js";
+
+export default { fetch };
