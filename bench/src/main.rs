@@ -3,6 +3,7 @@
 
 mod load;
 mod measure;
+mod processors;
 mod report;
 mod routes;
 mod runtime;
@@ -32,12 +33,20 @@ struct Options {
     #[arg(long)]
     short: bool,
 
+    /// How long each side of a route runs before it is measured, in milliseconds: the runtime compiles what is used often
+    #[arg(long, default_value_t = 2000)]
+    warm_up: u64,
+
     /// How many rounds are measured, each of both sides
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 15)]
     rounds: usize,
 
-    /// About how long a side is measured in a round, in milliseconds
-    #[arg(long, default_value_t = 600)]
+    /// In how many slices a round is measured; the sides take turns
+    #[arg(long, default_value_t = 8)]
+    slices: usize,
+
+    /// About how long a slice is, in milliseconds
+    #[arg(long, default_value_t = 40)]
     slice: u64,
 
     /// Where the figures go as JSON [default: bench/results.json, with --short target/bench.json]
@@ -45,9 +54,13 @@ struct Options {
     output: Option<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(&Options::parse()).await {
+fn main() -> ExitCode {
+    let options = Options::parse();
+    // Before there are any threads, which get the processors of the one that starts them.
+    let outcome = processors::keep_off_the_runtimes()
+        .and_then(|()| tokio::runtime::Runtime::new().context("cannot start a runtime"))
+        .and_then(|runtime| runtime.block_on(run(&options)));
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -60,11 +73,17 @@ async fn main() -> ExitCode {
 async fn run(options: &Options) -> Result<()> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this with `cargo xtask bench`")?;
     let repository = Path::new(&manifest).parent().context("bench/ has a parent folder")?;
-    ensure!(options.rounds > 0, "--rounds must be 1 at least");
+    ensure!(options.rounds > 0 && options.slices > 0, "--rounds and --slices must be 1 at least");
     let plan = if options.short {
-        Plan { rounds: 1, slice: Duration::from_millis(20), starts: 1 }
+        Plan { warm_up: Duration::ZERO, rounds: 1, slices: 1, slice: Duration::from_millis(10), starts: 1 }
     } else {
-        Plan { rounds: options.rounds, slice: Duration::from_millis(options.slice), starts: 15 }
+        Plan {
+            warm_up: Duration::from_millis(options.warm_up),
+            rounds: options.rounds,
+            slices: options.slices,
+            slice: Duration::from_millis(options.slice),
+            starts: 15,
+        }
     };
     let mut routes = routes::all()?;
     if let Some(filter) = &options.filter {

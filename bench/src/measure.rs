@@ -1,6 +1,5 @@
 //! Measures routes, both sides in turn.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::Instant;
 
-use crate::load;
+use crate::load::{self, Connections};
 use crate::report::{Measured, Side, Spread};
 use crate::routes::{self, Route, Through};
 use crate::runtime::{Language, Runtime, Workers};
@@ -17,18 +16,24 @@ use crate::storage::{Counts, Operation, Storage};
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// How long each side runs before.
+    pub warm_up: Duration,
     /// How often each side.
     pub rounds: usize,
-    /// About how long each time.
+    /// In how many slices each time: the sides take turns.
+    pub slices: usize,
+    /// About how long a slice is.
     pub slice: Duration,
     /// How often a Worker is started.
     pub starts: usize,
 }
 
-/// A runtime with storage of its own.
+/// A runtime with storage of its own, and connections to it.
 struct Stand {
     runtime: Runtime,
     storage: Storage,
+    open: Connections,
+    with_token: Connections,
 }
 
 impl Stand {
@@ -36,13 +41,15 @@ impl Stand {
         let storage = Storage::start().await?;
         routes::seed(&storage);
         let workers = Workers::Platform { dispatcher, customers };
-        Ok(Self { runtime: Runtime::start(repository, workers, storage.address).await?, storage })
+        let runtime = Runtime::start(repository, workers, storage.address).await?;
+        let (open, with_token) = (Connections::to(runtime.address), Connections::to(runtime.token_address));
+        Ok(Self { runtime, storage, open, with_token })
     }
 
-    fn address(&self, route: &Route) -> SocketAddr {
+    fn connections(&self, route: &Route) -> &Connections {
         match route.through {
-            Through::DispatcherWithToken => self.runtime.token_address,
-            Through::Dispatcher | Through::Both => self.runtime.address,
+            Through::DispatcherWithToken => &self.with_token,
+            Through::Dispatcher | Through::Both => &self.open,
         }
     }
 }
@@ -68,8 +75,11 @@ pub async fn all(repository: &Path, routes: &[Arc<Route>], plan: &Plan) -> Resul
 
 /// One side's figures, a round after another.
 struct Figures {
+    /// How many requests are sent in a slice.
     times: u64,
     requests: u64,
+    /// CPU time in the slices of this round.
+    taken: Duration,
     cpu: Vec<f64>,
     throughput: Vec<f64>,
     p50: Vec<f64>,
@@ -87,8 +97,13 @@ async fn compare(route: &Arc<Route>, rust: &Stand, javascript: &Stand, plan: &Pl
         sides.push((stand, Figures::new(times)));
     }
     for _ in 0..plan.rounds {
-        for (stand, figures) in &mut sides {
-            figures.measure(route, stand).await?;
+        for _ in 0..plan.slices {
+            for (stand, figures) in &mut sides {
+                figures.measure(route, stand).await?;
+            }
+        }
+        for (_, figures) in &mut sides {
+            figures.end_round(plan);
         }
     }
     let mut ratios = Vec::new();
@@ -107,13 +122,13 @@ async fn compare(route: &Arc<Route>, rust: &Stand, javascript: &Stand, plan: &Pl
 async fn warm_up(route: &Arc<Route>, stand: &Stand, plan: &Plan) -> Result<u64> {
     let (started, mut times) = (Instant::now(), 1);
     loop {
-        let timing = load::run(route, stand.address(route), times).await?;
+        let timing = load::run(route, stand.connections(route), times).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of requests")]
         let fitting = (timing.throughput * plan.slice.as_secs_f64()) as u64;
-        if started.elapsed() > plan.slice * 2 {
-            return Ok(fitting.max(2));
+        if started.elapsed() > plan.warm_up {
+            return Ok(fitting.max(1));
         }
-        times = fitting.clamp(1, times * 4);
+        times = (fitting * 4).clamp(1, times * 4);
     }
 }
 
@@ -122,6 +137,7 @@ impl Figures {
         Self {
             times,
             requests: 0,
+            taken: Duration::ZERO,
             cpu: Vec::new(),
             throughput: Vec::new(),
             p50: Vec::new(),
@@ -133,10 +149,8 @@ impl Figures {
 
     async fn measure(&mut self, route: &Arc<Route>, stand: &Stand) -> Result<()> {
         let before = stand.runtime.cpu_time()?;
-        let timing = load::run(route, stand.address(route), self.times).await?;
-        let taken = stand.runtime.cpu_time()? - before;
-        #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
-        self.cpu.push(taken.as_secs_f64() / self.times as f64);
+        let timing = load::run(route, stand.connections(route), self.times).await?;
+        self.taken += stand.runtime.cpu_time()? - before;
         self.throughput.push(timing.throughput);
         self.p50.push(timing.p50);
         self.p99.push(timing.p99);
@@ -146,6 +160,12 @@ impl Figures {
             *self.counts.entry(operation).or_default() += count;
         }
         Ok(())
+    }
+
+    fn end_round(&mut self, plan: &Plan) {
+        #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
+        let requests = self.times as f64 * plan.slices as f64;
+        self.cpu.push(std::mem::take(&mut self.taken).as_secs_f64() / requests);
     }
 
     fn side(&self) -> Side {

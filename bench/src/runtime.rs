@@ -17,9 +17,10 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
 
+use crate::processors;
 use crate::storage::STORE_HEADER;
 
 /// The customers, each with a KV namespace and a bucket of its name.
@@ -104,7 +105,7 @@ impl Runtime {
         let path = folder.path().join("workerd.capnp");
         fs::write(&path, config(repository, workers, storage)).context("cannot write the configuration")?;
         let program = repository.join("node_modules/workerd/bin/workerd");
-        let mut process = Command::new(&program)
+        let mut process = processors::command(&program)
             .args(["serve", "--experimental", "--control-fd=1", "--import-path=/"])
             .arg(&path)
             .stdin(Stdio::null())

@@ -20,6 +20,7 @@ mod rpc;
 mod stats;
 mod usage;
 
+use edge::task::Holds;
 use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
@@ -36,7 +37,8 @@ fn start() {
 #[wasm_bindgen]
 pub fn fetch(request: Request) -> Result<JsValue, JsValue> {
     let sends = request.body().is_some();
-    let reply = edge::task::run(async move { Ok(answer(request).await.into()) });
+    let holds = if sends { Holds::Much } else { Holds::Little };
+    let reply = edge::task::run(holds, async move { Ok(answer(request).await.into()) });
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
     if sends { bindings::see_through(reply) } else { reply }
 }

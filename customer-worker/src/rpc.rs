@@ -3,7 +3,7 @@
 //!
 //! They do what the routes do, and count as they do. A failure is thrown as an `Error` with the problem's `detail`.
 
-use edge::task::run;
+use edge::task::{Holds, run};
 use js_sys::{Error, JSON, JsString};
 use serde_json::Value;
 use shared::{
@@ -137,7 +137,7 @@ pub fn list_data() -> Result<JsValue, JsValue> {
 /// What `GET /stats` answers.
 #[wasm_bindgen(js_name = getStats)]
 pub fn get_stats() -> Result<JsValue, JsValue> {
-    run(async {
+    run(Holds::Much, async {
         let answer = stats::stats().await.and_then(|stats| parsed(&stats));
         answer.map_err(|problem| thrown(&problem))
     })
@@ -160,7 +160,7 @@ fn answer(
     operation: Operation,
     call: impl Future<Output = Result<JsValue, Problem>> + 'static,
 ) -> Result<JsValue, JsValue> {
-    run(async move {
+    run(Holds::Much, async move {
         let answer = call.await.map_err(|problem| thrown(&problem))?;
         usage::count(operation);
         Ok(answer)

@@ -30,7 +30,10 @@ extern "C" {
     fn default_rate_limiter(this: &Bindings) -> Option<RateLimiter>;
 
     #[wasm_bindgen(method, indexing_getter)]
-    fn any(this: &Bindings, name: &str) -> JsValue;
+    fn any(this: &Bindings, name: &str) -> Option<Variable>;
+
+    /// A variable that is there, of whatever type.
+    type Variable;
 
     /// A KV namespace (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/>).
     pub type KvNamespace;
@@ -71,12 +74,12 @@ macro_rules! variables {
         #[wasm_bindgen]
         extern "C" {
             $(#[wasm_bindgen(method, getter, js_name = $name)]
-            fn $value(this: &Bindings) -> JsValue;)*
+            fn $value(this: &Bindings) -> Option<Variable>;)*
         }
 
         impl Bindings {
             $(pub fn $variable(&self) -> Option<String> {
-                text(&self.$value())
+                self.$value().as_ref().and_then(text)
             })*
         }
     };
@@ -111,13 +114,13 @@ impl Bindings {
         if *plan == Plan::default() {
             return self.default_rate_limiter();
         }
-        let limiter = self.any(&format!("RATE_LIMIT_{}", plan.in_bindings()));
+        let limiter = self.any(&format!("RATE_LIMIT_{}", plan.in_bindings()))?;
         limiter.is_object().then(|| limiter.unchecked_into())
     }
 
     /// The period of that limiter in seconds, `RATE_PERIOD_<PLAN>`, if it is said.
     pub fn rate_period(&self, plan: &Plan) -> Option<u32> {
-        text(&self.any(&format!("RATE_PERIOD_{}", plan.in_bindings())))?.parse().ok()
+        self.any(&format!("RATE_PERIOD_{}", plan.in_bindings())).as_ref().and_then(text)?.parse().ok()
     }
 
     /// The version of the dispatcher that runs.
@@ -131,9 +134,6 @@ impl Bindings {
     }
 }
 
-fn text(value: &JsValue) -> Option<String> {
-    if value.is_undefined() || value.is_null() {
-        return None;
-    }
-    value.as_string().or_else(|| JSON::stringify(value).ok()?.as_string())
+fn text(variable: &Variable) -> Option<String> {
+    variable.as_string().or_else(|| JSON::stringify(variable).ok()?.as_string())
 }

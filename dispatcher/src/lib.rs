@@ -23,6 +23,7 @@ mod namespace;
 mod rate_limit;
 mod telemetry;
 
+use edge::task::Holds;
 use shared::{Plan, Problem, Target, UserId, reply};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
@@ -40,7 +41,7 @@ fn start() {
 /// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`].
 #[wasm_bindgen]
 pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
-    edge::task::run(async move { Ok(reply(&request, &bindings).await.into()) })
+    edge::task::run(Holds::Little, async move { Ok(reply(&request, &bindings).await.into()) })
 }
 
 async fn reply(request: &Request, bindings: &Bindings) -> Response {
@@ -76,11 +77,7 @@ struct Whom {
     plan: Option<Plan>,
 }
 
-async fn answer(
-    asked: &Asked<'_>,
-    bindings: &Bindings,
-    whom: &mut Whom,
-) -> Result<Response, Problem> {
+async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Result<Response, Problem> {
     if asked.target.path == "/healthz" {
         return health(asked.method, bindings);
     }

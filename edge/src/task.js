@@ -6,8 +6,6 @@ const abandoned = new FinalizationRegistry(({ resume, task }) => resume(task, un
  * than callbacks that are made for each of them.
  */
 export async function drive(resume, task, awaited) {
-  const held = { resume, task };
-  abandoned.register(held, { resume, task }, held);
   while (awaited instanceof Promise) {
     let settled;
     let rejected = 0;
@@ -17,8 +15,18 @@ export async function drive(resume, task, awaited) {
       settled = reason;
       rejected = 1;
     }
-    awaited = held.resume(task, settled, rejected);
+    awaited = resume(task, settled, rejected);
   }
-  abandoned.unregister(held);
   return awaited;
+}
+
+/** The same for a future that is not left behind. */
+export async function watch(resume, task, awaited) {
+  const alive = {};
+  abandoned.register(alive, { resume, task }, alive);
+  try {
+    return await drive(resume, task, awaited);
+  } finally {
+    abandoned.unregister(alive);
+  }
 }

@@ -29,8 +29,22 @@ thread_local! {
     /// The futures that wait.
     static WAITING: RefCell<Slots> = RefCell::default();
 
-    static RESUME: Closure<dyn Fn(u32, JsValue, u8) -> Result<JsValue, JsValue>> = Closure::new(resume);
+    static RESUME: Resume = Closure::new(resume);
 }
+
+type Resume = Closure<dyn Fn(u32, JsValue, u8) -> Result<JsValue, JsValue>>;
+
+/// What is lost while a future waits that will never go on, because its client has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Little: a few such futures may be left behind.
+    Little,
+    /// Memory or a place that others wait for: it is dropped when JavaScript's garbage is collected.
+    Much,
+}
+
+/// How many futures may be left behind. To watch over one costs as much as three headers.
+const LEFT_BEHIND: u32 = 32;
 
 /// Futures by number.
 #[derive(Default)]
@@ -40,12 +54,14 @@ struct Slots {
 }
 
 /// Begins to run a future, and answers what comes of it: at once if it need not wait, as a promise if it must.
-pub fn run(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
+pub fn run(holds: Holds, future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
     let mut task: Task = Box::pin(future);
     match poll(&mut task, None) {
         Step::Done(outcome) => outcome,
         Step::Wait(promise) => {
             let number = WAITING.with_borrow_mut(|waiting| waiting.add(task));
+            // Those that are left behind keep their numbers: there are no more of them than this.
+            let drive = if holds == Holds::Much || number >= LEFT_BEHIND { watch } else { drive };
             Ok(RESUME.with(|resume| drive(resume, number, &promise)).into())
         }
     }
@@ -53,7 +69,7 @@ pub fn run(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> 
 
 /// Begins to run a future, and answers a promise of what comes of it.
 pub fn spawn(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    match run(future) {
+    match run(Holds::Much, future) {
         Ok(value) => Promise::resolve(&value),
         Err(reason) => Promise::reject(&reason),
     }
@@ -159,5 +175,7 @@ impl Slots {
 
 #[wasm_bindgen(module = "/src/task.js")]
 extern "C" {
-    fn drive(resume: &Closure<dyn Fn(u32, JsValue, u8) -> Result<JsValue, JsValue>>, task: u32, awaited: &Promise) -> Promise;
+    fn drive(resume: &Resume, task: u32, awaited: &Promise) -> Promise;
+
+    fn watch(resume: &Resume, task: u32, awaited: &Promise) -> Promise;
 }

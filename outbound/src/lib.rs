@@ -8,7 +8,7 @@
 //!       -> a line in the log
 //! ```
 
-use edge::task::settled;
+use edge::task::{Holds, settled};
 use js_sys::{Date, Promise};
 use shared::{AllowedHosts, OutboundLog, Problem};
 use wasm_bindgen::{JsCast, prelude::*};
@@ -23,7 +23,7 @@ fn start() {
 /// Not an `#[event(fetch)]`: see [`edge::task`].
 #[wasm_bindgen]
 pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
-    edge::task::run(async move { Ok(reply(&request, &bindings).await.into()) })
+    edge::task::run(Holds::Little, async move { Ok(reply(&request, &bindings).await.into()) })
 }
 
 async fn reply(request: &Request, bindings: &Bindings) -> Response {
@@ -64,7 +64,8 @@ async fn pass_on(request: &Request) -> Result<Response, Problem> {
     init.set_redirect(RequestRedirect::Manual);
     let sent =
         Request::new_with_request_and_init(request, &init).expect("a request that has not been read can be copied");
-    let reply = settled(fetch_url(&sent)).await.map_err(|thrown| Problem::host_unreachable(&edge::thrown_message(&thrown)))?;
+    let reply =
+        settled(fetch_url(&sent)).await.map_err(|thrown| Problem::host_unreachable(&edge::thrown_message(&thrown)))?;
     Ok(reply.unchecked_into())
 }
 

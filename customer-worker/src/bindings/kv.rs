@@ -75,7 +75,8 @@ impl Data {
 
     /// A value's text, and its metadata's, if any.
     pub async fn get(&self, key: &DataKey) -> Result<Option<(JsString, Option<JsString>)>, Problem> {
-        let found = settled(self.0.get_with_metadata(key.stored(), "text")).await.map_err(|thrown| unavailable(&thrown))?;
+        let found =
+            settled(self.0.get_with_metadata(key.stored(), "text")).await.map_err(|thrown| unavailable(&thrown))?;
         let found: ValueWithMetadata = found.unchecked_into();
         Ok(nullable(found.value()).map(|text| (text, stringify(&found.metadata()))))
     }

@@ -262,7 +262,8 @@ impl Files {
     /// Begins an upload in parts.
     pub async fn create_upload(&self, key: &FileKey, headers: &FileHeaders) -> Result<MultipartUpload, Problem> {
         let options = object(&[("httpMetadata", http_metadata(headers))]);
-        let upload = settled(self.0.create_multipart_upload(key.as_str(), &options)).await.map_err(|thrown| problem(&thrown))?;
+        let upload =
+            settled(self.0.create_multipart_upload(key.as_str(), &options)).await.map_err(|thrown| problem(&thrown))?;
         Ok(MultipartUpload(upload.unchecked_into()))
     }
 

@@ -28,7 +28,9 @@ impl Imported {
     /// Whether the key has made the signature. One that it cannot have made, being too long, say, makes the runtime throw.
     pub async fn verify(&self, signature: &[u8], signed: &[u8]) -> bool {
         let (signature, signed) = (Uint8Array::from(signature), Uint8Array::from(signed));
-        settled(verify(&self.algorithm, &self.key, &signature, &signed)).await.is_ok_and(|verified| verified.is_truthy())
+        settled(verify(&self.algorithm, &self.key, &signature, &signed))
+            .await
+            .is_ok_and(|verified| verified.is_truthy())
     }
 }
 
@@ -55,10 +57,6 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"])]
-    fn verify(
-        algorithm: &Object,
-        key: &JsValue,
-        signature: &Uint8Array,
-        data: &Uint8Array,
-    ) -> Result<Promise, JsValue>;
+    fn verify(algorithm: &Object, key: &JsValue, signature: &Uint8Array, data: &Uint8Array)
+    -> Result<Promise, JsValue>;
 }
