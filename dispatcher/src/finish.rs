@@ -21,14 +21,11 @@ pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) ->
     let list = bindings.allowed_origins()?;
     request.header("Access-Control-Request-Method")?;
     let origin = request.header("Origin")?;
-    let headers = Headers::new().expect(VALID);
-    let set = |name, value| headers.set(name, value).expect(VALID);
-    set("Cache-Control", "no-store");
-    set("Vary", VARY);
+    let headers = header::all([("Cache-Control", "no-store"), ("Vary", VARY)]);
     if AllowedOrigins::new(&list).allow(&origin).is_some() {
-        set("Access-Control-Allow-Methods", ALLOWED_METHODS);
-        set("Access-Control-Allow-Headers", ALLOWED_HEADERS);
-        set("Access-Control-Max-Age", MAX_AGE);
+        header::set(&headers, "Access-Control-Allow-Methods", &ALLOWED_METHODS.into());
+        header::set(&headers, "Access-Control-Allow-Headers", &ALLOWED_HEADERS.into());
+        header::set(&headers, "Access-Control-Max-Age", &MAX_AGE.into());
     }
     let init = ResponseInit::new();
     init.set_status(204);
@@ -80,8 +77,8 @@ fn permit(origins: AllowedOrigins<'_>, origin: Option<&str>, headers: &Headers) 
         headers.append("Vary", "Origin").expect(VALID);
     }
     if let Some(allowed) = allowed {
-        headers.set("Access-Control-Allow-Origin", allowed).expect(VALID);
-        headers.set("Access-Control-Expose-Headers", EXPOSED_HEADERS).expect(VALID);
+        header::set(headers, "Access-Control-Allow-Origin", &allowed.into());
+        header::set(headers, "Access-Control-Expose-Headers", &EXPOSED_HEADERS.into());
     }
 }
 

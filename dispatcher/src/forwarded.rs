@@ -68,7 +68,7 @@ impl<'request> Identified<'request> {
             headers.delete(name).expect("a copy's headers can be changed");
         }
         if self.new {
-            headers.set(REQUEST_ID_HEADER, self.id()).expect("an id is a valid header");
+            edge::header::set(&headers, REQUEST_ID_HEADER, &self.id().into());
         }
         Cow::Owned(copy)
     }

@@ -5,8 +5,19 @@ use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::Serialize;
 
 use crate::Problem;
+
+/// Writes a value of strings, numbers and the like, which always has a JSON.
+///
+/// Not with `expect`: what would print the error is a twentieth of the dispatcher.
+pub fn to_text(value: &impl Serialize) -> String {
+    match serde_json::to_string(value) {
+        Ok(text) => text,
+        Err(_) => unreachable!("strings and numbers always have a JSON"),
+    }
+}
 
 /// Parses a body that must be an object.
 pub fn parse_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T, Problem> {

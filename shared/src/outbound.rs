@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::json;
+
 /// The hosts that customers' Workers may reach, as `ALLOWED_HOSTS` lists them: `api.example.com`, or `*.example.com` for all
 /// under `example.com` but not itself; with commas or blanks between them. Ports do not count.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,7 @@ impl OutboundLog<'_> {
     /// The line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers always serialise")
+        json::to_text(self)
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::json;
 use crate::token::Scope;
 
 /// The media type of a problem.
@@ -512,7 +513,7 @@ impl Problem {
             code: self.code.name(),
             request_id,
         };
-        serde_json::to_string(&body).expect("strings and a number always serialise")
+        json::to_text(&body)
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// `GET /` of the customer Worker and `GET /healthz` of the dispatcher.
 #[derive(Debug, Serialize)]
 pub struct Health<'a> {
@@ -188,5 +190,5 @@ pub struct Storage {
 /// Writes a reply's body.
 #[must_use]
 pub fn to_json(reply: &impl Serialize) -> String {
-    serde_json::to_string(reply).expect("replies hold strings and numbers alone, which always serialise")
+    json::to_text(reply)
 }

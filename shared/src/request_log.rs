@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::json;
+
 /// One request, as the log has it: a line of JSON. It never holds what is the customer's own, a key, a file's name, a value,
 /// nor a token.
 #[derive(Debug, Serialize)]
@@ -45,7 +47,7 @@ impl RequestLog<'_> {
     /// The line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers always serialise")
+        json::to_text(self)
     }
 }
 
@@ -62,6 +64,6 @@ impl FailureLog<'_> {
     /// The line.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings always serialise")
+        json::to_text(self)
     }
 }

@@ -1,13 +1,15 @@
 //! Builds the Workers: Wasm and its glue, optimised and bundled with the entry point of each.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use crate::program;
 use crate::setup::Tools;
@@ -77,23 +79,26 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
     let mut bindgen = Command::new(&tools.wasm_bindgen);
     bindgen.arg(&wasm).arg("--out-dir").arg(&made).args(BINDGEN_FLAGS);
     program::run(&mut bindgen, "run `cargo xtask setup`")?;
-    let glue = made.join("index.js");
-    // Cloudflare has modules of Wasm as plain imports.
-    let plain = read(&glue)?.replace("import source ", "import ");
-    fs::write(&glue, plain).with_context(|| format!("cannot write {}", glue.display()))?;
-    fs::write(made.join("entry.js"), &entry).context("cannot write entry.js")?;
+    write(&made.join("index.js"), &plain(&read(&made.join("index.js"))?))?;
+    write(&made.join("entry.js"), &entry)?;
 
-    let (wasm, bundle) = (made.join("optimized.wasm"), made.join("bundle.js"));
-    let mut wasm_opt = Command::new(tools.npm_programs.join("wasm-opt"));
-    wasm_opt.args(WASM_OPT_FLAGS).arg(made.join("index_bg.wasm")).arg("--output").arg(&wasm);
-    let mut esbuild = Command::new(tools.npm_programs.join("esbuild"));
-    esbuild.current_dir(&made).args(ESBUILD_FLAGS).arg("entry.js").arg(format!("--outfile={}", bundle.display()));
-    for program in [&mut wasm_opt, &mut esbuild] {
-        program::run(program.env("PATH", path_with(&tools.npm_programs)?), "run `cargo xtask setup`")?;
-    }
+    let npm = |program: &str, arguments: &[&str]| -> Result<()> {
+        let mut command = Command::new(tools.npm_programs.join(program));
+        command.current_dir(&made).args(arguments).env("PATH", path_with(&tools.npm_programs)?);
+        // wasm-metadce lists what it leaves out. What goes wrong is on stderr.
+        command.stdout(Stdio::null());
+        program::run(&mut command, "run `cargo xtask setup`")
+    };
+    npm("esbuild", &[&ESBUILD_FLAGS[..], &["entry.js", "--outfile=bundle.js"]].concat())?;
+    npm("esbuild", &[&ESBUILD_FLAGS[..], &["--minify", "entry.js", "--outfile=minified.js"]].concat())?;
+    write(&made.join("graph.json"), &reached(&read(&made.join("bundle.js"))?))?;
+    let (bindgen, needed, optimized) = ("index_bg.wasm", "needed.wasm", "optimized.wasm");
+    npm("wasm-metadce", &[&WASM_FEATURES[..], &["--graph-file=graph.json", bindgen, "--output", needed]].concat())?;
+    npm("wasm-opt", &[&WASM_FEATURES[..], &WASM_OPT_FLAGS, &[needed, "--output", optimized]].concat())?;
     fs::create_dir_all(&build).with_context(|| format!("cannot create {}", build.display()))?;
-    for (file, made) in [("index_bg.wasm", &wasm), ("index.js", &bundle)] {
-        replace(&build.join(file), &fs::read(made).with_context(|| format!("cannot read {}", made.display()))?)?;
+    for (file, source) in [("index_bg.wasm", optimized), ("index.js", "minified.js")] {
+        let content = fs::read(made.join(source)).with_context(|| format!("cannot read {source}"))?;
+        replace(&build.join(file), &content)?;
     }
     fs::write(&built_from, wanted).with_context(|| format!("cannot write {}", built_from.display()))
 }
@@ -108,12 +113,11 @@ const BINDGEN_FLAGS: [&str; 6] = [
     "--force-enable-abort-handler",
 ];
 
-/// What rustc and wasm-bindgen use of Wasm's later features; and no names of functions, a fifth of what would be uploaded: a
-/// panic says its file and line without them.
-const WASM_OPT_FLAGS: [&str; 10] = [
-    "-O",
-    "--strip-debug",
-    "--strip-producers",
+/// No names of functions, a fifth of what would be uploaded: a panic says its file and line without them.
+const WASM_OPT_FLAGS: [&str; 3] = ["-O", "--strip-debug", "--strip-producers"];
+
+/// What rustc and wasm-bindgen use of Wasm's later features.
+const WASM_FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
     "--enable-exception-handling",
     "--enable-multivalue",
@@ -123,14 +127,35 @@ const WASM_OPT_FLAGS: [&str; 10] = [
     "--enable-sign-ext",
 ];
 
-const ESBUILD_FLAGS: [&str; 6] = [
-    "--bundle",
-    "--minify",
-    "--format=esm",
-    "--log-level=warning",
-    "--external:cloudflare:*",
-    "--external:./index_bg.wasm",
-];
+const ESBUILD_FLAGS: [&str; 5] =
+    ["--bundle", "--format=esm", "--log-level=warning", "--external:cloudflare:*", "--external:./index_bg.wasm"];
+
+/// wasm-bindgen's glue as Cloudflare takes it, which has modules of Wasm as plain imports; and so that the bundler can leave
+/// out classes of workers-rs that nothing uses.
+fn plain(glue: &str) -> String {
+    let kept = glue.lines().filter(|line| !line.starts_with("if (Symbol.dispose) "));
+    let glue: String = kept.flat_map(|line| [line, "\n"]).collect();
+    glue.replace("import source ", "import ")
+        .replace(": new FinalizationRegistry(", ": /* @__PURE__ */ new FinalizationRegistry(")
+}
+
+/// What of the Wasm a bundle reaches, for wasm-metadce: all else is left out.
+fn reached(bundle: &str) -> String {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let exports: BTreeSet<&str> = bundle
+        .split("wasm.")
+        .skip(1)
+        .map(|after| after.split(|letter| !is_name(letter)).next().unwrap_or_default())
+        .filter(|name| !name.is_empty())
+        .collect();
+    let root = json!({"name": "bundle", "root": true, "reaches": exports});
+    let nodes = exports.iter().map(|export| json!({"name": export, "export": export}));
+    Value::from_iter(std::iter::once(root).chain(nodes)).to_string()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
