@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -127,6 +127,11 @@ pub fn seed(storage: &Storage) {
             storage.put_value(customer, &format!("data/sessions/{at:05}"), SMALL.into());
         }
     }
+}
+
+/// `GET /` through both Workers.
+pub fn simplest() -> Result<Arc<Route>> {
+    all()?.into_iter().find(|route| route.through == Through::Both).context("GET / is a route")
 }
 
 /// All routes.

@@ -1,9 +1,11 @@
+import { WorkerEntrypoint } from "cloudflare:workers";
+
 /**
  * The customer Worker in plain JavaScript: the twin of customer-worker/src, for measuring what Rust and Wasm cost per
  * request.
  *
  * It makes the same checks, the same replies and the same storage operations. What it leaves out is /files/uploads, /db
- * and the RPC methods. Where a body is not JSON, the parser's own words within `detail` are the runtime's.
+ * and most of the RPC methods. Where a body is not JSON, the parser's own words within `detail` are the runtime's.
  */
 
 const VERSION = "0.1.0";
@@ -17,14 +19,25 @@ const encoder = new TextEncoder();
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lossyUtf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-export default {
-  fetch(request, env, ctx) {
-    const reply = answer(request, env, ctx);
+/**
+ * The methods are for callers inside the platform, and the reason why this is a class: one of its instances is made for each
+ * request. Those that are left out would cost a request nothing.
+ */
+export default class UserWorker extends WorkerEntrypoint {
+  fetch(request) {
+    const reply = answer(request, this.env, this.ctx);
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    if (request.body !== null) ctx.waitUntil(reply);
+    if (request.body !== null) this.ctx.waitUntil(reply);
     return reply;
-  },
-};
+  }
+
+  async getData(key) {
+    checkKey(key, MAX_DATA_KEY);
+    const text = await kv(dataOf(this.env).get(DATA_PREFIX + key, "text"));
+    count("getData", this.env, this.ctx);
+    return text === null ? null : JSON.parse(text);
+  }
+}
 
 async function answer(request, env, ctx) {
   try {

@@ -32,8 +32,17 @@ extern "C" {
     #[wasm_bindgen(method, indexing_getter)]
     fn any(this: &Bindings, name: &str) -> Option<Variable>;
 
+    /// Keys to check tokens with, of the platform's own.
+    #[wasm_bindgen(method, getter, js_name = TOKEN_SECRETS)]
+    pub fn token_secrets(this: &Bindings) -> Option<Variable>;
+
+    /// Keys to check tokens with, of identity providers.
+    #[wasm_bindgen(method, getter, js_name = TOKEN_JWKS)]
+    pub fn token_jwks(this: &Bindings) -> Option<Variable>;
+
     /// A variable that is there, of whatever type.
-    type Variable;
+    #[derive(PartialEq)]
+    pub type Variable;
 
     /// A KV namespace (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/>).
     pub type KvNamespace;
@@ -93,9 +102,7 @@ variables! {
     script_prefix, script_prefix_value = SCRIPT_PREFIX;
     token_audience, token_audience_value = TOKEN_AUDIENCE;
     token_issuer, token_issuer_value = TOKEN_ISSUER;
-    token_jwks, token_jwks_value = TOKEN_JWKS;
     token_jwks_url, token_jwks_url_value = TOKEN_JWKS_URL;
-    token_secrets, token_secrets_value = TOKEN_SECRETS;
 }
 
 impl Bindings {
@@ -134,6 +141,7 @@ impl Bindings {
     }
 }
 
-fn text(variable: &Variable) -> Option<String> {
+/// A variable's text.
+pub fn text(variable: &Variable) -> Option<String> {
     variable.as_string().or_else(|| JSON::stringify(variable).ok()?.as_string())
 }

@@ -1,8 +1,8 @@
 //! JSON, parsed by the runtime.
 
-use js_sys::{Array, JSON, Object, Reflect};
+use js_sys::{Array, JSON, JsString, Object};
 use shared::Json;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 
 /// A value that the runtime's `JSON.parse` has made.
 #[derive(Clone)]
@@ -29,16 +29,28 @@ impl Json for Parsed {
         self.0.dyn_ref::<Array>().map(|array| array.iter().map(Self).collect())
     }
 
+    fn is_object(&self) -> bool {
+        self.0.is_object() && !Array::is_array(&self.0)
+    }
+
     fn names(&self) -> Option<Vec<String>> {
-        if Array::is_array(&self.0) {
-            return None;
-        }
-        let object = self.0.dyn_ref::<Object>()?;
+        let object: &Object = self.is_object().then(|| self.0.unchecked_ref())?;
         Some(Object::keys(object).iter().filter_map(|name| name.as_string()).collect())
     }
 
-    fn member(&self, name: &str) -> Option<Self> {
-        let member = Reflect::get(&self.0, &name.into()).ok()?;
-        (!member.is_undefined() && !member.is_null()).then_some(Self(member))
+    fn member(&self, name: &'static str) -> Option<Self> {
+        let object: &ParsedObject = self.0.unchecked_ref();
+        edge::name::with(name, |name| object.member(name)).map(|member| Self(member.into()))
     }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type ParsedObject;
+
+    /// Of any type. One that is absent or `null` is none.
+    type Member;
+
+    #[wasm_bindgen(method, indexing_getter)]
+    fn member(this: &ParsedObject, name: &JsString) -> Option<Member>;
 }

@@ -1,25 +1,25 @@
 //! Headers of requests and replies.
 
-use std::cell::RefCell;
-
 use js_sys::JsString;
 use wasm_bindgen::prelude::*;
+
+use crate::name;
 
 /// A header's value; several of one name are one, with commas between them.
 #[must_use]
 pub fn get(headers: &web_sys::Headers, name: &'static str) -> Option<String> {
-    with_name(name, |name| Headers::of(headers).get(name))
+    name::with(name, |name| Headers::of(headers).get(name))
 }
 
 /// Whether there is such a header.
 #[must_use]
 pub fn has(headers: &web_sys::Headers, name: &'static str) -> bool {
-    with_name(name, |name| Headers::of(headers).has(name))
+    name::with(name, |name| Headers::of(headers).has(name))
 }
 
 /// Sets a header to a value that is valid in one.
 pub fn set(headers: &web_sys::Headers, name: &'static str, value: &JsValue) {
-    with_name(name, |name| Headers::of(headers).set(name, value));
+    name::with(name, |name| Headers::of(headers).set(name, value));
 }
 
 /// Headers of these names and values, which are valid.
@@ -35,23 +35,6 @@ pub fn all(pairs: impl IntoIterator<Item = (&'static str, &'static str)>) -> web
 #[must_use]
 pub fn copy(headers: &web_sys::Headers) -> web_sys::Headers {
     web_sys::Headers::new_with_headers(headers).expect("valid headers")
-}
-
-/// Calls something with a header's name as JavaScript has it. It is made once: to hand one over costs more than the look-up
-/// that it is for.
-fn with_name<T>(name: &'static str, call: impl FnOnce(&JsString) -> T) -> T {
-    thread_local! {
-        /// By address: a comparison of texts would cost more, and the same text elsewhere is only there once more.
-        static NAMES: RefCell<Vec<(*const str, JsString)>> = const { RefCell::new(Vec::new()) };
-    }
-    NAMES.with_borrow_mut(|names| {
-        let known = names.iter().position(|(known, _)| std::ptr::eq(*known, name));
-        let at = known.unwrap_or_else(|| {
-            names.push((name, name.into()));
-            names.len() - 1
-        });
-        call(&names[at].1)
-    })
 }
 
 #[wasm_bindgen]

@@ -2,6 +2,7 @@
 //! logging.
 
 pub mod header;
+pub mod name;
 pub mod task;
 
 use js_sys::{Object, Reflect};
@@ -65,7 +66,7 @@ pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
 
 /// A plain object with these properties.
 #[must_use]
-pub fn object(properties: &[(&str, JsValue)]) -> Object {
+pub fn object(properties: &[(&'static str, JsValue)]) -> Object {
     let object = Object::new();
     for (name, value) in properties {
         set(&object, name, value);
@@ -74,8 +75,8 @@ pub fn object(properties: &[(&str, JsValue)]) -> Object {
 }
 
 /// Sets a property of a plain object.
-pub fn set(object: &Object, name: &str, value: &JsValue) {
-    Reflect::set(object, &name.into(), value).expect("a plain object takes any property");
+pub fn set(object: &Object, name: &'static str, value: &JsValue) {
+    name::with(name, |name| Reflect::set(object, name, value).expect("a plain object takes any property"));
 }
 
 /// A count as JavaScript has it, exact up to 2^53 - 1, where it is cut off.

@@ -20,11 +20,14 @@ pub trait Json: Clone {
     /// An array's elements.
     fn elements(&self) -> Option<Vec<Self>>;
 
+    /// Whether it is an object.
+    fn is_object(&self) -> bool;
+
     /// The names of an object's members.
     fn names(&self) -> Option<Vec<String>>;
 
     /// An object's member, if there is one that is not `null`. To be asked of objects alone.
-    fn member(&self, name: &str) -> Option<Self>;
+    fn member(&self, name: &'static str) -> Option<Self>;
 }
 
 impl Json for Value {
@@ -48,11 +51,15 @@ impl Json for Value {
         self.as_array().cloned()
     }
 
+    fn is_object(&self) -> bool {
+        self.is_object()
+    }
+
     fn names(&self) -> Option<Vec<String>> {
         self.as_object().map(|object| object.keys().cloned().collect())
     }
 
-    fn member(&self, name: &str) -> Option<Self> {
+    fn member(&self, name: &'static str) -> Option<Self> {
         self.get(name).filter(|member| !member.is_null()).cloned()
     }
 }
@@ -63,7 +70,7 @@ pub struct Members<J>(J);
 impl<J: Json> Members<J> {
     /// The members of an object, whatever names they have.
     pub fn of(value: J) -> Option<Self> {
-        value.names().map(|_| Self(value))
+        value.is_object().then_some(Self(value))
     }
 
     /// The members of an object that has none but these.
@@ -73,12 +80,12 @@ impl<J: Json> Members<J> {
     }
 
     /// A member that may be left out; an error if it is there and is not what `read` reads.
-    pub fn optional<T>(&self, name: &str, read: impl Fn(&J) -> Option<T>) -> Result<Option<T>, Malformed> {
+    pub fn optional<T>(&self, name: &'static str, read: impl Fn(&J) -> Option<T>) -> Result<Option<T>, Malformed> {
         self.0.member(name).map(|member| read(&member).ok_or(Malformed)).transpose()
     }
 
     /// A member that must be there.
-    pub fn required<T>(&self, name: &str, read: impl Fn(&J) -> Option<T>) -> Result<T, Malformed> {
+    pub fn required<T>(&self, name: &'static str, read: impl Fn(&J) -> Option<T>) -> Result<T, Malformed> {
         self.optional(name, read)?.ok_or(Malformed)
     }
 }

@@ -32,7 +32,10 @@ extern "C" {
     fn value(this: &ValueWithMetadata) -> JsValue;
 
     #[wasm_bindgen(method, getter)]
-    fn metadata(this: &ValueWithMetadata) -> JsValue;
+    fn metadata(this: &ValueWithMetadata) -> Option<Metadata>;
+
+    /// Any value but `null`.
+    type Metadata;
 
     type List;
 
@@ -51,7 +54,7 @@ extern "C" {
     fn name(this: &Key) -> String;
 
     #[wasm_bindgen(method, getter)]
-    fn metadata(this: &Key) -> JsValue;
+    fn metadata(this: &Key) -> Option<Metadata>;
 
     #[wasm_bindgen(method, getter)]
     fn expiration(this: &Key) -> Option<f64>;
@@ -78,7 +81,7 @@ impl Data {
         let found =
             settled(self.0.get_with_metadata(key.stored(), "text")).await.map_err(|thrown| unavailable(&thrown))?;
         let found: ValueWithMetadata = found.unchecked_into();
-        Ok(nullable(found.value()).map(|text| (text, stringify(&found.metadata()))))
+        Ok(nullable(found.value()).map(|text| (text, found.metadata().as_ref().and_then(stringify))))
     }
 
     /// Stores a value: text or bytes.
@@ -113,7 +116,7 @@ impl Data {
         let list = self.list_page(&prefix, page.limit, cursor).await?;
         let listed = |key: Key| ListedKey {
             key: key.name().split_off(DataKey::PREFIX.len()),
-            metadata: stringify(&key.metadata()).and_then(|json| RawValue::from_string(json.into()).ok()),
+            metadata: key.metadata().as_ref().and_then(stringify).and_then(|json| RawValue::from_string(json.into()).ok()),
             expiration: key.expiration().map(whole),
         };
         Ok(KeyPage {
@@ -142,7 +145,7 @@ impl Data {
             let list = self.list_page(Usage::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
             for key in list.keys().iter().filter(|key| key.name()[Usage::PREFIX.len()..] != *own) {
                 // Metadata that is none of ours counts for nothing.
-                let json = stringify(&key.metadata()).map(String::from);
+                let json = key.metadata().as_ref().and_then(stringify).map(String::from);
                 if let Some(counted) = json.and_then(|json| serde_json::from_str(&json).ok()) {
                     usage.add(&counted);
                 }
@@ -178,9 +181,8 @@ fn more(list: &List) -> Option<String> {
     if list.list_complete() { None } else { list.cursor() }
 }
 
-/// The JSON of a value that is there.
-fn stringify(value: &JsValue) -> Option<JsString> {
-    if value.is_null() || value.is_undefined() { None } else { JSON::stringify(value).ok() }
+fn stringify(metadata: &Metadata) -> Option<JsString> {
+    JSON::stringify(metadata).ok()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]

@@ -83,7 +83,7 @@ async fn get(url: &str) -> Result<KeyRing, String> {
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));
     }
-    KeyRing::new(text(&reply).await?, parse_jwks::<Parsed>).map_err(|invalid| invalid.to_string())
+    KeyRing::new(&text(&reply).await?, parse_jwks::<Parsed>).map_err(|invalid| invalid.to_string())
 }
 
 /// The body of a reply, read up to where it is too long: one that does not end would fill the isolate's memory.

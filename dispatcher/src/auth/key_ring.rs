@@ -7,23 +7,21 @@ use shared::Problem;
 use shared::token::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
 
 use super::web_crypto::Imported;
-use crate::bindings::Bindings;
+use crate::bindings::{Bindings, Variable, text};
 use crate::json::Parsed;
 use crate::telemetry;
 
 /// The keys that a text holds, each imported into the runtime when it is first needed.
 #[derive(Default)]
 pub struct KeyRing {
-    /// The text; the ring is good for no other.
-    source: String,
     keys: Vec<(Key, OnceCell<Option<Imported>>)>,
 }
 
 impl KeyRing {
     /// Parses a text.
-    pub fn new(source: String, parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>) -> Result<Self, InvalidKeys> {
-        let keys = parse(&source)?.into_iter().map(|key| (key, OnceCell::new())).collect();
-        Ok(Self { source, keys })
+    pub fn new(text: &str, parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>) -> Result<Self, InvalidKeys> {
+        let keys = parse(text)?.into_iter().map(|key| (key, OnceCell::new())).collect();
+        Ok(Self { keys })
     }
 
     /// Whether a key is here that may have signed a token.
@@ -62,28 +60,34 @@ async fn key_of_runtime<'k>(key: &Key, imported: &'k OnceCell<Option<Imported>>)
     imported.as_ref()
 }
 
+/// A variable, and the ring that was made of it.
+type Kept = Option<(Variable, Rc<KeyRing>)>;
+
 /// The rings of `TOKEN_SECRETS` and `TOKEN_JWKS`, as far as they are set. What was parsed and imported is kept for as long as
-/// the texts are the same: a key that is taken out is used no more.
+/// the variables are the same: a key that is taken out is used no more.
 pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
     thread_local! {
-        static SECRETS: RefCell<Rc<KeyRing>> = RefCell::default();
-        static JWKS: RefCell<Rc<KeyRing>> = RefCell::default();
+        static SECRETS: RefCell<Kept> = const { RefCell::new(None) };
+        static JWKS: RefCell<Kept> = const { RefCell::new(None) };
     }
     let secrets =
-        bindings.token_secrets().map(|source| SECRETS.with(|ring| kept(ring, source, parse_secrets::<Parsed>)));
-    let jwks = bindings.token_jwks().map(|source| JWKS.with(|ring| kept(ring, source, parse_jwks::<Parsed>)));
+        bindings.token_secrets().map(|variable| SECRETS.with(|kept| ring(kept, variable, parse_secrets::<Parsed>)));
+    let jwks = bindings.token_jwks().map(|variable| JWKS.with(|kept| ring(kept, variable, parse_jwks::<Parsed>)));
     let rings: Result<Vec<_>, InvalidKeys> = secrets.into_iter().chain(jwks).collect();
     rings.map_err(|invalid| Problem::auth_not_configured(invalid.to_string()))
 }
 
-fn kept(
-    ring: &RefCell<Rc<KeyRing>>,
-    source: String,
+fn ring(
+    kept: &RefCell<Kept>,
+    variable: Variable,
     parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>,
 ) -> Result<Rc<KeyRing>, InvalidKeys> {
-    let mut ring = ring.borrow_mut();
-    if ring.source != source {
-        *ring = Rc::new(KeyRing::new(source, parse)?);
+    let mut kept = kept.borrow_mut();
+    // Compared outside Wasm, where it is mostly the very same text.
+    if let Some((_, ring)) = kept.as_ref().filter(|(known, _)| *known == variable) {
+        return Ok(ring.clone());
     }
-    Ok(ring.clone())
+    let ring = Rc::new(KeyRing::new(&text(&variable).unwrap_or_default(), parse)?);
+    *kept = Some((variable, ring.clone()));
+    Ok(ring)
 }
