@@ -1074,6 +1074,8 @@ class PartsWriter {
   #bucket;
   #conditions;
   #partLength;
+  /** How many bytes may still come, beside those of the buffer. */
+  #rest;
   /** Bytes that were not sent yet, as they came. Most files are one piece. */
   #piece;
   /** Several pieces in a part's buffer, and up to where it is filled. */
@@ -1090,6 +1092,7 @@ class PartsWriter {
     this.#conditions = conditions;
     // R2 takes 10,000 parts: a very large file has larger ones.
     this.#partLength = Math.max(PART, Math.ceil(maxLength / MAX_PARTS));
+    this.#rest = maxLength || Infinity;
   }
 
   /** Takes the next bytes. They must not change afterwards. */
@@ -1113,7 +1116,9 @@ class PartsWriter {
         this.#piece = bytes;
         return NOTHING;
       }
-      this.#buffer = new Uint8Array(this.#partLength);
+      const length = Math.min(this.#partLength, this.#rest);
+      this.#rest -= length;
+      this.#buffer = new Uint8Array(length);
       if (this.#piece !== undefined) {
         this.#buffer.set(this.#piece);
         this.#filled = this.#piece.length;

@@ -117,7 +117,7 @@ const BINDGEN_FLAGS: [&str; 6] = [
 const WASM_OPT_FLAGS: [&str; 3] = ["-O", "--strip-debug", "--strip-producers"];
 
 /// What rustc and wasm-bindgen use of Wasm's later features.
-const WASM_FEATURES: [&str; 7] = [
+const WASM_FEATURES: [&str; 8] = [
     "--enable-bulk-memory",
     "--enable-exception-handling",
     "--enable-multivalue",
@@ -125,6 +125,7 @@ const WASM_FEATURES: [&str; 7] = [
     "--enable-nontrapping-float-to-int",
     "--enable-reference-types",
     "--enable-sign-ext",
+    "--enable-simd",
 ];
 
 const ESBUILD_FLAGS: [&str; 5] =

@@ -116,7 +116,11 @@ impl Data {
         let list = self.list_page(&prefix, page.limit, cursor).await?;
         let listed = |key: Key| ListedKey {
             key: key.name().split_off(DataKey::PREFIX.len()),
-            metadata: key.metadata().as_ref().and_then(stringify).and_then(|json| RawValue::from_string(json.into()).ok()),
+            metadata: key
+                .metadata()
+                .as_ref()
+                .and_then(stringify)
+                .and_then(|json| RawValue::from_string(json.into()).ok()),
             expiration: key.expiration().map(whole),
         };
         Ok(KeyPage {

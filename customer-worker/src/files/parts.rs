@@ -25,6 +25,8 @@ pub struct PartsWriter<'a> {
     pub headers: FileHeaders,
     conditions: Preconditions,
     part_len: u32,
+    /// How many bytes may still come, beside those of the buffer.
+    rest: u64,
     held: Held,
     upload: Option<Upload>,
     /// How many parts.
@@ -79,6 +81,7 @@ impl<'a> PartsWriter<'a> {
             headers: FileHeaders::default(),
             conditions,
             part_len,
+            rest: max_len.unwrap_or(u64::MAX),
             held: Held::Nothing,
             upload: None,
             sent: 0,
@@ -101,6 +104,13 @@ impl<'a> PartsWriter<'a> {
         Ok(())
     }
 
+    /// A buffer for a part, or for all that may still come: the runtime has to clear what it hands out.
+    fn buffer(&mut self) -> Uint8Array {
+        let length = self.rest.min(self.part_len.into());
+        self.rest -= length;
+        Uint8Array::new_with_length(u32::try_from(length).expect("a part is shorter than 4 GiB"))
+    }
+
     /// Holds as much as a part has room for, and answers the rest.
     fn hold(&mut self, bytes: Uint8Array) -> Uint8Array {
         let (buffer, filled) = match std::mem::replace(&mut self.held, Held::Nothing) {
@@ -108,9 +118,9 @@ impl<'a> PartsWriter<'a> {
                 self.held = Held::Piece(bytes);
                 return Uint8Array::new_with_length(0);
             }
-            Held::Nothing => (Uint8Array::new_with_length(self.part_len), 0),
+            Held::Nothing => (self.buffer(), 0),
             Held::Piece(piece) => {
-                let buffer = Uint8Array::new_with_length(self.part_len);
+                let buffer = self.buffer();
                 buffer.set(&piece, 0);
                 (buffer, piece.length())
             }
