@@ -1,26 +1,36 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
-import * as worker from "./index.js";
+import {
+  deleteData,
+  deleteFile,
+  fetch,
+  getData,
+  getFile,
+  getStats,
+  listData,
+  listFiles,
+  queryDatabase,
+  setData,
+  uploadFile,
+} from "./index.js";
 
-/** What callers inside the platform can call is what is named here. */
 class UserWorker extends WorkerEntrypoint {
   fetch(request) {
-    return worker.fetch(request);
+    return fetch(request);
   }
 }
 
-for (const method of [
-  "uploadFile",
-  "getFile",
-  "deleteFile",
-  "listFiles",
-  "setData",
-  "getData",
-  "deleteData",
-  "listData",
-  "getStats",
-  "queryDatabase",
-]) {
-  UserWorker.prototype[method] = worker[method];
-}
+// What callers inside the platform can call is what is named here.
+Object.assign(UserWorker.prototype, {
+  deleteData,
+  deleteFile,
+  getData,
+  getFile,
+  getStats,
+  listData,
+  listFiles,
+  queryDatabase,
+  setData,
+  uploadFile,
+});
 
-export { UserWorker, UserWorker as default };
+export { UserWorker as default, UserWorker };

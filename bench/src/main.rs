@@ -1,6 +1,7 @@
 //! The benchmark: the dispatcher and the customer Worker against twins of theirs in plain JavaScript, in one run.
 //! docs/performance.md explains the method.
 
+mod compare;
 mod load;
 mod measure;
 mod processors;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::Instant;
 
+use crate::compare;
 use crate::load::{self, Connections};
 use crate::report::{Measured, Side, Spread};
 use crate::routes::{self, Route, Through};
@@ -60,6 +61,9 @@ pub async fn all(repository: &Path, routes: &[Arc<Route>], plan: &Plan) -> Resul
     let rust = Stand::new(repository, Rust, Rust).await?;
     let rust_dispatcher = Stand::new(repository, Rust, JavaScript).await?;
     let javascript = Stand::new(repository, JavaScript, JavaScript).await?;
+    let addresses = |stand: &Stand| [stand.runtime.address, stand.runtime.token_address];
+    let alike = compare::replies(addresses(&rust), addresses(&javascript)).await?;
+    eprintln!("{alike} requests, answered alike by both");
     // The first request is for all of them, and the runtime is to have compiled what all of them need.
     for stand in [&rust, &rust_dispatcher, &javascript] {
         warm_up(&routes::simplest()?, stand, &Plan { warm_up: plan.warm_up * 3, ..*plan }).await?;

@@ -135,6 +135,7 @@ impl Machine {
     /// The one that this runs on.
     pub fn this() -> Result<Self> {
         let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}: this needs Linux"));
+        let processors = read("/proc/cpuinfo")?.lines().filter(|line| line.starts_with("processor")).count();
         let field = |text: &str, name: &str| {
             let line = text.lines().find(|line| line.starts_with(name));
             line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
@@ -143,7 +144,7 @@ impl Machine {
         let kib: u64 = memory.trim_end_matches(" kB").parse().context("/proc/meminfo says no size")?;
         Ok(Self {
             processor: field(&read("/proc/cpuinfo")?, "model name"),
-            processors: std::thread::available_parallelism()?.get(),
+            processors,
             memory: kib * 1024,
             system: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         })

@@ -54,7 +54,7 @@ pub enum Through {
 }
 
 impl Route {
-    fn new(name: &'static str, method: Method, customer: &str, target: &str) -> Self {
+    pub fn new(name: &'static str, method: Method, customer: &str, target: &str) -> Self {
         let headers = vec![("X-User-ID", customer.to_owned()), ("CF-Ray", "8a9b0c1d2e3f4a5b-AMS".to_owned())];
         Self {
             name,
@@ -69,7 +69,7 @@ impl Route {
         }
     }
 
-    fn get(name: &'static str, customer: &str, target: &str) -> Self {
+    pub fn get(name: &'static str, customer: &str, target: &str) -> Self {
         Self::new(name, Method::GET, customer, target)
     }
 
@@ -77,15 +77,25 @@ impl Route {
         Self { through, ..self }
     }
 
-    fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((header, value.into()));
         self
     }
 
-    fn sending(self, content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+    pub fn sending(self, content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let bytes = body.len();
         Self { body, ..self.with("Content-Type", content_type) }.moving(bytes)
+    }
+
+    /// Sends it where requests need a token.
+    pub fn with_token_needed(self) -> Self {
+        self.through(Through::DispatcherWithToken)
+    }
+
+    /// Whether it is sent where requests need a token.
+    pub fn needs_token(&self) -> bool {
+        self.through == Through::DispatcherWithToken
     }
 
     fn answering(self, status: u16) -> Self {

@@ -37,9 +37,11 @@ pub fn stored(key: &DataKey) -> String {
 }
 
 /// `GET /data`: lists keys.
-pub async fn list(page: &DataPage) -> Result<String, Problem> {
+pub async fn list(page: &DataPage) -> Result<Response, Problem> {
     let bindings::KeyPage { keys, cursor } = bindings::data()?.list(page).await?;
-    Ok(reply::to_json(&reply::DataList { keys, truncated: cursor.is_some(), cursor }))
+    let end = reply::to_json(&reply::PageEnd { truncated: cursor.is_some(), cursor });
+    let members = format!(",{}", end.trim_start_matches('{'));
+    Ok(edge::json_reply(&JsString::from("{\"keys\":").concat(&keys).concat(&members.into())))
 }
 
 /// `DELETE /data?key=`: deletes a value, if it is there.

@@ -86,7 +86,7 @@ async fn route(request: &Request) -> Result<Response, Problem> {
 
         ("/data", "GET" | "HEAD") => match DataKey::in_query(query)? {
             Some(key) => (GetData, data::get(&key).await?),
-            None => (ListData, json(&data::list(&DataPage::from_query(query)?).await?)),
+            None => (ListData, data::list(&DataPage::from_query(query)?).await?),
         },
         ("/data", "POST") => (SetData, json(&data::set(request).await?)),
         ("/data", "DELETE") => (DeleteData, json(&data::delete(&DataKey::from_query(query)?).await?)),

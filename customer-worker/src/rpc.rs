@@ -4,7 +4,7 @@
 //! They do what the routes do, and count as they do. A failure is thrown as an `Error` with the problem's `detail`.
 
 use edge::task::{Holds, run};
-use js_sys::{Error, JSON, JsString};
+use js_sys::{Array, Error, JSON, JsString};
 use serde_json::Value;
 use shared::{
     ContentType, Cursor, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Preconditions, Problem,
@@ -121,12 +121,13 @@ pub fn delete_data(key: JsValue) -> Result<JsValue, JsValue> {
 pub fn list_data() -> Result<JsValue, JsValue> {
     answer(Operation::ListData, async move {
         let namespace = bindings::data()?;
-        let (mut all, mut page) = (Vec::new(), DataPage::first());
+        let (mut all, mut page) = (Array::new(), DataPage::first());
         loop {
             let listed = namespace.list(&page).await?;
-            all.extend(listed.keys);
-            page.cursor = match (all.len(), listed.cursor) {
-                (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
+            let keys: Array = parse(&listed.keys)?.unchecked_into();
+            all = all.concat(&keys);
+            page.cursor = match (all.length() as usize, listed.cursor) {
+                (0..=MAX_LIST, None) => return Ok(all.into()),
                 (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("values")),
             };

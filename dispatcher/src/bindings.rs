@@ -1,6 +1,6 @@
 //! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
 
-use js_sys::{JSON, Object, Promise};
+use js_sys::{JSON, JsString, Object, Promise};
 use shared::reply::Deployment;
 use shared::{Plan, Problem};
 use wasm_bindgen::prelude::*;
@@ -41,7 +41,6 @@ extern "C" {
     pub fn token_jwks(this: &Bindings) -> Option<Variable>;
 
     /// A variable that is there, of whatever type.
-    #[derive(PartialEq)]
     pub type Variable;
 
     /// A KV namespace (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/>).
@@ -88,7 +87,7 @@ macro_rules! variables {
 
         impl Bindings {
             $(pub fn $variable(&self) -> Option<String> {
-                self.$value().as_ref().and_then(text)
+                self.$value().map(|value| text(value).into())
             })*
         }
     };
@@ -127,7 +126,7 @@ impl Bindings {
 
     /// The period of that limiter in seconds, `RATE_PERIOD_<PLAN>`, if it is said.
     pub fn rate_period(&self, plan: &Plan) -> Option<u32> {
-        self.any(&format!("RATE_PERIOD_{}", plan.in_bindings())).as_ref().and_then(text)?.parse().ok()
+        String::from(text(self.any(&format!("RATE_PERIOD_{}", plan.in_bindings()))?)).parse().ok()
     }
 
     /// The version of the dispatcher that runs.
@@ -141,7 +140,7 @@ impl Bindings {
     }
 }
 
-/// A variable's text.
-pub fn text(variable: &Variable) -> Option<String> {
-    variable.as_string().or_else(|| JSON::stringify(variable).ok()?.as_string())
+/// A variable's text: of one that is not a string, its JSON.
+pub fn text(variable: Variable) -> JsString {
+    variable.dyn_into().unwrap_or_else(|other| JSON::stringify(&other).unwrap_or_default())
 }

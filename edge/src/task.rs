@@ -133,8 +133,8 @@ fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>) -> Step {
     }
 }
 
-/// Goes on with a future: what it waited for was fulfilled (0), was rejected (1), or will never be heard of (2). Answers a
-/// promise as long as it waits.
+/// Goes on with a future: what it waited for was fulfilled (0), was rejected (1), or will never be heard of (2). Answers
+/// [`Waiting`] as long as it is not at its end.
 fn resume(number: u32, value: JsValue, outcome: u8) -> Result<JsValue, JsValue> {
     let mut task = WAITING.with_borrow_mut(|waiting| waiting.take(number));
     let settled = match outcome {
@@ -149,7 +149,7 @@ fn resume(number: u32, value: JsValue, outcome: u8) -> Result<JsValue, JsValue> 
     WAITING.with_borrow_mut(|waiting| match step {
         Step::Wait(promise) => {
             waiting.tasks[number as usize] = Some(task);
-            Ok(promise.into())
+            Ok(Waiting::new(&promise).into())
         }
         Step::Done(outcome) => {
             waiting.free.push(number);
@@ -175,6 +175,11 @@ impl Slots {
 
 #[wasm_bindgen(module = "/src/task.js")]
 extern "C" {
+    type Waiting;
+
+    #[wasm_bindgen(constructor)]
+    fn new(promise: &Promise) -> Waiting;
+
     fn drive(resume: &Resume, task: u32, awaited: &Promise) -> Promise;
 
     fn watch(resume: &Resume, task: u32, awaited: &Promise) -> Promise;

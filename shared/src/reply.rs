@@ -117,11 +117,9 @@ pub struct ListedFile {
     pub content_type: Option<String>,
 }
 
-/// A page of values' keys.
+/// What a page of values' keys ends with, after its `keys`: an array of [`ListedKey`] in the order of their bytes.
 #[derive(Debug, Serialize)]
-pub struct DataList {
-    /// In the order of their bytes.
-    pub keys: Vec<ListedKey>,
+pub struct PageEnd {
     /// Whether there is more.
     pub truncated: bool,
     /// Where to go on, if there is more.
@@ -129,7 +127,7 @@ pub struct DataList {
     pub cursor: Option<String>,
 }
 
-/// A key of a [`DataList`].
+/// A key of a page.
 #[derive(Debug, Serialize)]
 pub struct ListedKey {
     /// The key.

@@ -6,13 +6,14 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
 
 use crate::bindings::{self, Files, R2Object};
-use crate::body::{forget, header};
+use crate::body::forget;
 
 /// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
 pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
-    let conditions = Preconditions::read(|name| header(request, name));
+    let headers = request.headers();
+    let conditions = Preconditions::read(|name| edge::header::get(&headers, name));
     let files = bindings::files()?;
-    let range = wanted_range(request, &files, key).await?;
+    let range = wanted_range(&headers, &files, key).await?;
     let file = match files.get(key, range, only_unless(&conditions)).await {
         Ok(file) => file.ok_or_else(Problem::file_not_found)?,
         Err(problem) => match range {
@@ -42,7 +43,8 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
 
 /// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
 pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
-    let conditions = Preconditions::read(|name| header(request, name));
+    let headers = request.headers();
+    let conditions = Preconditions::read(|name| edge::header::get(&headers, name));
     let file = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
     refused(&conditions, &file).unwrap_or_else(|| Ok(reply(&file, 200, &JsValue::NULL, None)))
 }
@@ -54,9 +56,11 @@ pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
 
 /// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
 /// look at the file first.
-async fn wanted_range(request: &Request, files: &Files, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
-    let Some(range) = header(request, "Range").and_then(|range| ByteRange::parse(&range)) else { return Ok(None) };
-    let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
+async fn wanted_range(headers: &Headers, files: &Files, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
+    let Some(range) = edge::header::get(headers, "Range").and_then(|range| ByteRange::parse(&range)) else {
+        return Ok(None);
+    };
+    let Some(version) = edge::header::get(headers, "If-Range") else { return Ok(Some(range)) };
     let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
     Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
 }
@@ -151,7 +155,9 @@ fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>
         }
     }
     let init = ResponseInit::new();
-    init.set_status(status);
+    if status != 200 {
+        init.set_status(status);
+    }
     init.set_headers(&headers);
     if stored.content_encoding.is_some() {
         // The bytes are encoded already; the runtime would do it again.

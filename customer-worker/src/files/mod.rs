@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use web_sys::Request;
 
 use crate::bindings::{self, Files, OnlyIf, R2Object};
-use crate::body::{content_length, header};
+use crate::body::content_length;
 
 pub use download::{download, inspect, open};
 pub use form::upload_form;
@@ -19,8 +19,9 @@ pub use parts::PartsWriter;
 /// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
 pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
-    let headers = FileHeaders::read(|name| header(request, name))?;
-    let only_if = OnlyIf::new(&Preconditions::read(|name| header(request, name)))?;
+    let sent = request.headers();
+    let headers = FileHeaders::read(|name| edge::header::get(&sent, name))?;
+    let only_if = OnlyIf::new(&Preconditions::read(|name| edge::header::get(&sent, name)))?;
     let files = bindings::files()?;
     store(&files, &key, &content(request, "a file in one piece")?, &headers, &only_if).await
 }

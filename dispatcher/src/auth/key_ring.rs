@@ -3,6 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
+use js_sys::JsString;
 use shared::Problem;
 use shared::token::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
 
@@ -60,11 +61,11 @@ async fn key_of_runtime<'k>(key: &Key, imported: &'k OnceCell<Option<Imported>>)
     imported.as_ref()
 }
 
-/// A variable, and the ring that was made of it.
-type Kept = Option<(Variable, Rc<KeyRing>)>;
+/// A variable's text, and the ring that was made of it.
+type Kept = Option<(JsString, Rc<KeyRing>)>;
 
 /// The rings of `TOKEN_SECRETS` and `TOKEN_JWKS`, as far as they are set. What was parsed and imported is kept for as long as
-/// the variables are the same: a key that is taken out is used no more.
+/// the texts are the same: a key that is taken out is used no more.
 pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
     thread_local! {
         static SECRETS: RefCell<Kept> = const { RefCell::new(None) };
@@ -82,12 +83,13 @@ fn ring(
     variable: Variable,
     parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>,
 ) -> Result<Rc<KeyRing>, InvalidKeys> {
+    let text = text(variable);
     let mut kept = kept.borrow_mut();
-    // Compared outside Wasm, where it is mostly the very same text.
-    if let Some((_, ring)) = kept.as_ref().filter(|(known, _)| *known == variable) {
+    // Compared outside Wasm, where it is mostly the very same.
+    if let Some((_, ring)) = kept.as_ref().filter(|(known, _)| *known == text) {
         return Ok(ring.clone());
     }
-    let ring = Rc::new(KeyRing::new(&text(&variable).unwrap_or_default(), parse)?);
-    *kept = Some((variable, ring.clone()));
+    let ring = Rc::new(KeyRing::new(&String::from(&text), parse)?);
+    *kept = Some((text, ring.clone()));
     Ok(ring)
 }
