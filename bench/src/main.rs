@@ -4,6 +4,7 @@
 mod compare;
 mod load;
 mod measure;
+mod obvious;
 mod processors;
 mod report;
 mod routes;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde::{Serialize, Serializer};
 
+use crate::obvious;
 use crate::routes::{Route, Through};
 use crate::sizes::Size;
 use crate::storage::Operation;
@@ -220,13 +221,19 @@ impl Report {
 
     fn write_operations(&self, text: &mut String) -> fmt::Result {
         writeln!(text, "### Storage operations\n")?;
-        writeln!(text, "| route | operations a request | usage writes a million requests | cost a million requests |")?;
-        writeln!(text, "| --- | --- | --- | --- |")?;
+        writeln!(
+            text,
+            "| route | a request | usage writes, of all requests measured | a million requests | the obvious way |"
+        )?;
+        writeln!(text, "| --- | --- | --- | --- | --- |")?;
         for Measured { route, rust, .. } in self.routes.iter().filter(|one| one.route.through == Through::Both) {
             let operations: Vec<String> =
                 rust.operations.iter().map(|(operation, count)| format!("{count:.2} {operation}")).collect();
             let operations = if operations.is_empty() { "none".to_owned() } else { operations.join(", ") };
-            writeln!(text, "| `{}` | {operations} | | ${:.2} |", route.name, cost(&rust.operations))?;
+            let obvious: f64 = obvious::operations(route).iter().map(|operation| operation.price()).sum();
+            let (usage_writes, requests, cost) = (rust.usage_writes, rust.requests, cost(&rust.operations));
+            let name = route.name;
+            writeln!(text, "| `{name}` | {operations} | {usage_writes} of {requests} | ${cost:.2} | ${obvious:.2} |")?;
         }
         Ok(())
     }
@@ -240,7 +247,7 @@ impl Report {
 
 /// US dollars for a million requests.
 fn cost(operations: &BTreeMap<Operation, f64>) -> f64 {
-    operations.iter().map(|(operation, count)| operation.price() * count).sum()
+    operations.iter().map(|(operation, count)| operation.price() * count).fold(0.0, std::ops::Add::add)
 }
 
 /// Puts the tables into a document, between the marks that it has for them.

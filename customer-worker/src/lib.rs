@@ -40,7 +40,10 @@ pub fn fetch(request: Request) -> Result<JsValue, JsValue> {
     let holds = if sends { Holds::Much } else { Holds::Little };
     let reply = edge::task::run(holds, async move { Ok(answer(request).await.into()) });
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    if sends { bindings::see_through(reply) } else { reply }
+    if sends && let Some(promise) = reply.as_ref().ok().and_then(JsCast::dyn_ref) {
+        edge::wait_until_settled(promise);
+    }
+    reply
 }
 
 async fn answer(request: Request) -> Response {

@@ -5,7 +5,7 @@ pub mod header;
 pub mod name;
 pub mod task;
 
-use js_sys::{Object, Reflect};
+use js_sys::{Object, Promise, Reflect};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::JsValue;
 use web_sys::{Headers, Response, ResponseInit};
@@ -89,10 +89,15 @@ pub fn number(count: u64) -> JsValue {
 /// Lets the runtime wait for something after the reply, for up to 30 seconds, even when the client has gone
 /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
 pub fn wait_until(act: impl Future<Output = ()> + 'static) {
-    bindings::wait_until(&task::spawn(async {
+    wait_until_settled(&task::spawn(async {
         act.await;
         Ok(JsValue::UNDEFINED)
     }));
+}
+
+/// The same for what has begun. If it is rejected, the runtime logs that.
+pub fn wait_until_settled(begun: &Promise) {
+    bindings::wait_until(begun);
 }
 
 /// What a thrown value says.

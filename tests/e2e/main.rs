@@ -5,6 +5,7 @@
 //! start platforms of their own.
 
 mod auth;
+mod bench;
 mod cors;
 mod customer_worker;
 mod customers;
