@@ -31,12 +31,6 @@ pub fn all(pairs: impl IntoIterator<Item = (&'static str, &'static str)>) -> web
     headers
 }
 
-/// The same headers once more.
-#[must_use]
-pub fn copy(headers: &web_sys::Headers) -> web_sys::Headers {
-    web_sys::Headers::new_with_headers(headers).expect("valid headers")
-}
-
 #[wasm_bindgen]
 extern "C" {
     /// `web_sys` takes names and values as texts of Rust's.

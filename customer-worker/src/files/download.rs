@@ -1,6 +1,5 @@
 //! `GET /files?key=` and `HEAD`.
 
-use js_sys::Reflect;
 use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
@@ -114,19 +113,35 @@ const SAFETY: [(&str, &str); 2] = [
 ];
 
 thread_local! {
-    /// What most replies have in common, to be copied: of a 304, and of all others.
-    static COMMON: [Headers; 2] = {
-        let not_modified = [("Cache-Control", "private, no-cache"), ("Vary", edge::VARY)].into_iter().chain(SAFETY);
-        let all = || not_modified.clone();
-        [edge::header::all(all()), edge::header::all(all().chain([("Accept-Ranges", "bytes")]))]
-    };
+    /// What most replies begin with. A response has a copy of it, to which it adds its own.
+    static BEGINNING: [(u16, ResponseInit); 3] = [200, 206, 304].map(|status| (status, beginning(status)));
+}
+
+fn beginning(status: u16) -> ResponseInit {
+    let all = [("Cache-Control", "private, no-cache"), ("Vary", edge::VARY), ("Accept-Ranges", "bytes")];
+    let without_range = all.into_iter().filter(|(name, _)| status != 304 || *name != "Accept-Ranges");
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&edge::header::all(without_range.chain(SAFETY)));
+    init
 }
 
 /// A reply about a file, with the bytes of a range if there is one.
 fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
     let size = file.size();
     let stored: FileHeaders = file.headers();
-    let headers = COMMON.with(|common| edge::header::copy(&common[usize::from(status != 304)]));
+    let reply = if stored.content_encoding.is_some() {
+        let init = beginning(status);
+        // The bytes are encoded already; the runtime would do it again.
+        edge::set(&init, "encodeBody", &"manual".into());
+        edge::new_response(body, &init)
+    } else {
+        BEGINNING.with(|beginning| {
+            let (_, init) = beginning.iter().find(|(of, _)| *of == status).expect("a status of files");
+            edge::new_response(body, init)
+        })
+    };
+    let headers = reply.headers();
     let set = |name: &'static str, value: &str| edge::header::set(&headers, name, &value.into());
     // These two stay outside Wasm.
     edge::header::set(&headers, "ETag", &file.http_etag());
@@ -154,14 +169,5 @@ fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>
             set("Content-Range", &format!("bytes {first}-{last}/{size}"));
         }
     }
-    let init = ResponseInit::new();
-    if status != 200 {
-        init.set_status(status);
-    }
-    init.set_headers(&headers);
-    if stored.content_encoding.is_some() {
-        // The bytes are encoded already; the runtime would do it again.
-        Reflect::set(&init, &"encodeBody".into(), &"manual".into()).expect("a plain object takes any property");
-    }
-    edge::new_response(body, &init)
+    reply
 }

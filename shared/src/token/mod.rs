@@ -10,6 +10,7 @@ mod claims;
 mod fetched_keys;
 mod keys;
 
+use std::cell::RefCell;
 use std::fmt;
 
 use base64::Engine;
@@ -33,13 +34,29 @@ pub struct Token<'a> {
     payload: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Header {
     alg: String,
     kid: Option<String>,
 }
 
+thread_local! {
+    /// A header as it was sent, and as it was read: all tokens of one issuer have the same.
+    static LAST_HEADER: RefCell<Option<(String, Header)>> = const { RefCell::new(None) };
+}
+
 impl Header {
+    fn decode<J: Json>(encoded: &str) -> Result<Self, Refusal> {
+        LAST_HEADER.with_borrow_mut(|last| {
+            if let Some((_, header)) = last.as_ref().filter(|(known, _)| known == encoded) {
+                return Ok(header.clone());
+            }
+            let header = Self::from_json::<J>(&decode(encoded)?).map_err(|Malformed| Refusal::NotOurs)?;
+            *last = Some((encoded.to_owned(), header.clone()));
+            Ok(header)
+        })
+    }
+
     fn from_json<J: Json>(json: &[u8]) -> Result<Self, Malformed> {
         let header = parse_object::<J>(json)?;
         // An extension that must be understood (RFC 7515, 4.1.11): none is.
@@ -48,6 +65,10 @@ impl Header {
         }
         Ok(Self { alg: header.required("alg", J::string)?, kid: header.optional("kid", J::string)? })
     }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotOurs)
 }
 
 fn parse_object<J: Json>(json: &[u8]) -> Result<Members<J>, Malformed> {
@@ -77,8 +98,7 @@ impl<'a> Token<'a> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::NotOurs)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::NotOurs)?;
-        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotOurs);
-        let header = Header::from_json::<J>(&decode(header)?).map_err(|Malformed| Refusal::NotOurs)?;
+        let header = Header::decode::<J>(header)?;
         Ok(Self { signed, signature: decode(signature)?, header, payload: decode(payload)? })
     }
 
