@@ -205,6 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_was_read_before_is_not_taken_for_another() {
+        let kid = |kid: &str| token(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), r#"{"sub":"user1","exp":1}"#);
+        let broken = token(r#"{"alg":1}"#, "{}");
+        for name in ["a", "a", "b", "a"] {
+            assert!(Token::parse::<Value>(&broken).is_err());
+            let text = kid(name);
+            let parsed = Token::parse::<Value>(&text).expect("a token");
+            assert!(parsed.may_be_signed_with(&secret(name)));
+            assert!(!parsed.may_be_signed_with(&secret("c")));
+        }
+    }
+
+    #[test]
     fn a_token_is_taken_apart() {
         let text = token(r#"{"alg":"HS256","kid":"a","typ":"JWT"}"#, r#"{"sub":"user1","exp":1}"#);
         for header in [format!("Bearer {text}"), format!("bearer  {text} "), format!("BEARER {text}")] {
