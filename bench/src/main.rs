@@ -52,7 +52,7 @@ struct Options {
     slice: u64,
 
     /// Where the figures go as JSON [default: bench/results.json, with --short target/bench.json]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filter")]
     output: Option<PathBuf>,
 }
 

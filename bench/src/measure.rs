@@ -158,7 +158,7 @@ impl Figures {
     async fn measure(&mut self, route: &Arc<Route>, stand: &Stand) -> Result<()> {
         let before = stand.runtime.cpu_time()?;
         let timing = load::run(route, stand.connections(route), self.times).await?;
-        self.taken += stand.runtime.cpu_time()? - before;
+        self.taken += stand.runtime.cpu_time()?.saturating_sub(before);
         self.throughput.push(timing.throughput);
         self.p50.push(timing.p50);
         self.p99.push(timing.p99);

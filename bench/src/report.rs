@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 use std::fs;
+use std::ops::Add;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -200,16 +201,20 @@ impl Report {
         }
         self.write_operations(text)?;
         writeln!(text, "\n### Start and size\n")?;
-        writeln!(text, "| Worker | first reply, ms, Rust | JavaScript | Wasm + glue, KB compressed | JavaScript |")?;
-        writeln!(text, "| --- | --- | --- | --- | --- |")?;
+        writeln!(
+            text,
+            "| Worker | first reply, ms, Rust | JavaScript | more, at most 10 | Wasm + glue, KB compressed | JavaScript |"
+        )?;
+        writeln!(text, "| --- | --- | --- | --- | --- | --- |")?;
         for (start_up, size) in self.start_ups.iter().zip(&self.sizes) {
             let kb = |bytes: usize| format!("{}.{}", bytes / 1000, bytes / 100 % 10);
             writeln!(
                 text,
-                "| {} | {} | {} | {} + {} = {} | {} |",
+                "| {} | {} | {} | {:.1} | {} + {} = {} | {} |",
                 start_up.worker,
                 start_up.rust.scaled(1e3, 1),
                 start_up.javascript.scaled(1e3, 1),
+                (start_up.rust.median - start_up.javascript.median) * 1e3,
                 kb(size.wasm),
                 kb(size.glue),
                 kb(size.wasm + size.glue),
@@ -230,7 +235,7 @@ impl Report {
             let operations: Vec<String> =
                 rust.operations.iter().map(|(operation, count)| format!("{count:.2} {operation}")).collect();
             let operations = if operations.is_empty() { "none".to_owned() } else { operations.join(", ") };
-            let obvious: f64 = obvious::operations(route).iter().map(|operation| operation.price()).sum();
+            let obvious = obvious::operations(route).iter().map(|operation| operation.price()).fold(0.0, Add::add);
             let (usage_writes, requests, cost) = (rust.usage_writes, rust.requests, cost(&rust.operations));
             let name = route.name;
             writeln!(text, "| `{name}` | {operations} | {usage_writes} of {requests} | ${cost:.2} | ${obvious:.2} |")?;
@@ -247,7 +252,7 @@ impl Report {
 
 /// US dollars for a million requests.
 fn cost(operations: &BTreeMap<Operation, f64>) -> f64 {
-    operations.iter().map(|(operation, count)| operation.price() * count).fold(0.0, std::ops::Add::add)
+    operations.iter().map(|(operation, count)| operation.price() * count).fold(0.0, Add::add)
 }
 
 /// Puts the tables into a document, between the marks that it has for them.

@@ -109,7 +109,7 @@ impl Route {
             131_073..=2_097_152 => 4,
             _ => 1,
         };
-        Self { bytes, connections, ..self }
+        Self { connections, bytes, ..self }
     }
 
     /// How much CPU time it may take, as a multiple of what the twins take.

@@ -31,6 +31,9 @@ pub const SECRET: &[u8] = b"a secret of thirty-two bytes or more";
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The name of a Worker's Wasm.
+const WASM: &str = "index_bg.wasm";
+
 /// What a Worker is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -64,10 +67,9 @@ impl Worker {
     pub fn modules(self, language: Language) -> Vec<(&'static str, String)> {
         let name = self.name();
         match language {
-            Language::Rust => vec![
-                ("index.js", format!("{name}/build/index.js")),
-                ("index_bg.wasm", format!("{name}/build/index_bg.wasm")),
-            ],
+            Language::Rust => {
+                vec![("index.js", format!("{name}/build/index.js")), (WASM, format!("{name}/build/{WASM}"))]
+            }
             Language::JavaScript => vec![("index.js", format!("bench/twins/{name}.js"))],
         }
     }
@@ -83,6 +85,8 @@ pub enum Workers {
         /// What the customers' Workers are written in.
         customers: Language,
     },
+    /// A dispatcher in front of the twin of the customer `work`.
+    Dispatcher(Language),
     /// The Worker of the customer `work` alone.
     Customer(Language),
 }
@@ -174,25 +178,21 @@ fn config(repository: &Path, workers: Workers, storage: SocketAddr) -> String {
             put(format!("(name = \"customer-work\", worker = ({}))", customer(repository, language, "work")));
             ("customer-work", "customer-work")
         }
-        Workers::Platform { dispatcher, customers } => {
+        Workers::Dispatcher(language) => {
+            put(format!(
+                "(name = \"customer-work\", worker = ({}))",
+                customer(repository, Language::JavaScript, "work")
+            ));
+            put(dispatcher(repository, language, "open", OPEN, &["work"]));
+            ("open", "open")
+        }
+        Workers::Platform { dispatcher: language, customers } => {
             for name in CUSTOMERS {
                 put(format!("(name = \"customer-{name}\", worker = ({}))", customer(repository, customers, name)));
             }
-            for (name, auth) in [
-                ("open", r#"(name = "AUTH", text = "trusted-header")"#.to_owned()),
-                ("token", format!("(name = \"TOKEN_SECRETS\", text = {:?})", secrets())),
-            ] {
-                let namespace: Vec<String> = CUSTOMERS
-                    .iter()
-                    .map(|name| format!("(name = \"{name}\", service = \"customer-{name}\")"))
-                    .collect();
-                put(format!(
-                    "(name = \"{name}\", worker = ({}, bindings = [{auth}, (name = \"DISPATCHER\", wrapped = \
-                     (moduleName = \"bench:namespace\", innerBindings = [{}]))]))",
-                    worker(repository, Worker::Dispatcher, dispatcher),
-                    namespace.join(", ")
-                ));
-            }
+            put(dispatcher(repository, language, "open", OPEN, &CUSTOMERS));
+            let with_token = format!("(name = \"TOKEN_SECRETS\", text = {:?})", secrets());
+            put(dispatcher(repository, language, "token", &with_token, &CUSTOMERS));
             ("open", "token")
         }
     };
@@ -216,6 +216,21 @@ fn config(repository: &Path, workers: Workers, storage: SocketAddr) -> String {
     )
 }
 
+/// A dispatcher's variable by which requests need no token.
+const OPEN: &str = r#"(name = "AUTH", text = "trusted-header")"#;
+
+/// A dispatcher with a variable, and these customers in its namespace.
+fn dispatcher(repository: &Path, language: Language, name: &str, variable: &str, customers: &[&str]) -> String {
+    let namespace: Vec<String> =
+        customers.iter().map(|name| format!("(name = \"{name}\", service = \"customer-{name}\")")).collect();
+    format!(
+        "(name = \"{name}\", worker = ({}, bindings = [{variable}, (name = \"DISPATCHER\", wrapped = (moduleName = \
+         \"bench:namespace\", innerBindings = [{}]))]))",
+        worker(repository, Worker::Dispatcher, language),
+        namespace.join(", ")
+    )
+}
+
 /// The secret, as the dispatcher's `TOKEN_SECRETS` has it.
 fn secrets() -> String {
     json!([{"kid": "bench", "secret": BASE64_URL_SAFE_NO_PAD.encode(SECRET)}]).to_string()
@@ -231,7 +246,7 @@ fn customer(repository: &Path, language: Language, name: &str) -> String {
 
 fn worker(repository: &Path, worker: Worker, language: Language) -> String {
     let module = |(name, path): &(&str, String)| {
-        let kind = if name.ends_with(".wasm") { "wasm" } else { "esModule" };
+        let kind = if *name == WASM { "wasm" } else { "esModule" };
         format!("(name = \"{name}\", {kind} = {})", embed(repository, path))
     };
     let modules: Vec<String> = worker.modules(language).iter().map(module).collect();
@@ -242,5 +257,5 @@ fn worker(repository: &Path, worker: Worker, language: Language) -> String {
 const COMPATIBILITY_DATE: &str = "2026-11-17";
 
 fn embed(repository: &Path, path: &str) -> String {
-    format!("embed {:?}", repository.join(path))
+    format!("embed {:?}", repository.join(path).to_string_lossy())
 }

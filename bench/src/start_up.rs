@@ -29,7 +29,7 @@ async fn compare(repository: &Path, worker: Worker, plan: &Plan) -> Result<Start
     for _ in 0..plan.starts {
         for (language, times) in [(Language::Rust, &mut rust), (Language::JavaScript, &mut javascript)] {
             let workers = match worker {
-                Worker::Dispatcher => Workers::Platform { dispatcher: language, customers: Language::JavaScript },
+                Worker::Dispatcher => Workers::Dispatcher(language),
                 Worker::CustomerWorker => Workers::Customer(language),
             };
             times.push(first_reply(repository, workers, &storage, &route).await?);

@@ -53,7 +53,8 @@ struct Slots {
     free: Vec<u32>,
 }
 
-/// Begins to run a future, and answers what comes of it: at once if it need not wait, as a promise if it must.
+/// Begins to run a future, and answers what comes of it: at once if it need not wait, as a promise if it must. What comes of it
+/// must not be a promise itself.
 pub fn run(holds: Holds, future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
     let mut task: Task = Box::pin(future);
     match poll(&mut task, None) {
@@ -136,7 +137,10 @@ fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>) -> Step {
 /// Goes on with a future: what it waited for was fulfilled (0), was rejected (1), or will never be heard of (2). Answers
 /// [`Waiting`] as long as it is not at its end.
 fn resume(number: u32, value: JsValue, outcome: u8) -> Result<JsValue, JsValue> {
-    let mut task = WAITING.with_borrow_mut(|waiting| waiting.take(number));
+    // Unknown are futures of an instance that is no more, because of a panic: this one came in its place.
+    let Some(mut task) = WAITING.with_borrow_mut(|waiting| waiting.take(number)) else {
+        return Err("the Worker has failed meanwhile, at another request".into());
+    };
     let settled = match outcome {
         0 => Ok(value),
         1 => Err(value),
@@ -168,8 +172,8 @@ impl Slots {
         number
     }
 
-    fn take(&mut self, number: u32) -> Task {
-        self.tasks[number as usize].take().expect("a future is resumed once for each promise")
+    fn take(&mut self, number: u32) -> Option<Task> {
+        self.tasks.get_mut(number as usize)?.take()
     }
 }
 

@@ -68,7 +68,8 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
     let entry = read(&repository.join(name).join("entry.js"))?;
     let build = repository.join(name).join("build");
     let built_from = build.join(".built-from");
-    let wanted = format!("{modified:?} {}\n{entry}", tools.versions);
+    // And these steps themselves.
+    let wanted = format!("{modified:?} {}\n{entry}\n{}", tools.versions, include_str!("build.rs"));
     if fs::read_to_string(&built_from).is_ok_and(|built| built == wanted) {
         return Ok(());
     }

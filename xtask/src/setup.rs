@@ -39,7 +39,7 @@ pub fn setup(repository: &Path) -> Result<Tools> {
     Ok(Tools {
         wasm_bindgen: install_tool(&cache()?, "wasm-bindgen-cli", "wasm-bindgen", &version, 3)?,
         npm_programs: repository.join("node_modules/.bin"),
-        versions: format!("wasm-bindgen {version}"),
+        versions: format!("wasm-bindgen {version}\n{}", npm_packages(repository)?),
     })
 }
 
@@ -61,10 +61,7 @@ fn add_wasm_target(repository: &Path) -> Result<()> {
 
 fn install_npm_packages(repository: &Path) -> Result<()> {
     let installed = repository.join("node_modules/.installed-from");
-    let wanted = ["package.json", "package-lock.json"]
-        .map(|name| fs::read_to_string(repository.join(name)).with_context(|| format!("cannot read {name}")))
-        .into_iter()
-        .collect::<Result<String>>()?;
+    let wanted = npm_packages(repository)?;
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
@@ -81,6 +78,12 @@ fn install_npm_packages(repository: &Path) -> Result<()> {
         }
         fs::write(&installed, &wanted).with_context(|| format!("cannot write {}", installed.display()))
     })
+}
+
+/// What says which npm packages there are to be.
+fn npm_packages(repository: &Path) -> Result<String> {
+    let read = |name| fs::read_to_string(repository.join(name)).with_context(|| format!("cannot read {name}"));
+    Ok(read("package.json")? + &read("package-lock.json")?)
 }
 
 fn install_tool(cache: &Path, package: &str, program: &str, version: &str, minutes: u32) -> Result<PathBuf> {

@@ -111,11 +111,11 @@ impl Storage {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen")?;
         let address = listener.local_addr().context("a listener has an address")?;
         let stores = Arc::<Stores>::default();
-        let served = stores.clone();
+        let all = stores.clone();
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 drop(connection.set_nodelay(true));
-                let stores = served.clone();
+                let stores = all.clone();
                 let service = service_fn(move |request| {
                     let stores = stores.clone();
                     async move { stores.answer(request).await }

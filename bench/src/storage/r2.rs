@@ -93,12 +93,11 @@ impl Bucket {
 
     pub fn answer(&mut self, head: &request::Parts, sent: &Bytes) -> (Operation, Reply) {
         let number = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()?.parse().ok());
-        let (asked, content) = match head.headers.get(REQUEST_HEADER) {
-            Some(asked) => (Bytes::copy_from_slice(asked.as_bytes()), Bytes::new()),
-            None => {
-                let size = number(METADATA_SIZE_HEADER).unwrap_or(sent.len()).min(sent.len());
-                (sent.slice(..size), sent.slice(size..))
-            }
+        let (asked, content) = if let Some(asked) = head.headers.get(REQUEST_HEADER) {
+            (Bytes::copy_from_slice(asked.as_bytes()), Bytes::new())
+        } else {
+            let size = number(METADATA_SIZE_HEADER).unwrap_or(sent.len()).min(sent.len());
+            (sent.slice(..size), sent.slice(size..))
         };
         let asked: Asked = match serde_json::from_slice(&asked) {
             Ok(asked) => asked,
@@ -218,15 +217,14 @@ impl Bucket {
                 more = true;
                 break;
             }
-            match group {
-                Some(group) => prefixes.push(group.to_owned()),
-                None => {
-                    let mut described = object.described(key);
-                    if !asked.include.contains(&0) {
-                        described["httpFields"] = json!({});
-                    }
-                    objects.push(described);
+            if let Some(group) = group {
+                prefixes.push(group.to_owned());
+            } else {
+                let mut described = object.described(key);
+                if !asked.include.contains(&0) {
+                    described["httpFields"] = json!({});
                 }
+                objects.push(described);
             }
             last = Some(key);
         }

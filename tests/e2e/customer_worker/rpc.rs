@@ -143,7 +143,7 @@ async fn nothing_else_can_be_called() {
     let exports = bundle.trim_end().rsplit_once("export{").expect("exports").1;
     let names: Vec<&str> =
         exports.trim_end_matches("};").split(',').filter_map(|export| export.split(" as ").nth(1)).collect();
-    assert_eq!(names, ["default", "UserWorker"]);
+    assert_eq!(names, ["UserWorker", "default"]);
 
     for method in [
         "start",
