@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::measure::Plan;
 use crate::report::{Machine, Report};
@@ -61,13 +62,23 @@ fn main() -> ExitCode {
     // Before there are any threads, which get the processors of the one that starts them.
     let outcome = processors::keep_off_the_runtimes()
         .and_then(|()| tokio::runtime::Runtime::new().context("cannot start a runtime"))
-        .and_then(|runtime| runtime.block_on(run(&options)));
+        .and_then(|runtime| runtime.block_on(run_until_stopped(&options)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs the benchmark; on Ctrl-C or SIGTERM it ends, and the runtimes with it.
+async fn run_until_stopped(options: &Options) -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    tokio::select! {
+        outcome = run(options) => outcome,
+        _ = tokio::signal::ctrl_c() => bail!("stopped"),
+        _ = terminated.recv() => bail!("stopped"),
     }
 }
 

@@ -152,7 +152,7 @@ fn reached(bundle: &str) -> String {
         .collect();
     let root = json!({"name": "bundle", "root": true, "reaches": exports});
     let nodes = exports.iter().map(|export| json!({"name": export, "export": export}));
-    Value::from_iter(std::iter::once(root).chain(nodes)).to_string()
+    std::iter::once(root).chain(nodes).collect::<Value>().to_string()
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
