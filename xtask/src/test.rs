@@ -91,6 +91,8 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
     }
     cargo(repository, &["build", "--package=platform"])?;
     cargo(repository, &["test", "--package=tests", "--no-run"])?;
+    // One of them runs it. Built then, it would keep the processors from the others.
+    cargo(repository, &["build", "--quiet", "--profile=load", "--package=bench"])?;
     tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(end_to_end(repository, arguments))
 }
 
