@@ -114,9 +114,8 @@ async fn compare(route: &Arc<Route>, rust: &Stand, javascript: &Stand, plan: &Pl
             figures.end_round(plan);
         }
     }
-    let mut ratios = Vec::new();
     let [(_, rust), (_, javascript)] = &sides[..] else { unreachable!("there are two sides") };
-    ratios.extend(rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript));
+    let ratios: Vec<f64> = rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript).collect();
     Ok(Measured {
         route: route.clone(),
         rust: rust.side(),
