@@ -51,10 +51,6 @@ extern "C" {
     #[wasm_bindgen(js_namespace = JSON, js_name = stringify)]
     fn stringify_all(keys: &Array<Key>) -> JsString;
 
-    /// With these members alone.
-    #[wasm_bindgen(js_namespace = JSON, js_name = stringify)]
-    fn stringify_members(keys: &Array<Key>, members: &Array) -> JsString;
-
     type Key;
 
     #[wasm_bindgen(method, getter)]
@@ -182,11 +178,13 @@ impl Data {
 /// A page's keys as the client is told of them.
 fn entries(keys: &Array<Key>) -> JsString {
     // Most have names and nothing else. Those are not looked at one by one: they are renamed in the page's JSON, where no
-    // text has a quote like the pattern's that is not escaped.
-    let names = stringify_members(keys, &Array::of1(&"name".into()));
-    if stringify_all(keys) == names {
-        let prefix = DataKey::PREFIX;
-        return names.replace_all(&format!("{{\"name\":\"{prefix}"), "{\"key\":\"");
+    // text has a quote like these that is not escaped.
+    let json = stringify_all(keys);
+    let (name, key) = (format!("{{\"name\":\"{}", DataKey::PREFIX), "{\"key\":\"");
+    let renamed = json.replace_all(&name, key);
+    let are_first = (json.length() - renamed.length()) as usize == keys.length() as usize * (name.len() - key.len());
+    if are_first && !json.includes("\",\"", 0) {
+        return renamed;
     }
     let listed = |key: Key| ListedKey {
         key: key.name().split_off(DataKey::PREFIX.len()),
