@@ -37,12 +37,16 @@ struct Options {
     short: bool,
 
     /// How long each side of a route runs before it is measured, in milliseconds: the runtime compiles what is used often
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 1500)]
     warm_up: u64,
 
     /// How many rounds are measured, each of both sides
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 12)]
     rounds: usize,
+
+    /// Over how many runs of the runtimes the rounds are spread
+    #[arg(long, default_value_t = 4)]
+    runs: usize,
 
     /// In how many slices a round is measured; the sides take turns
     #[arg(long, default_value_t = 8)]
@@ -86,13 +90,15 @@ async fn run_until_stopped(options: &Options) -> Result<()> {
 async fn run(options: &Options) -> Result<()> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this with `cargo xtask bench`")?;
     let repository = Path::new(&manifest).parent().context("bench/ has a parent folder")?;
-    ensure!(options.rounds > 0 && options.slices > 0, "--rounds and --slices must be 1 at least");
+    ensure!(options.runs > 0 && options.slices > 0, "--runs and --slices must be 1 at least");
+    ensure!(options.rounds >= options.runs, "--rounds must be as many as --runs at least");
     let plan = if options.short {
-        Plan { warm_up: Duration::ZERO, rounds: 1, slices: 1, slice: Duration::from_millis(10), starts: 1 }
+        Plan { warm_up: Duration::ZERO, rounds: 1, runs: 1, slices: 1, slice: Duration::from_millis(10), starts: 1 }
     } else {
         Plan {
             warm_up: Duration::from_millis(options.warm_up),
             rounds: options.rounds,
+            runs: options.runs,
             slices: options.slices,
             slice: Duration::from_millis(options.slice),
             starts: 15,

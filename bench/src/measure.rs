@@ -1,5 +1,6 @@
 //! Measures routes, both sides in turn.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How often each side.
     pub rounds: usize,
+    /// Over how many runs of the runtimes the rounds are spread.
+    pub runs: usize,
     /// In how many slices each time: the sides take turns.
     pub slices: usize,
     /// About how long a slice is.
@@ -47,6 +50,17 @@ impl Stand {
         Ok(Self { runtime, storage, open, with_token })
     }
 
+    /// The first request is for all of them, and the runtime is to have compiled what all of them need.
+    async fn warm(repository: &Path, dispatcher: Language, customers: Language, plan: &Plan) -> Result<Self> {
+        let stand = Self::new(repository, dispatcher, customers).await?;
+        warm_up(&routes::simplest()?, &stand, &Plan { warm_up: plan.warm_up * 3, ..*plan }).await?;
+        Ok(stand)
+    }
+
+    fn addresses(&self) -> [SocketAddr; 2] {
+        [self.runtime.address, self.runtime.token_address]
+    }
+
     fn connections(&self, route: &Route) -> &Connections {
         match route.through {
             Through::DispatcherWithToken => &self.with_token,
@@ -57,34 +71,62 @@ impl Stand {
 
 /// Measures all routes.
 pub async fn all(repository: &Path, routes: &[Arc<Route>], plan: &Plan) -> Result<Vec<Measured>> {
-    use Language::{JavaScript, Rust};
-    let rust = Stand::new(repository, Rust, Rust).await?;
-    let rust_dispatcher = Stand::new(repository, Rust, JavaScript).await?;
-    let javascript = Stand::new(repository, JavaScript, JavaScript).await?;
-    let addresses = |stand: &Stand| [stand.runtime.address, stand.runtime.token_address];
-    let alike = compare::replies(addresses(&rust), addresses(&javascript)).await?;
-    eprintln!("{alike} requests, answered alike by both");
-    // The first request is for all of them, and the runtime is to have compiled what all of them need.
-    for stand in [&rust, &rust_dispatcher, &javascript] {
-        warm_up(&routes::simplest()?, stand, &Plan { warm_up: plan.warm_up * 3, ..*plan }).await?;
+    let mut pairs: Vec<_> = routes.iter().map(|_| [Figures::new(), Figures::new()]).collect();
+    for run in 0..plan.runs {
+        let rounds = plan.rounds / plan.runs + usize::from(run < plan.rounds % plan.runs);
+        let stands = Stands::new(repository, run, plan).await?;
+        if run == 0 {
+            let alike = compare::replies(stands.rust.addresses(), stands.javascript.addresses()).await?;
+            eprintln!("{alike} requests, answered alike by both");
+        }
+        for (at, (route, pair)) in routes.iter().zip(&mut pairs).enumerate() {
+            compare(route, stands.of(route), pair, rounds, plan).await?;
+            eprintln!(
+                "{:>2}/{} {:28} {}",
+                run * routes.len() + at + 1,
+                plan.runs * routes.len(),
+                route.name,
+                ratio(pair)
+            );
+        }
     }
-    let mut measured = Vec::new();
-    for (at, route) in routes.iter().enumerate() {
+    Ok(routes.iter().zip(&pairs).map(|(route, pair)| measured(route, pair)).collect())
+}
+
+/// All that is measured. No two processes are equally fast, though they run the same: where their memory lies differs, and
+/// what the engine made of their code. So there is more than one of each, one after another.
+struct Stands {
+    rust: Stand,
+    rust_dispatcher: Stand,
+    javascript: Stand,
+}
+
+impl Stands {
+    async fn new(repository: &Path, run: usize, plan: &Plan) -> Result<Self> {
+        use Language::{JavaScript, Rust};
+        let stand = |dispatcher, customers| Stand::warm(repository, dispatcher, customers, plan);
+        // Of processes that run the same, the one that was started last is faster by some hundredths: the sides take turns.
+        if run.is_multiple_of(2) {
+            let (rust, rust_dispatcher) = (stand(Rust, Rust).await?, stand(Rust, JavaScript).await?);
+            Ok(Self { rust, rust_dispatcher, javascript: stand(JavaScript, JavaScript).await? })
+        } else {
+            let javascript = stand(JavaScript, JavaScript).await?;
+            Ok(Self { javascript, rust_dispatcher: stand(Rust, JavaScript).await?, rust: stand(Rust, Rust).await? })
+        }
+    }
+
+    /// What is compared on a route: Rust, JavaScript.
+    fn of(&self, route: &Route) -> [&Stand; 2] {
         let rust = match route.through {
-            Through::Dispatcher | Through::DispatcherWithToken => &rust_dispatcher,
-            Through::Both => &rust,
+            Through::Dispatcher | Through::DispatcherWithToken => &self.rust_dispatcher,
+            Through::Both => &self.rust,
         };
-        let one = compare(route, rust, &javascript, plan).await?;
-        eprintln!("{:>2}/{} {:28} {}", at + 1, routes.len(), route.name, one.ratio);
-        measured.push(one);
+        [rust, &self.javascript]
     }
-    Ok(measured)
 }
 
 /// One side's figures, a round after another.
 struct Figures {
-    /// How many requests are sent in a slice.
-    times: u64,
     requests: u64,
     /// CPU time in the slices of this round.
     taken: Duration,
@@ -96,33 +138,51 @@ struct Figures {
     counts: Counts,
 }
 
-async fn compare(route: &Arc<Route>, rust: &Stand, javascript: &Stand, plan: &Plan) -> Result<Measured> {
-    let mut sides = Vec::new();
-    for stand in [rust, javascript] {
-        let times = warm_up(route, stand, plan).await?;
+/// Measures both sides of a route for some rounds.
+async fn compare(
+    route: &Arc<Route>,
+    stands: [&Stand; 2],
+    pair: &mut [Figures; 2],
+    rounds: usize,
+    plan: &Plan,
+) -> Result<()> {
+    let mut fitting = Vec::new();
+    for stand in stands {
+        fitting.push(warm_up(route, stand, plan).await?);
         stand.runtime.take_peak_memory()?;
         stand.storage.take_counts();
-        sides.push((stand, Figures::new(times)));
     }
-    for _ in 0..plan.rounds {
-        for _ in 0..plan.slices {
-            for (stand, figures) in &mut sides {
-                figures.measure(route, stand).await?;
+    // The same for both: in a small slice, what comes once in a slice counts for more.
+    let times = fitting.iter().sum::<u64>().div_ceil(2);
+    for _ in 0..rounds {
+        for slice in 0..plan.slices {
+            // Neither is always the one that comes after the other.
+            let order = if slice % 2 == 0 { [0, 1] } else { [1, 0] };
+            for side in order {
+                pair[side].measure(route, stands[side], times).await?;
             }
         }
-        for (_, figures) in &mut sides {
-            figures.end_round(plan);
+        for figures in &mut *pair {
+            figures.end_round(times, plan);
         }
     }
-    let [(_, rust), (_, javascript)] = &sides[..] else { unreachable!("there are two sides") };
+    Ok(())
+}
+
+fn ratio([rust, javascript]: &[Figures; 2]) -> Spread {
     let ratios: Vec<f64> = rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript).collect();
-    Ok(Measured {
+    Spread::of(&ratios)
+}
+
+fn measured(route: &Arc<Route>, pair: &[Figures; 2]) -> Measured {
+    let [rust, javascript] = pair;
+    Measured {
         route: route.clone(),
         rust: rust.side(),
         javascript: javascript.side(),
-        ratio: Spread::of(&ratios),
+        ratio: ratio(pair),
         limit: route.limit(),
-    })
+    }
 }
 
 /// Lets the runtime compile what it finds worth it, and finds out how many requests fill a slice.
@@ -140,9 +200,8 @@ async fn warm_up(route: &Arc<Route>, stand: &Stand, plan: &Plan) -> Result<u64> 
 }
 
 impl Figures {
-    fn new(times: u64) -> Self {
+    fn new() -> Self {
         Self {
-            times,
             requests: 0,
             taken: Duration::ZERO,
             cpu: Vec::new(),
@@ -154,14 +213,14 @@ impl Figures {
         }
     }
 
-    async fn measure(&mut self, route: &Arc<Route>, stand: &Stand) -> Result<()> {
+    async fn measure(&mut self, route: &Arc<Route>, stand: &Stand, times: u64) -> Result<()> {
         let before = stand.runtime.cpu_time()?;
-        let timing = load::run(route, stand.connections(route), self.times).await?;
+        let timing = load::run(route, stand.connections(route), times).await?;
         self.taken += stand.runtime.cpu_time()?.saturating_sub(before);
         self.throughput.push(timing.throughput);
         self.p50.push(timing.p50);
         self.p99.push(timing.p99);
-        self.requests += self.times;
+        self.requests += times;
         self.peak_memory = self.peak_memory.max(stand.runtime.take_peak_memory()?);
         for (operation, count) in stand.storage.take_counts() {
             *self.counts.entry(operation).or_default() += count;
@@ -169,9 +228,9 @@ impl Figures {
         Ok(())
     }
 
-    fn end_round(&mut self, plan: &Plan) {
+    fn end_round(&mut self, times: u64, plan: &Plan) {
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
-        let requests = self.times as f64 * plan.slices as f64;
+        let requests = times as f64 * plan.slices as f64;
         self.cpu.push(std::mem::take(&mut self.taken).as_secs_f64() / requests);
     }
 
