@@ -18,4 +18,5 @@ mod local_platform;
 mod memory;
 mod outbound;
 mod readme;
+mod reliability;
 mod telemetry;

@@ -3,6 +3,7 @@
 
 pub mod api;
 mod dev;
+pub mod ledger;
 pub mod log;
 pub mod processes;
 mod reply;

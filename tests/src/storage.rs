@@ -9,6 +9,13 @@ use std::process::Command;
 /// column of all rows.
 #[must_use]
 pub fn query(simulator: &str, sql: &str) -> Vec<String> {
+    let state = env::var("PLATFORM_STATE").expect("PLATFORM_STATE is not set: run the tests with `cargo xtask test`");
+    query_in(Path::new(&state), simulator, sql)
+}
+
+/// The same of the platform with this state folder.
+#[must_use]
+pub fn query_in(state: &Path, simulator: &str, sql: &str) -> Vec<String> {
     /// Node has `SQLite` built in, and set-up has brought the version that does.
     const SCRIPT: &str = "const { DatabaseSync } = require('node:sqlite');
         for (const file of process.argv.slice(2)) {
@@ -16,9 +23,8 @@ pub fn query(simulator: &str, sql: &str) -> Vec<String> {
             for (const row of database.prepare(process.argv[1]).all()) console.log(String(Object.values(row)[0]));
             database.close();
         }";
-    let state = env::var("PLATFORM_STATE").expect("PLATFORM_STATE is not set: run the tests with `cargo xtask test`");
-    let databases = databases(&Path::new(&state).join("storage/v3").join(simulator));
-    assert!(!databases.is_empty(), "no database in {state}");
+    let databases = databases(&state.join("storage/v3").join(simulator));
+    assert!(!databases.is_empty(), "no database in {}", state.display());
     let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules/node/bin/node");
     let output =
         Command::new(node).args(["--no-warnings", "-e", SCRIPT, sql]).args(databases).output().expect("node runs");

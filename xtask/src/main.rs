@@ -5,6 +5,7 @@ mod build;
 mod dev;
 mod program;
 mod setup;
+mod soak;
 mod test;
 
 use std::env;
@@ -35,6 +36,8 @@ enum Chore {
     Bench(bench::Arguments),
     /// Run every test in the repository
     Test(test::Arguments),
+    /// Run what takes long: load, kills, failing storage, generated requests, large files
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Dev(arguments) => dev::run(&repository, &tools, arguments),
         Chore::Bench(arguments) => bench::run(&repository, &tools, &arguments),
         Chore::Test(arguments) => test::run(&repository, &tools, &arguments),
+        Chore::Soak(arguments) => soak::run(&repository, &tools, &arguments),
     }
 }
 

@@ -14,15 +14,19 @@ use crate::{build, program};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Run only the end-to-end tests whose names contain this
-    filter: Option<String>,
+    pub filter: Option<String>,
 
     /// Run those end-to-end tests that take long, and only those; they print what they measure
     #[arg(long)]
-    long: bool,
+    pub long: bool,
+
+    /// What those get in their environment.
+    #[arg(skip)]
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
-const CUSTOMERS: [&str; 23] = [
+const CUSTOMERS: [&str; 24] = [
     "user1",
     "user2",
     "a",
@@ -46,12 +50,14 @@ const CUSTOMERS: [&str; 23] = [
     "rpc-called",
     "strange=tests/fixtures/strange.js",
     "throws=tests/fixtures/throws.js",
+    "unreliable=tests/fixtures/unreliable.toml",
 ];
 
 /// Workers that some of them are bound to.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 18] = [
     "tests/fixtures/flaky-storage.toml",
     "tests/fixtures/outbound.toml",
+    "tests/fixtures/unreliable-storage.toml",
     "tests/fixtures/dispatchers/alternating.toml",
     "tests/fixtures/dispatchers/auth-unknown.toml",
     "tests/fixtures/dispatchers/broken-defaults.toml",
@@ -124,8 +130,9 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     if arguments.long {
         tests.args(["--", "--ignored", "--nocapture"]);
     }
-    // They wait for the platform most of the time.
-    tests.env("RUST_TEST_THREADS", "8");
+    // They wait for the platform most of the time; the long ones do not, and measure.
+    tests.env("RUST_TEST_THREADS", if arguments.long { "1" } else { "8" });
+    tests.envs(arguments.settings.iter().cloned());
     tests.env("PLATFORM_URL", format!("http://{}", platform.address()));
     tests.env("PLATFORM_PID", std::process::id().to_string());
     tests.env("PLATFORM_STATE", state.path());
