@@ -17,6 +17,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri, Version, uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
@@ -119,6 +120,7 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
         return Ok(problem(&Problem::runtime_unavailable(), &id));
     };
     Ok(match client.request(request).await {
+        Ok(response) if is_runtimes_own(&response) => problem(&runtimes_problem(response).await, &id),
         Ok(mut response) => {
             strip(response.headers_mut());
             response.map(|body| pass.until_end(body))
@@ -132,6 +134,29 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
             problem(&Problem::runtime_unavailable(), &id)
         }
     })
+}
+
+/// Whether a reply is a failure that the dispatcher does not know of: all of its replies say what they vary with. The local
+/// runtime's say where on this machine its programs are.
+fn is_runtimes_own<B>(response: &Response<B>) -> bool {
+    response.status().is_server_error() && !response.headers().contains_key(header::VARY)
+}
+
+/// What the client is told instead: that the runtime is not there, which has crashed then, or that the dispatcher threw.
+async fn runtimes_problem(response: Response<Incoming>) -> Problem {
+    const CRASHES: [&str; 3] = ["Network connection lost", "disconnected", "fetch failed"];
+    /// It has a stack in it.
+    const MAX_LEN: usize = 64 << 10;
+
+    let text = axum::body::to_bytes(Body::new(response.into_body()), MAX_LEN).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let cause = text.lines().next().unwrap_or_default().to_owned();
+    eprintln!("the local runtime failed: {cause}");
+    if CRASHES.iter().any(|crash| cause.contains(crash)) {
+        Problem::runtime_unavailable()
+    } else {
+        Problem::internal_error(cause)
+    }
 }
 
 fn says_length(headers: &HeaderMap) -> bool {
