@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Api;
@@ -26,14 +28,25 @@ pub struct Dev {
     pub url: String,
     /// The state folder.
     state: PathBuf,
+    /// Its standard error.
+    errors: JoinHandle<String>,
 }
 
 impl Dev {
     /// Starts it with a state folder and other arguments, and waits until it is ready.
     pub async fn start(state: &Path, arguments: &[&str]) -> Self {
-        let mut process = command(state, arguments).kill_on_drop(true).spawn().expect("xtask starts");
+        Self::of(command(state, arguments), state).await
+    }
+
+    /// The same with a disk of its own for the state folder, in memory; see [`Disk`].
+    pub async fn start_on(disk: &Disk) -> Self {
+        Self::of(disk.command(), disk.state.path()).await
+    }
+
+    async fn of(mut command: Command, state: &Path) -> Self {
+        let mut process = command.kill_on_drop(true).spawn().expect("xtask starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        drain(BufReader::new(process.stderr.take().expect("a pipe")).lines());
+        let errors = drain(BufReader::new(process.stderr.take().expect("a pipe")).lines());
         let ready = async {
             loop {
                 let line = output.next_line().await.expect("text").expect("it does not end before it is ready");
@@ -44,7 +57,7 @@ impl Dev {
         };
         let url = timeout(PATIENCE, ready).await.expect("it gets ready");
         drain(output);
-        Self { process, url, state: state.to_owned() }
+        Self { process, url, state: state.to_owned(), errors }
     }
 
     /// The local Cloudflare API.
@@ -67,6 +80,14 @@ impl Dev {
         expect_gone(&all).await;
     }
 
+    /// Waits for it to end by itself, without success, and answers what it said.
+    pub async fn failed(mut self) -> String {
+        let status = self.process.wait().await.expect("it ends");
+        let said = self.errors.await.expect("text");
+        assert!(!status.success(), "{said}");
+        said
+    }
+
     /// Sends a signal and waits for the end.
     pub async fn stop(mut self, signal: Signal) -> ExitStatus {
         kill(self.pid(), signal).expect("it runs");
@@ -74,14 +95,61 @@ impl Dev {
     }
 }
 
-/// Reads what it prints for as long as it prints: a full pipe would halt it.
-fn drain(mut output: Lines<BufReader<impl AsyncRead + Send + Unpin + 'static>>) {
-    tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
+/// Reads what it prints for as long as it prints, and answers all of it: a full pipe would halt it.
+fn drain(mut output: Lines<BufReader<impl AsyncRead + Send + Unpin + 'static>>) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut text = String::new();
+        while let Ok(Some(line)) = output.next_line().await {
+            text += &line;
+            text.push('\n');
+        }
+        text
+    })
 }
 
 /// Runs it to its end, which it must reach by itself without success, and answers what it said.
 pub async fn run_to_failure(state: &Path, arguments: &[&str]) -> String {
-    let mut process = command(state, arguments).kill_on_drop(true).spawn().expect("xtask starts");
+    fail(command(state, arguments)).await
+}
+
+/// The same with a disk of its own for the state folder.
+pub async fn run_to_failure_on(disk: &Disk) -> String {
+    fail(disk.command()).await
+}
+
+/// A disk in memory, mounted for one platform alone: smaller than what goes on it, or not to be written to.
+#[derive(Debug)]
+pub struct Disk {
+    /// The folder that it is mounted at, which is empty for everybody else.
+    pub state: TempDir,
+    options: &'static str,
+}
+
+impl Disk {
+    /// A disk with such options of `mount`; nothing where this machine does not let us mount one.
+    #[must_use]
+    pub fn new(options: &'static str) -> Option<Self> {
+        let may_mount = std::process::Command::new("unshare").args(["--map-root-user", "--mount", "true"]).status();
+        if !may_mount.is_ok_and(|status| status.success()) {
+            eprintln!("this machine does not let us mount a disk: how the platform takes {options:?} is not tested");
+            return None;
+        }
+        Some(Self { state: TempDir::new().expect("a folder"), options })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"";
+        command.args(["--map-root-user", "--mount", "sh", "-c", script, self.options]).arg(self.state.path());
+        let run = self::command(self.state.path(), &["--customer", "a"]);
+        command.arg(run.as_std().get_program()).args(run.as_std().get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+async fn fail(mut command: Command) -> String {
+    let mut process = command.kill_on_drop(true).spawn().expect("xtask starts");
     let mut errors = String::new();
     let read = process.stderr.take().expect("a pipe").read_to_string(&mut errors).await;
     read.expect("text");

@@ -19,7 +19,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Client, Method, RequestBuilder};
 
 pub use api::Api;
-pub use dev::{Dev, run_to_failure};
+pub use dev::{Dev, Disk, run_to_failure, run_to_failure_on};
 pub use reply::{Reply, expect_json, expect_problem, expect_success};
 
 /// Where the platform under test answers.

@@ -26,11 +26,13 @@ mod store;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::statvfs::statvfs;
 use shared::UserId;
 
 use crate::code::Settings;
@@ -68,7 +70,7 @@ pub struct LocalPlatform {
     records: Option<String>,
     log: Log,
     /// Held as long as the platform runs.
-    _lock: File,
+    lock: Lock,
 }
 
 impl LocalPlatform {
@@ -98,7 +100,7 @@ impl LocalPlatform {
         local.write_records(&options, records.as_deref()).await?;
         // Not before: what is asked of it may want a restart, which begins with `keep_running`.
         let server = api::start(listener, local.clone())?;
-        let platform = Self { options, state, front, server, local, runtime, records, log, _lock: lock };
+        let platform = Self { options, state, front, server, local, runtime, records, log, lock };
         platform.write_environment()?;
         Ok(platform)
     }
@@ -136,6 +138,9 @@ impl LocalPlatform {
         loop {
             let failure = tokio::select! {
                 failure = self.runtime.failed() => failure,
+                () = self.lock.lost() => {
+                    return anyhow!("the state folder {} is gone, and all that was stored in it", self.state.display());
+                }
                 () = self.local.gate.changed() => {
                     self.local.gate.shut().await;
                     match self.restart().await {
@@ -231,7 +236,9 @@ async fn run(
     let (new, mut without) = (with(Trial::New), with(Trial::Failed));
     let start = async |without: &BTreeSet<String>| {
         let contents = Contents { account: &account, without, records, secret: &local.door.secret };
-        Runtime::start(&config::write(options, state, &contents)?, log, verbose).await
+        let command = config::write(options, state, &contents)?;
+        // What wrangler prints of a full disk says anything but that.
+        Runtime::start(&command, log, verbose).await.map_err(|error| disk_is_full(state).unwrap_or(error))
     };
     let mut suspects = new;
     let runtime = match start(&without).await {
@@ -384,21 +391,51 @@ pub fn print_command(options: &Options) -> Result<String> {
     Ok(config::write(options, &state, &contents)?.to_string())
 }
 
+/// Says so, if it is.
+fn disk_is_full(state: &Path) -> Option<anyhow::Error> {
+    /// What the simulators' empty databases take, and more.
+    const ENOUGH: u64 = 256 << 10;
+
+    let disk = statvfs(state).ok()?;
+    #[allow(clippy::useless_conversion, reason = "not everywhere are both 64 bits")]
+    let left = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
+    (left < ENOUGH).then(|| anyhow!("the disk that the state folder {} is on is full", state.display()))
+}
+
 fn prepare_state(state: &Path) -> Result<PathBuf> {
     fs::create_dir_all(state)
         .and_then(|()| state.canonicalize())
         .with_context(|| format!("cannot use {} as the state folder", state.display()))
 }
 
+/// The state folder is this platform's.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
 /// Two platforms on the same storage would damage it.
-fn lock(state: &Path) -> Result<File> {
+fn lock(state: &Path) -> Result<Lock> {
     let path = state.join("lock");
-    let lock = File::create(&path).with_context(|| format!("cannot write to the state folder {}", state.display()))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
+    let file = File::create(&path).with_context(|| format!("cannot write to the state folder {}", state.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { path, file }),
         Err(TryLockError::WouldBlock) => {
             bail!("another local platform uses {}; stop it, or choose another folder with --state", state.display())
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+impl Lock {
+    /// Returns when the folder has been deleted or replaced: the simulators go on with what nobody can open again, and would
+    /// say that it was stored.
+    async fn lost(&self) {
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let held = self.file.metadata().map(id).ok();
+        while fs::metadata(&self.path).map(id).ok() == held {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod crashes;
 mod failing_storage;
 mod load;
+mod state_folder;
 
 use std::env;
 
