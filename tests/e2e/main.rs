@@ -7,12 +7,12 @@
 mod auth;
 mod bench;
 mod cors;
+mod crossing_over;
 mod customer_worker;
 mod customers;
 mod deploy;
 mod dispatcher;
 mod front;
-mod isolation;
 mod local_api;
 mod local_platform;
 mod memory;

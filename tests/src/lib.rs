@@ -6,6 +6,7 @@ mod dev;
 pub mod ledger;
 pub mod log;
 pub mod processes;
+pub mod raw;
 mod reply;
 pub mod storage;
 pub mod token;

@@ -9,8 +9,7 @@ use std::process::Command;
 /// column of all rows.
 #[must_use]
 pub fn query(simulator: &str, sql: &str) -> Vec<String> {
-    let state = env::var("PLATFORM_STATE").expect("PLATFORM_STATE is not set: run the tests with `cargo xtask test`");
-    query_in(Path::new(&state), simulator, sql)
+    query_in(&state(), simulator, sql)
 }
 
 /// The same of the platform with this state folder.
@@ -23,13 +22,27 @@ pub fn query_in(state: &Path, simulator: &str, sql: &str) -> Vec<String> {
             for (const row of database.prepare(process.argv[1]).all()) console.log(String(Object.values(row)[0]));
             database.close();
         }";
-    let databases = databases(&state.join("storage/v3").join(simulator));
-    assert!(!databases.is_empty(), "no database in {}", state.display());
+    let databases = databases(&folder(state, simulator));
+    assert!(!databases.is_empty(), "no database of {simulator} in {}", state.display());
     let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules/node/bin/node");
     let output =
         Command::new(node).args(["--no-warnings", "-e", SCRIPT, sql]).args(databases).output().expect("node runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+/// The databases' files of a simulator (`kv`, `r2`, `d1`) of the platform under test.
+#[must_use]
+pub fn files(simulator: &str) -> Vec<PathBuf> {
+    databases(&folder(&state(), simulator))
+}
+
+fn state() -> PathBuf {
+    env::var_os("PLATFORM_STATE").expect("PLATFORM_STATE is not set: run the tests with `cargo xtask test`").into()
+}
+
+fn folder(state: &Path, simulator: &str) -> PathBuf {
+    state.join("storage/v3").join(simulator)
 }
 
 fn databases(folder: &Path) -> Vec<PathBuf> {

@@ -26,10 +26,11 @@ pub struct Arguments {
 }
 
 /// The customers that the end-to-end tests use. Those that count what is stored have customers of their own.
-const CUSTOMERS: [&str; 24] = [
+const CUSTOMERS: &[&str] = &[
     "user1",
     "user2",
     "a",
+    "attacker",
     "the-longest-user-id-that-there-can-be-0123456789",
     "bare=tests/fixtures/bare.toml",
     "busy",
@@ -51,10 +52,11 @@ const CUSTOMERS: [&str; 24] = [
     "strange=tests/fixtures/strange.js",
     "throws=tests/fixtures/throws.js",
     "unreliable=tests/fixtures/unreliable.toml",
+    "victim",
 ];
 
 /// Workers that some of them are bound to.
-const OTHERS: [&str; 18] = [
+const OTHERS: &[&str] = &[
     "tests/fixtures/flaky-storage.toml",
     "tests/fixtures/outbound.toml",
     "tests/fixtures/unreliable-storage.toml",
@@ -65,6 +67,7 @@ const OTHERS: [&str; 18] = [
     "tests/fixtures/dispatchers/broken-rest.toml",
     "tests/fixtures/dispatchers/cors.toml",
     "tests/fixtures/dispatchers/cors-any.toml",
+    "tests/fixtures/dispatchers/guarded.toml",
     "tests/fixtures/dispatchers/jwks-broken.toml",
     "tests/fixtures/dispatchers/ordered.toml",
     "tests/fixtures/dispatchers/records.toml",

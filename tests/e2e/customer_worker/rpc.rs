@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::{Customer, Reply, expect_json, expect_problem, expect_success};
+use tests::{Customer, Reply, expect_json, expect_success};
 
 /// Calls a method of a customer's Worker with these arguments.
 async fn call(customer: &str, method: &str, arguments: Value) -> Reply {
@@ -172,24 +172,4 @@ async fn the_entrypoint_has_a_name_too() {
     assert_eq!(expect_answer("getData", json!(["named"])).await, 1);
     let reply = call("UserWorker", "fetch", json!(["http://x/data?key=named"])).await;
     assert_eq!(reply.status, 200, "{reply}");
-}
-
-/// A method reaches the storage of the customer whose Worker it is called on, whatever its arguments say.
-#[tokio::test]
-async fn a_method_is_its_customers_own() {
-    let (called, other) = (Customer::new("rpc-called"), Customer::new("user2"));
-    expect_success(called.post_json("/data", r#"{"key":"rpc/mine","value":"mine"}"#)).await;
-    expect_success(called.put("/files?key=rpc/mine").body("mine")).await;
-    for key in ["rpc/mine", "../customer-rpc-called/rpc/mine", "customer-rpc-called/rpc/mine"] {
-        assert_eq!(call("user2", "getData", json!([key])).await.json(), Value::Null);
-        assert_eq!(call("user2", "getFile", json!([key])).await.json(), Value::Null);
-        call("user2", "deleteData", json!([key])).await;
-        call("user2", "deleteFile", json!([key])).await;
-    }
-    for list in ["listFiles", "listData"] {
-        assert!(!call("user2", list, json!([])).await.text().contains("rpc/mine"));
-    }
-    expect_problem(other.get("/data?key=rpc/mine"), 404, "data_not_found").await;
-    expect_json(called.get("/data?key=rpc/mine"), json!({"key": "rpc/mine", "value": "mine"})).await;
-    assert_eq!(Reply::to(called.get("/files?key=rpc/mine")).await.text(), "mine");
 }

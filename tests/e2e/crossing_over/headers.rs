@@ -1,0 +1,235 @@
+//! Headers that say two things, or something that only looks like an id.
+
+use http::StatusCode;
+use tests::raw::{replies, status};
+use tests::{Customer, Reply, expect_json};
+
+use super::victim::Scene;
+
+/// What is sent beside, or instead of, the attacker's own id. Whatever reads it, it must not read `victim`.
+const TRICKS: [&[u8]; 58] = [
+    // Twice, in either order, and in a list.
+    b"X-User-ID: attacker\r\nX-User-ID: victim",
+    b"X-User-ID: victim\r\nX-User-ID: attacker",
+    b"X-User-ID: attacker\r\nx-user-id: victim",
+    b"X-USER-ID: victim\r\nX-User-ID: attacker",
+    b"X-User-ID: attacker\r\nX-User-ID:",
+    b"X-User-ID:\r\nX-User-ID: victim\r\nX-User-ID: attacker",
+    b"X-User-ID: attacker, victim",
+    b"X-User-ID: victim,attacker",
+    b"X-User-ID: victim,",
+    b"X-User-ID: ,victim",
+    b"X-User-ID: victim;attacker",
+    b"X-User-ID: victim attacker",
+    b"X-User-ID: attacker\tvictim",
+    // Folded, and ended otherwise than lines end.
+    b"X-User-ID: attacker\r\n victim",
+    b"X-User-ID: attacker\r\n\tX-User-ID: victim",
+    b"X-User-ID:\r\n victim\r\nX-User-ID: attacker",
+    b"X-User-ID: attacker\nX-User-ID: victim",
+    b"X-User-ID: attacker\rX-User-ID: victim",
+    b"X-User-ID: attacker\r\r\nX-User-ID: victim",
+    b"X-User-ID: attacker\n\rX-User-ID: victim",
+    // Names that are almost the name.
+    b"X-User-ID: attacker\r\nX-User-ID : victim",
+    b"X-User-ID: attacker\r\n X-User-ID: victim",
+    b"X-User-ID : victim",
+    b"X-User-ID\t: victim",
+    b"X_User_ID: victim\r\nX-User-ID: attacker",
+    b"X-User_ID: victim",
+    b"X-User-I\xc4\x90: victim\r\nX-User-ID: attacker",
+    b"X-User-\xc4\xb0D: victim\r\nX-User-ID: attacker",
+    b"X-User-ID\0: victim\r\nX-User-ID: attacker",
+    b"\0X-User-ID: victim\r\nX-User-ID: attacker",
+    b"X-User-ID\xc2\xa0: victim\r\nX-User-ID: attacker",
+    b"X-User-ID: attacker\r\n: victim",
+    b"X-User-ID: attacker\r\nX-User-ID",
+    // Values that are almost the id.
+    b"X-User-ID: Victim",
+    b"X-User-ID: VICTIM",
+    b"X-User-ID: victim\0",
+    b"X-User-ID: \0victim",
+    b"X-User-ID: attacker\0victim",
+    b"X-User-ID: victim\x01",
+    b"X-User-ID: \x0bvictim\x0c",
+    b"X-User-ID: victim\x7f",
+    b"X-User-ID: \xc2\xa0victim",
+    b"X-User-ID: victim\xe2\x80\x8b",
+    b"X-User-ID: \xef\xbb\xbfvictim",
+    b"X-User-ID: v\xc4\xb1ctim",
+    b"X-User-ID: \xd1\xb5ictim",
+    b"X-User-ID: \xef\xbd\x96ictim",
+    b"X-User-ID: victim\xcc\x81",
+    b"X-User-ID: \"victim\"",
+    b"X-User-ID: 'victim'",
+    b"X-User-ID: ./victim",
+    b"X-User-ID: ../victim",
+    b"X-User-ID: victim/",
+    b"X-User-ID: %76ictim",
+    b"X-User-ID: victim%00",
+    b"X-User-ID: customer-victim",
+    b"X-User-ID: =?utf-8?Q?victim?=",
+    b"X-User-ID: victim:443",
+];
+
+/// A request for each thing that one customer has of another's: to read it, and to take it away.
+fn requests(headers: &[u8]) -> [Vec<u8>; 4] {
+    ["GET /files?key=plain", "GET /data?key=plain", "DELETE /files?key=plain", "DELETE /data?key=folder/page"].map(
+        |asked| {
+            let (first, last) = (format!("{asked} HTTP/1.1\r\nHost: x\r\n"), b"\r\nConnection: close\r\n\r\n");
+            [first.as_bytes(), headers, last].concat()
+        },
+    )
+}
+
+#[tokio::test]
+async fn an_id_is_not_read_two_ways() {
+    let scene = Scene::new("ids").await;
+    let longest = "v".repeat(60_000);
+    let many = "X-User-ID: victim\r\n".repeat(90) + "X-User-ID: attacker";
+    let long = [
+        format!("X-User-ID: attacker{}victim", " ".repeat(60_000)),
+        format!("X-User-ID: {longest}"),
+        format!("X-User-ID: victim{}", ",victim".repeat(5000)),
+        format!("X-{longest}: x\r\nX-User-ID: victim, attacker"),
+        many,
+    ];
+    for trick in TRICKS.into_iter().chain(long.iter().map(String::as_bytes)) {
+        for request in requests(trick) {
+            let received = scene.attempt_raw(&request).await;
+            // It is nobody's, or the attacker's own.
+            let known = [200, 400, 404, 431].contains(&status(&received));
+            assert!(known, "{}: {}", String::from_utf8_lossy(&request), String::from_utf8_lossy(&received));
+        }
+    }
+    scene.end().await;
+}
+
+/// Whatever else a request says of whom it is for, `X-User-ID` alone counts.
+#[tokio::test]
+async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
+    let scene = Scene::new("other-headers").await;
+    for headers in [
+        "MF-Route-Override: customer-victim",
+        "mf-route-override: victim",
+        "MF_Route_Override: customer-victim",
+        "MF-Original-URL: http://x/cdn-cgi/local/r2/public/customer-victim/plain",
+        "MF-Original-Hostname: customer-victim",
+        "MF-Custom-Fetch-Service: customer-victim",
+        "MF-Custom-Node-Service: customer-victim",
+        "MF-Proxy-Shared-Secret: x",
+        "MF-Op: GET",
+        "MF-Binding: customer-victim",
+        "MF-CF-Blob: {\"worker\":\"customer-victim\"}",
+        "CF-Worker: customer-victim",
+        "CF-Connecting-IP: 127.0.0.1",
+        "Platform-Storage: null",
+        "Platform-Storage: undefined",
+        "Platform-Storage:",
+        "Test-User-ID: victim",
+        "Test-Dispatcher: guarded",
+        "X-User: victim",
+        "X-User-ID-Override: victim",
+        "X-Original-User-ID: victim",
+        "X-Forwarded-User: victim",
+        "X-Forwarded-Host: customer-victim",
+        "X-Original-URL: /files?key=plain&X-User-ID=victim",
+        "X-Rewrite-URL: /cdn-cgi/explorer",
+        "X-HTTP-Method-Override: DELETE",
+        "Forwarded: for=victim;host=customer-victim",
+        "Cookie: X-User-ID=victim",
+        "Authorization: Bearer victim",
+        "X-Request-Id: victim",
+        "CF-Ray: victim",
+        "Via: 1.1 victim",
+        "Referer: http://x/?X-User-ID=victim",
+    ] {
+        for request in requests(format!("X-User-ID: attacker\r\n{headers}").as_bytes()) {
+            let received = scene.attempt_raw(&request).await;
+            assert!([200, 404].contains(&status(&received)), "{headers}: {}", String::from_utf8_lossy(&received));
+        }
+        // Nor does it stand in for an id that is not there.
+        let [request, ..] = requests(headers.as_bytes());
+        assert_eq!(status(&scene.attempt_raw(&request).await), 400, "{headers}");
+    }
+    for path in ["/data?key=plain&X-User-ID=victim", "/data?X-User-ID=victim&key=plain&user=victim"] {
+        scene.attempt(scene.attacker.get(path)).await;
+    }
+    scene.end().await;
+}
+
+/// What is named in `Connection` does not go further than to the platform, and what is not there names nobody.
+#[tokio::test]
+async fn headers_of_one_connection_take_no_id_away() {
+    let scene = Scene::new("hop-by-hop").await;
+    for (connection, expected) in [
+        ("X-User-ID", 400),
+        ("x-user-id", 400),
+        ("close, X-User-ID", 400),
+        ("X-User-ID,X-User-ID", 400),
+        ("X-User-ID\r\nConnection: Host", 400),
+        ("Host", 200),
+        ("X-User-Id-", 200),
+        ("Accept-Encoding, MF-Disable-Pretty-Error", 200),
+    ] {
+        let headers = format!("X-User-ID: attacker\r\nConnection: {connection}");
+        for request in requests(headers.as_bytes()) {
+            let received = scene.attempt_raw(&request).await;
+            let allowed = if expected == 200 { [200, 404] } else { [400, 400] };
+            assert!(allowed.contains(&status(&received)), "{connection}: {}", String::from_utf8_lossy(&received));
+        }
+    }
+    scene.end().await;
+}
+
+/// Pages that another origin may not read: with the victim's token in the browser, and a page that would have it used.
+#[tokio::test]
+async fn a_page_of_another_origin_reads_nothing() {
+    let scene = Scene::new("pages-in-browsers").await;
+    let victim = Customer::behind("guarded", "victim").with_token(&tests::token::good("victim"));
+    for origin in [
+        "https://evil.example",
+        "https://app.example.evil.example",
+        "https://app.example@evil.example",
+        "https://evil.example, https://app.example",
+        "https://app.example, https://evil.example",
+        "https://app.example ",
+        "https://app.example/",
+        "https://app.example:8443",
+        "http://app.example",
+        "https://APP.example.",
+        "https://app.example\t.evil.example",
+        "null",
+        "*",
+        "",
+    ] {
+        // These are the victim's own requests: what counts is that the page is not told that it may see the reply.
+        let reply = Reply::to(victim.get("/files?key=plain").header("Origin", origin)).await;
+        let allowed = reply.headers.get("Access-Control-Allow-Origin").map(|allowed| allowed.to_str().expect("text"));
+        assert!(
+            allowed.is_none_or(|allowed| origin.trim() == "https://app.example" && allowed == origin.trim()),
+            "{origin}: {reply}"
+        );
+        assert!(!reply.headers.contains_key("Access-Control-Allow-Credentials"), "{origin}: {reply}");
+        // What a page may send without asking must not change anything: it cannot have a token.
+        let nobody = Customer::behind("guarded", "victim");
+        let reply = scene.attempt(nobody.post("/files").header("Origin", origin).body("x")).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{origin}: {reply}");
+        let preflight = nobody.request(http::Method::OPTIONS, "/files?key=plain").header("Origin", origin);
+        scene.attempt(preflight.header("Access-Control-Request-Method", "DELETE")).await;
+    }
+    scene.end().await;
+}
+
+/// A header is its name in any case, with blanks around its value, and nothing else.
+#[tokio::test]
+async fn the_victim_itself_is_let_in() {
+    let version = env!("CARGO_PKG_VERSION");
+    let health = serde_json::json!({"status": "ok", "worker": "victim", "version": version});
+    expect_json(Customer::new("victim").get("/"), health.clone()).await;
+    for header in ["X-User-ID: victim", "x-user-id: victim", "X-USER-ID:victim", "X-User-ID: \t victim \t"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{header}\r\nConnection: close\r\n\r\n");
+        let received = tests::raw::raw(&request).await;
+        assert_eq!(replies(&received)[0].json(), health, "{header}");
+    }
+}

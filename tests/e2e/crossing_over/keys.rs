@@ -1,0 +1,223 @@
+//! Keys, cursors and upload ids: of another customer, or made to look as if they were.
+
+use http::Method;
+use serde_json::json;
+use tests::{Customer, Reply, escaped, expect_json, expect_problem, expect_success};
+
+use super::victim::{KEYS, Scene};
+
+/// Keys that would lead elsewhere, if anything put them together with something else.
+const KEYS_THAT_LEAD: [&str; 30] = [
+    "plain",
+    "../victim/plain",
+    "../customer-victim/plain",
+    "../../customer-victim/data/plain",
+    "customer-victim/plain",
+    "customer-victim:plain",
+    "/customer-victim/plain",
+    "//customer-victim/plain",
+    "victim/plain",
+    "victim/data/plain",
+    "data/plain",
+    "data/..",
+    "data/../usage/plain",
+    "../usage/plain",
+    "../data/plain",
+    "usage/plain",
+    "usage/..",
+    "../attacker/plain",
+    "..\\victim\\plain",
+    "%2e%2e%2fvictim%2fplain",
+    "plain\0",
+    "plain\0customer-victim",
+    "customer-victim\0plain",
+    "plain?customer=victim",
+    "plain#victim",
+    "plain' OR '1'='1",
+    "plain%",
+    "*",
+    "r2:customer-victim",
+    "file:///customer-victim/plain",
+];
+
+#[tokio::test]
+async fn a_key_leads_nowhere_else() {
+    let scene = Scene::new("keys").await;
+    for key in KEYS_THAT_LEAD {
+        let (file, value) = (format!("/files?key={}", escaped(key)), format!("/data?key={}", escaped(key)));
+        let attacker = &scene.attacker;
+        let body = json!({"key": key, "value": "overwritten", "metadata": {"by": "attacker"}}).to_string();
+        for request in [
+            attacker.get(&file),
+            attacker.head(&file),
+            attacker.get(&value),
+            attacker.put(&file).body("overwritten"),
+            attacker.post("/files").multipart(
+                reqwest::multipart::Form::new()
+                    .text("key", key)
+                    .part("file", reqwest::multipart::Part::text("overwritten").file_name("../customer-victim/plain")),
+            ),
+            attacker.post_json("/data", body),
+            attacker.get(&file),
+            attacker.get(&value),
+            attacker.delete(&file),
+            attacker.delete(&value),
+            attacker.post(&format!("/files/uploads?key={}", escaped(key))),
+        ] {
+            scene.attempt(request).await;
+        }
+    }
+    scene.end().await;
+}
+
+/// What is listed is the customer's own, whatever it asks for, and wherever it goes on.
+#[tokio::test]
+async fn a_listing_leads_nowhere_else() {
+    let scene = Scene::new("lists").await;
+    for prefix in
+        ["", "plain", "folder/", "..", "../", "data/", "usage/", "/", "%", "*", "customer-victim", "\0", "victim"]
+    {
+        let prefix = escaped(prefix);
+        for path in [
+            format!("/files?prefix={prefix}&include=contentType"),
+            format!("/files?prefix={prefix}&delimiter=/"),
+            format!("/files?prefix={prefix}&delimiter={prefix}x"),
+            format!("/data?prefix={prefix}"),
+        ] {
+            scene.attempt(scene.attacker.get(&path)).await;
+        }
+    }
+    for path in ["/stats", "/stats?customer=victim", "/healthz", "/"] {
+        scene.attempt(scene.attacker.get(path)).await;
+    }
+    // A cursor is a place in a list, whoever has it: the attacker's own list goes on there.
+    for list in ["/files?limit=1", "/files?limit=2&delimiter=/", "/data?limit=1", "/files?limit=1&prefix=folder"] {
+        let page = expect_success(scene.victim.get(list)).await.json();
+        for cursor in
+            page["cursor"].as_str().into_iter().flat_map(|cursor| [cursor.to_owned(), cursor.replace('a', "b")])
+        {
+            scene.attempt(scene.attacker.get(&format!("{list}&cursor={cursor}"))).await;
+            scene.attempt(scene.attacker.get(&format!("/files?cursor={cursor}"))).await;
+        }
+    }
+    scene.end().await;
+}
+
+/// An upload is one key of one customer: its id is of no use to another.
+#[tokio::test]
+async fn an_upload_id_leads_nowhere_else() {
+    let scene = Scene::new("uploads").await;
+    let (attacker, id) = (&scene.attacker, &scene.upload_id);
+    for key in [scene.upload_key(), "plain", "customer-victim/unfinished/uploads", "../customer-victim/unfinished"] {
+        for id in [id.clone(), format!("../{id}"), format!("customer-victim/{id}"), format!("{id}\0")] {
+            let query = format!("key={}&uploadId={}", escaped(key), escaped(&id));
+            let parts = json!({"parts": [{"partNumber": 1, "etag": "5d4f21cd656c7f1e7f49e9988521304a"}]}).to_string();
+            for request in [
+                attacker.put(&format!("/files/uploads?{query}&partNumber=1")).body("overwritten"),
+                attacker.put(&format!("/files/uploads?{query}&partNumber=2")).body("added"),
+                attacker.post_json(&format!("/files/uploads/complete?{query}"), parts),
+                attacker.delete(&format!("/files/uploads?{query}")),
+            ] {
+                let reply = scene.attempt(request).await;
+                assert_eq!(
+                    (reply.status.as_u16(), &reply.json()["code"]),
+                    (404, &"upload_not_found".into()),
+                    "{reply}"
+                );
+            }
+        }
+    }
+    // The victim can go on with it.
+    scene.end().await;
+}
+
+/// The versions of what lies under the same key are each customer's own, and so are the conditions on them.
+#[tokio::test]
+async fn a_version_of_anothers_is_no_version() {
+    let scene = Scene::new("versions").await;
+    let attacker = &scene.attacker;
+    for key in KEYS {
+        let path = format!("/files?key={}", escaped(key));
+        let theirs = Reply::to(scene.victim.head(&path)).await;
+        let (etag, date) = (theirs.header("ETag"), theirs.header("Last-Modified"));
+        for request in [
+            attacker.get(&path).header("If-None-Match", etag),
+            attacker.get(&path).header("If-Match", etag),
+            attacker.get(&path).header("Range", "bytes=0-"),
+            attacker.get(&path).header("Range", "bytes=0-").header("If-Range", etag),
+            attacker.get(&path).header("Range", "bytes=-40").header("If-Range", date),
+            attacker.get(&path).header("Range", "bytes=0-,0-"),
+            attacker.head(&path).header("If-None-Match", etag),
+        ] {
+            let reply = scene.attempt(request).await;
+            assert_ne!(reply.status, 304, "whether it is the victim's version is not said: {reply}");
+        }
+        let overwrite = attacker.put(&path).header("If-Match", etag).body("overwritten");
+        assert_eq!(scene.attempt(overwrite).await.status, 412);
+    }
+    scene.end().await;
+}
+
+/// Ids that only look like a customer's.
+#[tokio::test]
+async fn there_is_one_name_for_a_customer() {
+    let scene = Scene::new("names").await;
+    for id in [
+        "Victim",
+        "victim-",
+        "-victim",
+        "victim.",
+        "victim/",
+        "customer-victim",
+        "victim%00",
+        "vict\u{131}m",
+        "*",
+        "team-a-victim",
+    ] {
+        let named = http::HeaderValue::from_bytes(id.as_bytes()).expect("a header");
+        for method in [Method::GET, Method::DELETE] {
+            let request = tests::client().request(method, format!("{}/files?key=plain", tests::platform_url()));
+            let reply = scene.attempt(request.header("X-User-ID", named.clone())).await;
+            assert!([400, 404].contains(&reply.status.as_u16()), "{id}: {reply}");
+        }
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_same_keys_hold_what_each_customer_put_there() {
+    let (one, two) = (Customer::new("user1"), Customer::new("user2"));
+    for key in ["isolated", "../user1/isolated", "../customer-user1/isolated", "user1/isolated"] {
+        let (file, data) = (format!("/files?key={key}"), format!("/data?key={key}"));
+        let value = |value: &str| json!({"key": key, "value": value});
+        expect_success(one.post_json("/data", value("one's").to_string())).await;
+        expect_success(one.put(&file).body("one's")).await;
+        expect_problem(two.get(&data), 404, "data_not_found").await;
+        expect_problem(two.get(&file), 404, "file_not_found").await;
+
+        // What the other deletes and writes is the other's own.
+        expect_success(two.delete(&data)).await;
+        expect_success(two.delete(&file)).await;
+        expect_success(two.post_json("/data", value("two's").to_string())).await;
+        expect_success(two.put(&file).body("two's")).await;
+        for (user, content) in [(&one, "one's"), (&two, "two's")] {
+            expect_json(user.get(&data), value(content)).await;
+            assert_eq!(Reply::to(user.get(&file)).await.text(), content);
+        }
+        expect_success(two.delete(&data)).await;
+        expect_success(two.delete(&file)).await;
+    }
+}
+
+#[tokio::test]
+async fn counts_are_each_customers_own() {
+    let (counted, other) = (Customer::new("count2"), Customer::new("user2"));
+    expect_success(other.put("/files?key=counted").body("content")).await;
+    expect_success(other.post_json("/data", r#"{"key":"counted","value":1}"#)).await;
+    let nothing = json!({
+        "files": {"count": 0, "totalSize": 0},
+        "activity": {"totalOperations": 0, "lastActivity": null, "byOperation": {}, "windowDays": 30},
+        "storage": {"kvKeys": 0, "r2Objects": 0},
+    });
+    expect_json(counted.get("/stats"), nothing).await;
+}

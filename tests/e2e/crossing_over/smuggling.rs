@@ -1,0 +1,284 @@
+//! A request within a request, on whose end two readers may not agree: somebody in front, who sent it as one of the
+//! attacker's, and the platform. Nothing within it is a request of its own.
+
+use tests::raw::{replies, status};
+
+use super::victim::Scene;
+
+/// What is smuggled: one request, as the victim.
+const SMUGGLED: &str = "GET /data?key=plain HTTP/1.1\r\nHost: x\r\nX-User-ID: victim\r\nConnection: close\r\n\r\n";
+
+/// A request of the attacker's with these headers, and bytes behind them. The last are a request of their own, where the body
+/// has ended before, so that the platform hangs up.
+fn request(first: &str, headers: &str, body: &str) -> String {
+    const LAST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let all = "Host: x\r\nX-User-ID: attacker\r\nContent-Type: application/json";
+    format!("{first}\r\n{all}\r\n{headers}\r\n{body}{LAST}")
+}
+
+/// Both a length and chunks, in every order and spelling: the body ends at the last chunk or after its length, and what
+/// follows belongs to neither.
+#[tokio::test]
+async fn a_body_has_one_end() {
+    let scene = Scene::new("ends").await;
+    let chunked = format!("0\r\n\r\n{SMUGGLED}");
+    let in_chunk = format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len());
+    let all = chunked.len();
+    for encoding in [
+        "Transfer-Encoding: chunked",
+        "transfer-encoding: CHUNKED",
+        "Transfer-Encoding: Chunked ",
+        "Transfer-Encoding:\tchunked",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: ,chunked",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunkedx",
+        "Transfer-Encoding: chunk",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: chunked;q=1",
+        "Transfer-Encoding: x\r\n chunked",
+        "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding\t: chunked",
+        " Transfer-Encoding: chunked",
+        "X: x\nTransfer-Encoding: chunked",
+        "X: x\rTransfer-Encoding: chunked",
+        "Transfer-Encoding: \x0bchunked",
+        "Transfer-Encoding: chunked\0",
+        "Transfer-Encoding: chunk\u{212a}ed",
+        "Transfer_Encoding: chunked",
+        "Transfer-Encodin\u{261}: chunked",
+        "TE: chunked",
+    ] {
+        // The length alone says where the body ends, and what follows is a request for whoever reads it.
+        let honest = ["Transfer_Encoding", "TE:"].iter().any(|name| encoding.starts_with(name));
+        for length in [all, 5, 0] {
+            let length = format!("Content-Length: {length}");
+            for headers in [format!("{length}\r\n{encoding}\r\n"), format!("{encoding}\r\n{length}\r\n")] {
+                if honest && !headers.contains(&format!(": {all}\r\n")) {
+                    continue;
+                }
+                scene.attempt_raw_open(request("POST /data HTTP/1.1", &headers, &chunked)).await;
+            }
+        }
+        if !honest {
+            let headers = format!("{encoding}\r\nContent-Length: 4\r\n");
+            scene.attempt_raw_open(request("POST /data HTTP/1.1", &headers, &in_chunk)).await;
+        }
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_length_is_one_number() {
+    let scene = Scene::new("lengths").await;
+    let all = SMUGGLED.len();
+    for length in [
+        format!("Content-Length: 0\r\nContent-Length: {all}"),
+        format!("Content-Length: {all}\r\nContent-Length: 0"),
+        format!("Content-Length: 0, {all}"),
+        format!("Content-Length: {all}, 0"),
+        format!("Content-Length: {all},{all}"),
+        format!("Content-Length: +{all}"),
+        format!("Content-Length: -{all}"),
+        format!("Content-Length: {all}.0"),
+        format!("Content-Length: 0x{all:x}"),
+        format!("Content-Length: {all}e0"),
+        format!("Content-Length: {all} 0"),
+        format!("Content-Length: 0\r\n {all}"),
+        format!("Content-Length:\r\n {all}"),
+        format!("Content-Length : {all}"),
+        format!(" Content-Length: {all}"),
+        format!("Content-Length: 0\r\nContent_Length: {all}\r\nContent-Length: {all}"),
+        "Content-Length: 18446744073709551616".to_owned(),
+        "Content-Length: 18446744073709551615".to_owned(),
+        format!("Content-Length: 1844674407370955{all}"),
+        "Content-Length: \u{664}\u{660}".to_owned(),
+        "Content-Length: \"0\"".to_owned(),
+        "Content-Length: 0;".to_owned(),
+        "Content-Length:".to_owned(),
+    ] {
+        for first in ["POST /data HTTP/1.1", "GET /data?key=plain HTTP/1.1", "PUT /files?key=plain HTTP/1.1"] {
+            scene.attempt_raw_open(request(first, &format!("{length}\r\n"), SMUGGLED)).await;
+        }
+    }
+    scene.end().await;
+}
+
+/// Chunks whose sizes are none, or that do not end where they say.
+#[tokio::test]
+async fn a_chunk_is_as_long_as_it_says() {
+    let scene = Scene::new("chunks").await;
+    let all = SMUGGLED.len();
+    for body in [
+        format!("0x0\r\n\r\n{SMUGGLED}"),
+        format!("+0\r\n\r\n{SMUGGLED}"),
+        format!("-0\r\n\r\n{SMUGGLED}"),
+        format!(" 0\r\n\r\n{SMUGGLED}"),
+        format!("\r\n0\r\n\r\n{SMUGGLED}"),
+        format!("\r\n\r\n{SMUGGLED}"),
+        format!("zz\r\n\r\n{SMUGGLED}"),
+        format!("10000000000000000\r\n\r\n{SMUGGLED}"),
+        format!("ffffffffffffffff\r\n{SMUGGLED}"),
+        format!("fffffffffffffffff\r\n{SMUGGLED}"),
+        format!("{all:x}\n{SMUGGLED}\n0\n\n"),
+        format!("{all:x};\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("{all:x};a=\"\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("{all:x};a=b\rc\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("{all:x} \r\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("000{all:x}\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("2\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("2\r\n{{}}\n0\r\n\r\n{SMUGGLED}"),
+        format!("2\r\n{{}}0\r\n\r\n{SMUGGLED}"),
+        format!("2\r\n{{}}XX0\r\n\r\n{SMUGGLED}"),
+        format!("2\r\n{{}}\r\n0\n\n{SMUGGLED}"),
+        format!("2\r\n{{}}\r\n0\r\n\n{SMUGGLED}"),
+        format!("2\r\n{{}}\r\n0\r\r\n{SMUGGLED}"),
+        format!("2\r\n{{}}\r\n{SMUGGLED}"),
+        format!("\u{664}\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+    ] {
+        for first in ["POST /data HTTP/1.1", "PUT /files?key=plain HTTP/1.1", "GET / HTTP/1.1", "POST /data HTTP/1.0"] {
+            let headers = "Transfer-Encoding: chunked\r\n";
+            scene.attempt_raw_open(request(first, headers, &body)).await;
+        }
+    }
+    scene.end().await;
+}
+
+/// What stands behind the last chunk is a part of the body, and no header of anything.
+#[tokio::test]
+async fn trailers_name_nobody() {
+    let scene = Scene::new("trailers").await;
+    let body = r#"{"key":"plain","value":"trailed"}"#;
+    for (announced, trailer) in [
+        ("X-User-ID", "X-User-ID: victim"),
+        ("x-user-id, Content-Length", "x-user-id: victim\r\nContent-Length: 500"),
+        ("Authorization", "Authorization: Bearer victim"),
+        ("MF-Route-Override", "MF-Route-Override: customer-victim"),
+        ("X", "X-User-ID: victim\r\nTransfer-Encoding: chunked"),
+        ("X", "X-User-ID: victim\r\n victim"),
+        ("X", "GET /data?key=plain HTTP/1.1\r\nX-User-ID: victim"),
+        ("Host", "Host: x/cdn-cgi/explorer?"),
+    ] {
+        for first in ["POST /data HTTP/1.1", "PUT /files?key=plain HTTP/1.1", "DELETE /data?key=plain HTTP/1.1"] {
+            for announcement in [format!("Trailer: {announced}\r\nTE: trailers\r\n"), String::new()] {
+                let headers = format!("Connection: close\r\nTransfer-Encoding: chunked\r\n{announcement}");
+                let chunks = format!("{:x}\r\n{body}\r\n0\r\n{trailer}\r\n\r\n", body.len());
+                scene.attempt_raw(request(first, &headers, &chunks)).await;
+            }
+        }
+    }
+    scene.end().await;
+}
+
+/// A route that does not read a body does not leave it to be read as a request.
+#[tokio::test]
+async fn a_body_that_nobody_wants_is_a_body() {
+    let scene = Scene::new("unwanted").await;
+    let (length, chunked) =
+        (format!("Content-Length: {}\r\n", SMUGGLED.len()), format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len()));
+    for first in [
+        "GET / HTTP/1.1",
+        "HEAD / HTTP/1.1",
+        "GET /healthz HTTP/1.1",
+        "POST /healthz HTTP/1.1",
+        "POST /stats HTTP/1.1",
+        "POST /nothing HTTP/1.1",
+        "POST /cdn-cgi/explorer HTTP/1.1",
+        "GET /cdn-cgi/explorer HTTP/1.1",
+        "DELETE /data?key=absent HTTP/1.1",
+        "OPTIONS / HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "TRACE / HTTP/1.1",
+        "CONNECT victim:443 HTTP/1.1",
+        "PATCH /files HTTP/1.1",
+        "QUERY / HTTP/1.1",
+        "POST /data HTTP/1.0",
+    ] {
+        for expect in ["", "Expect: 100-continue\r\n", "Expect: 200-ok\r\n", "Connection: keep-alive\r\n"] {
+            scene.attempt_raw_open(request(first, &format!("{length}{expect}"), SMUGGLED)).await;
+        }
+        scene.attempt_raw_open(request(first, "Transfer-Encoding: chunked\r\n", &chunked)).await;
+        // And one for which the platform has its answer before the body has come.
+        let nobody = request(first, &length, SMUGGLED).replace("X-User-ID: attacker", "X-User-ID: nobody-at-all");
+        scene.attempt_raw_open(nobody).await;
+    }
+    scene.end().await;
+}
+
+/// No other protocol is spoken: what follows is not read as one, and not passed on to the runtime.
+#[tokio::test]
+async fn no_connection_becomes_another() {
+    let scene = Scene::new("upgrades").await;
+    let settings =
+        "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
+    let length = format!("Content-Length: {}\r\n", SMUGGLED.len());
+    for upgrade in [
+        settings,
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+        "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n",
+        "Upgrade: TLS/1.0\r\nConnection: Upgrade\r\n",
+        "Upgrade: HTTP/2.0, HTTP/1.1\r\nConnection: Upgrade\r\n",
+        "Upgrade: capnp\r\nConnection: Upgrade\r\n",
+    ] {
+        for first in ["GET / HTTP/1.1", "GET /files?key=plain HTTP/1.1", "POST /data HTTP/1.1"] {
+            let received = scene.attempt_raw_open(request(first, &format!("{upgrade}{length}"), SMUGGLED)).await;
+            assert_ne!(status(&received), 101, "{upgrade}: {}", String::from_utf8_lossy(&received));
+        }
+    }
+    // HTTP/2 without asking, a version that there is not, and no version at all.
+    for bytes in [
+        format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SMUGGLED}"),
+        request("GET / HTTP/2.0", &length, SMUGGLED),
+        request("GET / HTTP/1.9", &length, SMUGGLED),
+        request("GET / http/1.1", &length, SMUGGLED),
+        request("GET / HTTP/1.1 HTTP/1.1", &length, SMUGGLED),
+        request("GET  / HTTP/1.1", &length, SMUGGLED),
+        request("GET / x HTTP/1.1", &length, SMUGGLED),
+        request("GET\t/\tHTTP/1.1", &length, SMUGGLED),
+        request(" GET / HTTP/1.1", &length, SMUGGLED),
+        request("GET /\0 HTTP/1.1", &length, SMUGGLED),
+        format!("GET /data?key=plain\r\n{}", request("GET / HTTP/1.1", &length, SMUGGLED)),
+        "GET /data?key=plain\r\nX-User-ID: victim\r\n\r\n".to_owned(),
+    ] {
+        scene.attempt_raw_open(bytes).await;
+    }
+    scene.end().await;
+}
+
+/// What a key, a value or a file holds is never a part of what is said about it.
+#[tokio::test]
+async fn no_content_becomes_a_request_or_a_reply() {
+    let scene = Scene::new("contents").await;
+    let key = format!("a HTTP/1.1\r\nX-User-ID: victim\r\n\r\n{SMUGGLED}");
+    let path = format!("key={}", tests::escaped(&key));
+    for request in [
+        scene.attacker.get(&format!("/files?{path}")),
+        scene.attacker.get(&format!("/data?{path}")),
+        scene.attacker.put(&format!("/files?{path}")).body(SMUGGLED),
+        scene.attacker.get(&format!("/files?{path}")),
+        scene.attacker.post_json("/data", serde_json::json!({"key": key, "value": key}).to_string()),
+        scene.attacker.get(&format!("/data?{path}")),
+        scene.attacker.get("/files?prefix=a%20HTTP"),
+        scene.attacker.delete(&format!("/files?{path}")),
+        scene.attacker.delete(&format!("/data?{path}")),
+    ] {
+        scene.attempt(request).await;
+    }
+    // A file that is a reply is a body.
+    let reply = format!("HTTP/1.1 200 OK\r\nX-User-ID: victim\r\nContent-Length: 0\r\n\r\n{SMUGGLED}");
+    scene.attempt(scene.attacker.put("/files?key=reply").body(reply.clone())).await;
+    let asked = "GET /files?key=reply HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\n";
+    let received = scene.attempt_raw(format!("{asked}\r\n{asked}Connection: close\r\n\r\n")).await;
+    let bodies: Vec<Vec<u8>> = replies(&received).into_iter().map(|reply| reply.body).collect();
+    assert_eq!(bodies, [reply.as_bytes(), reply.as_bytes()]);
+    scene.end().await;
+}
