@@ -122,7 +122,7 @@ pub fn client() -> Client {
 
 /// Keys that a store, a URL, a form or JavaScript might take for something else: each must come back as it is, and be kept
 /// apart from all others.
-pub const AWKWARD_KEYS: [&str; 31] = [
+pub const AWKWARD_KEYS: [&str; 45] = [
     ".",
     "..",
     "../user1",
@@ -154,6 +154,20 @@ pub const AWKWARD_KEYS: [&str; 31] = [
     "\u{10ffff}",
     "__proto__",
     "constructor",
+    "\",\"",
+    "\"},{\"name\":\"data/x",
+    "{\"name\":\"data/",
+    "\\\"",
+    "\\u0061",
+    "+",
+    "%",
+    "%2B",
+    "\u{c5}",
+    "A\u{30a}",
+    "\u{212b}",
+    "\u{2028}",
+    "\u{fffd}",
+    "a\0b",
 ];
 
 /// A parameter's value, as a URL has it.

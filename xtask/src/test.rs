@@ -47,6 +47,7 @@ const CUSTOMERS: &[&str] = &[
     "parts",
     "prefixed=tests/fixtures/prefixed.toml",
     "records=tests/fixtures/records.toml",
+    "round-trips",
     "rpc=tests/fixtures/rpc.toml",
     "rpc-called",
     "strange=tests/fixtures/strange.js",

@@ -8,6 +8,7 @@ mod files;
 mod forms;
 mod lists;
 mod reading;
+mod round_trips;
 mod rpc;
 mod stats;
 mod uploads;
