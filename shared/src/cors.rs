@@ -53,6 +53,8 @@ impl<'a> AllowedOrigins<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -82,5 +84,32 @@ mod tests {
         assert_eq!(AllowedOrigins::new("*").allow("https://x.example"), Some("*"));
         assert!(!AllowedOrigins::new("https://*.example").any());
         assert_eq!(AllowedOrigins::new("").allow(""), None);
+    }
+
+    proptest! {
+        /// An origin is allowed if it stands on the list, and nothing that only holds one or is held by one.
+        #[test]
+        fn an_origin_is_on_the_list_or_not(
+            list in prop::collection::vec("https?://[a-c]{1,3}(\\.[a-c]{1,2})?(:[0-9]{1,2})?", 0..4),
+            separator in "[, ]{1,3}",
+            origin in "https?://[a-c]{1,3}(\\.[a-c]{1,2})?(:[0-9]{1,2})?|.{0,20}",
+        ) {
+            let text = list.join(&separator);
+            let origins = AllowedOrigins::new(&text);
+            let listed = list.iter().any(|entry| entry.eq_ignore_ascii_case(&origin));
+            prop_assert_eq!(origins.allow(&origin), listed.then_some(&*origin));
+            for entry in &list {
+                prop_assert_eq!(origins.allow(entry), Some(&**entry));
+                let longer = format!("{entry}{origin}");
+                prop_assert_eq!(origins.allow(&longer).is_some(), list.contains(&longer));
+            }
+        }
+
+        #[test]
+        fn what_is_no_star_allows_no_one_by_itself(list in "[^*]{0,40}", origin in ".{0,20}") {
+            let origins = AllowedOrigins::new(&list);
+            let stands_there = list.to_ascii_lowercase().contains(&origin.to_ascii_lowercase());
+            prop_assert!(!origins.any() && (stands_there || origins.allow(&origin).is_none()));
+        }
     }
 }

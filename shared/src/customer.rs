@@ -138,6 +138,7 @@ impl TryFrom<String> for Plan {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -188,6 +189,39 @@ mod tests {
             r#"{"limits":{"subrequests":1}}"#,
         ] {
             assert!(CustomerRecord::parse::<Value>(json).is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_comes_back(
+            script in proptest::option::of(any::<String>()),
+            plan in proptest::option::of("[a-z][a-z0-9-]{0,31}"),
+            suspended in any::<Option<bool>>(),
+            limits in any::<(Option<NonZeroU32>, Option<NonZeroU32>)>(),
+        ) {
+            let plan = plan.map(|plan| Plan::try_from(plan).expect("well-formed"));
+            let limits = Limits { cpu_ms: limits.0, sub_requests: limits.1 };
+            let record = CustomerRecord { script, plan, suspended, limits };
+            let json = serde_json::to_string(&record).expect("JSON");
+            prop_assert_eq!(CustomerRecord::parse::<Value>(&json), Ok(record.clone()));
+            // What the record says, no default changes.
+            let defaults = CustomerRecord { suspended: Some(false), ..CustomerRecord::default() };
+            prop_assert_eq!(record.or(defaults).suspended, Some(suspended.unwrap_or(false)));
+        }
+
+        /// A name that nobody knows is refused, whatever it holds: it might be a misspelt `suspended`.
+        #[test]
+        fn an_unknown_member_is_refused(name in "[a-z]{1,12}", value in "null|true|1|\"x\"|\\{\\}") {
+            prop_assume!(!["script", "plan", "suspended", "limits"].contains(&&*name));
+            prop_assert_eq!(CustomerRecord::parse::<Value>(&format!("{{\"{name}\":{value}}}")), Err(Malformed));
+            let nested = format!("{{\"limits\":{{\"{name}\":{value}}}}}");
+            prop_assert_eq!(CustomerRecord::parse::<Value>(&nested), Err(Malformed));
+        }
+
+        #[test]
+        fn no_record_panics(json in ".{0,60}|\\{(\"(script|plan|suspended|limits)\":[a-z0-9\"{}]{0,6},?){0,3}\\}") {
+            let _ = (CustomerRecord::parse::<Value>(&json), CustomerRecord::parse_defaults::<Value>(&json));
         }
     }
 }

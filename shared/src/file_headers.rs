@@ -75,6 +75,8 @@ pub(crate) fn is_visible(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(headers: &[(&str, &str)]) -> Result<FileHeaders, Problem> {
@@ -112,6 +114,31 @@ mod tests {
             ("Content-Type", "ü"),
         ] {
             assert_eq!(read(&[(name, value)]).expect_err(name).code().name(), "invalid_parameter", "{name}");
+        }
+    }
+
+    proptest! {
+        /// What is taken is kept as it was sent, and what is kept can be sent.
+        #[test]
+        fn headers_come_back_or_are_refused(
+            values in prop::collection::vec("[ -~\t]{0,60}|.{0,20}|[ -~]{1020,1030}", 5),
+        ) {
+            let names =
+                ["Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language"];
+            let sent = |name: &str| names.iter().position(|other| *other == name).map(|at| values[at].clone());
+            let visible = values.iter().all(|value| is_visible(value));
+            let kept = FileHeaders::read(sent);
+            prop_assert_eq!(kept.is_ok(), visible);
+            let Ok(kept) = kept else { return Ok(()) };
+            let found = [&kept.cache_control, &kept.content_disposition, &kept.content_encoding, &kept.content_language];
+            for (value, found) in values[1..].iter().zip(found) {
+                prop_assert_eq!(Some(value).filter(|value| !value.is_empty()), found.as_ref());
+            }
+            let stored = |name: &'static str| match name {
+                "Content-Type" => Some(kept.content_type.as_str().to_owned()),
+                name => sent(name).filter(|value| !value.is_empty()),
+            };
+            prop_assert_eq!(FileHeaders::stored(stored), kept);
         }
     }
 }

@@ -93,3 +93,34 @@ impl<J: Json> Members<J> {
 /// The value is not of the form that it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Only an object has members; one with a name too many is none.
+        #[test]
+        fn members_have_the_names_that_they_may(
+            names in prop::collection::btree_set("[a-d]", 0..4),
+            value in "null|1|\"x\"|\\[\\]",
+        ) {
+            let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":{value}")).collect();
+            let json = format!("{{{}}}", members.join(","));
+            let among = Value::parse(&json).and_then(|json| Members::among(json, &["a", "b"]));
+            prop_assert_eq!(among.is_some(), names.iter().all(|name| ["a", "b"].contains(&&**name)));
+            if let Some(among) = among {
+                let text = among.optional("a", Json::string);
+                let expected = match (names.contains("a"), &*value) {
+                    (false, _) | (true, "null") => Ok(None),
+                    (true, "\"x\"") => Ok(Some("x".to_owned())),
+                    (true, _) => Err(Malformed),
+                };
+                prop_assert_eq!(text, expected);
+            }
+            prop_assert!(Value::parse(&value).and_then(Members::of).is_none());
+        }
+    }
+}

@@ -87,6 +87,8 @@ fn parse(key: Cow<'_, [u8]>, max_len: usize) -> Result<String, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -134,6 +136,25 @@ mod tests {
                 code,
                 "{query}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_of_the_right_length_is_itself(
+            key in prop_oneof![
+                any::<String>().prop_map(String::into_bytes),
+                "[ -~é]{500,520}|[ -~]{1010,1040}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..40),
+            ],
+        ) {
+            let text = std::str::from_utf8(&key).ok().filter(|text| !text.is_empty());
+            let file = FileKey::parse(Cow::Borrowed(&*key)).ok();
+            prop_assert_eq!(file.as_ref().map(FileKey::as_str), text.filter(|text| text.len() <= 1024));
+            let data = DataKey::parse(Cow::Borrowed(&*key)).ok();
+            prop_assert_eq!(data.as_ref().map(DataKey::as_str), text.filter(|text| text.len() <= 507));
+            // Whatever it is, it is among the customer's, and no key of KV's own is longer than it may be.
+            prop_assert!(data.is_none_or(|data| data.stored().starts_with("data/") && data.stored().len() <= 512));
         }
     }
 }

@@ -51,6 +51,8 @@ impl Default for ContentType {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -81,6 +83,28 @@ mod tests {
         );
         for text in ["text/pläin", "a\r\nb: c", "a\0", &"x".repeat(1025)] {
             assert_eq!(ContentType::parse(text).expect_err(text).code().name(), "invalid_form");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_types_parameters_do_not_matter(
+            essence in "[^;]{0,30}|application/(x\\+)?[jJ]son|[^;]{0,9}\\+json|multipart/form-data",
+            parameters in ".{0,30}",
+        ) {
+            let with = format!("{essence};{parameters}");
+            prop_assert_eq!(is_json(&with), is_json(&essence));
+            prop_assert_eq!(is_multipart_form(&with), is_multipart_form(&essence));
+            prop_assert!(!(is_json(&with) && is_multipart_form(&with)));
+        }
+
+        #[test]
+        fn what_is_kept_a_header_can_hold(text in ".{0,40}|[ -~]{0,1100}") {
+            if let Ok(kept) = ContentType::parse(&text) {
+                prop_assert!(!kept.as_str().is_empty() && is_visible(kept.as_str()));
+                prop_assert_eq!(ContentType::parse(kept.as_str()).expect("as it was kept"), kept.clone());
+                prop_assert!(text.trim().is_empty() || kept.as_str() == text.trim());
+            }
         }
     }
 }

@@ -67,6 +67,8 @@ impl OutboundLog<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -92,6 +94,29 @@ mod tests {
         }
         for list in ["", " ", ",", "*", "*example.com"] {
             assert!(!AllowedHosts::new(list).allow("api.example.com"), "{list}");
+        }
+    }
+
+    proptest! {
+        /// A star is for all under a name: not for the name itself, nor for one that only ends like it.
+        #[test]
+        fn a_host_is_on_the_list_or_not(
+            list in prop::collection::vec("(\\*\\.)?[a-b]{1,2}(\\.[a-b]{1,2}){0,2}", 0..4),
+            separator in "[, ]{1,3}",
+            host in "[a-b]{1,2}(\\.[a-b]{1,2}){0,3}|.{0,12}",
+        ) {
+            let text = list.join(&separator);
+            let allowed = AllowedHosts::new(&text).allow(&host);
+            let name = host.strip_suffix('.').unwrap_or(&host);
+            let labels: Vec<&str> = name.split('.').collect();
+            let listed = list.iter().any(|entry| match entry.strip_prefix("*.") {
+                Some(under) => {
+                    let under: Vec<&str> = under.split('.').collect();
+                    labels.len() > under.len() && labels.ends_with(&under)
+                }
+                None => entry == name,
+            });
+            prop_assert_eq!(allowed, listed, "{} in {}", host, text);
         }
     }
 }

@@ -99,6 +99,9 @@ fn text(query: Query<'_>, name: &str, min_len: usize, max_len: usize) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -157,6 +160,41 @@ mod tests {
                 FilesPage::from_query(Query::parse(query).expect(query)).expect_err(query).code().name(),
                 "invalid_parameter"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_parameters_come_back(
+            prefix in ".{0,40}",
+            delimiter in proptest::option::of(".{1,9}"),
+            limit in 0_u32..1100,
+            position in proptest::option::of(".{1,40}"),
+        ) {
+            let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            let listing = Listing::Files(&prefix, delimiter.as_deref());
+            let mut query = format!("limit={limit}&prefix={}", escape(&prefix));
+            if let Some(delimiter) = &delimiter {
+                query.extend(["&delimiter=", &escape(delimiter)]);
+            }
+            if let Some(position) = &position {
+                query.extend(["&cursor=", &Cursor::encode(position, listing)]);
+            }
+            let page = FilesPage::from_query(Query::parse(&query).expect("each once"));
+            prop_assert_eq!(page.is_ok(), (1..=1000).contains(&limit));
+            if let Ok(page) = page {
+                prop_assert_eq!((&page.prefix, &page.delimiter, page.limit), (&prefix, &delimiter, limit));
+                prop_assert_eq!(page.cursor.as_ref().map(Cursor::as_str), position.as_deref());
+            }
+        }
+
+        #[test]
+        fn no_parameters_panic(query in "((prefix|delimiter|limit|cursor|include)=[^&]{0,9}&?){0,5}|.{0,60}") {
+            if let Ok(query) = Query::parse(&query) {
+                let _ = DataPage::from_query(query);
+                let limit = FilesPage::from_query(query).ok().map(|page| page.limit);
+                prop_assert!(limit.is_none_or(|limit| (1..=MAX_LIMIT).contains(&limit)));
+            }
         }
     }
 }

@@ -193,6 +193,8 @@ impl std::fmt::Display for HttpDate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const BEFORE: &str = "Sat, 21 Nov 2026 20:00:00 GMT";
@@ -269,5 +271,42 @@ mod tests {
         assert_eq!(date.milliseconds().to_string(), "1795291201000");
         assert_eq!(HttpDate::parse(&date.to_string()), Some(date));
         assert_eq!(HttpDate::parse("Saturday, 21-Nov-26 20:00:01 GMT"), HttpDate::parse(MODIFIED));
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_come_to_something(
+            headers in prop::collection::vec(".{0,40}|(W/)?\"?[a-c*]{0,3}\"?(, ?\"[a-c]{0,3}\"){0,3}", 4),
+            tag in "[a-c]{1,3}",
+        ) {
+            let names = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];
+            let read = |name: &str| names.iter().position(|other| *other == name).map(|at| headers[at].clone());
+            let modified = HttpDate::parse(MODIFIED).expect("a date");
+            let _ = Preconditions::read(read).outcome(&tag, modified);
+            prop_assert!(!IfRange::parse(&headers[0]).matches("not one of these", modified));
+        }
+
+        /// Who names the version that is there, among others, has it.
+        #[test]
+        fn a_tag_among_others_is_found(
+            before in "(\"[a-c]{0,3}\", ?){0,3}",
+            tag in "[!#-)+.-~]{1,20}",
+            after in "(,\"[a-c]{0,3}\"){0,3}",
+        ) {
+            let modified = HttpDate::parse(MODIFIED).expect("a date");
+            let tags = format!("{before}\"{tag}\"{after}");
+            for (name, expected) in [("If-Match", Outcome::Proceed), ("If-None-Match", Outcome::NotModified)] {
+                let read = |asked: &str| (asked == name).then(|| tags.clone());
+                prop_assert_eq!(Preconditions::read(read).outcome(&tag, modified), expected, "{}: {}", name, tags);
+            }
+        }
+
+        #[test]
+        fn dates_come_back(seconds in 0_u64..253_402_300_800, text in ".{0,40}") {
+            let date = HttpDate(seconds);
+            prop_assert_eq!(HttpDate::parse(&date.to_string()), Some(date));
+            prop_assert_eq!(HttpDate::of_milliseconds(date.milliseconds()), date);
+            prop_assert!(HttpDate::parse(&text).is_none_or(|date| HttpDate::parse(&date.to_string()) == Some(date)));
+        }
     }
 }

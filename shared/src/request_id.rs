@@ -34,6 +34,8 @@ impl fmt::Display for RequestId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -55,6 +57,18 @@ mod tests {
     fn anything_else_is_not() {
         for id in ["", " ", "a b", "a\"b", "a\nb", "a,b", "é", "{}", &"x".repeat(129)] {
             assert_eq!(RequestId::parse(id), None, "{id:?}");
+        }
+    }
+
+    proptest! {
+        /// What is taken over can stand in a line of JSON, in a header and in a URL's path as it is.
+        #[test]
+        fn an_id_breaks_nothing(text in ".{0,140}|[A-Za-z0-9_.:=+/@-]{0,140}") {
+            if let Some(id) = RequestId::parse(&text) {
+                prop_assert_eq!(id.as_str(), &*text);
+                prop_assert_eq!(serde_json::to_string(&text).expect("JSON"), format!("\"{id}\""));
+                prop_assert!((1..=128).contains(&text.len()) && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)));
+            }
         }
     }
 }

@@ -44,6 +44,8 @@ impl<'url> Target<'url> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -67,6 +69,27 @@ mod tests {
     fn a_route_is_one_of_the_platforms_or_nothing() {
         for (path, route) in [("/files", "/files"), ("/", "/"), ("/db/query", "/db/query"), ("/secret", "other")] {
             assert_eq!(Target::of(&format!("http://a{path}?key=secret")).route(), route);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn path_and_query_come_back(
+            host in "[a-z0-9.:@\\[\\]-]{1,20}",
+            path in "(/[^?#]{0,20}){0,4}",
+            query in proptest::option::of("[^#]{0,40}"),
+            fragment in proptest::option::of(".{0,20}"),
+        ) {
+            let asked = query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+            let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+            let url = format!("https://{host}{path}{asked}{fragment}");
+            let expected = if path.is_empty() { "/" } else { &*path };
+            prop_assert_eq!(Target::of(&url), Target { path: expected, query: query.as_deref().unwrap_or_default() });
+        }
+
+        #[test]
+        fn any_text_has_a_path(text in ".*") {
+            prop_assert!(Target::of(&text).path.starts_with('/'));
         }
     }
 }

@@ -54,6 +54,9 @@ pub fn parse_parts(body: &[u8]) -> Result<Vec<Part>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -101,6 +104,42 @@ mod tests {
             (r#"{"parts":[{"partNumber":1,"etag":"a"},{"partNumber":1,"etag":"a"}]}"#, "invalid_part"),
         ] {
             assert_eq!(parse_parts(body.as_bytes()).expect_err(body).code().name(), code, "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_come_back_in_order_or_are_refused(
+            parts in prop::collection::vec((prop_oneof![4 => 1_u16..50, 1 => any::<u16>()], "[!#-~]{0,40}"), 0..6),
+        ) {
+            let body: Vec<serde_json::Value> = parts
+                .iter()
+                .map(|(number, etag)| serde_json::json!({"etag": etag, "partNumber": number}))
+                .collect();
+            let parsed = parse_parts(serde_json::json!({ "parts": body }).to_string().as_bytes());
+            let in_order = parts.windows(2).all(|pair| pair[0].0 < pair[1].0);
+            let numbered = parts.iter().all(|(number, _)| (1..=MAX_PARTS).contains(number));
+            prop_assert_eq!(parsed.is_ok(), in_order && numbered && !parts.is_empty());
+            if let Ok(parsed) = parsed {
+                let found: Vec<(u16, String)> = parsed.into_iter().map(|part| (part.part_number, part.etag)).collect();
+                prop_assert_eq!(found, parts);
+            }
+        }
+
+        #[test]
+        fn a_part_has_a_number_and_an_upload_an_id(number in ".{0,8}|[0-9]{1,6}", id in ".{0,60}") {
+            let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            let query = format!("partNumber={}&uploadId={}", escape(&number), escape(&id));
+            let query = Query::parse(&query).expect("each once");
+            let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+            let expected = number.parse().ok().filter(|number| digits && (1..=MAX_PARTS).contains(number));
+            prop_assert_eq!(part_number(query).ok(), expected);
+            prop_assert_eq!(upload_id(query).ok(), Some(id).filter(|id| !id.is_empty()));
+        }
+
+        #[test]
+        fn no_parts_panic(body in prop::collection::vec(any::<u8>(), 0..100), text in "[\\[\\]{}\":,a0-9]{0,60}") {
+            let _ = (parse_parts(&body), parse_parts(text.as_bytes()));
         }
     }
 }

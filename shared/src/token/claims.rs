@@ -107,6 +107,7 @@ impl Scope {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -205,5 +206,35 @@ mod tests {
         }
         let without = claims(r#"{"sub":"user1","exp":1}"#);
         assert_eq!(without.permit(&user, "GET").expect_err("no scope").code(), crate::Code::InsufficientScope);
+    }
+
+    proptest! {
+        /// Whatever clocks say, a token is taken within its time and a minute around it, and for its own customer alone.
+        #[test]
+        fn a_token_has_its_time_and_its_customer(
+            exp in -1e18..1e18,
+            nbf in proptest::option::of(-1e18..1e18),
+            near in -100.0..100.0,
+            sub in "[a-b]{1,2}",
+            asked in "[a-b]{1,2}",
+            scope in "(read|write|reader|READ| ){0,4}",
+        ) {
+            let claims = serde_json::json!({"sub": sub, "exp": exp, "nbf": nbf, "scope": scope}).to_string();
+            let claims = super::tests::claims(&claims);
+            for now in [exp + near, nbf.unwrap_or(0.0) + near] {
+                let taken = claims.exp + 60.0 > now && claims.nbf.is_none_or(|nbf| nbf - 60.0 <= now);
+                prop_assert_eq!(claims.check(Trust::default(), now).is_ok(), taken);
+            }
+            let user = UserId::parse(&asked).expect("an id");
+            for (method, needed) in [("GET", "read"), ("HEAD", "read"), ("PUT", "write"), ("get", "write")] {
+                let permitted = sub == asked && scope.split(' ').any(|word| word == needed);
+                prop_assert_eq!(claims.permit(&user, method).is_ok(), permitted, "{} with {:?}", method, scope);
+            }
+        }
+
+        #[test]
+        fn no_claims_panic(json in ".{0,60}|\\{(\"(sub|exp|nbf|aud|iss|scope)\":[a-z0-9\"{}.-]{0,6},?){0,4}\\}") {
+            let _ = parse(&json);
+        }
     }
 }

@@ -257,9 +257,9 @@ fn json_text() -> impl Strategy<Value = String> {
     let blank = "[ \t\r\n]{0,3}";
     let number = "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?([eE][+-]?[0-9]{1,5})?";
     let piece = prop_oneof![
-        4 => any::<char>().prop_map(|char| if char < ' ' || char == '"' || char == '\\' { "x".to_owned() } else { char.to_string() }),
-        2 => select(vec!["\\\"", "\\\\", "\\/", "\\b", "\\f", "\\n", "\\r", "\\t", "\\u0000", "\\u001F", "\\u0022", "\\u2028"])
-            .prop_map(str::to_owned),
+        4 => any::<char>().prop_map(|char| if char < ' ' || "\"\\".contains(char) { 'x' } else { char }.to_string()),
+        1 => select(vec!["\\\"", "\\\\", "\\/", "\\b", "\\f", "\\n", "\\r", "\\t"]).prop_map(str::to_owned),
+        1 => select(vec!["\\u0000", "\\u001F", "\\u0022", "\\u005c", "\\u2028"]).prop_map(str::to_owned),
         1 => select(vec!["\\ud800", "\\uDFFF", "\\ud83e\\udd80", "\\udd80\\ud83e", "\\ufeff", "\u{feff}", "\u{2029}"])
             .prop_map(str::to_owned),
     ];
