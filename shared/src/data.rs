@@ -89,7 +89,9 @@ struct Body<'body> {
     key: Option<Cow<'body, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'body RawValue>,
+    #[serde(default, deserialize_with = "json::whole_or_null")]
     expiration_ttl: Option<u64>,
+    #[serde(default, deserialize_with = "json::whole_or_null")]
     expiration: Option<u64>,
     #[serde(borrow)]
     metadata: Option<&'body RawValue>,
@@ -118,6 +120,8 @@ mod tests {
             ("", None, None),
             (",\"expirationTtl\":60", Some(Expiry::In(60)), None),
             (",\"expiration\":1795000060", Some(Expiry::At(NOW + 60)), None),
+            (",\"expirationTtl\":60.0", Some(Expiry::In(60)), None),
+            (",\"expiration\":1.79500006e9", Some(Expiry::At(NOW + 60)), None),
             (",\"expirationTtl\":null,\"metadata\":null", None, None),
             (",\"metadata\":{\"a\":1}", None, Some("{\"a\":1}")),
         ] {
@@ -136,6 +140,8 @@ mod tests {
             ",\"expirationTtl\":2147483648",
             ",\"expiration\":1795000060000",
             ",\"expirationTtl\":18446744073709551615",
+            ",\"expirationTtl\":1e300",
+            ",\"expirationTtl\":-0.5",
             ",\"expirationTtl\":60,\"expiration\":1795000060",
             ",\"metadata\":[]",
             ",\"metadata\":\"x\"",

@@ -35,8 +35,9 @@ impl FileHeaders {
             value => Ok(value.filter(|value| !value.is_empty())),
         };
         let expires = |value: String| {
-            HttpDate::parse(&value)
-                .ok_or_else(|| Problem::invalid_parameter("the header Expires must be a date as HTTP has it"))
+            HttpDate::parse(&value).filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
+                Problem::invalid_parameter("the header Expires must be a date as HTTP has it, before 2262")
+            })
         };
         Ok(Self {
             content_type: kept("Content-Type")?.map(|text| ContentType::parse(&text)).transpose()?.unwrap_or_default(),
@@ -111,6 +112,7 @@ mod tests {
             ("Cache-Control", &*too_long),
             ("Content-Disposition", "filename=ü"),
             ("Expires", "0"),
+            ("Expires", "Wed, 01 Jan 2270 00:00:00 GMT"),
             ("Content-Type", "ü"),
         ] {
             assert_eq!(read(&[(name, value)]).expect_err(name).code().name(), "invalid_parameter", "{name}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::Serialize;
 
 use crate::Problem;
@@ -28,6 +28,22 @@ pub fn parse_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T
             Problem::invalid_json(&error.to_string())
         }
     })
+}
+
+/// A whole number, also where it is written as `1.0`: to JSON that is the same, and some write no other.
+pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    number(f64::deserialize(deserializer)?)
+}
+
+/// The same, or `null`.
+pub fn whole_or_null<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)?.map(number).transpose()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too large stays so")]
+fn number<T: TryFrom<u64>, E: Error>(number: f64) -> Result<T, E> {
+    let whole = (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);
+    whole.and_then(|whole| whole.try_into().ok()).ok_or_else(|| E::custom(format_args!("{number} makes no sense here")))
 }
 
 /// A struct that is read from an object alone. By itself serde takes an array of its members' values as well.

@@ -81,7 +81,7 @@ impl EntityTags {
         if header.split(',').any(|tag| tag.trim() == "*") {
             return Self::Any;
         }
-        Self::OneOf(header.split(',').map(entity_tag).filter(|(_, tag)| !tag.is_empty()).collect())
+        Self::OneOf(header.split(',').filter(|tag| !tag.trim().is_empty()).map(entity_tag).collect())
     }
 
     /// Whether the header is there, but no tag.
@@ -90,11 +90,11 @@ impl EntityTags {
         matches!(self, Self::OneOf(tags) if tags.is_empty())
     }
 
-    /// The tag, where there is one and no other.
+    /// The tag, where there is one and no other. The empty tag, which no version has, is none.
     #[must_use]
     pub fn only_one(&self) -> Option<&str> {
         match self {
-            Self::OneOf(tags) if tags.len() == 1 => Some(&tags[0].1),
+            Self::OneOf(tags) if tags.len() == 1 && !tags[0].1.is_empty() => Some(&tags[0].1),
             _ => None,
         }
     }
@@ -157,6 +157,9 @@ impl IfRange {
 pub struct HttpDate(u64);
 
 impl HttpDate {
+    /// The latest that storage takes, in the year 2262: the runtime counts nanoseconds in 64 bits.
+    pub const LATEST: Self = Self(i64::MAX.unsigned_abs() / 1_000_000_000 - 1);
+
     /// Parses a date in any of HTTP's formats (RFC 9110, 5.6.7).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -218,6 +221,8 @@ mod tests {
             (&[("If-Match", "W/\"abc\"")], Failed),
             (&[("If-Match", "\"x\"")], Failed),
             (&[("If-Match", "")], Failed),
+            (&[("If-Match", "\"\"")], Failed),
+            (&[("If-None-Match", "\"\"")], Proceed),
             (&[("If-None-Match", "\"abc\"")], NotModified),
             (&[("If-None-Match", "W/\"abc\"")], NotModified),
             (&[("If-None-Match", "\"x\",W/\"abc\"")], NotModified),

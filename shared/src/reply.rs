@@ -81,6 +81,7 @@ pub struct UploadCreated<'a> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Part {
     /// 1 to 10000.
+    #[serde(deserialize_with = "json::whole")]
     pub part_number: u16,
     /// R2's own, unquoted.
     pub etag: String,

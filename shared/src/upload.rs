@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn parts_are_parsed() {
-        let parts =
-            parse_parts(br#"{"parts":[{"partNumber":2,"etag":"a"},{"etag":"\"b\"","partNumber":7}]}"#).expect("valid");
+        let parts = parse_parts(br#"{"parts":[{"partNumber":2,"etag":"a"},{"etag":"\"b\"","partNumber":7.0}]}"#)
+            .expect("valid");
         let part = |part_number, etag: &str| Part { part_number, etag: etag.to_owned() };
         assert_eq!(parts, [part(2, "a"), part(7, "b")]);
         for (body, code) in [
@@ -98,6 +98,7 @@ mod tests {
             (r#"{"parts":[{"partNumber":"1","etag":"a"}]}"#, "invalid_body"),
             (r#"{"parts":[{"partNumber":1,"etag":"a","x":1}]}"#, "invalid_body"),
             (r#"{"parts":[{"partNumber":70000,"etag":"a"}]}"#, "invalid_body"),
+            (r#"{"parts":[{"partNumber":1.5,"etag":"a"}]}"#, "invalid_body"),
             (r#"{"parts":[{"partNumber":0,"etag":"a"}]}"#, "invalid_part"),
             (r#"{"parts":[{"partNumber":10001,"etag":"a"}]}"#, "invalid_part"),
             (r#"{"parts":[{"partNumber":2,"etag":"a"},{"partNumber":1,"etag":"b"}]}"#, "invalid_part"),

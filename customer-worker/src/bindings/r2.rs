@@ -358,7 +358,9 @@ impl OnlyIf {
                 Some(EntityTags::Any) => only_if.headers.push((name, "*".to_owned())),
                 Some(EntityTags::OneOf(tags)) => {
                     // A tag of anything else is not one of R2's, and the header must be one that it can parse.
-                    let known = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                    let known = |tag: &str| {
+                        !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    };
                     let tags = tags.iter().filter(|(weak, tag)| known(tag) && !(*weak && name == "If-Match"));
                     let tags: Vec<String> = tags.map(|(_, tag)| format!("\"{tag}\"")).collect();
                     match (name, tags.is_empty()) {
@@ -382,7 +384,7 @@ impl OnlyIf {
     fn option(&self) -> Option<JsValue> {
         if let Some(date) = self.unmodified_since {
             // R2 wants it to be older than this; the header, not newer, in whole seconds.
-            let before = Date::new(&(date.milliseconds() + 1000.0).into());
+            let before = Date::new(&(date.min(HttpDate::LATEST).milliseconds() + 1000.0).into());
             return Some(object(&[("uploadedBefore", before.into())]).into());
         }
         if self.headers.is_empty() {
