@@ -34,6 +34,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// The name of a Worker's Wasm.
 const WASM: &str = "index_bg.wasm";
 
+/// The name of the description of the HTTP API, which the dispatcher has as a text.
+const DOCUMENT: &str = "openapi.txt";
+
 /// What a Worker is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -68,7 +71,9 @@ impl Worker {
         let name = self.name();
         match language {
             Language::Rust => {
-                vec![("index.js", format!("{name}/build/index.js")), (WASM, format!("{name}/build/{WASM}"))]
+                let document = (self == Self::Dispatcher).then_some(DOCUMENT);
+                let built = |module| (module, format!("{name}/build/{module}"));
+                ["index.js", WASM].into_iter().chain(document).map(built).collect()
             }
             Language::JavaScript => vec![("index.js", format!("bench/twins/{name}.js"))],
         }
@@ -246,7 +251,11 @@ fn customer(repository: &Path, language: Language, name: &str) -> String {
 
 fn worker(repository: &Path, worker: Worker, language: Language) -> String {
     let module = |(name, path): &(&str, String)| {
-        let kind = if *name == WASM { "wasm" } else { "esModule" };
+        let kind = match *name {
+            WASM => "wasm",
+            DOCUMENT => "text",
+            _ => "esModule",
+        };
         format!("(name = \"{name}\", {kind} = {})", embed(repository, path))
     };
     let modules: Vec<String> = worker.modules(language).iter().map(module).collect();

@@ -20,6 +20,8 @@ pub struct Size {
     pub glue: usize,
     /// Its Wasm.
     pub wasm: usize,
+    /// The description of the HTTP API that the dispatcher has beside them, a text that only its own route reads.
+    pub text: usize,
     /// Its twin.
     pub javascript: usize,
 }
@@ -34,7 +36,13 @@ fn size(repository: &Path, worker: Worker) -> Result<Size> {
         worker.modules(language).iter().map(|(_, path)| compressed_size(&repository.join(path))).collect()
     };
     let (rust, javascript) = (compressed(Language::Rust)?, compressed(Language::JavaScript)?);
-    Ok(Size { worker: worker.name(), glue: rust[0], wasm: rust[1], javascript: javascript[0] })
+    Ok(Size {
+        worker: worker.name(),
+        glue: rust[0],
+        wasm: rust[1],
+        text: rust[2..].iter().sum(),
+        javascript: javascript[0],
+    })
 }
 
 fn compressed_size(path: &Path) -> Result<usize> {

@@ -19,6 +19,7 @@ const ROUTES = new Set([
   "/files/uploads",
   "/files/uploads/complete",
   "/healthz",
+  "/openapi.json",
   "/stats",
 ]);
 

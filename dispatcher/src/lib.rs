@@ -3,6 +3,7 @@
 //! ```text
 //! fetch -> request_id              which request it is, for replies and logs
 //!       -> /healthz?               answered here
+//!       -> /openapi.json?          answered here
 //!       -> finish::preflight?      answered here
 //!       -> user_id                 whom it is for: X-User-ID              400
 //!       -> auth::check             who is asking: the token           401 403
@@ -83,8 +84,10 @@ struct Whom {
 }
 
 async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Result<Response, Problem> {
-    if asked.target.path == "/healthz" {
-        return health(asked.method, bindings);
+    match asked.target.path {
+        "/healthz" => return health(asked.method, bindings),
+        "/openapi.json" => return document(asked.method),
+        _ => {}
     }
     let request = &asked.request;
     if let Some(reply) = finish::preflight(bindings, request, asked.method) {
@@ -108,9 +111,7 @@ fn user_id(request: &Identified<'_>) -> Result<UserId, Problem> {
 }
 
 fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {
-    if !matches!(method, "GET" | "HEAD") {
-        return Err(Problem::method_not_allowed("GET, HEAD"));
-    }
+    only_read(method)?;
     let health = reply::Health {
         status: "ok",
         worker: Some("dispatcher"),
@@ -118,4 +119,21 @@ fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {
         deployment: bindings.deployment(),
     };
     Ok(edge::json_reply(&reply::to_json(&health).into()))
+}
+
+/// `docs/openapi.json`, which stays outside Wasm.
+fn document(method: &str) -> Result<Response, Problem> {
+    only_read(method)?;
+    Ok(DOCUMENT.with(edge::json_reply))
+}
+
+#[wasm_bindgen(raw_module = "./openapi.txt")]
+extern "C" {
+    /// A module of its own, of plain text: `cargo xtask build` makes it.
+    #[wasm_bindgen(thread_local_v2, js_name = default)]
+    static DOCUMENT: JsValue;
+}
+
+fn only_read(method: &str) -> Result<(), Problem> {
+    if matches!(method, "GET" | "HEAD") { Ok(()) } else { Err(Problem::method_not_allowed("GET, HEAD")) }
 }

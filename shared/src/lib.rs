@@ -47,6 +47,6 @@ pub use range::ByteRange;
 pub use request_id::RequestId;
 pub use request_log::{FailureLog, RequestLog};
 pub use sql::{Param, Statement};
-pub use target::Target;
+pub use target::{ROUTES, Target};
 pub use usage::{Operation, Usage};
 pub use user_id::{InvalidUserId, UserId};

@@ -27,20 +27,23 @@ impl<'url> Target<'url> {
     /// is the customer's own.
     #[must_use]
     pub fn route(&self) -> &'static str {
-        const ROUTES: [&str; 9] = [
-            "/",
-            "/data",
-            "/db/batch",
-            "/db/query",
-            "/files",
-            "/files/uploads",
-            "/files/uploads/complete",
-            "/healthz",
-            "/stats",
-        ];
         ROUTES.into_iter().find(|route| *route == self.path).unwrap_or("other")
     }
 }
+
+/// Every path that the platform has.
+pub const ROUTES: [&str; 10] = [
+    "/",
+    "/data",
+    "/db/batch",
+    "/db/query",
+    "/files",
+    "/files/uploads",
+    "/files/uploads/complete",
+    "/healthz",
+    "/openapi.json",
+    "/stats",
+];
 
 #[cfg(test)]
 mod tests {

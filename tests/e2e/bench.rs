@@ -32,8 +32,8 @@ const OPERATIONS: [(&str, &[(&str, f64)]); 20] = [
     ("GET /files, 400", &[]),
 ];
 
-/// The most that a Worker may have, Wasm and glue compressed, in bytes.
-const SIZES: [(&str, u64); 2] = [("dispatcher", 60_000), ("customer-worker", 150_000)];
+/// The most that a Worker may have, compressed, in bytes: Wasm and glue, and text beside them.
+const SIZES: [(&str, u64, u64); 2] = [("dispatcher", 60_000, 6_000), ("customer-worker", 150_000, 0)];
 
 #[test]
 fn it_runs_and_the_workers_ask_no_more_of_the_storage_than_they_must() {
@@ -70,11 +70,12 @@ fn it_runs_and_the_workers_ask_no_more_of_the_storage_than_they_must() {
         // One an interval of five seconds at most, of which a short run has a few.
         assert!(route["rust"]["usageWrites"].as_u64().is_some_and(|writes| writes <= 12), "{name}");
     }
-    for (name, most) in SIZES {
+    for (name, most, most_text) in SIZES {
         let sizes = results["sizes"].as_array().expect("sizes");
         let size = sizes.iter().find(|size| size["worker"] == name).expect(name);
         let bytes: u64 = ["glue", "wasm"].iter().filter_map(|part| size[part].as_u64()).sum();
         assert!((1..=most).contains(&bytes), "{name} has {bytes} bytes");
+        assert!(size["text"].as_u64().is_some_and(|text| text <= most_text), "{size}");
     }
 }
 

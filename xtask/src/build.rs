@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::program;
@@ -66,10 +67,15 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
     let modified = fs::metadata(&wasm).and_then(|metadata| metadata.modified());
     let modified = modified.with_context(|| format!("cargo did not build {}", wasm.display()))?;
     let entry = read(&repository.join(name).join("entry.js"))?;
+    let document = match worker {
+        Package::Dispatcher => Some(minified(&read(&repository.join("docs/openapi.json"))?)?),
+        Package::CustomerWorker | Package::Outbound => None,
+    };
     let build = repository.join(name).join("build");
     let built_from = build.join(".built-from");
     // And these steps themselves.
-    let wanted = format!("{modified:?} {}\n{entry}\n{}", tools.versions, include_str!("build.rs"));
+    let text = document.as_deref().unwrap_or_default();
+    let wanted = format!("{modified:?} {}\n{entry}\n{text}\n{}", tools.versions, include_str!("build.rs"));
     if fs::read_to_string(&built_from).is_ok_and(|built| built == wanted) {
         return Ok(());
     }
@@ -101,6 +107,9 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
         let content = fs::read(made.join(source)).with_context(|| format!("cannot read {source}"))?;
         replace(&build.join(file), &content)?;
     }
+    if let Some(document) = document {
+        replace(&build.join("openapi.txt"), document.as_bytes())?;
+    }
     fs::write(&built_from, wanted).with_context(|| format!("cannot write {}", built_from.display()))
 }
 
@@ -129,8 +138,28 @@ const WASM_FEATURES: [&str; 8] = [
     "--enable-simd",
 ];
 
-const ESBUILD_FLAGS: [&str; 5] =
-    ["--bundle", "--format=esm", "--log-level=warning", "--external:cloudflare:*", "--external:./index_bg.wasm"];
+const ESBUILD_FLAGS: [&str; 6] = [
+    "--bundle",
+    "--format=esm",
+    "--log-level=warning",
+    "--external:cloudflare:*",
+    "--external:./index_bg.wasm",
+    "--external:./openapi.txt",
+];
+
+/// A JSON text without what makes it readable.
+fn minified(json: &str) -> Result<String> {
+    let value: Box<RawValue> = serde_json::from_str(json).context("docs/openapi.json is not JSON")?;
+    let mut in_string = false;
+    let mut escaped = false;
+    let is_kept = |letter: &char| {
+        let kept = in_string || !letter.is_ascii_whitespace();
+        in_string ^= *letter == '"' && !escaped;
+        escaped = in_string && *letter == '\\' && !escaped;
+        kept
+    };
+    Ok(value.get().chars().filter(is_kept).collect())
+}
 
 /// wasm-bindgen's glue as Cloudflare takes it, which has modules of Wasm as plain imports; and so that the bundler can leave
 /// out classes of workers-rs that nothing uses.
