@@ -45,6 +45,7 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
         refused(&[("If-Match", "\"5d4f21cd656c7f1e7f49e9988521304a\"")], "replaces only that").await;
         refused(&[("If-Match", &format!("W/{one}"))], "weak").await;
         refused(&[("If-Match", "nonsense!")], "not one of ours").await;
+        refused(&[("If-Match", "\"\"")], "nobody's").await;
         refused(&[("If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT")], "older").await;
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), "one");
 
@@ -54,6 +55,9 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
         expect_success(write(&user, key, "four").header("If-None-Match", "\"x\"")).await;
         let modified = Reply::to(user.head(&format!("/files?key={key}"))).await.header("Last-Modified").to_owned();
         expect_success(write(&user, key, "five").header("If-Unmodified-Since", modified)).await;
+        expect_success(write(&user, key, "five").header("If-None-Match", "\"\"")).await;
+        // Later than the storage's own dates can be.
+        expect_success(write(&user, key, "five").header("If-Unmodified-Since", "Fri, 31 Dec 9999 23:59:59 GMT")).await;
         // Means nothing to a write.
         expect_success(write(&user, key, "six").header("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")).await;
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), "six");
