@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Install what the other chores need: the Wasm target, npm packages, build tools
+    /// Install what the other chores need: the Wasm target, npm packages, build tools, schemathesis
     Setup,
     /// Build the Workers, release, into each crate's build/
     Build(build::Arguments),
@@ -54,7 +54,7 @@ fn run(chore: Chore) -> Result<()> {
     let repository = repository()?;
     let tools = setup::setup(&repository)?;
     match chore {
-        Chore::Setup => Ok(()),
+        Chore::Setup => setup::install_api_testers(&repository).map(drop),
         Chore::Build(arguments) => build::run(&repository, &tools, &arguments),
         Chore::Dev(arguments) => dev::run(&repository, &tools, arguments),
         Chore::Bench(arguments) => bench::run(&repository, &tools, &arguments),

@@ -1,8 +1,9 @@
 //! Installs what a machine with Rust, Node and the registries lacks: the Wasm target, the npm packages, and
-//! wasm-bindgen's program. With nothing to do it takes well under a second.
+//! wasm-bindgen's program; for the tests, schemathesis. With nothing to do it takes well under a second.
 
 use std::env;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::program;
 
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const RUST_HINT: &str = "install Rust with rustup, https://rustup.rs";
+const PYTHON_HINT: &str = "install Python 3.10 or later with venv, on Debian the packages python3 and python3-venv";
 const NODE_HINT: &str = "install Node.js 20 or later, which brings npm, https://nodejs.org";
 
 /// What set-up installed.
@@ -92,10 +94,7 @@ fn install_tool(cache: &Path, package: &str, program: &str, version: &str, minut
     if path.exists() {
         return Ok(path);
     }
-    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    // All clones on this machine share the tools: the second to come waits here for the first.
-    let lock = File::create(cache.join("lock")).context("cannot lock the cache of build tools")?;
-    lock.lock().context("cannot lock the cache of build tools")?;
+    let _lock = locked(cache)?;
     if path.exists() {
         return Ok(path);
     }
@@ -108,6 +107,45 @@ fn install_tool(cache: &Path, package: &str, program: &str, version: &str, minut
     })?;
     fs::remove_dir_all(&building).with_context(|| format!("cannot remove {}", building.display()))?;
     Ok(path)
+}
+
+/// Installs the programs that test the HTTP API against its description, which Python runs, and answers their folder.
+pub fn install_api_testers(repository: &Path) -> Result<PathBuf> {
+    let requirements = repository.join("tests/schemathesis/requirements.txt");
+    let wanted = fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let mut hasher = DefaultHasher::new();
+    wanted.hash(&mut hasher);
+    // A folder for each set of versions: clones that are not of the same day share the cache.
+    let cache = cache()?;
+    let root = cache.join(format!("schemathesis-{:016x}", hasher.finish()));
+    let installed = root.join(".installed");
+    if installed.exists() {
+        return Ok(root.join("bin"));
+    }
+    let _lock = locked(&cache)?;
+    if installed.exists() {
+        return Ok(root.join("bin"));
+    }
+    step("Installing schemathesis, once on this machine", "half a minute", || {
+        // --clear: an earlier run may have broken off.
+        let mut venv = Command::new("python3");
+        let made = program::run(venv.args(["-m", "venv", "--clear"]).arg(&root), "it is what runs schemathesis");
+        // Debian has a Python that cannot do that.
+        made.context(PYTHON_HINT)?;
+        let mut pip = Command::new(root.join("bin/pip"));
+        pip.args(["install", "--quiet", "--no-deps", "--disable-pip-version-check", "--requirement"]);
+        program::run(pip.arg(&requirements), "the virtual environment has none")?;
+        fs::write(&installed, "").with_context(|| format!("cannot write {}", installed.display()))
+    })?;
+    Ok(root.join("bin"))
+}
+
+/// All clones on this machine share the tools: the second to come waits here for the first.
+fn locked(cache: &Path) -> Result<File> {
+    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    let lock = File::create(cache.join("lock")).context("cannot lock the cache of build tools")?;
+    lock.lock().context("cannot lock the cache of build tools")?;
+    Ok(lock)
 }
 
 /// The user's cache, in a folder of this project.

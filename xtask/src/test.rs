@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use platform::local::{Auth, Customer, LocalPlatform, Options};
 use tempfile::TempDir;
 
-use crate::setup::Tools;
+use crate::setup::{self, Tools};
 use crate::{build, program};
 
 /// Run every test in the repository.
@@ -103,7 +103,12 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
     cargo(repository, &["test", "--package=tests", "--no-run"])?;
     // One of them runs it. Built then, it would keep the processors from the others.
     cargo(repository, &["build", "--quiet", "--profile=load", "--package=bench"])?;
-    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(end_to_end(repository, arguments))
+    let api_testers = setup::install_api_testers(repository)?;
+    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(end_to_end(
+        repository,
+        arguments,
+        &api_testers,
+    ))
 }
 
 fn cargo(repository: &Path, arguments: &[&str]) -> Result<()> {
@@ -111,7 +116,7 @@ fn cargo(repository: &Path, arguments: &[&str]) -> Result<()> {
 }
 
 /// Starts a platform on free ports with a fresh state folder, runs the tests against it, and stops it.
-async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
+async fn end_to_end(repository: &Path, arguments: &Arguments, api_testers: &Path) -> Result<()> {
     let state = TempDir::new().context("cannot make a state folder")?;
     let log = repository.join("target/end-to-end.log");
     let options = Options {
@@ -141,6 +146,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments) -> Result<()> {
     tests.env("PLATFORM_PID", std::process::id().to_string());
     tests.env("PLATFORM_STATE", state.path());
     tests.env("PLATFORM_LOG", &log);
+    tests.env("API_TESTERS", api_testers);
     let xtask = std::env::current_exe().context("this program has no path")?;
     tests.env("PLATFORM", xtask.with_file_name("platform")).env("XTASK", xtask);
     let status = tokio::select! {

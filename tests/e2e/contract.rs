@@ -1,0 +1,272 @@
+//! `docs/openapi.json`: that it is served, that it is what it says it is, and that the platform answers as it says. That it
+//! says what the code says is for `shared/tests/openapi.rs`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use http::Method;
+use nix::sys::signal::Signal;
+use reqwest::RequestBuilder;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::{Customer, Dev, Reply, chunked, client, escaped, expect_problem, expect_success, platform_url};
+
+const DOCUMENT: &str = include_str!("../../docs/openapi.json");
+
+fn document() -> Value {
+    serde_json::from_str(DOCUMENT).expect("JSON")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}
+
+/// Runs one of the programs that set-up installs for this.
+fn tester(program: &str, configure: impl FnOnce(&mut Command)) -> Output {
+    let folder = env::var_os("API_TESTERS").expect("API_TESTERS is not set: run the tests with `cargo xtask test`");
+    let mut command = Command::new(PathBuf::from(folder).join(program));
+    configure(&mut command);
+    command.output().expect("it runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test]
+async fn the_document_is_answered_without_a_user_id() {
+    let url = platform_url() + "/openapi.json";
+    for request in [
+        client().get(&url),
+        client().get(format!("{url}?x=1")).header("X-User-ID", "User1"),
+        Customer::new("user1").get("/openapi.json"),
+        Customer::new("throws").get("/openapi.json"),
+        Customer::nobody_behind("unconfigured").get("/openapi.json"),
+    ] {
+        assert_eq!(expect_success(request).await.json(), document());
+    }
+    let head = Reply::to(client().head(&url)).await;
+    assert_eq!((head.status.as_u16(), head.header("Content-Type"), &*head.body), (200, "application/json", &b""[..]));
+    for request in [client().post(&url), Customer::new("user1").delete("/openapi.json")] {
+        let reply = expect_problem(request, 405, "method_not_allowed").await;
+        assert_eq!(reply.header("Allow"), "GET, HEAD");
+    }
+}
+
+#[test]
+fn the_document_is_openapi() {
+    let output = tester("openapi-spec-validator", |command| {
+        command.args(["--schema", "3.1"]).arg(root().join("docs/openapi.json"));
+    });
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn every_path_has_the_methods_described_and_no_others() {
+    let user = Customer::new("user1");
+    for (path, item) in document()["paths"].as_object().expect("paths") {
+        let reply = expect_problem(user.request(Method::PATCH, path), 405, "method_not_allowed").await;
+        let mut allowed: Vec<String> = reply.header("Allow").split(", ").map(str::to_lowercase).collect();
+        allowed.sort();
+        let methods = item.as_object().expect("methods").keys().filter(|name| *name != "parameters");
+        let mut methods: Vec<String> = methods.cloned().collect();
+        methods.sort();
+        assert_eq!(allowed, methods, "{path}");
+    }
+}
+
+/// What the document says of the replies.
+struct Contract(Value);
+
+impl Contract {
+    fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(pointer) => self.0.pointer(pointer.trim_start_matches('#')).expect(pointer),
+            None => value,
+        }
+    }
+
+    fn errors(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut schema = schema.clone();
+        if let Some(members) = schema.as_object_mut() {
+            members.insert("components".to_owned(), self.0["components"].clone());
+        }
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema");
+        validator.iter_errors(value).map(|error| error.to_string()).collect()
+    }
+
+    /// Sends a request, and expects one of the replies that its operation has: that of this status.
+    async fn expect(&self, request: RequestBuilder, status: u16) -> Reply {
+        let request = request.build().expect("a request");
+        let path = request.url().path();
+        let (path, method) =
+            (path.strip_prefix("/gate").unwrap_or(path).to_owned(), request.method().as_str().to_lowercase());
+        let reply = Reply::read(client().execute(request).await.expect("a reply")).await;
+        assert_eq!(reply.status.as_u16(), status, "{method} {path}: {reply}");
+
+        let described = &self.0["paths"][&path][&method]["responses"][status.to_string()];
+        assert!(!described.is_null(), "{method} {path} has no {status}: {reply}");
+        let described = self.resolved(described);
+        for (name, header) in described["headers"].as_object().into_iter().flatten() {
+            let header = self.resolved(header);
+            assert!(header["required"] != true || reply.headers.contains_key(name), "{name}: {reply}");
+            if reply.headers.contains_key(name) {
+                let text = reply.header(name);
+                let value = text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
+                let errors = self.errors(&header["schema"], &value);
+                assert!(errors.is_empty(), "{name}: {errors:#?}: {reply}");
+            }
+        }
+        if let Some(content) = described["content"].as_object().filter(|_| method != "head") {
+            let content_type = reply.header("Content-Type");
+            let media = content.get(content_type).or_else(|| content.get("*/*"));
+            let media = media.unwrap_or_else(|| panic!("{method} {path} has no {content_type}: {reply}"));
+            if let Some(schema) = media.get("schema") {
+                // A file may be called JSON and be none.
+                let body = serde_json::from_slice(&reply.body).unwrap_or_default();
+                let errors = self.errors(schema, &body);
+                assert!(errors.is_empty(), "{method} {path}: {errors:#?}: {reply}");
+            }
+        } else {
+            assert!(reply.body.is_empty(), "{method} {path}: {reply}");
+        }
+        reply
+    }
+}
+
+#[tokio::test]
+async fn replies_are_as_described() {
+    let contract = Contract(document());
+    let (user, bare, file) = (Customer::new("user2"), Customer::new("bare"), "/files?key=contract/file");
+    let with_token = Customer::behind("token", "user1");
+    let form = || Form::new().text("key", "contract/form").part("file", Part::text("form").file_name("f"));
+    let too_large = "x".repeat(8 * 1024 * 1024 + 1);
+    for (request, status) in vec![
+        (user.get("/healthz"), 200),
+        (user.head("/healthz"), 200),
+        (user.get("/openapi.json"), 200),
+        (user.head("/openapi.json"), 200),
+        (user.get("/"), 200),
+        (user.head("/"), 200),
+        (user.get("/?x=1&x=2"), 400),
+        (user.head("/?x=1&x=2"), 400),
+        (Customer::new("nobody").get("/"), 404),
+        (Customer::new("throws").get("/"), 502),
+        (with_token.get("/"), 401),
+        (with_token.clone().with_token("x").get("/"), 401),
+        (Customer::behind("unconfigured", "user1").get("/"), 503),
+        (Customer::behind("unbound", "user1").get("/"), 500),
+        (user.post("/files").multipart(form()), 200),
+        (user.post("/files").multipart(form()).header("If-None-Match", "*"), 412),
+        (user.post("/files").multipart(Form::new()), 400),
+        (user.post("/files").body("x"), 415),
+        (user.put(file).body("0123456789"), 200),
+        (user.put(file).body(chunked("x")), 411),
+        (user.put(file).body("x").header("If-None-Match", "*"), 412),
+        (user.put("/files").body("x"), 400),
+        (user.put("/files?key=contract/json").body("no JSON").header("Content-Type", "application/json"), 200),
+        (user.get("/files?key=contract/json"), 200),
+        (user.get(file), 200),
+        (user.get(file).header("Range", "bytes=2-5"), 206),
+        (user.get(file).header("If-None-Match", "*"), 304),
+        (user.get(file).header("If-Match", "x"), 412),
+        (user.get(file).header("Range", "bytes=20-"), 416),
+        (user.get("/files?key=contract/absent"), 404),
+        (user.head(file), 200),
+        (user.head(file).header("If-None-Match", "*"), 304),
+        (user.head(file).header("If-Match", "x"), 412),
+        (user.head("/files?key=contract/absent"), 404),
+        (user.head("/files"), 200),
+        (user.get("/files?prefix=contract/&include=contentType&limit=1"), 200),
+        (user.get("/files?delimiter=/"), 200),
+        (user.get("/files?limit=0"), 400),
+        (user.delete("/files?key=contract/absent"), 200),
+        (user.delete("/files"), 400),
+        (user.put("/files/uploads?key=a&uploadId=x&partNumber=0").body("x"), 400),
+        (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x"), 404),
+        (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body(chunked("x")), 411),
+        (user.delete("/files/uploads?key=a&uploadId=x"), 404),
+        (user.post("/files/uploads/complete?key=a&uploadId=x").body("x"), 415),
+        (user.post_json("/files/uploads/complete?key=a&uploadId=x", "{}"), 400),
+        (user.post_json("/data", r#"{"key":"contract","value":[1],"metadata":{"a":1},"expirationTtl":60}"#), 200),
+        (user.post_json("/data", r#"{"key":"contract"}"#), 400),
+        (user.post("/data").body("x"), 415),
+        (user.get("/data?key=contract"), 200),
+        (user.get("/data?prefix=contract&limit=1"), 200),
+        (user.get("/data?cursor=x"), 400),
+        (user.get("/data?key=contract/absent"), 404),
+        (user.head("/data?key=contract"), 200),
+        (user.head("/data"), 200),
+        (user.delete("/data?key=contract/absent"), 200),
+        (user.delete("/data"), 400),
+        (user.get("/stats"), 200),
+        (user.head("/stats"), 200),
+        (user.post_json("/db/query", r#"{"sql":"SELECT 1 AS a, NULL AS b, 'x' AS c, x'00' AS d"}"#), 200),
+        (user.post_json("/db/query", r#"{"sql":"SELEC"}"#), 400),
+        (user.post_json("/db/query", too_large), 413),
+        (user.post("/db/query").body("x"), 415),
+        (user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT ?","params":[1]},{"sql":"SELECT 2"}]}"#), 200),
+        (user.post_json("/db/batch", r#"{"statements":[]}"#), 400),
+        (bare.get("/files"), 501),
+        (bare.get("/data"), 501),
+        (bare.get("/stats"), 501),
+        (bare.post_json("/db/query", r#"{"sql":"SELECT 1"}"#), 501),
+    ] {
+        contract.expect(request, status).await;
+    }
+
+    let begin = async || {
+        let begun = contract.expect(user.post("/files/uploads?key=contract/parts"), 200).await.json();
+        format!("?key=contract/parts&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")))
+    };
+    let query = begin().await;
+    let part = user.put(&format!("/files/uploads{query}&partNumber=1")).body("x");
+    let parts = json!({"parts": [contract.expect(part, 200).await.json()]});
+    contract.expect(user.post_json(&format!("/files/uploads/complete{query}"), parts.to_string()), 200).await;
+    contract.expect(user.delete(&format!("/files/uploads{}", begin().await)), 200).await;
+}
+
+/// Runs schemathesis against a platform of its own that takes tokens, as the deployed one does: of `cases` cases for each
+/// operation and as many sequences of requests, besides those that the document's limits give.
+async fn schemathesis(cases: u32, arguments: &[&str]) {
+    let state = TempDir::new().expect("a folder");
+    let dev = Dev::start(state.path(), &["--auth", "token", "--customer", "contract"]).await;
+    let platform = env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
+    let mut issue = Command::new(platform);
+    issue.current_dir(root()).args(["token", "issue", "contract", "--scope", "read,write", "--ttl", "12h", "--state"]);
+    let issued = issue.arg(state.path()).env_remove("TOKEN_SECRETS").output().expect("it runs");
+    assert!(issued.status.success(), "{}", said(&issued));
+    let token = String::from_utf8(issued.stdout).expect("a token");
+
+    let (url, report) = (format!("{}/openapi.json", dev.url), state.path().join("report"));
+    let configured = root().join("tests/schemathesis");
+    let cases = cases.to_string();
+    let ran = tokio::task::spawn_blocking({
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        move || {
+            tester("schemathesis", |command| {
+                command.current_dir(configured).env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1");
+                command.env("CUSTOMER", "contract").env("TOKEN", token.trim());
+                command.args(["run", &url, "--max-examples", &cases, "--report-dir"]).arg(report).args(arguments);
+            })
+        }
+    });
+    let output = ran.await.expect("it does not panic");
+    println!("{}", said(&output));
+    assert!(output.status.success(), "the platform is not as docs/openapi.json says");
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+#[tokio::test]
+async fn what_is_sent_at_random_is_answered_as_described() {
+    schemathesis(20, &["--seed", "1"]).await;
+}
+
+/// `cargo xtask test --long contract` runs this, with other requests each time; it says their seed.
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn much_that_is_sent_at_random_is_answered_as_described() {
+    schemathesis(400, &["--continue-on-failure"]).await;
+}
