@@ -15,6 +15,8 @@ mod bindings;
 mod body;
 mod data;
 mod db;
+#[cfg(feature = "faults")]
+mod faults;
 mod files;
 mod rpc;
 mod stats;
@@ -64,6 +66,10 @@ async fn route(request: &Request) -> Result<Response, Problem> {
 
     let url = request.url();
     let target = Target::of(&url);
+    #[cfg(feature = "faults")]
+    if let Some(fault) = target.path.strip_prefix("/faults/") {
+        return faults::act(fault, request).await;
+    }
     let query = Query::parse(target.query)?;
     let method = request.method();
     let (operation, reply) = match (target.path, &*method) {

@@ -89,6 +89,10 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Resu
         "/openapi.json" => return document(asked.method),
         _ => {}
     }
+    #[cfg(feature = "faults")]
+    if let Some(fault) = asked.target.path.strip_prefix("/dispatcher/faults/") {
+        return edge::faults::act(fault).await;
+    }
     let request = &asked.request;
     if let Some(reply) = finish::preflight(bindings, request, asked.method) {
         return Ok(reply);

@@ -1,6 +1,8 @@
 //! What the Workers do alike where Wasm meets the runtime: running, telling requests apart, making objects, replying, and
 //! logging.
 
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod header;
 pub mod name;
 pub mod task;

@@ -118,6 +118,13 @@ impl<T: 'static> Begun<T> {
     }
 }
 
+/// How many futures wait.
+#[cfg(feature = "faults")]
+#[must_use]
+pub fn waiting() -> usize {
+    WAITING.with_borrow(|waiting| waiting.tasks.iter().flatten().count())
+}
+
 enum Step {
     Done(Result<JsValue, JsValue>),
     Wait(Promise),

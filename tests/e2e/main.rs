@@ -1,7 +1,7 @@
 //! The platform over HTTP: the real Workers in the real runtime, with simulated KV, R2 and D1.
 //!
 //! `cargo xtask test` starts one platform and runs these against it, in parallel; a test that counts what a customer
-//! has stored has that customer to itself. Tests in `local_platform` and `local_api`
+//! has stored has that customer to itself. Tests in `faults`, `local_platform` and `local_api`
 //! start platforms of their own.
 
 mod auth;
@@ -13,6 +13,7 @@ mod customer_worker;
 mod customers;
 mod deploy;
 mod dispatcher;
+mod faults;
 mod front;
 mod local_api;
 mod local_platform;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -20,7 +20,13 @@ use crate::setup::Tools;
 pub struct Arguments {
     /// Which; all if none is named
     workers: Vec<Package>,
+
+    /// Into target/workers-with-faults/, for tests, with routes that fail on purpose; they are built faster than they run
+    #[arg(long)]
+    faults: bool,
 }
+
+const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A Worker of this repository; its folder and its package have the same name.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -40,30 +46,81 @@ impl Package {
     }
 }
 
-/// Builds those Workers that have changed.
-pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
-    let all = Package::value_variants();
-    let workers = if arguments.workers.is_empty() { all } else { &arguments.workers };
-    workers.iter().try_for_each(|worker| build(repository, tools, *worker))
+/// What a Worker is built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Deployment,
+    /// Tests of what a Worker that fails does to others.
+    Faults,
 }
 
-fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
+impl Purpose {
+    fn cargo_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Deployment => &["--profile=release"],
+            // Not a profile of their own, for which all macros would be built once more.
+            Self::Faults => &[
+                "--profile=dev",
+                "--config=profile.dev.debug=false",
+                "--config=profile.dev.debug-assertions=false",
+                "--config=profile.dev.overflow-checks=false",
+                "--config=profile.dev.panic='abort'",
+                "--features=faults",
+            ],
+        }
+    }
+
+    /// Cargo's folder.
+    fn made_in(self) -> &'static str {
+        match self {
+            Self::Deployment => "release",
+            Self::Faults => "debug",
+        }
+    }
+
+    /// Where a Worker's modules go.
+    fn folder(self, repository: &Path, name: &str) -> PathBuf {
+        match self {
+            Self::Deployment => repository.join(name).join("build"),
+            Self::Faults => repository.join("target/workers-with-faults").join(name),
+        }
+    }
+}
+
+/// Builds those Workers that have changed.
+pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
+    let (purpose, all) = if arguments.faults {
+        (Purpose::Faults, &[Package::Dispatcher, Package::CustomerWorker][..])
+    } else {
+        (Purpose::Deployment, Package::value_variants())
+    };
+    let workers = if arguments.workers.is_empty() { all } else { &arguments.workers };
+    workers.iter().try_for_each(|worker| build(repository, tools, *worker, purpose))
+}
+
+/// The Workers' names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Package::value_variants().iter().map(|worker| worker.name())
+}
+
+/// Builds the Workers that tests make fail.
+pub fn with_faults(repository: &Path, tools: &Tools) -> Result<()> {
+    run(repository, tools, &Arguments { faults: true, ..Arguments::default() })
+}
+
+fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose) -> Result<()> {
     let name = worker.name();
     let target = repository.join("target");
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(repository).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--lib",
-        "--target",
-        "wasm32-unknown-unknown",
-    ]);
-    cargo.args(["--package", name]).env("CARGO_TARGET_DIR", &target);
+    cargo.current_dir(repository).args(["build", "--quiet", "--lib", "--target", TARGET, "--package", name]);
+    cargo.args(purpose.cargo_arguments()).env("CARGO_TARGET_DIR", &target);
+    cargo.args(["--config", &same_paths(repository)?]);
+    // They would take the place of all flags that are configured.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     program::run(&mut cargo, "install Rust")?;
 
     // What follows takes some seconds even when Cargo had nothing to do.
-    let wasm = target.join(format!("wasm32-unknown-unknown/release/{}.wasm", name.replace('-', "_")));
+    let wasm = target.join(TARGET).join(purpose.made_in()).join(format!("{}.wasm", name.replace('-', "_")));
     let modified = fs::metadata(&wasm).and_then(|metadata| metadata.modified());
     let modified = modified.with_context(|| format!("cargo did not build {}", wasm.display()))?;
     let entry = read(&repository.join(name).join("entry.js"))?;
@@ -71,7 +128,7 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
         Package::Dispatcher => Some(minified(&read(&repository.join("docs/openapi.json"))?)?),
         Package::CustomerWorker | Package::Outbound => None,
     };
-    let build = repository.join(name).join("build");
+    let build = purpose.folder(repository, name);
     let built_from = build.join(".built-from");
     // And these steps themselves.
     let text = document.as_deref().unwrap_or_default();
@@ -82,7 +139,7 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
 
     eprintln!("Building {name} ...");
     // Not in build/, which a running platform watches: it gets what is finished.
-    let made = target.join("workers").join(name);
+    let made = target.join("workers").join(purpose.made_in()).join(name);
     let mut bindgen = Command::new(&tools.wasm_bindgen);
     bindgen.arg(&wasm).arg("--out-dir").arg(&made).args(BINDGEN_FLAGS);
     program::run(&mut bindgen, "run `cargo xtask setup`")?;
@@ -98,12 +155,15 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
     };
     npm("esbuild", &[&ESBUILD_FLAGS[..], &["entry.js", "--outfile=bundle.js"]].concat())?;
     npm("esbuild", &[&ESBUILD_FLAGS[..], &["--minify", "entry.js", "--outfile=minified.js"]].concat())?;
-    write(&made.join("graph.json"), &reached(&read(&made.join("bundle.js"))?))?;
     let (bindgen, needed, optimized) = ("index_bg.wasm", "needed.wasm", "optimized.wasm");
-    npm("wasm-metadce", &[&WASM_FEATURES[..], &["--graph-file=graph.json", bindgen, "--output", needed]].concat())?;
-    npm("wasm-opt", &[&WASM_FEATURES[..], &WASM_OPT_FLAGS, &[needed, "--output", optimized]].concat())?;
+    if purpose == Purpose::Deployment {
+        write(&made.join("graph.json"), &reached(&read(&made.join("bundle.js"))?))?;
+        npm("wasm-metadce", &[&WASM_FEATURES[..], &["--graph-file=graph.json", bindgen, "--output", needed]].concat())?;
+        npm("wasm-opt", &[&WASM_FEATURES[..], &WASM_OPT_FLAGS, &[needed, "--output", optimized]].concat())?;
+    }
+    let wasm = if purpose == Purpose::Deployment { optimized } else { bindgen };
     fs::create_dir_all(&build).with_context(|| format!("cannot create {}", build.display()))?;
-    for (file, source) in [("index_bg.wasm", optimized), ("index.js", "minified.js")] {
+    for (file, source) in MODULES.into_iter().zip([wasm, "minified.js"]) {
         let content = fs::read(made.join(source)).with_context(|| format!("cannot read {source}"))?;
         replace(&build.join(file), &content)?;
     }
@@ -112,6 +172,22 @@ fn build(repository: &Path, tools: &Tools, worker: Package) -> Result<()> {
     }
     fs::write(&built_from, wanted).with_context(|| format!("cannot write {}", built_from.display()))
 }
+
+/// Cargo's configuration of flags that leave no path of this machine in the Wasm: a panic says where it was, and the same commit must give the
+/// same Wasm wherever it is built.
+fn same_paths(repository: &Path) -> Result<String> {
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let cargo = cargo.context("there is no home folder: set HOME")?;
+    let called = [(&*cargo, "/cargo"), (repository, "/workspace")].map(|(path, name)| {
+        let path = path.to_str().with_context(|| format!("{} is not text", path.display()))?;
+        Ok(toml::Value::String(format!("--remap-path-prefix={path}={name}")))
+    });
+    let flags = toml::Value::Array(called.into_iter().collect::<Result<_>>()?);
+    Ok(format!("target.{TARGET}.rustflags={flags}"))
+}
+
+/// What a build is.
+pub const MODULES: [&str; 2] = ["index_bg.wasm", "index.js"];
 
 /// A module that instantiates the Wasm itself, and does so anew after a panic, which leaves the old instance useless.
 const BINDGEN_FLAGS: [&str; 6] = [

@@ -48,6 +48,11 @@ pub struct Arguments {
     #[arg(long)]
     records: bool,
 
+    /// Run the Workers that are in this folder instead of those that the repository's sources make, for tests: such as
+    /// target/workers-with-faults, which `cargo xtask build --faults` fills
+    #[arg(long, value_name = "DIR")]
+    builds: Option<PathBuf>,
+
     /// Print the wrangler command that would run, and run nothing
     #[arg(long)]
     print_command: bool,
@@ -69,6 +74,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()>
     build::run(repository, tools, &build::Arguments::default())?;
     let options = Options {
         repository: repository.to_owned(),
+        builds: arguments.builds,
         state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
         port: arguments.port,
         api_port: arguments.api_port,

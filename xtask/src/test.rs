@@ -82,6 +82,7 @@ const OTHERS: &[&str] = &[
 /// Runs the unit tests, the local namespace's, then the end-to-end tests against a platform of their own.
 pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
     build::run(repository, tools, &build::Arguments::default())?;
+    build::with_faults(repository, tools)?;
     if arguments.filter.is_none() && !arguments.long {
         cargo(
             repository,
@@ -121,6 +122,7 @@ async fn end_to_end(repository: &Path, arguments: &Arguments, api_testers: &Path
     let log = repository.join("target/end-to-end.log");
     let options = Options {
         repository: repository.to_owned(),
+        builds: None,
         state: state.path().to_owned(),
         port: 0,
         api_port: 0,

@@ -101,7 +101,7 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
         )?;
     }
     for (name, script) in scripts {
-        let config = script::config(repository, state, name, script, contents.account)?;
+        let config = script::config(options, state, name, script, contents.account)?;
         add(&script::worker_name(name), "wrangler.json", &config.to_string())?;
     }
     for path in &options.others {
@@ -199,7 +199,7 @@ fn storage(folder: &Path, account: &Account) -> Result<Table> {
 
 /// The dispatcher as deployed, but for how it knows who is asking, and for its namespace.
 fn deployed_dispatcher(repository: &Path, options: &Options, records: Option<&str>) -> Result<Table> {
-    let mut config = deployed(&repository.join("wrangler.toml"))?;
+    let mut config = built(options, "dispatcher", &repository.join("wrangler.toml"))?;
     config.insert("name".to_owned(), Value::String("dispatcher".to_owned()));
     config.remove("dispatch_namespaces");
     let vars = config.entry("vars").or_insert_with(|| Value::Table(Table::new()));
@@ -322,6 +322,17 @@ pub fn deployed(path: &Path) -> Result<Table> {
         if package.starts_with('.') {
             *package = text(&path.with_file_name(&*package))?;
         }
+    }
+    Ok(config)
+}
+
+/// The wrangler file of one of the platform's own Workers, with the build that the options say.
+pub fn built(options: &Options, worker: &str, path: &Path) -> Result<Table> {
+    let mut config = deployed(path)?;
+    if let Some(builds) = &options.builds {
+        let main = builds.join(worker).join("index.js");
+        let main = main.canonicalize().with_context(|| format!("there is no {}", main.display()))?;
+        config.insert("main".to_owned(), Value::String(text(&main)?));
     }
     Ok(config)
 }

@@ -9,6 +9,8 @@ use shared::UserId;
 pub struct Options {
     /// The repository's root, whose Workers are built and whose npm packages are installed.
     pub repository: PathBuf,
+    /// A folder with other builds of the dispatcher and the customer Worker, which run in place of the repository's.
+    pub builds: Option<PathBuf>,
     /// Where the platform keeps its storage between runs. One platform uses it at a time.
     pub state: PathBuf,
     /// The dispatcher's port on 127.0.0.1; 0 for any that is free.

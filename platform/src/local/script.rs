@@ -9,7 +9,8 @@ use toml::Table;
 
 use super::account::{Account, Code, Modules, Script, Storage};
 use super::check::ModuleKind;
-use super::config::{deployed, text};
+use super::config::{built, text};
+use super::options::Options;
 use super::store::modules_folder;
 use crate::wrangler_file::add_binding;
 
@@ -19,9 +20,9 @@ pub fn worker_name(script: &str) -> String {
 }
 
 /// The Worker's configuration for `wrangler dev`. It is JSON, because TOML has no null.
-pub fn config(repository: &Path, state: &Path, name: &str, script: &Script, account: &Account) -> Result<Value> {
+pub fn config(options: &Options, state: &Path, name: &str, script: &Script, account: &Account) -> Result<Value> {
     let mut config = match &script.code {
-        Code::Built => deployed(&repository.join("customer-worker/wrangler.toml"))?,
+        Code::Built => built(options, "customer-worker", &options.repository.join("customer-worker/wrangler.toml"))?,
         Code::Uploaded(modules) => uploaded(state, script, modules)?,
     };
     let mut vars = Map::new();
