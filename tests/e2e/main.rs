@@ -1,7 +1,7 @@
 //! The platform over HTTP: the real Workers in the real runtime, with simulated KV, R2 and D1.
 //!
 //! `cargo xtask test` starts one platform and runs these against it, in parallel; a test that counts what a customer
-//! has stored has that customer to itself. Tests in `faults`, `local_platform` and `local_api`
+//! has stored has that customer to itself. Tests in `faults`, `local_platform`, `local_api` and `runaway`
 //! start platforms of their own.
 
 mod auth;
@@ -21,4 +21,5 @@ mod memory;
 mod outbound;
 mod readme;
 mod reliability;
+mod runaway;
 mod telemetry;

@@ -1,5 +1,8 @@
 //! The local API's way to the simulated storage: past the dispatcher, to a Worker that has all of it bound.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use axum::body::Body;
 use bytes::Bytes;
@@ -127,6 +130,13 @@ impl Door {
     pub fn new() -> Result<Self> {
         let http = Client::builder().no_proxy().build().context("cannot make a client")?;
         Ok(Self { http, secret: new_id() })
+    }
+
+    /// Whether the runtime gives a sign of life within this time. One that is not there, or fails, does not hang.
+    pub async fn answers(&self, runtime: SocketAddr, patience: Duration) -> bool {
+        let request = self.http.post(format!("http://{runtime}{PATH}?operation=alive"));
+        let reply = request.header(HEADER, &self.secret).timeout(patience).send().await;
+        !reply.is_err_and(|error| error.is_timeout())
     }
 
     /// Asks, once the runtime is there and knows so many changes. What the storage has against it is a reply with the status 400

@@ -127,6 +127,12 @@ impl Gate {
         });
     }
 
+    /// Where the runtime is, while it runs and somebody waits for it.
+    pub fn awaited(&self) -> Option<SocketAddr> {
+        let state = self.0.borrow();
+        state.runtime.filter(|_| state.under_way > 0)
+    }
+
     /// Where the runtime is, while it runs.
     pub fn runtime(&self) -> Option<SocketAddr> {
         self.0.borrow().runtime

@@ -57,6 +57,13 @@ const READY_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW: Duration = Duration::from_mins(1);
 
+/// How often the runtime is asked for a sign of life while requests are under way,
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(5);
+
+/// and how long it has for one, on however slow a machine. It has one thread for all Workers, and no limit on what they compute:
+/// one that does so without end stops all of them.
+const HANGS_AFTER: Duration = Duration::from_secs(30);
+
 /// A running local platform. Dropped without [`LocalPlatform::stop`], it kills its processes.
 #[derive(Debug)]
 pub struct LocalPlatform {
@@ -141,6 +148,10 @@ impl LocalPlatform {
                 () = self.lock.lost() => {
                     return anyhow!("the state folder {} is gone, and all that was stored in it", self.state.display());
                 }
+                () = self.local.hangs() => format!(
+                    "the local runtime has given no sign of life for {} seconds, as when a Worker computes without end",
+                    HANGS_AFTER.as_secs()
+                ),
                 () = self.local.gate.changed() => {
                     self.local.gate.shut().await;
                     match self.restart().await {
@@ -206,6 +217,18 @@ async fn wait_until_ready(dispatcher: SocketAddr) -> Result<()> {
 }
 
 impl Local {
+    /// Waits for a runtime that runs but does nothing any more.
+    async fn hangs(&self) {
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE_EVERY).await;
+            if let Some(runtime) = self.gate.awaited()
+                && !self.door.answers(runtime, HANGS_AFTER).await
+            {
+                return;
+            }
+        }
+    }
+
     /// The customers that the options say have a record, as those have that the operator's tool makes.
     async fn write_records(&self, options: &Options, records: Option<&str>) -> Result<()> {
         let Some(records) = records else { return Ok(()) };

@@ -17,6 +17,10 @@ export default {
 };
 
 const operations = {
+  /** For who wants to know whether anything runs at all. */
+  async alive() {
+    return new Response();
+  },
   async "kv.get"(kv, { key }) {
     const value = await kv.get(key, "stream");
     return value === null ? missing() : new Response(value);
