@@ -95,7 +95,8 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
         (Purpose::Deployment, Package::value_variants())
     };
     let workers = if arguments.workers.is_empty() { all } else { &arguments.workers };
-    workers.iter().try_for_each(|worker| build(repository, tools, *worker, purpose))
+    let same_paths = same_paths(repository)?;
+    workers.iter().try_for_each(|worker| build(repository, tools, *worker, purpose, &same_paths))
 }
 
 /// The Workers' names.
@@ -108,13 +109,13 @@ pub fn with_faults(repository: &Path, tools: &Tools) -> Result<()> {
     run(repository, tools, &Arguments { faults: true, ..Arguments::default() })
 }
 
-fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose) -> Result<()> {
+fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, same_paths: &str) -> Result<()> {
     let name = worker.name();
     let target = repository.join("target");
     let mut cargo = Command::new("cargo");
     cargo.current_dir(repository).args(["build", "--quiet", "--lib", "--target", TARGET, "--package", name]);
     cargo.args(purpose.cargo_arguments()).env("CARGO_TARGET_DIR", &target);
-    cargo.args(["--config", &same_paths(repository)?]);
+    cargo.args(["--config", same_paths]);
     // They would take the place of all flags that are configured.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     program::run(&mut cargo, "install Rust")?;
@@ -178,12 +179,29 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose) ->
 fn same_paths(repository: &Path) -> Result<String> {
     let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     let cargo = cargo.context("there is no home folder: set HOME")?;
-    let called = [(&*cargo, "/cargo"), (repository, "/workspace")].map(|(path, name)| {
+    let mut names = vec![(cargo, "/cargo".to_owned()), (repository.to_owned(), "/workspace".to_owned())];
+    names.extend(standard_library(repository)?);
+    let called = names.into_iter().map(|(path, name)| {
         let path = path.to_str().with_context(|| format!("{} is not text", path.display()))?;
         Ok(toml::Value::String(format!("--remap-path-prefix={path}={name}")))
     });
-    let flags = toml::Value::Array(called.into_iter().collect::<Result<_>>()?);
+    let flags = toml::Value::Array(called.collect::<Result<_>>()?);
     Ok(format!("target.{TARGET}.rustflags={flags}"))
+}
+
+/// Where the source of Rust's standard library is, and what it is called where it is not. An editor has it installed; then rustc
+/// would name it as it is.
+fn standard_library(repository: &Path) -> Result<Option<(PathBuf, String)>> {
+    let rustc = |argument: &[&str]| {
+        program::output(Command::new("rustc").current_dir(repository).args(argument), "install Rust")
+    };
+    let source = Path::new(rustc(&["--print", "sysroot"])?.trim()).join("lib/rustlib/src/rust");
+    if !source.exists() {
+        return Ok(None);
+    }
+    let version = rustc(&["--version", "--verbose"])?;
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+    Ok(Some((source, format!("/rustc/{}", commit.context("rustc does not say its commit")?))))
 }
 
 /// What a build is.

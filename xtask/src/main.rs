@@ -1,9 +1,11 @@
 //! Chores of this repository. `cargo xtask help` lists them.
 
+mod audit;
 mod bench;
 mod build;
 mod dev;
 mod program;
+mod reproduce;
 mod setup;
 mod soak;
 mod test;
@@ -38,6 +40,10 @@ enum Chore {
     Test(test::Arguments),
     /// Run what takes long: load, kills, failing storage, generated requests, large files
     Soak(soak::Arguments),
+    /// Check what the project depends on: licences, sources, known vulnerabilities
+    Audit,
+    /// Check that the Workers built in another folder are the same, byte for byte
+    Reproduce,
 }
 
 fn main() -> ExitCode {
@@ -60,6 +66,8 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bench(arguments) => bench::run(&repository, &tools, &arguments),
         Chore::Test(arguments) => test::run(&repository, &tools, &arguments),
         Chore::Soak(arguments) => soak::run(&repository, &tools, &arguments),
+        Chore::Audit => audit::run(&repository, &tools),
+        Chore::Reproduce => reproduce::run(&repository, &tools),
     }
 }
 

@@ -39,10 +39,19 @@ pub fn setup(repository: &Path) -> Result<Tools> {
     let manifest: Table = manifest.parse().context("Cargo.toml is not valid TOML")?;
     let version = pinned(&manifest, "wasm-bindgen")?;
     Ok(Tools {
-        wasm_bindgen: install_tool(&cache()?, "wasm-bindgen-cli", "wasm-bindgen", &version, 3)?,
+        wasm_bindgen: install_tool(&cache()?, "wasm-bindgen-cli", "wasm-bindgen", &version, "release", 3)?,
         npm_programs: repository.join("node_modules/.bin"),
         versions: format!("wasm-bindgen {version}\n{}", npm_packages(repository)?),
     })
+}
+
+/// The version of cargo-deny.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Installs cargo-deny, which nothing but the audit needs.
+pub fn cargo_deny() -> Result<PathBuf> {
+    // It runs for two seconds: to optimise it would take longer than it ever saves.
+    install_tool(&cache()?, "cargo-deny", "cargo-deny", CARGO_DENY, "dev", 4)
 }
 
 fn add_wasm_target(repository: &Path) -> Result<()> {
@@ -88,7 +97,14 @@ fn npm_packages(repository: &Path) -> Result<String> {
     Ok(read("package.json")? + &read("package-lock.json")?)
 }
 
-fn install_tool(cache: &Path, package: &str, program: &str, version: &str, minutes: u32) -> Result<PathBuf> {
+fn install_tool(
+    cache: &Path,
+    package: &str,
+    program: &str,
+    version: &str,
+    profile: &str,
+    minutes: u32,
+) -> Result<PathBuf> {
     let root = cache.join(format!("{package}-{version}"));
     let path = root.join("bin").join(program);
     if path.exists() {
@@ -101,7 +117,8 @@ fn install_tool(cache: &Path, package: &str, program: &str, version: &str, minut
     let building = cache.join("building");
     step(&format!("Building {package} {version}, once on this machine"), &format!("{minutes} minutes"), || {
         let mut cargo = Command::new("cargo");
-        cargo.args(["install", "--locked", "--quiet", "--version", version, package, "--root"]).arg(&root);
+        cargo.args(["install", "--locked", "--quiet", "--profile", profile, "--version", version, package]);
+        cargo.arg("--root").arg(&root);
         cargo.env("CARGO_TARGET_DIR", &building);
         program::run(&mut cargo, RUST_HINT)
     })?;
