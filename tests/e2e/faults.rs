@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use reqwest::{Body, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::{Customer, Dev, Reply, expect_problem, expect_success};
+use tests::{Customer, Dev, Reply, expect_problem, expect_success, noise};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -116,6 +116,14 @@ async fn a_customer_worker_that_panics_is_its_customers_problem_alone() {
     for panics in panics {
         expect_problem(panics(&one), 502, "customer_worker_failed").await;
     }
+
+    // A file on its way out needs no Wasm any more, and goes on.
+    let file = noise(30_000_000, 7);
+    expect_success(one.put("/files?key=large").body(file.clone())).await;
+    let download = one.get("/files?key=large").send().await.expect("a reply");
+    expect_problem(one.get("/faults/panic"), 502, "customer_worker_failed").await;
+    expect_success(one.get("/")).await;
+    assert!(download.bytes().await.expect("the whole file") == file);
 
     // Whether the next request comes before those in flight go on, or not.
     let mut figures = Vec::new();
