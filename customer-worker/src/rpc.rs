@@ -5,7 +5,6 @@
 
 use edge::task::{Holds, run};
 use js_sys::{Array, Error, JSON, JsString};
-use serde_json::Value;
 use shared::{
     ContentType, Cursor, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Preconditions, Problem,
     SetData, Statement, reply,
@@ -150,8 +149,8 @@ pub fn query_database(sql: JsValue, params: JsValue) -> Result<JsValue, JsValue>
     answer(Operation::QueryDatabase, async move {
         let database = bindings::database()?;
         let sql = sql.as_string().ok_or_else(|| Problem::invalid_body("sql must be a string"))?;
-        let params: Value = if params.is_undefined() { Value::Array(Vec::new()) } else { to_value(&params)? };
-        let statement = Statement::new(sql, params)?;
+        let params = if params.is_undefined() { "[]".to_owned() } else { to_json(&params)? };
+        let statement = Statement::new(sql, &params)?;
         Ok(db::entry(&database.query(&statement).await?).into())
     })
 }
@@ -212,9 +211,10 @@ fn too_many(what: &str) -> Problem {
     Problem::invalid_parameter(&format!("there are more than {MAX_LIST} {what}: list them in pages, over HTTP"))
 }
 
-fn to_value(value: &JsValue) -> Result<Value, Problem> {
+fn to_json(value: &JsValue) -> Result<String, Problem> {
     let json = JSON::stringify(value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
-    serde_json::from_str(&String::from(json)).map_err(|error| Problem::invalid_body(&error.to_string()))
+    // There is none for a function.
+    Ok(JsValue::from(json).as_string().unwrap_or_default())
 }
 
 /// An answer of the routes as the object that it is.

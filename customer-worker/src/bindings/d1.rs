@@ -1,7 +1,7 @@
 //! D1, as far as the Worker uses it (<https://developers.cloudflare.com/d1/worker-api/>).
 
 use edge::task::settled;
-use js_sys::{Array, Object, Promise};
+use js_sys::{Array, Number, Object, Promise};
 use shared::{Param, Problem, Statement};
 use wasm_bindgen::{JsCast, prelude::*};
 
@@ -73,7 +73,7 @@ fn param(param: &Param) -> JsValue {
     match param {
         Param::Null => JsValue::NULL,
         Param::Bool(bool) => (*bool).into(),
-        Param::Number(number) => (*number).into(),
+        Param::Number(json) => Number::parse_float(json).into(),
         Param::Text(text) => text.into(),
     }
 }

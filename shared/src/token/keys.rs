@@ -174,6 +174,7 @@ fn is_base64_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -247,6 +248,47 @@ mod tests {
         );
         for broken in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"A"}]}"#, r#"{"keys":[1]}"#] {
             assert!(parse_jwks::<Value>(broken).is_err(), "{broken}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn secrets_come_back(
+            secrets in prop::collection::btree_map(any::<String>(), prop::collection::vec(any::<u8>(), 30..40), 0..5),
+        ) {
+            let list: Vec<Value> = secrets
+                .iter()
+                .map(|(kid, secret)| serde_json::json!({"kid": kid, "secret": BASE64_URL.encode(secret)}))
+                .collect();
+            let keys = parse_secrets::<Value>(&Value::from(list).to_string());
+            prop_assert_eq!(keys.is_ok(), !secrets.is_empty() && secrets.values().all(|secret| secret.len() >= 32));
+            for (key, (kid, secret)) in keys.into_iter().flatten().zip(secrets) {
+                prop_assert_eq!((key.kid, key.material), (Some(kid), Material::Secret(secret)));
+            }
+        }
+
+        /// What is handed on of a public key says what the set says, and nothing that was hidden in it.
+        #[test]
+        fn a_public_key_is_its_numbers(
+            x in ".{0,20}|[A-Za-z0-9_-]{1,43}",
+            y in ".{0,20}|[A-Za-z0-9_-]{1,43}",
+            kid in any::<String>(),
+        ) {
+            let jwk = serde_json::json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "d": "secret"});
+            let keys = parse_jwks::<Value>(&serde_json::json!({ "keys": [jwk] }).to_string());
+            prop_assert_eq!(keys.is_ok(), is_base64_url(&x) && is_base64_url(&y));
+            for key in keys.into_iter().flatten() {
+                let Material::Jwk(json) = key.material else { panic!("a public key") };
+                let expected = serde_json::json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
+                prop_assert_eq!(json.parse::<Value>().expect("JSON"), expected);
+            }
+        }
+
+        #[test]
+        fn no_keys_panic(
+            json in ".{0,60}|(\\[|\\{\"keys\":\\[)\\{(\"(kid|secret|kty|crv|x|n|e|use)\":[a-zA-Z0-9\"{}-]{0,6},?){0,5}\\}\\]\\}?",
+        ) {
+            let _ = (parse_secrets::<Value>(&json), parse_jwks::<Value>(&json));
         }
     }
 }

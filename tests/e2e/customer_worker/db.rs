@@ -23,6 +23,8 @@ async fn statements_run_with_their_parameters() {
         0,
         -7,
         1.5,
+        0.1,
+        8_622_175_317_538_527.0,
         9_007_199_254_740_991_u64,
         "",
         "text ' \" 🦀",
@@ -35,8 +37,20 @@ async fn statements_run_with_their_parameters() {
     let read = query(&user, "SELECT value FROM types ORDER BY id", json!([])).await;
     let found: Vec<&Value> = read["results"].as_array().expect("rows").iter().map(|row| &row["value"]).collect();
     // SQLite has no booleans.
-    let expected =
-        json!([null, 1, 0, 0, -7, 1.5, 9_007_199_254_740_991_u64, "", "text ' \" 🦀", "'; DROP TABLE types; --"]);
+    let expected = json!([
+        null,
+        1,
+        0,
+        0,
+        -7,
+        1.5,
+        0.1,
+        8_622_175_317_538_527_u64,
+        9_007_199_254_740_991_u64,
+        "",
+        "text ' \" 🦀",
+        "'; DROP TABLE types; --"
+    ]);
     assert_eq!(json!(found), expected);
     let meta = read["meta"].as_object().expect("an object");
     assert_eq!(meta.keys().collect::<Vec<_>>(), ["changes", "duration", "last_row_id", "rows_read", "rows_written"]);
