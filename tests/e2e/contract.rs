@@ -249,6 +249,7 @@ async fn schemathesis(cases: u32, arguments: &[&str]) {
             tester("schemathesis", |command| {
                 command.current_dir(configured).env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1");
                 command.env("CUSTOMER", "contract").env("TOKEN", token.trim());
+                command.env("HYPOTHESIS_STORAGE_DIRECTORY", report.join("hypothesis"));
                 command.args(["run", &url, "--max-examples", &cases, "--report-dir"]).arg(report).args(arguments);
             })
         }

@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import json
 import time
 
 import schemathesis
@@ -47,6 +48,7 @@ REFUSED = {
     "invalid_key": lambda case: has_long_text(case.query, 507) or has_long_text(body(case), 507),
     "invalid_parameter": lambda case: has_long_text(case.query, 507)
     or {"if-none-match", "if-unmodified-since"} <= header_names(case),
+    "invalid_body": lambda case: len(json.dumps(body(case).get("metadata"))) > 1024,
 }
 
 
