@@ -43,7 +43,8 @@ pub fn whole_or_null<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too large stays so")]
 fn number<T: TryFrom<u64>, E: Error>(number: f64) -> Result<T, E> {
     let whole = (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);
-    whole.and_then(|whole| whole.try_into().ok()).ok_or_else(|| E::custom(format_args!("{number} makes no sense here")))
+    // What writes a float is larger than all that is done with it here: it is not named.
+    whole.and_then(|whole| whole.try_into().ok()).ok_or_else(|| E::custom("a whole number is wanted, and not as large"))
 }
 
 /// A struct that is read from an object alone. By itself serde takes an array of its members' values as well.

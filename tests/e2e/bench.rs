@@ -92,7 +92,7 @@ fn its_options_are_explained_and_bad_ones_are_refused() {
     let help = bench(&["--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--rounds"));
     for (arguments, said) in
-        [(&["no such route"][..], "no route's name contains"), (&["--rounds", "0"], "must be 1 at least")]
+        [(&["no such route"][..], "no route's name contains"), (&["--rounds", "0"], "as many as --runs at least")]
     {
         let output = bench(arguments);
         assert!(!output.status.success());
