@@ -38,7 +38,7 @@ enum Chore {
     Bench(bench::Arguments),
     /// Run every test in the repository
     Test(test::Arguments),
-    /// Run what takes long: load, kills, failing storage, generated requests, large files
+    /// Run what takes long: load, kills, failing storage, generated requests, large files, and the builds twice
     Soak(soak::Arguments),
     /// Check what the project depends on: licences, sources, known vulnerabilities
     Audit,

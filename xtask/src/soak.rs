@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::setup::Tools;
-use crate::test;
+use crate::{reproduce, test};
 
 /// Run what takes long.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Run only the tests whose names contain this
+    /// Run only the tests whose names contain this, and do not build the Workers twice
     filter: Option<String>,
 
     /// For how many minutes customers are at work, in each test where they are
@@ -26,5 +26,6 @@ pub struct Arguments {
 pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
     let settings = [("SOAK_MINUTES", arguments.minutes.to_string()), ("SOAK_ROUNDS", arguments.rounds.to_string())];
     let tests = test::Arguments { filter: arguments.filter.clone(), long: true, settings: settings.to_vec() };
-    test::run(repository, tools, &tests)
+    test::run(repository, tools, &tests)?;
+    if arguments.filter.is_none() { reproduce::run(repository, tools) } else { Ok(()) }
 }
