@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::AddAssign;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -456,22 +457,23 @@ impl Writer {
 
     /// Sends a request. Answers nothing if it failed as the weather lets it.
     async fn send(&mut self, request: RequestBuilder) -> Option<Reply> {
+        let (what, head) = (format!("{request:?}"), Mutex::new(None));
         let sent = async {
             let response = request.send().await?;
             let (status, headers) = (response.status(), response.headers().clone());
+            *head.lock().expect("nobody panics with it") = Some((status, headers.clone()));
             Ok::<_, reqwest::Error>(Reply { status, headers, body: response.bytes().await?.to_vec() })
         };
-        let reply =
-            match timeout(PATIENCE, sent).await.unwrap_or_else(|_| panic!("{}: no reply for a minute", self.name)) {
-                Ok(reply) => reply,
-                Err(error) => {
-                    assert!(self.weather == Weather::Crashes, "{error:?}");
-                    self.tally.lost += 1;
-                    // Until there is somebody to connect to again.
-                    sleep(Duration::from_millis(50)).await;
-                    return None;
-                }
-            };
+        let reply = match timeout(PATIENCE, sent).await.unwrap_or_else(|_| panic!("for a minute: {what}: {head:?}")) {
+            Ok(reply) => reply,
+            Err(error) => {
+                assert!(self.weather == Weather::Crashes, "{error:?}");
+                self.tally.lost += 1;
+                // Until there is somebody to connect to again.
+                sleep(Duration::from_millis(50)).await;
+                return None;
+            }
+        };
         let is_failure = reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_failure {
             return Some(reply);
