@@ -289,17 +289,9 @@ impl Writer {
     }
 
     fn check_file(&mut self, key: &str, reply: &Reply, is_quiet: bool) {
-        let possible = possible(&self.files, key);
-        let fits = |content: &Option<Content>| match (reply.status.as_u16(), content) {
-            (404, None) => true,
-            (200, Some(content)) => {
-                reply.header("Content-Type") == content.content_type() && reply.body == content.bytes()
-            }
-            _ => false,
-        };
-        let found = possible.iter().rposition(fits);
-        let found = found.unwrap_or_else(|| panic!("{key}: none of {possible:?}, but {reply}"));
-        settle(is_quiet, self.files.get_mut(key), found);
+        check(&mut self.files, key, reply, is_quiet, |content| {
+            reply.header("Content-Type") == content.content_type() && reply.body == content.bytes()
+        });
     }
 
     async fn read_value(&mut self) {
@@ -310,15 +302,9 @@ impl Writer {
     }
 
     fn check_value(&mut self, key: &str, reply: &Reply, is_quiet: bool) {
-        let possible = possible(&self.values, key);
-        let fits = |content: &Option<Content>| match (reply.status.as_u16(), content) {
-            (404, None) => true,
-            (200, Some(content)) => reply.text() == format!("{{\"key\":\"{key}\",\"value\":{}}}", content.json()),
-            _ => false,
-        };
-        let found = possible.iter().rposition(fits);
-        let found = found.unwrap_or_else(|| panic!("{key}: none of {possible:?}, but {reply}"));
-        settle(is_quiet, self.values.get_mut(key), found);
+        check(&mut self.values, key, reply, is_quiet, |content| {
+            reply.text() == format!("{{\"key\":\"{key}\",\"value\":{}}}", content.json())
+        });
     }
 
     async fn list_files(&mut self) {
@@ -511,6 +497,24 @@ impl Writer {
 /// What may be there: under a key that was never written, nothing.
 fn possible(ledger: &BTreeMap<String, Vec<Option<Content>>>, key: &str) -> Vec<Option<Content>> {
     ledger.get(key).cloned().unwrap_or_else(|| vec![None])
+}
+
+/// Checks what a key was read as: a 404, or a 200 with what `is` tells of.
+fn check(
+    ledger: &mut BTreeMap<String, Vec<Option<Content>>>,
+    key: &str,
+    reply: &Reply,
+    is_quiet: bool,
+    is: impl Fn(&Content) -> bool,
+) {
+    let possible = possible(ledger, key);
+    let found = possible.iter().rposition(|content| match (reply.status.as_u16(), content) {
+        (404, None) => true,
+        (200, Some(content)) => is(content),
+        _ => false,
+    });
+    let found = found.unwrap_or_else(|| panic!("{key}: none of {possible:?}, but {reply}"));
+    settle(is_quiet, ledger.get_mut(key), found);
 }
 
 /// What was found is what is there, if nothing is under way that may change it.
