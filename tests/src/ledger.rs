@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -17,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Customer, Reply, escaped, noise};
 
-/// How long a reply may take before the platform counts as stuck.
+/// For how long nothing of a reply may come before the platform counts as stuck.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How many keys a writer has, of files and of values each: few, so that they are often written again.
@@ -166,7 +165,9 @@ impl Writer {
     async fn put_file(&mut self) {
         let (key, content) = (self.key(), self.content(200_000));
         let request = self.user.put(&path("/files", &key)).header("Content-Type", content.content_type());
-        self.write_file(key, Some(content), request.body(content.bytes())).await;
+        // The client says no length of its own accord where it is 0.
+        let request = request.header("Content-Length", content.length).body(content.bytes());
+        self.write_file(key, Some(content), request).await;
     }
 
     async fn upload_form(&mut self) {
@@ -443,14 +444,7 @@ impl Writer {
 
     /// Sends a request. Answers nothing if it failed as the weather lets it.
     async fn send(&mut self, request: RequestBuilder) -> Option<Reply> {
-        let (what, head) = (format!("{request:?}"), Mutex::new(None));
-        let sent = async {
-            let response = request.send().await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            *head.lock().expect("nobody panics with it") = Some((status, headers.clone()));
-            Ok::<_, reqwest::Error>(Reply { status, headers, body: response.bytes().await?.to_vec() })
-        };
-        let reply = match timeout(PATIENCE, sent).await.unwrap_or_else(|_| panic!("for a minute: {what}: {head:?}")) {
+        let reply = match Self::patiently(request).await {
             Ok(reply) => reply,
             Err(error) => {
                 assert!(self.weather == Weather::Crashes, "{error:?}");
@@ -474,6 +468,20 @@ impl Writer {
         assert!(expected.contains(&&*code), "{:?}: {reply}", self.weather);
         *self.tally.problems.entry(code).or_default() += 1;
         None
+    }
+
+    /// Sends a request, and reads the reply for as long as it makes progress.
+    async fn patiently(request: RequestBuilder) -> reqwest::Result<Reply> {
+        let what = format!("{request:?}");
+        let stuck = || panic!("nothing for a minute: {what}");
+        let mut response = timeout(PATIENCE, request.send()).await.unwrap_or_else(|_| stuck())?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        let stuck = |length| panic!("nothing more for a minute: {what}: {status}, {headers:?}, {length} bytes");
+        while let Some(chunk) = timeout(PATIENCE, response.chunk()).await.unwrap_or_else(|_| stuck(body.len()))? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, headers, body })
     }
 
     /// Whether nothing of its own is under way between two requests: a crash may cut it off from one that goes on.
