@@ -22,7 +22,7 @@ mod rpc;
 mod stats;
 mod usage;
 
-use edge::task::Holds;
+use edge::task::{Holds, apart};
 use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
@@ -77,35 +77,35 @@ async fn route(request: &Request) -> Result<Response, Problem> {
         ("/", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
 
         ("/files", "GET" | "HEAD") => match FileKey::in_query(query)? {
-            Some(key) if method == "HEAD" => (GetFile, files::inspect(request, &key).await?),
-            Some(key) => (GetFile, files::download(request, &key).await?),
-            None => (ListFiles, json(&files::list(&FilesPage::from_query(query)?).await?)),
+            Some(key) if method == "HEAD" => (GetFile, apart(files::inspect(request, &key)).await?),
+            Some(key) => (GetFile, apart(files::download(request, &key)).await?),
+            None => (ListFiles, json(&apart(files::list(&FilesPage::from_query(query)?)).await?)),
         },
-        ("/files", "POST") => (UploadFile, json(&files::upload_form(request).await?)),
-        ("/files", "PUT") => (UploadFile, json(&files::upload(request, query).await?)),
-        ("/files", "DELETE") => (DeleteFile, json(&files::delete(&FileKey::from_query(query)?).await?)),
+        ("/files", "POST") => (UploadFile, json(&apart(files::upload_form(request)).await?)),
+        ("/files", "PUT") => (UploadFile, json(&apart(files::upload(request, query)).await?)),
+        ("/files", "DELETE") => (DeleteFile, json(&apart(files::delete(&FileKey::from_query(query)?)).await?)),
         ("/files", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE")),
 
-        ("/files/uploads", "POST") => (CreateUpload, json(&uploads::create(request, query).await?)),
-        ("/files/uploads", "PUT") => (UploadPart, json(&uploads::put_part(request, query).await?)),
-        ("/files/uploads", "DELETE") => (AbortUpload, json(&uploads::abort(query).await?)),
+        ("/files/uploads", "POST") => (CreateUpload, json(&apart(uploads::create(request, query)).await?)),
+        ("/files/uploads", "PUT") => (UploadPart, json(&apart(uploads::put_part(request, query)).await?)),
+        ("/files/uploads", "DELETE") => (AbortUpload, json(&apart(uploads::abort(query)).await?)),
         ("/files/uploads", _) => return Err(Problem::method_not_allowed("POST, PUT, DELETE")),
-        ("/files/uploads/complete", "POST") => (CompleteUpload, json(&uploads::complete(request, query).await?)),
+        ("/files/uploads/complete", "POST") => (CompleteUpload, json(&apart(uploads::complete(request, query)).await?)),
         ("/files/uploads/complete", _) => return Err(Problem::method_not_allowed("POST")),
 
         ("/data", "GET" | "HEAD") => match DataKey::in_query(query)? {
-            Some(key) => (GetData, data::get(&key).await?),
-            None => (ListData, data::list(&DataPage::from_query(query)?).await?),
+            Some(key) => (GetData, apart(data::get(&key)).await?),
+            None => (ListData, apart(data::list(&DataPage::from_query(query)?)).await?),
         },
-        ("/data", "POST") => (SetData, json(&data::set(request).await?)),
-        ("/data", "DELETE") => (DeleteData, json(&data::delete(&DataKey::from_query(query)?).await?)),
+        ("/data", "POST") => (SetData, json(&apart(data::set(request)).await?)),
+        ("/data", "DELETE") => (DeleteData, json(&apart(data::delete(&DataKey::from_query(query)?)).await?)),
         ("/data", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, DELETE")),
 
-        ("/stats", "GET" | "HEAD") => return Ok(json(&stats::stats().await?)),
+        ("/stats", "GET" | "HEAD") => return Ok(json(&apart(stats::stats()).await?)),
         ("/stats", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
 
-        ("/db/query", "POST") => (QueryDatabase, json(&db::query(request).await?)),
-        ("/db/batch", "POST") => (BatchDatabase, json(&db::batch(request).await?)),
+        ("/db/query", "POST") => (QueryDatabase, json(&apart(db::query(request)).await?)),
+        ("/db/batch", "POST") => (BatchDatabase, json(&apart(db::batch(request)).await?)),
         ("/db/query" | "/db/batch", _) => return Err(Problem::method_not_allowed("POST")),
 
         _ => return Err(Problem::not_found()),

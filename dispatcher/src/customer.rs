@@ -1,7 +1,7 @@
 //! The customer's record.
 
 use edge::object;
-use edge::task::settled;
+use edge::task::{apart, settled};
 use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
 
 use crate::bindings::{Bindings, KvNamespace};
@@ -31,7 +31,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Pro
         None => CustomerRecord::default(),
     };
     let record = match bindings.customers() {
-        Some(customers) => read(&customers, user_id).await?.or(defaults),
+        Some(customers) => apart(read(&customers, user_id)).await?.or(defaults),
         None => defaults,
     };
     if record.suspended == Some(true) {

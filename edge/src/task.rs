@@ -76,6 +76,12 @@ pub fn spawn(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -
     }
 }
 
+/// The same future with code of its own, which the runtime compiles when it first runs: what is called in the place of many others
+/// would otherwise become one function with them, and all of it be compiled for the first request.
+pub fn apart<'a, T>(future: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(future)
+}
+
 /// Waits for what a call promises. A call that throws, instead of answering a promise that is rejected, fails likewise.
 pub async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
     let mut promise = Some(call?);

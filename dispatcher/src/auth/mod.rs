@@ -4,6 +4,7 @@ mod jwks;
 mod key_ring;
 mod web_crypto;
 
+use edge::task::apart;
 use js_sys::Date;
 use shared::token::{Token, Trust};
 use shared::{Problem, UserId};
@@ -25,12 +26,20 @@ pub async fn check(
     user_id: &UserId,
 ) -> Result<Identity, Problem> {
     match bindings.auth().as_deref() {
-        Some("trusted-header") => return Ok(Identity::Trusted),
-        None | Some("" | "token") => {}
+        Some("trusted-header") => Ok(Identity::Trusted),
+        None | Some("" | "token") => apart(check_token(bindings, request, method, user_id)).await,
         Some(other) => {
-            return Err(Problem::auth_not_configured(format!("AUTH is {other:?}, neither token nor trusted-header")));
+            Err(Problem::auth_not_configured(format!("AUTH is {other:?}, neither token nor trusted-header")))
         }
     }
+}
+
+async fn check_token(
+    bindings: &Bindings,
+    request: &Identified<'_>,
+    method: &str,
+    user_id: &UserId,
+) -> Result<Identity, Problem> {
     let configured = key_ring::configured(bindings)?;
     let jwks_url = bindings.token_jwks_url();
     if jwks_url.as_ref().is_some_and(|url| !is_private(url)) {
