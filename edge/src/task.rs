@@ -76,8 +76,8 @@ pub fn spawn(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -
     }
 }
 
-/// The same future with code of its own, which the runtime compiles when it first runs: what is called in the place of many others
-/// would otherwise become one function with them, and all of it be compiled for the first request.
+/// Boxes a future, so that its code stays a function of its own, which V8 compiles when it first runs. Unboxed, the code of a route
+/// becomes part of its caller's, and the first request waits until that of all routes is compiled.
 pub fn apart<'a, T>(future: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
     Box::pin(future)
 }
