@@ -1142,7 +1142,7 @@ class PartsWriter {
         throw new Problem(
           400,
           "condition_not_supported",
-          "a file this large, or one uploaded in parts, cannot be stored conditionally; use PUT /files?key=",
+          "a file this large, or one uploaded in parts, cannot be stored conditionally, nor any be deleted so; use PUT /files?key=",
         );
       }
       try {

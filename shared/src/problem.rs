@@ -335,12 +335,12 @@ impl Problem {
         )
     }
 
-    /// A condition on what is stored in parts.
+    /// A condition on what is stored in parts, or deleted.
     #[must_use]
     pub fn condition_not_supported() -> Self {
         Self::new(
             Code::ConditionNotSupported,
-            "a file this large, or one uploaded in parts, cannot be stored conditionally; use PUT /files?key=",
+            "a file this large, or one uploaded in parts, cannot be stored conditionally, nor any be deleted so; use PUT /files?key=",
         )
     }
 

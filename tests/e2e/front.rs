@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use reqwest::{Body, RequestBuilder};
-use tests::{Customer, Reply, chunked, client, expect_json, noise, platform_url};
+use tests::{Customer, Reply, chunked, client, expect_json, expect_problem, noise, platform_url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -147,6 +147,21 @@ async fn a_get_with_a_body_is_a_get() {
             assert_eq!(reply.status, StatusCode::OK, "{method} {id}: {reply}");
             assert!(!reply.text().contains("hello"), "{reply}");
         }
+    }
+}
+
+/// The runtime throws at it.
+#[tokio::test]
+async fn a_method_that_nobody_knows_is_not_allowed() {
+    let user = Customer::new("user1");
+    for path in ["/files", "/healthz", "/nothing"] {
+        let reply = expect_problem(
+            user.request(Method::from_bytes(b"BREW").expect("a method"), path),
+            405,
+            "method_not_allowed",
+        )
+        .await;
+        assert_eq!(reply.header("Allow"), "GET, HEAD, POST, PUT, DELETE");
     }
 }
 

@@ -87,8 +87,9 @@ fn problem(thrown: &JsValue) -> Problem {
 /// What SQLite says: `D1_ERROR: <message>: SQLITE_<CODE>`, at times with ` (extended: SQLITE_<CODE>)` behind. Some things D1
 /// finds out itself, and says without a code.
 fn sqlite_message(message: &str) -> Option<&str> {
-    const OWN: [&str; 3] = [
+    const OWN: [&str; 4] = [
         "No SQL statements detected.",
+        "SQL code did not contain a statement.",
         "Wrong number of parameter bindings for SQL query.",
         "When executing multiple SQL statements in a single call, only the last statement can have parameters.",
     ];

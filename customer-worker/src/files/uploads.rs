@@ -51,8 +51,8 @@ pub async fn abort(query: Query<'_>) -> Result<String, Problem> {
     Ok(reply::to_json(&reply::Deleted { success: true }))
 }
 
-/// R2 does not compare anything when an upload in parts becomes a file.
-fn refuse_conditions(request: &Request) -> Result<(), Problem> {
+/// R2 does not compare anything when an upload in parts becomes a file, nor when a file is deleted.
+pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
     let conditions = Preconditions::read(|name| header(request, name));
     if conditions.are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }

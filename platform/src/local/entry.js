@@ -8,10 +8,10 @@ const PATIENCE = 500;
 export default {
   async fetch(request, env) {
     if (request.headers.get("Platform-Storage") === env.STORAGE_SECRET) return env.STORAGE.fetch(request);
-    if (request.body === null) return env.DISPATCHER.fetch(request);
+    if (request.body === null) return disguised(await env.DISPATCHER.fetch(request));
     const body = passage(request.headers);
     const sending = new Sending(request.body, body.writable);
-    const reply = await env.DISPATCHER.fetch(new Request(request, { body: body.readable }));
+    const reply = disguised(await env.DISPATCHER.fetch(new Request(request, { body: body.readable })));
     if (reply.body === null) {
       await sending.end();
       return reply;
@@ -28,6 +28,16 @@ export default {
     return new Response(readable, { status: reply.status, headers: reply.headers, encodeBody: "manual" });
   },
 };
+
+/** wrangler rewrites what is HTML, and fails at some of it. Here it gets no type, which the front puts back. */
+function disguised(reply) {
+  const type = reply.headers.get("Content-Type");
+  if (reply.body === null || !/html/i.test(type)) return reply;
+  const headers = new Headers(reply.headers);
+  headers.delete("Content-Type");
+  headers.set("Platform-Content-Type", type);
+  return new Response(reply.body, { status: reply.status, headers, encodeBody: "manual" });
+}
 
 /** A stream to hand a body on, of the length that the headers say. */
 function passage(headers) {

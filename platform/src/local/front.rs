@@ -35,6 +35,12 @@ use super::listener::{Listener, bind};
 /// How long a request tries to reach a runtime that is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What the platform's Workers take somewhere.
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
+
+/// Where `entry.js` puts a reply's type that the runtime is not to see.
+const CONTENT_TYPE: HeaderName = HeaderName::from_static("platform-content-type");
+
 /// Headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
@@ -120,8 +126,11 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
         return Ok(problem(&Problem::runtime_unavailable(), &id));
     };
     Ok(match client.request(request).await {
-        Ok(response) if is_runtimes_own(&response) => problem(&runtimes_problem(response).await, &id),
+        Ok(response) if is_runtimes_own(&response) => problem(&runtimes_problem(response, &id).await, &id),
         Ok(mut response) => {
+            if let Some(content_type) = response.headers_mut().remove(&CONTENT_TYPE) {
+                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            }
             strip(response.headers_mut());
             response.map(|body| pass.until_end(body))
         }
@@ -130,7 +139,7 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
             problem(&Problem::invalid_body("it broke off, or its chunks are malformed"), &id)
         }
         Err(error) => {
-            eprintln!("the local runtime did not reply: {}", chain(&error));
+            eprintln!("the local runtime did not reply to {}: {}", id.as_str(), chain(&error));
             problem(&Problem::runtime_unavailable(), &id)
         }
     })
@@ -143,15 +152,18 @@ fn is_runtimes_own<B>(response: &Response<B>) -> bool {
 }
 
 /// What the client is told instead: that the runtime is not there, which has crashed then, or that the dispatcher threw.
-async fn runtimes_problem(response: Response<Incoming>) -> Problem {
-    const CRASHES: [&str; 3] = ["Network connection lost", "disconnected", "fetch failed"];
+async fn runtimes_problem(response: Response<Incoming>, id: &RequestId) -> Problem {
+    const CRASHES: [&str; 4] = ["Network connection lost", "disconnected", "fetch failed", "restarted mid-request"];
     /// It has a stack in it.
     const MAX_LEN: usize = 64 << 10;
 
     let text = axum::body::to_bytes(Body::new(response.into_body()), MAX_LEN).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let cause = text.lines().next().unwrap_or_default().to_owned();
-    eprintln!("the local runtime failed: {cause}");
+    if cause.contains("Unrecognized request method") {
+        return Problem::method_not_allowed(METHODS);
+    }
+    eprintln!("the local runtime failed at {}: {cause}", id.as_str());
     if CRASHES.iter().any(|crash| cause.contains(crash)) {
         Problem::runtime_unavailable()
     } else {
@@ -169,7 +181,7 @@ fn check(request: &Request) -> Result<(), Problem> {
         return Err(Problem::not_found());
     }
     if *request.method() == Method::CONNECT {
-        return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE"));
+        return Err(Problem::method_not_allowed(METHODS));
     }
     // The runtime puts the URL together from `Host` and path as texts: a `Host` with a path in it would be a way past.
     let mut hosts = request.headers().get_all(header::HOST).iter();

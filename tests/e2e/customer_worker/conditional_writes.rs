@@ -100,7 +100,7 @@ async fn expect_one_winner(user: &Customer, key: &str, attempts: Vec<(String, u1
 }
 
 #[tokio::test]
-async fn what_goes_in_parts_cannot_be_conditional() {
+async fn what_goes_in_parts_or_goes_away_cannot_be_conditional() {
     let user = Customer::new("user2");
     for (name, value) in [
         ("If-None-Match", "*"),
@@ -117,6 +117,7 @@ async fn what_goes_in_parts_cannot_be_conditional() {
         let upload = "key=if-parts&uploadId=x";
         for request in [
             large,
+            user.delete("/files?key=if-parts"),
             user.post("/files/uploads?key=if-parts"),
             user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("x"),
             user.post_json(&format!("/files/uploads/complete?{upload}"), r#"{"parts":[{"partNumber":1,"etag":"x"}]}"#),

@@ -80,6 +80,8 @@ async fn an_error_of_the_statement_is_said_in_sqlites_words() {
         ("SELECT ?", json!([1, 2])),
         ("", json!([])),
         ("-- nothing", json!([])),
+        (";", json!([])),
+        ("SELECT 1; -- one", json!([])),
     ] {
         let request = user.post_json("/db/query", json!({"sql": sql, "params": params}).to_string());
         let reply = expect_problem(request, 400, "sql_error").await;

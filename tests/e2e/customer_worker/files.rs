@@ -70,6 +70,25 @@ async fn a_file_has_the_headers_that_keep_it_safe() {
     assert_eq!(reply.header("Vary"), "X-User-ID, Authorization");
 }
 
+/// wrangler rewrites HTML, and fails where it cannot read the charset.
+#[tokio::test]
+async fn html_comes_back_as_it_was_stored_whatever_its_charset() {
+    let user = Customer::new("user1");
+    for content_type in ["text/html", "text/html; charset=utf-16", "TEXT/HTML;charset=bogus", "application/xhtml+xml"] {
+        let stored = user.put("/files?key=page").header("Content-Type", content_type).body("<p>x");
+        expect_success(stored).await;
+        for request in [user.get("/files?key=page"), user.head("/files?key=page")] {
+            let reply = Reply::to(request).await;
+            assert_eq!(reply.status, StatusCode::OK, "{content_type}: {reply}");
+            assert_eq!((reply.header("Content-Type"), reply.header("Content-Length")), (content_type, "4"));
+            assert!(["", "<p>x"].contains(&reply.text()), "{reply}");
+            assert!(!reply.headers.contains_key("Platform-Content-Type"), "{reply}");
+        }
+        let range = Reply::to(user.get("/files?key=page").header("Range", "bytes=1-2")).await;
+        assert_eq!((range.status, range.text()), (StatusCode::PARTIAL_CONTENT, "p>"), "{content_type}");
+    }
+}
+
 #[tokio::test]
 async fn head_has_the_headers_of_get() {
     let user = Customer::new("user1");
