@@ -1,14 +1,17 @@
 //! `docs/openapi.json`: that it is served, that it is what it says it is, and that the platform answers as it says. That it
 //! says what the code says is for `shared/tests/openapi.rs`.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
+use futures::{StreamExt, stream};
 use http::Method;
 use nix::sys::signal::Signal;
-use reqwest::RequestBuilder;
 use reqwest::multipart::{Form, Part};
+use reqwest::{Body, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::{Customer, Dev, Reply, chunked, client, escaped, expect_problem, expect_success, platform_url};
@@ -77,13 +80,41 @@ async fn every_path_has_the_methods_described_and_no_others() {
     }
 }
 
-/// What the document says of the replies.
-struct Contract(Value);
+/// What the document says of the replies, and which of them were seen.
+struct Contract {
+    document: Value,
+    seen: Mutex<BTreeSet<String>>,
+}
 
 impl Contract {
+    fn new() -> Self {
+        Self { document: document(), seen: Mutex::default() }
+    }
+
+    /// That a request gets the status that an operation is described with: all but those of the dispatcher and of storage,
+    /// which are the same everywhere.
+    fn expect_all_seen(&self) {
+        const EVERYWHERE: [&str; 8] = ["401", "403", "404", "429", "500", "501", "502", "503"];
+        // It takes 48 GiB.
+        const UNSEEN: &str = "post /files 413";
+        let mut described = BTreeSet::new();
+        for (path, item) in self.document["paths"].as_object().expect("paths") {
+            for (method, operation) in
+                item.as_object().expect("methods").iter().filter(|(name, _)| *name != "parameters")
+            {
+                let statuses = operation["responses"].as_object().expect("responses").keys();
+                let own = statuses.filter(|status| !EVERYWHERE.contains(&&***status));
+                described.extend(own.map(|status| format!("{method} {path} {status}")).filter(|reply| reply != UNSEEN));
+            }
+        }
+        let seen = self.seen.lock().expect("nobody panics with it");
+        let unseen: Vec<&String> = described.difference(&seen).collect();
+        assert!(unseen.is_empty(), "described, and not seen: {unseen:?}");
+    }
+
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
-            Some(pointer) => self.0.pointer(pointer.trim_start_matches('#')).expect(pointer),
+            Some(pointer) => self.document.pointer(pointer.trim_start_matches('#')).expect(pointer),
             None => value,
         }
     }
@@ -91,7 +122,7 @@ impl Contract {
     fn errors(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut schema = schema.clone();
         if let Some(members) = schema.as_object_mut() {
-            members.insert("components".to_owned(), self.0["components"].clone());
+            members.insert("components".to_owned(), self.document["components"].clone());
         }
         let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema");
         validator.iter_errors(value).map(|error| error.to_string()).collect()
@@ -106,8 +137,9 @@ impl Contract {
         let reply = Reply::read(client().execute(request).await.expect("a reply")).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {path}: {reply}");
 
-        let described = &self.0["paths"][&path][&method]["responses"][status.to_string()];
+        let described = &self.document["paths"][&path][&method]["responses"][status.to_string()];
         assert!(!described.is_null(), "{method} {path} has no {status}: {reply}");
+        self.seen.lock().expect("nobody panics with it").insert(format!("{method} {path} {status}"));
         let described = self.resolved(described);
         for (name, header) in described["headers"].as_object().into_iter().flatten() {
             let header = self.resolved(header);
@@ -138,11 +170,12 @@ impl Contract {
 
 #[tokio::test]
 async fn replies_are_as_described() {
-    let contract = Contract(document());
+    let contract = Contract::new();
     let (user, bare, file) = (Customer::new("user2"), Customer::new("bare"), "/files?key=contract/file");
+    let part = user.put("/files/uploads?key=a&uploadId=x&partNumber=1");
     let with_token = Customer::behind("token", "user1");
     let form = || Form::new().text("key", "contract/form").part("file", Part::text("form").file_name("f"));
-    let too_large = "x".repeat(8 * 1024 * 1024 + 1);
+    let too_large = |limit: usize| "x".repeat(limit + 1);
     for (request, status) in vec![
         (user.get("/healthz"), 200),
         (user.head("/healthz"), 200),
@@ -179,36 +212,48 @@ async fn replies_are_as_described() {
         (user.head(file).header("If-Match", "x"), 412),
         (user.head("/files?key=contract/absent"), 404),
         (user.head("/files"), 200),
+        (user.head("/files?limit=0"), 400),
+        (user.put(file).body(endless()).header("Content-Length", 6_u64 << 30), 413),
         (user.get("/files?prefix=contract/&include=contentType&limit=1"), 200),
         (user.get("/files?delimiter=/"), 200),
         (user.get("/files?limit=0"), 400),
         (user.delete("/files?key=contract/absent"), 200),
         (user.delete("/files"), 400),
+        (user.post("/files/uploads"), 400),
+        (user.delete("/files/uploads"), 400),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=0").body("x"), 400),
+        (part.body(endless()).header("Content-Length", 6_u64 << 30), 413),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x"), 404),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body(chunked("x")), 411),
         (user.delete("/files/uploads?key=a&uploadId=x"), 404),
         (user.post("/files/uploads/complete?key=a&uploadId=x").body("x"), 415),
         (user.post_json("/files/uploads/complete?key=a&uploadId=x", "{}"), 400),
+        (user.post_json("/files/uploads/complete?key=a&uploadId=x", too_large(4 << 20)), 413),
         (user.post_json("/data", r#"{"key":"contract","value":[1],"metadata":{"a":1},"expirationTtl":60}"#), 200),
         (user.post_json("/data", r#"{"key":"contract"}"#), 400),
         (user.post("/data").body("x"), 415),
+        (user.post_json("/data", too_large(26 << 20)), 413),
         (user.get("/data?key=contract"), 200),
         (user.get("/data?prefix=contract&limit=1"), 200),
         (user.get("/data?cursor=x"), 400),
         (user.get("/data?key=contract/absent"), 404),
         (user.head("/data?key=contract"), 200),
         (user.head("/data"), 200),
+        (user.head("/data?cursor=x"), 400),
         (user.delete("/data?key=contract/absent"), 200),
         (user.delete("/data"), 400),
         (user.get("/stats"), 200),
         (user.head("/stats"), 200),
+        (user.get("/stats?x=1&x=2"), 400),
+        (user.head("/stats?x=1&x=2"), 400),
         (user.post_json("/db/query", r#"{"sql":"SELECT 1 AS a, NULL AS b, 'x' AS c, x'00' AS d"}"#), 200),
         (user.post_json("/db/query", r#"{"sql":"SELEC"}"#), 400),
-        (user.post_json("/db/query", too_large), 413),
+        (user.post_json("/db/query", too_large(8 << 20)), 413),
         (user.post("/db/query").body("x"), 415),
         (user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT ?","params":[1]},{"sql":"SELECT 2"}]}"#), 200),
         (user.post_json("/db/batch", r#"{"statements":[]}"#), 400),
+        (user.post_json("/db/batch", too_large(8 << 20)), 413),
+        (user.post("/db/batch").body("x"), 415),
         (bare.get("/files"), 501),
         (bare.get("/data"), 501),
         (bare.get("/stats"), 501),
@@ -216,7 +261,11 @@ async fn replies_are_as_described() {
     ] {
         contract.expect(request, status).await;
     }
+    upload_in_parts(&contract, &user).await;
+    contract.expect_all_seen();
+}
 
+async fn upload_in_parts(contract: &Contract, user: &Customer) {
     let begin = async || {
         let begun = contract.expect(user.post("/files/uploads?key=contract/parts"), 200).await.json();
         format!("?key=contract/parts&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")))
@@ -226,6 +275,11 @@ async fn replies_are_as_described() {
     let parts = json!({"parts": [contract.expect(part, 200).await.json()]});
     contract.expect(user.post_json(&format!("/files/uploads/complete{query}"), parts.to_string()), 200).await;
     contract.expect(user.delete(&format!("/files/uploads{}", begin().await)), 200).await;
+}
+
+/// A body of which a little comes, and then nothing.
+fn endless() -> Body {
+    Body::wrap_stream(stream::once(async { Ok::<_, std::io::Error>("x") }).chain(stream::pending()))
 }
 
 /// Runs schemathesis against a platform of its own that takes tokens, as the deployed one does: of `cases` cases for each
