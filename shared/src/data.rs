@@ -74,6 +74,9 @@ impl<'body> SetData<'body> {
             if !metadata.get().starts_with('{') {
                 return Err(Problem::invalid_body("`metadata` must be an object"));
             }
+            if has_infinity(metadata.get()) {
+                return Err(Problem::invalid_body("`metadata` has a number that is too large"));
+            }
             if metadata.get().len() > Self::MAX_METADATA_LEN {
                 return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));
             }
@@ -102,6 +105,31 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// Whether JSON has a number beyond what JavaScript has, which would be kept as `null`.
+fn has_infinity(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        rest = &rest[at..];
+        let end = if let Some(text) = rest.strip_prefix('"') {
+            let mut escaped = false;
+            let quote = text.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            quote.map_or(rest.len(), |quote| quote + 2)
+        } else {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && !"+-.eE".contains(c)).unwrap_or(rest.len());
+            if serde_json::from_str::<f64>(&rest[..end]).is_err() {
+                return true;
+            }
+            end
+        };
+        rest = &rest[end..];
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -124,6 +152,11 @@ mod tests {
             (",\"expiration\":1.79500006e9", Some(Expiry::At(NOW + 60)), None),
             (",\"expirationTtl\":null,\"metadata\":null", None, None),
             (",\"metadata\":{\"a\":1}", None, Some("{\"a\":1}")),
+            (
+                ",\"metadata\":{\"1e400\":\"\\\"1e400\",\"b\":-1.5e308}",
+                None,
+                Some("{\"1e400\":\"\\\"1e400\",\"b\":-1.5e308}"),
+            ),
         ] {
             let body = format!("{{\"key\":\"k\",\"value\":1{fields}}}");
             let parsed = parse(body.as_bytes()).expect(&body);
@@ -144,6 +177,8 @@ mod tests {
             ",\"expirationTtl\":-0.5",
             ",\"expirationTtl\":60,\"expiration\":1795000060",
             ",\"metadata\":[]",
+            ",\"metadata\":{\"a\":1e400}",
+            ",\"metadata\":{\"a\\\"\":[\"\\\\\",-2E+309]}",
             ",\"metadata\":\"x\"",
             ",\"metadata\":1",
             &too_long,
