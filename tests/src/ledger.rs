@@ -156,7 +156,10 @@ impl Writer {
             800..840 => self.delete_value().await,
             840..880 => self.list_files().await,
             880..920 => self.list_values().await,
-            920..930 => self.read_stats().await,
+            920..925 => self.read_stats().await,
+            // The reply to a HEAD cannot say which problem there is.
+            925..928 if self.weather == Weather::Fair => self.inspect_file().await,
+            928..930 => self.ask_health().await,
             930..970 => self.insert_rows().await,
             _ => self.read_rows().await,
         }
@@ -287,6 +290,26 @@ impl Writer {
             _ => false,
         };
         assert!(possible.iter().any(fits), "{key}, {first}+{length}: none of {possible:?}, but {reply}");
+    }
+
+    async fn inspect_file(&mut self) {
+        let key = self.key();
+        let Some(reply) = self.read(self.user.head(&path("/files", &key))).await else { return };
+        let found = (reply.status != StatusCode::NOT_FOUND).then(|| {
+            assert_eq!(reply.status, StatusCode::OK, "{reply}");
+            (reply.header("Content-Length").to_owned(), reply.header("Content-Type").to_owned())
+        });
+        let possible = possible(&self.files, &key);
+        let fits = |content: &Option<Content>| {
+            found == content.map(|content| (content.length.to_string(), content.content_type()))
+        };
+        assert!(possible.iter().any(fits), "{key}: none of {possible:?}, but {reply}");
+    }
+
+    async fn ask_health(&mut self) {
+        if let Some(reply) = self.read(self.user.get("/")).await {
+            assert_eq!((reply.status, &reply.json()["status"]), (StatusCode::OK, &json!("ok")), "{reply}");
+        }
     }
 
     fn check_file(&mut self, key: &str, reply: &Reply, is_quiet: bool) {
