@@ -84,7 +84,7 @@ async fn route(request: &Request) -> Result<Response, Problem> {
         ("/files", "POST") => (UploadFile, json(&apart(files::upload_form(request)).await?)),
         ("/files", "PUT") => (UploadFile, json(&apart(files::upload(request, query)).await?)),
         ("/files", "DELETE") => {
-            uploads::refuse_conditions(request)?;
+            files::refuse_conditions(request)?;
             (DeleteFile, json(&apart(files::delete(&FileKey::from_query(query)?)).await?))
         }
         ("/files", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE")),

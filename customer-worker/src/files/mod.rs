@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use web_sys::Request;
 
 use crate::bindings::{self, Files, OnlyIf, R2Object};
-use crate::body::content_length;
+use crate::body::{content_length, header};
 
 pub use download::{download, inspect, open};
 pub use form::upload_form;
@@ -32,6 +32,12 @@ fn content(request: &Request, what: &str) -> Result<JsValue, Problem> {
         return Err(Problem::too_large(what, bindings::MAX_PUT_LEN));
     }
     Ok(request.body().map_or_else(|| "".into(), JsValue::from))
+}
+
+/// R2 does not compare anything when an upload in parts becomes a file, nor when a file is deleted.
+pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
+    let conditions = Preconditions::read(|name| header(request, name));
+    if conditions.are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }
 
 /// Stores a file in one piece, and answers what is said of it.

@@ -2,10 +2,10 @@
 //! aborted; what is left over goes after seven days
 //! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
 
-use shared::{FileHeaders, FileKey, Preconditions, Problem, Query, is_json, reply, upload};
+use shared::{FileHeaders, FileKey, Problem, Query, is_json, reply, upload};
 use web_sys::Request;
 
-use super::{content, said_of};
+use super::{content, refuse_conditions, said_of};
 use crate::bindings;
 use crate::body::{Body, header, require_type};
 
@@ -49,10 +49,4 @@ pub async fn abort(query: Query<'_>) -> Result<String, Problem> {
     let id = upload::upload_id(query)?;
     bindings::files()?.resume_upload(&key, &id)?.abort().await?;
     Ok(reply::to_json(&reply::Deleted { success: true }))
-}
-
-/// R2 does not compare anything when an upload in parts becomes a file, nor when a file is deleted.
-pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
-    let conditions = Preconditions::read(|name| header(request, name));
-    if conditions.are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::token::Token;
 use shared::{ByteRange, Content, Event, FormParser, PartHead, Problem};
 
-pub type Parts = Vec<(PartHead, Vec<u8>)>;
+type Parts = Vec<(PartHead, Vec<u8>)>;
 
 /// A form is the same in whatever pieces it comes: the first byte says how many of the next are the pieces' lengths. What was
 /// parsed, written as a form again, is parsed to the same.
