@@ -1,29 +1,27 @@
 //! Request bodies that have to be looked at.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 
-use edge::read::ReadRequest;
 use edge::task::{settled, spawn};
 use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array};
 use shared::Problem;
 use wasm_bindgen::prelude::*;
-use web_sys::ReadableStream;
+use web_sys::{ReadableStream, Request};
 
 /// Refuses a body whose `Content-Type` is not what the route takes; answers it otherwise.
-pub fn require_type(request: &ReadRequest, matches: fn(&str) -> bool, wanted: &'static str) -> Result<String, Problem> {
+pub fn require_type(request: &Request, matches: fn(&str) -> bool, wanted: &'static str) -> Result<String, Problem> {
     let content_type = header(request, "Content-Type");
     content_type.filter(|content_type| matches(content_type)).ok_or_else(|| Problem::unsupported_media_type(wanted))
 }
 
 /// A request's header.
-pub fn header(request: &ReadRequest, name: &'static str) -> Option<String> {
-    request.header(name).map(Cow::into_owned)
+pub fn header(request: &Request, name: &'static str) -> Option<String> {
+    edge::header::get(&request.headers(), name)
 }
 
 /// How long a request says that its body is.
-pub fn content_length(request: &ReadRequest) -> Option<u64> {
-    request.header("Content-Length").and_then(|length| length.parse().ok())
+pub fn content_length(request: &Request) -> Option<u64> {
+    header(request, "Content-Length").and_then(|length| length.parse().ok())
 }
 
 /// A body that was read whole.
@@ -38,7 +36,7 @@ pub struct Body {
 impl Body {
     /// Reads a body of at most `limit` bytes. It exists twice at most, here and outside Wasm: an isolate has 128 MB for
     /// all its requests together.
-    pub async fn read(request: &ReadRequest, limit: usize) -> Result<Self, Problem> {
+    pub async fn read(request: &Request, limit: usize) -> Result<Self, Problem> {
         match content_length(request) {
             Some(length) if length > limit as u64 => Err(Problem::too_large("the body", limit as u64)),
             Some(length) => {
@@ -52,8 +50,8 @@ impl Body {
     }
 
     /// A body that does not say its length is read only until it has proved too long.
-    async fn read_pieces(request: &ReadRequest, limit: usize) -> Result<Self, Problem> {
-        let mut pieces = Pieces::of(request.request().body());
+    async fn read_pieces(request: &Request, limit: usize) -> Result<Self, Problem> {
+        let mut pieces = Pieces::of(request.body());
         let (mut text, mut large) = (Vec::new(), None);
         while let Some(piece) = pieces.next().await? {
             let start = text.len();
@@ -209,12 +207,12 @@ pub fn forget(promise: Promise) {
     drop(spawn(async { settled(Ok(promise)).await.or(Ok(JsValue::UNDEFINED)) }));
 }
 
-async fn array_buffer(request: &ReadRequest) -> Result<ArrayBuffer, JsValue> {
-    Ok(settled(request.request().array_buffer()).await?.unchecked_into())
+async fn array_buffer(request: &Request) -> Result<ArrayBuffer, JsValue> {
+    Ok(settled(request.array_buffer()).await?.unchecked_into())
 }
 
 /// A request's body in one piece.
-pub async fn whole(request: &ReadRequest) -> Result<Uint8Array, Problem> {
+pub async fn whole(request: &Request) -> Result<Uint8Array, Problem> {
     array_buffer(request).await.map(|buffer| Uint8Array::new(&buffer)).map_err(|thrown| broken_off(&thrown))
 }
 

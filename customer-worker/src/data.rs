@@ -1,23 +1,27 @@
 //! `/data`: JSON values in the customer's KV namespace.
 
-use edge::read::ReadRequest;
 use js_sys::{Date, JSON, JsString};
 use shared::{DataKey, DataPage, Problem, SetData, is_json, reply};
 use wasm_bindgen::JsValue;
-use web_sys::Response;
+use web_sys::{Request, Response};
 
 use crate::bindings;
 use crate::body::{Body, require_type};
 
 /// `GET /data?key=`: the value, in the very text that it was stored in.
 pub async fn get(key: &DataKey) -> Result<Response, Problem> {
+    let (value, metadata) = bindings::data()?.get(key).await?.ok_or_else(Problem::data_not_found)?;
+    // Put together on the JavaScript side: the value, which may be 25 MiB, does not enter Wasm.
     let before = format!("{{\"key\":{},\"value\":", reply::to_json(&key.as_str()));
-    let body = bindings::data()?.show(key, &before).await?.ok_or_else(Problem::data_not_found)?;
-    Ok(edge::json_reply_outside(&body))
+    let mut body = JsString::from(before).concat(&value);
+    if let Some(metadata) = metadata {
+        body = body.concat(&",\"metadata\":".into()).concat(&metadata);
+    }
+    Ok(edge::json_reply(&body.concat(&"}".into())))
 }
 
 /// `POST /data`: stores a value.
-pub async fn set(request: &ReadRequest) -> Result<String, Problem> {
+pub async fn set(request: &Request) -> Result<String, Problem> {
     require_type(request, is_json, "application/json")?;
     let data = bindings::data()?;
     let body = Body::read(request, SetData::MAX_BODY_LEN).await?;
@@ -37,7 +41,7 @@ pub async fn list(page: &DataPage) -> Result<Response, Problem> {
     let bindings::KeyPage { keys, cursor } = bindings::data()?.list(page).await?;
     let end = reply::to_json(&reply::PageEnd { truncated: cursor.is_some(), cursor });
     let members = format!(",{}", end.trim_start_matches('{'));
-    Ok(edge::json_reply_outside(&JsString::from("{\"keys\":").concat(&keys).concat(&members.into())))
+    Ok(edge::json_reply(&JsString::from("{\"keys\":").concat(&keys).concat(&members.into())))
 }
 
 /// `DELETE /data?key=`: deletes a value, if it is there.

@@ -1,16 +1,16 @@
 //! `/db`: SQL on the customer's D1 database.
 
-use edge::read::ReadRequest;
 use edge::{object, set};
 use js_sys::{Array, JSON, Object, Reflect};
 use shared::{Problem, Statement, is_json};
 use wasm_bindgen::JsValue;
+use web_sys::Request;
 
 use crate::bindings::{self, D1Result};
 use crate::body::{Body, require_type};
 
 /// `POST /db/query`: one statement.
-pub async fn query(request: &ReadRequest) -> Result<String, Problem> {
+pub async fn query(request: &Request) -> Result<String, Problem> {
     require_type(request, is_json, "application/json")?;
     let database = bindings::database()?;
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
@@ -18,7 +18,7 @@ pub async fn query(request: &ReadRequest) -> Result<String, Problem> {
 }
 
 /// `POST /db/batch`: several, in one transaction.
-pub async fn batch(request: &ReadRequest) -> Result<String, Problem> {
+pub async fn batch(request: &Request) -> Result<String, Problem> {
     require_type(request, is_json, "application/json")?;
     let database = bindings::database()?;
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;

@@ -1,15 +1,14 @@
 //! `/faults/`, for tests: see [`edge::faults`].
 
-use edge::read::ReadRequest;
 use shared::Problem;
-use web_sys::Response;
+use web_sys::{Request, Response};
 
 use crate::body::Pieces;
 
 /// Does what the path says after `/faults/`.
-pub async fn act(fault: &str, request: &ReadRequest) -> Result<Response, Problem> {
+pub async fn act(fault: &str, request: &Request) -> Result<Response, Problem> {
     if fault == "panic-reading" {
-        let mut pieces = Pieces::of(request.request().body());
+        let mut pieces = Pieces::of(request.body());
         drop(pieces.next().await);
         panic!("{}", edge::faults::ASKED_FOR);
     }

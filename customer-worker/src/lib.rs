@@ -22,7 +22,6 @@ mod rpc;
 mod stats;
 mod usage;
 
-use edge::read::ReadRequest;
 use edge::task::{Holds, apart};
 use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
 use wasm_bindgen::prelude::*;
@@ -39,8 +38,7 @@ fn start() {
 /// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`].
 #[wasm_bindgen]
 pub fn fetch(request: Request) -> Result<JsValue, JsValue> {
-    let request = ReadRequest::new(request, &[]);
-    let sends = !matches!(request.method(), "GET" | "HEAD") && request.request().body().is_some();
+    let sends = request.body().is_some();
     let holds = if sends { Holds::Much } else { Holds::Little };
     let reply = edge::task::run(holds, async move { Ok(answer(request).await.into()) });
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
@@ -50,9 +48,9 @@ pub fn fetch(request: Request) -> Result<JsValue, JsValue> {
     reply
 }
 
-async fn answer(request: ReadRequest) -> Response {
+async fn answer(request: Request) -> Response {
     route(&request).await.unwrap_or_else(|problem| {
-        let request_id = edge::request_id(&request).map(|id| id.to_string()).unwrap_or_default();
+        let request_id = edge::request_id(&request.headers()).map(|id| id.to_string()).unwrap_or_default();
         edge::log_problem(&problem, &request_id);
         edge::problem_reply(&problem, &request_id)
     })
@@ -60,20 +58,21 @@ async fn answer(request: ReadRequest) -> Response {
 
 /// Finds the route, and counts the operation if it succeeds.
 #[expect(clippy::match_same_arms, reason = "a route's methods stand with the route")]
-async fn route(request: &ReadRequest) -> Result<Response, Problem> {
+async fn route(request: &Request) -> Result<Response, Problem> {
     use Operation::{
         AbortUpload, BatchDatabase, CompleteUpload, CreateUpload, DeleteData, DeleteFile, GetData, GetFile, ListData,
         ListFiles, QueryDatabase, SetData, UploadFile, UploadPart,
     };
 
-    let target = Target::of(request.url());
+    let url = request.url();
+    let target = Target::of(&url);
     #[cfg(feature = "faults")]
     if let Some(fault) = target.path.strip_prefix("/faults/") {
         return faults::act(fault, request).await;
     }
     let query = Query::parse(target.query)?;
     let method = request.method();
-    let (operation, reply) = match (target.path, method) {
+    let (operation, reply) = match (target.path, &*method) {
         ("/", "GET" | "HEAD") => return Ok(health(request)),
         ("/", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
 
@@ -118,13 +117,13 @@ async fn route(request: &ReadRequest) -> Result<Response, Problem> {
     Ok(reply)
 }
 
-fn health(request: &ReadRequest) -> Response {
-    let user_id = request.header("X-User-ID");
+fn health(request: &Request) -> Response {
+    let user_id = body::header(request, "X-User-ID");
     let version = env!("CARGO_PKG_VERSION");
     let health = reply::Health { status: "ok", worker: user_id.as_deref(), version, deployment: None };
     json(&reply::to_json(&health))
 }
 
 fn json(body: &str) -> Response {
-    edge::json_reply(body)
+    edge::json_reply(&JsValue::from(body))
 }

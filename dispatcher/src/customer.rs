@@ -4,7 +4,7 @@ use edge::object;
 use edge::task::{apart, settled};
 use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
 
-use crate::bindings::{Bindings, KvNamespace, Name};
+use crate::bindings::{Bindings, KvNamespace};
 use crate::json::Parsed;
 
 /// How long a record may be served from KV's cache, in seconds: so much later, and as late as KV itself is, a change takes
@@ -24,7 +24,7 @@ pub struct Customer {
 /// Finds a customer, with one KV read at most. Where no records are bound, every user id may be a customer, and the
 /// dispatch namespace knows.
 pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Problem> {
-    let defaults = match bindings.variable(Name::DefaultCustomer) {
+    let defaults = match bindings.default_customer() {
         Some(json) => {
             CustomerRecord::parse_defaults::<Parsed>(&json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
         }
@@ -37,7 +37,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<Customer, Pro
     if record.suspended == Some(true) {
         return Err(Problem::customer_suspended());
     }
-    let made = || bindings.variable(Name::ScriptPrefix).unwrap_or_default() + user_id.as_str();
+    let made = || bindings.script_prefix().unwrap_or_default() + user_id.as_str();
     Ok(Customer {
         script: record.script.unwrap_or_else(made),
         plan: record.plan.unwrap_or_default(),

@@ -1,25 +1,24 @@
 //! What every reply gets before it goes out: what keeps caches from mixing customers up, and, where `ALLOWED_ORIGINS` says
 //! so, what lets pages in browsers read it.
 
-use edge::read::ReadReply;
 use edge::{VARY, header};
 use shared::Problem;
 use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
-use crate::bindings::{Bindings, Name};
+use crate::bindings::Bindings;
 use crate::forwarded::Identified;
 
 const VALID: &str = "an origin that a header held is a valid header, and the rest is constant";
 
 /// Answers a browser that asks whether a page may send its request (a CORS preflight), where pages may at all. What says
 /// that this one may is put on by [`finish`]; without it, the browser does not send the request.
-pub fn preflight(bindings: &Bindings, request: &Identified, method: &str) -> Option<Response> {
+pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) -> Option<Response> {
     if method != "OPTIONS" {
         return None;
     }
-    let list = bindings.variable(Name::AllowedOrigins)?;
+    let list = bindings.allowed_origins()?;
     request.header("Access-Control-Request-Method")?;
     let origin = request.header("Origin")?;
     let headers = header::all([("Cache-Control", "no-store"), ("Vary", VARY)]);
@@ -34,40 +33,32 @@ pub fn preflight(bindings: &Bindings, request: &Identified, method: &str) -> Opt
     Some(edge::new_response(&JsValue::NULL, &init))
 }
 
-/// A reply as it goes out.
-pub struct Finished {
-    pub reply: Response,
-    /// What was read of it: before it got what it lacked, which is none of this.
-    pub read: ReadReply,
-}
-
 /// A reply with what it lacks; if that is nothing, as with the platform's own Workers and no `ALLOWED_ORIGINS`, the reply
 /// itself. Its body is handed on as it is.
 ///
 /// A customer's own Worker may hand on what it got from elsewhere, with a status that nobody may make a reply with.
-pub fn finish(bindings: &Bindings, request: &Identified, reply: Response) -> Result<Finished, Problem> {
-    let read = ReadReply::new(&reply);
-    let varies = varies(read.vary().unwrap_or_default());
-    let origins = bindings.variable(Name::AllowedOrigins);
+pub fn finish(bindings: &Bindings, request: &Identified<'_>, reply: Response) -> Result<Response, Problem> {
+    let vary = header::get(&reply.headers(), "Vary").unwrap_or_default();
+    let origins = bindings.allowed_origins();
     // Handing a connection on to another protocol cannot be copied, and cannot be cached.
-    if (origins.is_none() && varies) || read.status() == 101 {
-        return Ok(Finished { reply, read });
+    if (origins.is_none() && varies(&vary)) || reply.status() == 101 {
+        return Ok(reply);
     }
     let copy = js::Response::new(&reply.body().into(), &reply).map_err(|thrown| {
         Problem::customer_worker_failed(format!(
             "it replied with status {}: {}",
-            read.status(),
+            reply.status(),
             edge::thrown_message(&thrown)
         ))
     })?;
     let headers = copy.headers();
-    if !varies {
+    if !varies(&vary) {
         headers.append("Vary", VARY).expect(VALID);
     }
     if let Some(list) = origins {
         permit(AllowedOrigins::new(&list), request.header("Origin").as_deref(), &headers);
     }
-    Ok(Finished { reply: copy.into(), read })
+    Ok(copy.into())
 }
 
 /// Whether caches are told to tell customers apart.

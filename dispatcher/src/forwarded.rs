@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use edge::REQUEST_ID_HEADER;
-use edge::read::ReadRequest;
 use shared::RequestId;
-use web_sys::Request;
+use web_sys::{Headers, Request};
 
 /// Cloudflare marks with it what a Worker sends, so that a customer's Worker may take who sends it for a part of the
 /// platform (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
@@ -21,32 +20,23 @@ pub enum Identity {
 }
 
 /// A request with its id.
-pub struct Identified {
-    request: ReadRequest,
+pub struct Identified<'request> {
+    request: &'request Request,
+    headers: Headers,
     id: RequestId,
     /// The id is new, and the customer's Worker must be told it.
     new: bool,
 }
 
-impl Identified {
+impl<'request> Identified<'request> {
     /// A request with the id that it has, or with a new one.
-    pub fn new(request: Request) -> Self {
-        let request = ReadRequest::new(request, &["CF-Ray", MARK_OF_WORKERS, "X-User-ID"]);
-        let (id, new) = match edge::request_id(&request) {
+    pub fn new(request: &'request Request) -> Self {
+        let headers = request.headers();
+        let (id, new) = match edge::request_id(&headers) {
             Some(id) => (id, false),
             None => (edge::new_request_id(), true),
         };
-        Self { request, id, new }
-    }
-
-    /// The method.
-    pub fn method(&self) -> &str {
-        self.request.method()
-    }
-
-    /// The URL.
-    pub fn url(&self) -> &str {
-        self.request.url()
+        Self { request, headers, id, new }
     }
 
     /// The id.
@@ -55,25 +45,24 @@ impl Identified {
     }
 
     /// A header's value; several of one name are one, with commas between them.
-    pub fn header(&self, name: &'static str) -> Option<Cow<'_, str>> {
-        self.request.header(name)
+    pub fn header(&self, name: &'static str) -> Option<String> {
+        edge::header::get(&self.headers, name)
     }
 
     /// The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request itself,
     /// which is the fast path.
-    pub fn forwarded(&self, identity: Identity) -> Cow<'_, Request> {
+    pub fn forwarded(&self, identity: Identity) -> Cow<'request, Request> {
         let mut dropped = Vec::new();
         if identity == Identity::Token {
             dropped.push("Authorization");
         }
-        if self.header(MARK_OF_WORKERS).is_some() {
+        if edge::header::has(&self.headers, MARK_OF_WORKERS) {
             dropped.push(MARK_OF_WORKERS);
         }
         if dropped.is_empty() && !self.new {
-            return Cow::Borrowed(self.request.request());
+            return Cow::Borrowed(self.request);
         }
-        let copy =
-            Request::new_with_request(self.request.request()).expect("a request that has not been read can be copied");
+        let copy = Request::new_with_request(self.request).expect("a request that has not been read can be copied");
         let headers = copy.headers();
         for name in dropped {
             headers.delete(name).expect("a copy's headers can be changed");

@@ -30,9 +30,7 @@ use wasm_bindgen::handler;
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
 
-use crate::bindings::{Bindings, Env};
-use crate::customer::Customer;
-use crate::finish::Finished;
+use crate::bindings::Bindings;
 use crate::forwarded::Identified;
 use crate::telemetry::Stopwatch;
 
@@ -47,27 +45,27 @@ fn start() {
 
 /// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`].
 #[wasm_bindgen]
-pub fn fetch(request: Request, env: Env) -> Result<JsValue, JsValue> {
-    edge::task::run(Holds::Little, async move { Ok(reply(request, &Bindings::new(env)).await.into()) })
+pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
+    edge::task::run(Holds::Little, async move { Ok(reply(&request, &bindings).await.into()) })
 }
 
-async fn reply(request: Request, bindings: &Bindings) -> Response {
+async fn reply(request: &Request, bindings: &Bindings) -> Response {
     let stopwatch = Stopwatch::start();
-    let request = Identified::new(request);
-    let asked = Asked { target: Target::of(request.url()), method: request.method(), request: &request };
+    let (url, method) = (request.url(), request.method());
+    let asked = Asked { target: Target::of(&url), method: &method, request: Identified::new(request) };
     let mut whom = Whom::default();
 
-    let finish = |reply| finish::finish(bindings, &request, reply);
+    let finish = |reply| finish::finish(bindings, &asked.request, reply);
     let answer = answer(&asked, bindings, &mut whom).await.and_then(finish);
-    let (Finished { reply, read }, problem) = match answer {
-        Ok(finished) => (finished, None),
+    let (reply, problem) = match answer {
+        Ok(reply) => (reply, None),
         Err(problem) => {
-            let reply = edge::problem_reply(&problem, request.id());
-            let Ok(finished) = finish(reply) else { unreachable!("a reply of our own can be copied") };
-            (finished, Some(problem))
+            let reply = edge::problem_reply(&problem, asked.request.id());
+            let Ok(reply) = finish(reply) else { unreachable!("a reply of our own can be copied") };
+            (reply, Some(problem))
         }
     };
-    telemetry::record(bindings, &asked, &whom, &read, problem.as_ref(), &stopwatch);
+    telemetry::record(bindings, &asked, &whom, &reply, problem.as_ref(), &stopwatch);
     reply
 }
 
@@ -75,7 +73,7 @@ async fn reply(request: Request, bindings: &Bindings) -> Response {
 struct Asked<'request> {
     target: Target<'request>,
     method: &'request str,
-    request: &'request Identified,
+    request: Identified<'request>,
 }
 
 /// Whom the request turned out to be for, as far as it got.
@@ -95,22 +93,23 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Resu
     if let Some(fault) = asked.target.path.strip_prefix("/dispatcher/faults/") {
         return edge::faults::act(fault).await;
     }
-    let request = asked.request;
+    let request = &asked.request;
     if let Some(reply) = finish::preflight(bindings, request, asked.method) {
         return Ok(reply);
     }
     let user_id = whom.user_id.insert(user_id(request)?);
     let identity = auth::check(bindings, request, asked.method, user_id).await?;
-    let Customer { script, plan, limits } = customer::find(bindings, user_id).await?;
-    let plan = whom.plan.insert(plan);
+    let customer = customer::find(bindings, user_id).await?;
+    let plan = whom.plan.insert(customer.plan);
     rate_limit::check(bindings, user_id, plan).await?;
 
     let outbound = bindings.has_outbound().then_some((&*user_id, &*plan));
-    namespace::forward(bindings, &script, limits, outbound, &request.forwarded(identity)).await
+    let worker = bindings.dispatcher()?.get(&customer.script, customer.limits, outbound)?;
+    worker.fetch(&request.forwarded(identity)).await
 }
 
 /// Two `X-User-ID` headers reach this as one value with a comma in it, which no user id has.
-fn user_id(request: &Identified) -> Result<UserId, Problem> {
+fn user_id(request: &Identified<'_>) -> Result<UserId, Problem> {
     let header = request.header("X-User-ID");
     Ok(UserId::parse(&header.ok_or_else(Problem::missing_user_id)?)?)
 }
@@ -123,13 +122,13 @@ fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {
         version: env!("CARGO_PKG_VERSION"),
         deployment: bindings.deployment(),
     };
-    Ok(edge::json_reply(&reply::to_json(&health)))
+    Ok(edge::json_reply(&reply::to_json(&health).into()))
 }
 
 /// `docs/openapi.json`, which stays outside Wasm.
 fn document(method: &str) -> Result<Response, Problem> {
     only_read(method)?;
-    Ok(DOCUMENT.with(edge::json_reply_outside))
+    Ok(DOCUMENT.with(edge::json_reply))
 }
 
 #[wasm_bindgen(raw_module = "./openapi.txt")]

@@ -1,11 +1,11 @@
 //! What happened: a line in the log, and a data point where a dataset is bound, for each request. docs/operations.md says
 //! what can be asked of them.
 
-use edge::object;
-use edge::read::ReadReply;
+use edge::{header, object};
 use js_sys::{Array, Date};
 use shared::{FailureLog, Plan, Problem, RequestLog, UserId};
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::JsValue;
+use web_sys::{Response, console};
 
 use crate::bindings::Bindings;
 use crate::{Asked, Whom};
@@ -30,7 +30,7 @@ pub fn record(
     bindings: &Bindings,
     asked: &Asked<'_>,
     whom: &Whom,
-    reply: &ReadReply,
+    reply: &Response,
     problem: Option<&Problem>,
     stopwatch: &Stopwatch,
 ) {
@@ -45,16 +45,17 @@ pub fn record(
         method: asked.method,
         status: reply.status(),
         ms: stopwatch.milliseconds(),
-        bytes_in: comes_with_body.then(|| length(asked.request.header("Content-Length").as_deref())).flatten(),
-        bytes_out: goes_with_body.then(|| length(reply.content_length())).flatten(),
+        bytes_in: comes_with_body.then(|| length(asked.request.header("Content-Length"))).flatten(),
+        bytes_out: goes_with_body.then(|| length(header::get(&reply.headers(), "Content-Length"))).flatten(),
         code: problem.map(|problem| problem.code().name()),
         cause: problem.and_then(Problem::cause),
         version: env!("CARGO_PKG_VERSION"),
     };
+    let text = JsValue::from(line.to_json());
     if line.cause.is_some() {
-        console_error(&line.to_json());
+        console::error_1(&text);
     } else {
-        console_log(&line.to_json());
+        console::log_1(&text);
     }
     if let Some(dataset) = bindings.analytics()
         && let Err(thrown) = dataset.write_data_point(&data_point(&line))
@@ -65,19 +66,10 @@ pub fn record(
 
 /// Logs what failed beside a request, which goes on.
 pub fn log_failure(cause: &str) {
-    console_error(&FailureLog { level: "error", cause }.to_json());
+    console::error_1(&FailureLog { level: "error", cause }.to_json().into());
 }
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console, js_name = log)]
-    fn console_log(line: &str);
-
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(line: &str);
-}
-
-fn length(header: Option<&str>) -> Option<u64> {
+fn length(header: Option<String>) -> Option<u64> {
     header?.parse().ok()
 }
 

@@ -17,7 +17,7 @@ pub async fn act(fault: &str) -> Result<Response, Problem> {
             panic!("{ASKED_FOR}")
         }
         // Of this instance of the Wasm: a panic ends it, and the count with it.
-        "waiting" => Ok(crate::json_reply(&task::waiting().to_string())),
+        "waiting" => Ok(crate::json_reply(&task::waiting().to_string().into())),
         _ => Err(Problem::not_found()),
     }
 }

@@ -5,23 +5,20 @@
 pub mod faults;
 pub mod header;
 pub mod name;
-pub mod read;
 pub mod task;
 
 use js_sys::{Object, Promise, Reflect};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::JsValue;
-use web_sys::{Response, ResponseInit};
-
-use crate::read::ReadRequest;
+use web_sys::{Headers, Response, ResponseInit};
 
 /// The header that carries the id which the dispatcher gives to a request that comes without one.
 pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
 
 /// A request's id as it stands in its headers: Cloudflare's own where there is one, and in production there always is.
 #[must_use]
-pub fn request_id(request: &ReadRequest) -> Option<RequestId> {
-    let id = |name| request.header(name).and_then(|id| RequestId::parse(&id));
+pub fn request_id(headers: &Headers) -> Option<RequestId> {
+    let id = |name| header::get(headers, name).and_then(|id| RequestId::parse(&id));
     id("CF-Ray").or_else(|| id(REQUEST_ID_HEADER))
 }
 
@@ -33,27 +30,19 @@ pub fn new_request_id() -> RequestId {
 
 /// A 200 with a JSON body.
 #[must_use]
-pub fn json_reply(body: &str) -> Response {
-    JSON_HEAD.with(|head| bindings::TextResponse::new(body, head)).expect(VALID).into()
-}
-
-/// The same with a body that stays outside Wasm.
-#[must_use]
-pub fn json_reply_outside(body: &JsValue) -> Response {
-    JSON_HEAD.with(|head| new_response(body, head))
-}
-
-thread_local! {
-    /// What a 200 with a JSON body begins with: the same for all of them, and made once.
-    static JSON_HEAD: ResponseInit = head(200, "application/json", None);
+pub fn json_reply(body: &JsValue) -> Response {
+    thread_local! {
+        // The same for all of them, and made once.
+        static HEAD: ResponseInit = head(200, "application/json", None);
+    }
+    HEAD.with(|head| new_response(body, head))
 }
 
 /// The reply that tells the client of a problem.
 #[must_use]
 pub fn problem_reply(problem: &Problem, request_id: &str) -> Response {
-    let body = problem.to_json(request_id);
-    let head = head(problem.code().status(), PROBLEM_MEDIA_TYPE, problem.header());
-    bindings::TextResponse::new(&body, &head).expect(VALID).into()
+    let body = problem.to_json(request_id).into();
+    new_response(&body, &head(problem.code().status(), PROBLEM_MEDIA_TYPE, problem.header()))
 }
 
 /// What a reply of the platform's own begins with.
@@ -74,10 +63,8 @@ pub const VARY: &str = "X-User-ID, Authorization";
 /// A response with any body that the runtime takes: a stream is handed on as it is, and never enters Wasm.
 #[must_use]
 pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
-    bindings::Response::new(body, init).expect(VALID).into()
+    bindings::Response::new(body, init).expect("a valid status and valid headers").into()
 }
-
-const VALID: &str = "a valid status and valid headers";
 
 /// A plain object with these properties.
 #[must_use]
@@ -148,13 +135,6 @@ mod bindings {
 
         #[wasm_bindgen(constructor, catch)]
         pub fn new(body: &JsValue, init: &web_sys::ResponseInit) -> Result<Response, JsValue>;
-
-        #[wasm_bindgen(extends = web_sys::Response, js_name = Response)]
-        pub type TextResponse;
-
-        /// For what is a text within Wasm.
-        #[wasm_bindgen(constructor, catch, js_class = "Response")]
-        pub fn new(body: &str, init: &web_sys::ResponseInit) -> Result<TextResponse, JsValue>;
 
         #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
         pub fn random_uuid() -> String;

@@ -8,7 +8,6 @@
 //!       -> a line in the log
 //! ```
 
-use edge::read::ReadRequest;
 use edge::task::{Holds, settled};
 use js_sys::{Date, Promise};
 use shared::{AllowedHosts, OutboundLog, Problem};
@@ -24,17 +23,16 @@ fn start() {
 /// Not an `#[event(fetch)]`: see [`edge::task`].
 #[wasm_bindgen]
 pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
-    edge::task::run(Holds::Little, async move { Ok(reply(request, &bindings).await.into()) })
+    edge::task::run(Holds::Little, async move { Ok(reply(&request, &bindings).await.into()) })
 }
 
-async fn reply(request: Request, bindings: &Bindings) -> Response {
+async fn reply(request: &Request, bindings: &Bindings) -> Response {
     let started = Date::now();
-    let request = ReadRequest::new(request, &["CF-Ray"]);
-    let request_id = edge::request_id(&request).unwrap_or_else(edge::new_request_id);
+    let request_id = edge::request_id(&request.headers()).unwrap_or_else(edge::new_request_id);
     // The runtime's own reading of the URL is what it connects to.
-    let host = Url::new(request.url()).map(|url| url.hostname()).unwrap_or_default();
+    let host = Url::new(&request.url()).map(|url| url.hostname()).unwrap_or_default();
     let reply = if AllowedHosts::new(&bindings.allowed_hosts().unwrap_or_default()).allow(&host) {
-        pass_on(request.request()).await
+        pass_on(request).await
     } else {
         Err(Problem::host_not_allowed(&host))
     };
@@ -44,7 +42,7 @@ async fn reply(request: Request, bindings: &Bindings) -> Response {
         request_id: request_id.as_str(),
         user_id: bindings.user_id().as_deref(),
         plan: bindings.plan().as_deref(),
-        method: request.method(),
+        method: &request.method(),
         host: &host,
         status: reply.status(),
         #[expect(

@@ -144,14 +144,12 @@ impl Problem {
     }
 
     /// A request without `X-User-ID`.
-    #[cold]
     #[must_use]
     pub fn missing_user_id() -> Self {
         Self::new(Code::MissingUserId, "say which customer the request is for: send the header X-User-ID")
     }
 
     /// An `X-User-ID` that is no user id; two such headers count as one with a comma in it.
-    #[cold]
     #[must_use]
     pub fn invalid_user_id() -> Self {
         Self::new(
@@ -161,7 +159,6 @@ impl Problem {
     }
 
     /// A request without a bearer token. The challenge says no more than what is missing (RFC 6750, 3.1).
-    #[cold]
     #[must_use]
     pub fn missing_token() -> Self {
         Self {
@@ -171,7 +168,6 @@ impl Problem {
     }
 
     /// A token that is not taken; `reason` says as much of why as the client may know.
-    #[cold]
     #[must_use]
     pub fn invalid_token(reason: &'static str) -> Self {
         let challenge = format!(r#"Bearer realm="platform", error="invalid_token", error_description="{reason}""#);
@@ -182,14 +178,12 @@ impl Problem {
     }
 
     /// A token of another customer.
-    #[cold]
     #[must_use]
     pub fn user_mismatch() -> Self {
         Self::new(Code::UserMismatch, "the token is not this X-User-ID's: they must be the same customer")
     }
 
     /// A token without the scope that the request's method needs.
-    #[cold]
     #[must_use]
     pub fn insufficient_scope(needed: Scope) -> Self {
         let needed = needed.name();
@@ -204,14 +198,12 @@ impl Problem {
     }
 
     /// A customer whom the operator has suspended.
-    #[cold]
     #[must_use]
     pub fn customer_suspended() -> Self {
         Self::new(Code::CustomerSuspended, "this customer is suspended; ask the platform's operator")
     }
 
     /// A customer that has sent more requests than its plan allows; the limit counts anew after `period` seconds.
-    #[cold]
     #[must_use]
     pub fn rate_limited(period: u32) -> Self {
         Self {
@@ -224,7 +216,6 @@ impl Problem {
     }
 
     /// The customer's Worker took more CPU time, memory or subrequests than it may. What it took is for the log alone.
-    #[cold]
     #[must_use]
     pub fn customer_worker_limit(cause: String) -> Self {
         Self {
@@ -237,7 +228,6 @@ impl Problem {
     }
 
     /// There is no key to check tokens with, or none that makes sense; `cause` is for the log alone.
-    #[cold]
     #[must_use]
     pub fn auth_not_configured(cause: String) -> Self {
         Self {
@@ -250,7 +240,6 @@ impl Problem {
     }
 
     /// The keys to check tokens with cannot be fetched; `cause` is for the log alone.
-    #[cold]
     #[must_use]
     pub fn auth_unavailable(cause: String) -> Self {
         Self {
@@ -261,14 +250,12 @@ impl Problem {
     }
 
     /// There is no such customer.
-    #[cold]
     #[must_use]
     pub fn unknown_user() -> Self {
         Self::new(Code::UnknownUser, "there is no customer with this X-User-ID; check its spelling")
     }
 
     /// The customer's Worker threw. The client is not told what it said, the log is.
-    #[cold]
     #[must_use]
     pub fn customer_worker_failed(cause: String) -> Self {
         Self {
@@ -278,77 +265,66 @@ impl Problem {
     }
 
     /// A route that needs a `key` was called without one.
-    #[cold]
     #[must_use]
     pub fn missing_key() -> Self {
         Self::new(Code::MissingKey, "a `key` is required")
     }
 
     /// A key that is empty or too long.
-    #[cold]
     #[must_use]
     pub fn invalid_key_length(max_length: usize) -> Self {
         Self::new(Code::InvalidKey, format!("`key` must be 1 to {max_length} bytes long"))
     }
 
     /// A key that is not text.
-    #[cold]
     #[must_use]
     pub fn invalid_key_encoding() -> Self {
         Self::new(Code::InvalidKey, "`key` must be UTF-8, percent-encoded in a URL")
     }
 
     /// A parameter that is in the query twice.
-    #[cold]
     #[must_use]
     pub fn repeated_parameter(name: &str) -> Self {
         Self::new(Code::InvalidParameter, format!("`{name}` is in the query more than once; send it once"))
     }
 
     /// A parameter of the query, or a header, that makes no sense; `reason` says why.
-    #[cold]
     #[must_use]
     pub fn invalid_parameter(reason: &str) -> Self {
         Self::new(Code::InvalidParameter, reason.to_owned())
     }
 
     /// A cursor that no listing gave.
-    #[cold]
     #[must_use]
     pub fn invalid_cursor() -> Self {
         Self::new(Code::InvalidCursor, "`cursor` must be the `cursor` of the page before, from the same listing")
     }
 
     /// A body that is not JSON; `error` is the parser's.
-    #[cold]
     #[must_use]
     pub fn invalid_json(error: &str) -> Self {
         Self::new(Code::InvalidJson, format!("the body is not valid JSON: {error}"))
     }
 
     /// A body that is JSON of another shape than the route takes; `reason` says what is wrong with it.
-    #[cold]
     #[must_use]
     pub fn invalid_body(reason: &str) -> Self {
         Self::new(Code::InvalidBody, format!("the body is not what this route takes: {reason}"))
     }
 
     /// A form that is broken or lacks something; `reason` says what.
-    #[cold]
     #[must_use]
     pub fn invalid_form(reason: &str) -> Self {
         Self::new(Code::InvalidForm, format!("the form is not what this route takes: {reason}"))
     }
 
     /// A form too large to hold, whose `key` does not come before its `file`.
-    #[cold]
     #[must_use]
     pub fn key_after_file() -> Self {
         Self::new(Code::KeyAfterFile, "in a form this large, `key` must come before `file`: send it first")
     }
 
     /// R2 does not take a part, or the list of parts; `reason` is what it says.
-    #[cold]
     #[must_use]
     pub fn invalid_part(reason: &str) -> Self {
         Self::new(
@@ -360,7 +336,6 @@ impl Problem {
     }
 
     /// A condition on what is stored in parts, or deleted.
-    #[cold]
     #[must_use]
     pub fn condition_not_supported() -> Self {
         Self::new(
@@ -370,14 +345,12 @@ impl Problem {
     }
 
     /// The database's own words about a statement.
-    #[cold]
     #[must_use]
     pub fn sql_error(message: &str) -> Self {
         Self::new(Code::SqlError, message.to_owned())
     }
 
     /// No such route.
-    #[cold]
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(
@@ -387,21 +360,18 @@ impl Problem {
     }
 
     /// No file under the key.
-    #[cold]
     #[must_use]
     pub fn file_not_found() -> Self {
         Self::new(Code::FileNotFound, "there is no file with this key")
     }
 
     /// No value under the key.
-    #[cold]
     #[must_use]
     pub fn data_not_found() -> Self {
         Self::new(Code::DataNotFound, "there is no value with this key")
     }
 
     /// The route does not have the method; `allow` lists those it has, as the header `Allow` does (RFC 9110, 10.2.1).
-    #[cold]
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
         Self {
@@ -411,28 +381,24 @@ impl Problem {
     }
 
     /// No such upload in parts.
-    #[cold]
     #[must_use]
     pub fn upload_not_found() -> Self {
         Self::new(Code::UploadNotFound, "there is no such upload of this key, or it was completed or aborted")
     }
 
     /// A body without a length, where R2 needs one.
-    #[cold]
     #[must_use]
     pub fn length_required() -> Self {
         Self::new(Code::LengthRequired, "send the body with a Content-Length")
     }
 
     /// What is there is not what the request's conditions want.
-    #[cold]
     #[must_use]
     pub fn precondition_failed() -> Self {
         Self::new(Code::PreconditionFailed, "the file is not as the request's conditions (If-Match and others) want it")
     }
 
     /// A range that a file of `size` bytes does not have.
-    #[cold]
     #[must_use]
     pub fn range_not_satisfiable(size: u64) -> Self {
         Self {
@@ -442,28 +408,24 @@ impl Problem {
     }
 
     /// Something (`what`) is larger than `limit` bytes.
-    #[cold]
     #[must_use]
     pub fn too_large(what: &str, limit: u64) -> Self {
         Self::new(Code::TooLarge, format!("{what} may have {limit} bytes at most"))
     }
 
     /// The body's `Content-Type` is not `wanted`.
-    #[cold]
     #[must_use]
     pub fn unsupported_media_type(wanted: &'static str) -> Self {
         Self::new(Code::UnsupportedMediaType, format!("send the body as Content-Type: {wanted}"))
     }
 
     /// The customer has no such storage (`what`).
-    #[cold]
     #[must_use]
     pub fn binding_not_attached(what: &'static str) -> Self {
         Self::new(Code::BindingNotAttached, format!("this customer has no {what}"))
     }
 
     /// The storage failed; `cause` is for the log alone.
-    #[cold]
     #[must_use]
     pub fn storage_unavailable(cause: String) -> Self {
         Self {
@@ -474,7 +436,6 @@ impl Problem {
     }
 
     /// Too many large bodies are being taken at once.
-    #[cold]
     #[must_use]
     pub fn busy() -> Self {
         Self {
@@ -484,28 +445,24 @@ impl Problem {
     }
 
     /// The Worker failed in a way that is nobody else's fault; `cause` is for the log alone.
-    #[cold]
     #[must_use]
     pub fn internal_error(cause: String) -> Self {
         Self { cause: Some(cause), ..Self::new(Code::InternalError, "the request failed; report the requestId") }
     }
 
     /// A host that customers' Workers may not reach.
-    #[cold]
     #[must_use]
     pub fn host_not_allowed(host: &str) -> Self {
         Self::new(Code::HostNotAllowed, format!("Workers of this platform may not reach {host}; ask its operator"))
     }
 
     /// A host that may be reached, and does not answer.
-    #[cold]
     #[must_use]
     pub fn host_unreachable(reason: &str) -> Self {
         Self::new(Code::HostUnreachable, format!("the host does not answer: {reason}"))
     }
 
     /// The local runtime does not answer.
-    #[cold]
     #[must_use]
     pub fn runtime_unavailable() -> Self {
         Self {

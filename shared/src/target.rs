@@ -15,13 +15,11 @@ impl<'url> Target<'url> {
     /// rest of a small request.
     #[must_use]
     pub fn of(url: &'url str) -> Self {
-        // Not with `find` and `split_once`: what looks for texts and for letters in long ones is larger and slower than this.
-        let find = |from: usize, letter| url.bytes().skip(from).position(|byte| byte == letter).map(|at| from + at);
-        let host = find(0, b':').filter(|at| url[*at..].starts_with("://")).map_or(0, |at| at + 3);
-        let end = find(host, b'#').unwrap_or(url.len());
-        let path_end = find(host, b'?').filter(|at| *at < end).unwrap_or(end);
-        let path = find(host, b'/').filter(|at| *at < path_end).map_or("/", |at| &url[at..path_end]);
-        let query = if path_end < end { &url[path_end + 1..end] } else { "" };
+        let after_scheme = url.find("://").map_or(url, |at| &url[at + 3..]);
+        let end = after_scheme.find('#').unwrap_or(after_scheme.len());
+        let after_scheme = &after_scheme[..end];
+        let (before, query) = after_scheme.split_once('?').unwrap_or((after_scheme, ""));
+        let path = before.find('/').map_or("/", |at| &before[at..]);
         Self { path, query }
     }
 

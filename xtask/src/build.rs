@@ -218,8 +218,7 @@ const BINDGEN_FLAGS: [&str; 6] = [
 ];
 
 /// No names of functions, a fifth of what would be uploaded: a panic says its file and line without them.
-const WASM_OPT_FLAGS: [&str; 4] =
-    ["-O", "--one-caller-inline-max-function-size=200", "--strip-debug", "--strip-producers"];
+const WASM_OPT_FLAGS: [&str; 3] = ["-O", "--strip-debug", "--strip-producers"];
 
 /// What rustc and wasm-bindgen use of Wasm's later features.
 const WASM_FEATURES: [&str; 8] = [

@@ -2,13 +2,13 @@
 
 use edge::task::settled;
 use edge::{object, set};
-use js_sys::{Array, Date, Object, Promise};
+use js_sys::{Array, Date, JsString, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
     ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Preconditions, Problem, reply, upload,
 };
 use wasm_bindgen::{JsCast, prelude::*};
-use web_sys::{Headers, Response, ResponseInit};
+use web_sys::Headers;
 
 use super::{nullable, unavailable};
 use crate::body::forget;
@@ -21,7 +21,7 @@ extern "C" {
     fn head(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    fn get(this: &R2Bucket, key: &str, options: Option<&Object>) -> Result<Promise, JsValue>;
+    fn get(this: &R2Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn put(this: &R2Bucket, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
@@ -70,12 +70,39 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn etag(this: &R2Object) -> String;
 
+    /// The same as a header has it, quoted.
+    #[wasm_bindgen(method, getter, js_name = httpEtag)]
+    pub fn http_etag(this: &R2Object) -> JsString;
+
     #[wasm_bindgen(method, getter, js_name = uploaded)]
     fn uploaded_date(this: &R2Object) -> Date;
+
+    #[wasm_bindgen(method, getter, js_name = httpMetadata)]
+    fn http_metadata(this: &R2Object) -> HttpMetadata;
 
     /// The file's bytes, as the runtime's own stream; `undefined` where they were not asked for.
     #[wasm_bindgen(method, getter)]
     pub fn body(this: &R2Object) -> JsValue;
+
+    type HttpMetadata;
+
+    #[wasm_bindgen(method, getter, js_name = contentType)]
+    fn content_type(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = cacheControl)]
+    fn cache_control(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentDisposition)]
+    fn content_disposition(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentEncoding)]
+    fn content_encoding(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = contentLanguage)]
+    fn content_language(this: &HttpMetadata) -> Option<String>;
+
+    #[wasm_bindgen(method, getter, js_name = cacheExpiry)]
+    fn cache_expiry(this: &HttpMetadata) -> Option<Date>;
 
     type List;
 
@@ -104,35 +131,25 @@ impl R2Object {
         HttpDate::of_milliseconds(self.uploaded_date().get_time())
     }
 
-    /// Its length in bytes, and the headers that it was stored with, as far as a header can hold them: a file that was not
-    /// stored through this Worker may have any.
-    pub fn describe(&self) -> (u64, FileHeaders) {
-        let text = describe(self);
-        let lines: Vec<&str> = text.split('\n').collect();
-        let kept = |at: usize| lines.get(at)?.strip_prefix(':').map(str::to_owned);
-        let headers = FileHeaders::stored(|name| match name {
-            "Content-Type" => kept(1),
-            "Cache-Control" => kept(2),
-            "Content-Disposition" => kept(3),
-            "Content-Encoding" => kept(4),
-            "Content-Language" => kept(5),
-            _ => kept(6),
-        });
-        (lines[0].parse().expect("R2 has a number for it"), headers)
+    /// The same as a header has it (RFC 9110, 5.6.7), which `toUTCString` writes.
+    pub fn last_modified(&self) -> JsString {
+        self.uploaded_date().to_utc_string()
     }
 
-    /// A reply about the file, with its etag and date, and these headers: each a line of a name, a colon and a value that is
-    /// valid in one.
-    pub fn reply(&self, body: &JsValue, init: &ResponseInit, lines: &str) -> Response {
-        reply(self, body, init, lines)
+    /// The headers that it was stored with, as far as a header can hold them: a file that was not stored through this
+    /// Worker may have any.
+    pub fn headers(&self) -> FileHeaders {
+        let stored = self.http_metadata();
+        let expires = stored.cache_expiry().map(|date| HttpDate::of_milliseconds(date.get_time()));
+        FileHeaders::stored(|name| match name {
+            "Content-Type" => stored.content_type(),
+            "Cache-Control" => stored.cache_control(),
+            "Content-Disposition" => stored.content_disposition(),
+            "Content-Encoding" => stored.content_encoding(),
+            "Content-Language" => stored.content_language(),
+            _ => expires.map(|date| date.to_string()),
+        })
     }
-}
-
-#[wasm_bindgen(module = "/src/bindings/r2.js")]
-extern "C" {
-    fn describe(file: &R2Object) -> String;
-
-    fn reply(file: &R2Object, body: &JsValue, init: &ResponseInit, lines: &str) -> Response;
 }
 
 /// The customer's bucket.
@@ -160,14 +177,14 @@ impl Files {
         range: Option<ByteRange>,
         unless: Option<&str>,
     ) -> Result<Option<R2Object>, Problem> {
-        let options = (range.is_some() || unless.is_some()).then(Object::new);
-        if let (Some(options), Some(range)) = (&options, range) {
-            set(options, "range", &range_option(range));
+        let options = Object::new();
+        if let Some(range) = range {
+            set(&options, "range", &range_option(range));
         }
-        if let (Some(options), Some(etag)) = (&options, unless) {
-            set(options, "onlyIf", &object(&[("etagDoesNotMatch", etag.into())]));
+        if let Some(etag) = unless {
+            set(&options, "onlyIf", &object(&[("etagDoesNotMatch", etag.into())]));
         }
-        settled(self.0.get(key.as_str(), options.as_ref())).await.map(nullable).map_err(|thrown| problem(&thrown))
+        settled(self.0.get(key.as_str(), &options)).await.map(nullable).map_err(|thrown| problem(&thrown))
     }
 
     /// A file without its bytes.
@@ -217,7 +234,7 @@ impl Files {
             size: file.size(),
             uploaded: file.uploaded_date().to_iso_string().into(),
             etag: file.etag(),
-            content_type: page.content_type.then(|| file.describe().1.content_type.as_str().to_owned()),
+            content_type: page.content_type.then(|| file.headers().content_type.as_str().to_owned()),
         };
         let cursor = if list.truncated() { list.cursor() } else { None };
         Ok(FilePage {

@@ -1,18 +1,18 @@
 //! `GET /files?key=` and `HEAD`.
 
-use edge::read::ReadRequest;
-use shared::{ByteRange, FileKey, IfRange, Outcome, Preconditions, Problem};
+use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStream, Response, ResponseInit};
+use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
 
 use crate::bindings::{self, Files, R2Object};
-use crate::body::{forget, header};
+use crate::body::forget;
 
 /// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
-pub async fn download(request: &ReadRequest, key: &FileKey) -> Result<Response, Problem> {
-    let conditions = Preconditions::read(|name| header(request, name));
+pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
+    let headers = request.headers();
+    let conditions = Preconditions::read(|name| edge::header::get(&headers, name));
     let files = bindings::files()?;
-    let range = wanted_range(request, &files, key).await?;
+    let range = wanted_range(&headers, &files, key).await?;
     let file = match files.get(key, range, only_unless(&conditions)).await {
         Ok(file) => file.ok_or_else(Problem::file_not_found)?,
         Err(problem) => match range {
@@ -41,8 +41,9 @@ pub async fn download(request: &ReadRequest, key: &FileKey) -> Result<Response, 
 }
 
 /// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
-pub async fn inspect(request: &ReadRequest, key: &FileKey) -> Result<Response, Problem> {
-    let conditions = Preconditions::read(|name| header(request, name));
+pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
+    let headers = request.headers();
+    let conditions = Preconditions::read(|name| edge::header::get(&headers, name));
     let file = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
     refused(&conditions, &file).unwrap_or_else(|| Ok(reply(&file, 200, &JsValue::NULL, None)))
 }
@@ -54,11 +55,11 @@ pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
 
 /// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
 /// look at the file first.
-async fn wanted_range(request: &ReadRequest, files: &Files, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
-    let Some(range) = request.header("Range").and_then(|range| ByteRange::parse(&range)) else {
+async fn wanted_range(headers: &Headers, files: &Files, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
+    let Some(range) = edge::header::get(headers, "Range").and_then(|range| ByteRange::parse(&range)) else {
         return Ok(None);
     };
-    let Some(version) = request.header("If-Range") else { return Ok(Some(range)) };
+    let Some(version) = edge::header::get(headers, "If-Range") else { return Ok(Some(range)) };
     let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
     Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
 }
@@ -127,9 +128,24 @@ fn beginning(status: u16) -> ResponseInit {
 
 /// A reply about a file, with the bytes of a range if there is one.
 fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
-    let (size, stored) = file.describe();
-    let mut lines = String::new();
-    let mut set = |name: &str, value: &str| lines.extend([name, ":", value, "\n"]);
+    let size = file.size();
+    let stored: FileHeaders = file.headers();
+    let reply = if stored.content_encoding.is_some() {
+        let init = beginning(status);
+        // The bytes are encoded already; the runtime would do it again.
+        edge::set(&init, "encodeBody", &"manual".into());
+        edge::new_response(body, &init)
+    } else {
+        BEGINNING.with(|beginning| {
+            let (_, init) = beginning.iter().find(|(of, _)| *of == status).expect("a status of files");
+            edge::new_response(body, init)
+        })
+    };
+    let headers = reply.headers();
+    let set = |name: &'static str, value: &str| edge::header::set(&headers, name, &value.into());
+    // These two stay outside Wasm.
+    edge::header::set(&headers, "ETag", &file.http_etag());
+    edge::header::set(&headers, "Last-Modified", &file.last_modified());
     if let Some(cache_control) = &stored.cache_control {
         set("Cache-Control", cache_control);
     }
@@ -148,19 +164,10 @@ fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>
             }
         }
         let length = range.map_or(size, |(first, last)| last - first + 1);
-        set("Content-Length", &length.to_string());
+        edge::header::set(&headers, "Content-Length", &edge::number(length));
         if let Some((first, last)) = range {
             set("Content-Range", &format!("bytes {first}-{last}/{size}"));
         }
     }
-    if stored.content_encoding.is_some() {
-        let init = beginning(status);
-        // The bytes are encoded already; the runtime would do it again.
-        edge::set(&init, "encodeBody", &"manual".into());
-        return file.reply(body, &init, &lines);
-    }
-    BEGINNING.with(|beginning| {
-        let (_, init) = beginning.iter().find(|(of, _)| *of == status).expect("a status of files");
-        file.reply(body, init, &lines)
-    })
+    reply
 }

@@ -1,10 +1,10 @@
 //! `POST /files`: a file in a form.
 
-use edge::read::ReadRequest;
 use js_sys::Uint8Array;
 use shared::{
     Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Preconditions, Problem, is_multipart_form,
 };
+use web_sys::Request;
 
 use super::PartsWriter;
 use crate::bindings;
@@ -15,7 +15,7 @@ const SMALL: u64 = 1024 * 1024;
 
 /// Stores a form's `file` under its `key`. The form is parsed as it arrives, and the file goes to R2 in parts, so that
 /// it may be of any size; nothing is visible before the form's end.
-pub async fn upload_form(request: &ReadRequest) -> Result<String, Problem> {
+pub async fn upload_form(request: &Request) -> Result<String, Problem> {
     let content_type = require_type(request, is_multipart_form, "multipart/form-data")?;
     let parser = FormParser::new(&content_type)?;
     let conditions = Preconditions::read(|name| header(request, name));
@@ -23,7 +23,7 @@ pub async fn upload_form(request: &ReadRequest) -> Result<String, Problem> {
     let length = content_length(request);
     let pieces = match length {
         Some(length) if length <= SMALL => Pieces::whole(whole(request).await.map_err(|problem| in_form(&problem))?),
-        _ => Pieces::of(request.request().body()),
+        _ => Pieces::of(request.body()),
     };
     let mut form = Form { file: PartsWriter::new(&files, conditions, length), key: Vec::new(), seen: Seen::default() };
     let stored = form.read(parser, pieces).await;

@@ -5,9 +5,9 @@ mod form;
 mod parts;
 pub mod uploads;
 
-use edge::read::ReadRequest;
 use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query, reply};
 use wasm_bindgen::JsValue;
+use web_sys::Request;
 
 use crate::bindings::{self, Files, OnlyIf, R2Object};
 use crate::body::{content_length, header};
@@ -17,24 +17,25 @@ pub use form::upload_form;
 pub use parts::PartsWriter;
 
 /// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
-pub async fn upload(request: &ReadRequest, query: Query<'_>) -> Result<String, Problem> {
+pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
-    let headers = FileHeaders::read(|name| header(request, name))?;
-    let only_if = OnlyIf::new(&Preconditions::read(|name| header(request, name)))?;
+    let sent = request.headers();
+    let headers = FileHeaders::read(|name| edge::header::get(&sent, name))?;
+    let only_if = OnlyIf::new(&Preconditions::read(|name| edge::header::get(&sent, name)))?;
     let files = bindings::files()?;
     store(&files, &key, &content(request, "a file in one piece")?, &headers, &only_if).await
 }
 
 /// A request's body as R2 takes it in one piece (`what`): of a length that is known, and not too large.
-fn content(request: &ReadRequest, what: &str) -> Result<JsValue, Problem> {
+fn content(request: &Request, what: &str) -> Result<JsValue, Problem> {
     if content_length(request).ok_or_else(Problem::length_required)? > bindings::MAX_PUT_LEN {
         return Err(Problem::too_large(what, bindings::MAX_PUT_LEN));
     }
-    Ok(request.request().body().map_or_else(|| "".into(), JsValue::from))
+    Ok(request.body().map_or_else(|| "".into(), JsValue::from))
 }
 
 /// R2 does not compare anything when an upload in parts becomes a file, nor when a file is deleted.
-pub fn refuse_conditions(request: &ReadRequest) -> Result<(), Problem> {
+pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
     let conditions = Preconditions::read(|name| header(request, name));
     if conditions.are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }

@@ -2,15 +2,15 @@
 //! aborted; what is left over goes after seven days
 //! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
 
-use edge::read::ReadRequest;
 use shared::{FileHeaders, FileKey, Problem, Query, is_json, reply, upload};
+use web_sys::Request;
 
 use super::{content, refuse_conditions, said_of};
 use crate::bindings;
 use crate::body::{Body, header, require_type};
 
 /// `POST /files/uploads?key=`: begins one.
-pub async fn create(request: &ReadRequest, query: Query<'_>) -> Result<String, Problem> {
+pub async fn create(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
     let headers = FileHeaders::read(|name| header(request, name))?;
     refuse_conditions(request)?;
@@ -19,7 +19,7 @@ pub async fn create(request: &ReadRequest, query: Query<'_>) -> Result<String, P
 }
 
 /// `PUT /files/uploads?key=&uploadId=&partNumber=`: stores a part.
-pub async fn put_part(request: &ReadRequest, query: Query<'_>) -> Result<String, Problem> {
+pub async fn put_part(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
     let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
     refuse_conditions(request)?;
@@ -29,7 +29,7 @@ pub async fn put_part(request: &ReadRequest, query: Query<'_>) -> Result<String,
 }
 
 /// `POST /files/uploads/complete?key=&uploadId=`: makes a file of the parts.
-pub async fn complete(request: &ReadRequest, query: Query<'_>) -> Result<String, Problem> {
+pub async fn complete(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
     let id = upload::upload_id(query)?;
     refuse_conditions(request)?;
@@ -39,7 +39,7 @@ pub async fn complete(request: &ReadRequest, query: Query<'_>) -> Result<String,
     let parts = upload::parse_parts(&body.text)?;
     let stored = files.resume_upload(&key, &id)?.complete(&parts).await?;
     // What `complete` answers does not have the headers that the upload was begun with.
-    let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |file| file.describe().1);
+    let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |file| file.headers());
     Ok(said_of(&stored, &key, &headers))
 }
 

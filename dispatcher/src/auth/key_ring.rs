@@ -8,7 +8,7 @@ use shared::Problem;
 use shared::token::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
 
 use super::web_crypto::Imported;
-use crate::bindings::{Bindings, Name};
+use crate::bindings::{Bindings, Variable, text};
 use crate::json::Parsed;
 use crate::telemetry;
 
@@ -72,17 +72,18 @@ pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
         static JWKS: RefCell<Kept> = const { RefCell::new(None) };
     }
     let secrets =
-        bindings.text(Name::TokenSecrets).map(|text| SECRETS.with(|kept| ring(kept, text, parse_secrets::<Parsed>)));
-    let jwks = bindings.text(Name::TokenJwks).map(|text| JWKS.with(|kept| ring(kept, text, parse_jwks::<Parsed>)));
+        bindings.token_secrets().map(|variable| SECRETS.with(|kept| ring(kept, variable, parse_secrets::<Parsed>)));
+    let jwks = bindings.token_jwks().map(|variable| JWKS.with(|kept| ring(kept, variable, parse_jwks::<Parsed>)));
     let rings: Result<Vec<_>, InvalidKeys> = secrets.into_iter().chain(jwks).collect();
     rings.map_err(|invalid| Problem::auth_not_configured(invalid.to_string()))
 }
 
 fn ring(
     kept: &RefCell<Kept>,
-    text: JsString,
+    variable: Variable,
     parse: fn(&str) -> Result<Vec<Key>, InvalidKeys>,
 ) -> Result<Rc<KeyRing>, InvalidKeys> {
+    let text = text(variable);
     let mut kept = kept.borrow_mut();
     // Compared outside Wasm, where it is mostly the very same.
     if let Some((_, ring)) = kept.as_ref().filter(|(known, _)| *known == text) {

@@ -9,7 +9,7 @@ use js_sys::Date;
 use shared::token::{Token, Trust};
 use shared::{Problem, UserId};
 
-use crate::bindings::{Bindings, Name};
+use crate::bindings::Bindings;
 use crate::forwarded::{Identified, Identity};
 use crate::json::Parsed;
 
@@ -21,11 +21,11 @@ use crate::json::Parsed;
 /// Without a key, or with keys or an `AUTH` that make no sense, nobody is let in.
 pub async fn check(
     bindings: &Bindings,
-    request: &Identified,
+    request: &Identified<'_>,
     method: &str,
     user_id: &UserId,
 ) -> Result<Identity, Problem> {
-    match bindings.variable(Name::Auth).as_deref() {
+    match bindings.auth().as_deref() {
         Some("trusted-header") => Ok(Identity::Trusted),
         None | Some("" | "token") => apart(check_token(bindings, request, method, user_id)).await,
         Some(other) => {
@@ -36,12 +36,12 @@ pub async fn check(
 
 async fn check_token(
     bindings: &Bindings,
-    request: &Identified,
+    request: &Identified<'_>,
     method: &str,
     user_id: &UserId,
 ) -> Result<Identity, Problem> {
     let configured = key_ring::configured(bindings)?;
-    let jwks_url = bindings.variable(Name::TokenJwksUrl);
+    let jwks_url = bindings.token_jwks_url();
     if jwks_url.as_ref().is_some_and(|url| !is_private(url)) {
         let cause = "TOKEN_JWKS_URL is not an https URL: anybody on the way could change what it answers";
         return Err(Problem::auth_not_configured(cause.to_owned()));
@@ -67,7 +67,7 @@ async fn check_token(
         return Err(shared::token::Refusal::NotOurs.into());
     }
 
-    let (audience, issuer) = (bindings.variable(Name::TokenAudience), bindings.variable(Name::TokenIssuer));
+    let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());
     let claims = token.claims::<Parsed>()?;
     claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
     claims.permit(user_id, method)?;
