@@ -128,8 +128,7 @@ impl Stands {
 /// One side's figures, a round after another.
 struct Figures {
     requests: u64,
-    /// CPU time in the slices of this round.
-    taken: Duration,
+    /// CPU time a request, of each slice.
     cpu: Vec<f64>,
     throughput: Vec<f64>,
     p50: Vec<f64>,
@@ -162,13 +161,12 @@ async fn compare(
                 pair[side].measure(route, stands[side], times).await?;
             }
         }
-        for figures in &mut *pair {
-            figures.end_round(times, plan);
-        }
     }
     Ok(())
 }
 
+/// Of each slice and the other side's next to it: what slows the machine down for longer slows both, and what is shorter is in
+/// few of them.
 fn ratio([rust, javascript]: &[Figures; 2]) -> Spread {
     let ratios: Vec<f64> = rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript).collect();
     Spread::of(&ratios)
@@ -203,7 +201,6 @@ impl Figures {
     fn new() -> Self {
         Self {
             requests: 0,
-            taken: Duration::ZERO,
             cpu: Vec::new(),
             throughput: Vec::new(),
             p50: Vec::new(),
@@ -216,7 +213,9 @@ impl Figures {
     async fn measure(&mut self, route: &Arc<Route>, stand: &Stand, times: u64) -> Result<()> {
         let before = stand.runtime.cpu_time()?;
         let timing = load::run(route, stand.connections(route), times).await?;
-        self.taken += stand.runtime.cpu_time()?.saturating_sub(before);
+        let taken = stand.runtime.cpu_time()?.saturating_sub(before);
+        #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
+        self.cpu.push(taken.as_secs_f64() / times as f64);
         self.throughput.push(timing.throughput);
         self.p50.push(timing.p50);
         self.p99.push(timing.p99);
@@ -226,12 +225,6 @@ impl Figures {
             *self.counts.entry(operation).or_default() += count;
         }
         Ok(())
-    }
-
-    fn end_round(&mut self, times: u64, plan: &Plan) {
-        #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
-        let requests = times as f64 * plan.slices as f64;
-        self.cpu.push(std::mem::take(&mut self.taken).as_secs_f64() / requests);
     }
 
     fn side(&self) -> Side {

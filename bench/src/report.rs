@@ -91,7 +91,7 @@ pub struct StartUp {
     pub javascript: Spread,
 }
 
-/// What the middle half of the rounds measured, and the median.
+/// What the middle half of the slices measured, and the median.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
     /// The first quartile.
