@@ -7,7 +7,7 @@ use tests::{Customer, Reply, expect_json};
 use super::victim::Scene;
 
 /// What is sent beside, or instead of, the attacker's own id. Whatever reads it, it must not read `victim`.
-const TRICKS: [&[u8]; 58] = [
+const TRICKS: [&[u8]; 63] = [
     // Twice, in either order, and in a list.
     b"X-User-ID: attacker\r\nX-User-ID: victim",
     b"X-User-ID: victim\r\nX-User-ID: attacker",
@@ -44,6 +44,12 @@ const TRICKS: [&[u8]; 58] = [
     b"X-User-ID\xc2\xa0: victim\r\nX-User-ID: attacker",
     b"X-User-ID: attacker\r\n: victim",
     b"X-User-ID: attacker\r\nX-User-ID",
+    // As a part of other headers that the dispatcher reads.
+    b"CF-Ray: 1\n:victim\r\nX-User-ID: attacker",
+    b"CF-Ray: 1\r\n :1\r\n :victim\r\nX-User-ID: attacker",
+    b"CF-Worker: 1\n:victim\r\nX-User-ID: attacker",
+    b"CF-Worker: 1\r:victim\r\nX-User-ID: attacker",
+    b"CF-Worker: 1\r\n\t:victim\r\nX-User-ID: attacker",
     // Values that are almost the id.
     b"X-User-ID: Victim",
     b"X-User-ID: VICTIM",

@@ -29,6 +29,21 @@ async fn a_stand_in_that_does_not_fail_is_like_the_real_thing() {
     assert!(Reply::to(user.get("/files?key=works")).await.body == content);
 }
 
+/// Whoever else may write to the bucket.
+#[tokio::test]
+async fn headers_that_no_client_could_store_are_left_out() {
+    let user = Customer::new("flaky");
+    expect_success(user.put("/files?key=odd").body("content")).await;
+    for reply in [Reply::to(user.get("/files?key=odd")).await, Reply::to(user.head("/files?key=odd")).await] {
+        let kept =
+            ["Content-Type", "Cache-Control", "Content-Language", "Content-Length"].map(|name| reply.header(name));
+        assert_eq!(kept, ["application/octet-stream", "private, no-cache", "en", "7"], "{reply}");
+        for name in ["Content-Disposition", "X-Odd"] {
+            assert!(!reply.headers.contains_key(name), "{reply}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn storage_that_throws_is_said_to_be_unavailable() {
     let user = Customer::new("flaky");
