@@ -125,7 +125,7 @@ impl Stands {
     }
 }
 
-/// One side's figures, a round after another.
+/// One side's figures, a slice after another.
 struct Figures {
     requests: u64,
     /// CPU time a request, of each slice.
