@@ -9,7 +9,7 @@ pub mod task;
 
 use js_sys::{Object, Promise, Reflect};
 use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, Response, ResponseInit};
 
 /// The header that carries the id which the dispatcher gives to a request that comes without one.
@@ -78,7 +78,8 @@ pub fn object(properties: &[(&'static str, JsValue)]) -> Object {
 
 /// Sets a property of a plain object.
 pub fn set(object: &Object, name: &'static str, value: &JsValue) {
-    name::with(name, |name| Reflect::set(object, name, value).expect("a plain object takes any property"));
+    let object: &bindings::PlainObject = object.unchecked_ref();
+    name::with(name, |name| object.set(name, value));
 }
 
 /// A count as JavaScript has it, exact up to 2^53 - 1, where it is cut off.
@@ -130,6 +131,12 @@ mod bindings {
 
     #[wasm_bindgen]
     extern "C" {
+        /// `Reflect.set`, which `js_sys` has, is a call out of the engine.
+        pub type PlainObject;
+
+        #[wasm_bindgen(method, indexing_setter)]
+        pub fn set(this: &PlainObject, name: &js_sys::JsString, value: &JsValue);
+
         #[wasm_bindgen(extends = web_sys::Response)]
         pub type Response;
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -133,7 +133,8 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, sa
     let built_from = build.join(".built-from");
     // And these steps themselves.
     let text = document.as_deref().unwrap_or_default();
-    let wanted = format!("{modified:?} {}\n{entry}\n{text}\n{}", tools.versions, include_str!("build.rs"));
+    let steps = [include_str!("build.rs"), SHORT_TEXT].concat();
+    let wanted = format!("{modified:?} {}\n{entry}\n{text}\n{steps}", tools.versions);
     if fs::read_to_string(&built_from).is_ok_and(|built| built == wanted) {
         return Ok(());
     }
@@ -144,7 +145,7 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, sa
     let mut bindgen = Command::new(&tools.wasm_bindgen);
     bindgen.arg(&wasm).arg("--out-dir").arg(&made).args(BINDGEN_FLAGS);
     program::run(&mut bindgen, "run `cargo xtask setup`")?;
-    write(&made.join("index.js"), &plain(&read(&made.join("index.js"))?))?;
+    write(&made.join("index.js"), &adapted(&read(&made.join("index.js"))?)?)?;
     write(&made.join("entry.js"), &entry)?;
 
     let npm = |program: &str, arguments: &[&str]| -> Result<()> {
@@ -255,13 +256,21 @@ fn minified(json: &str) -> Result<String> {
     Ok(value.get().chars().filter(is_kept).collect())
 }
 
-/// wasm-bindgen's glue as Cloudflare takes it, which has modules of Wasm as plain imports; and so that the bundler can leave
-/// out classes of workers-rs that nothing uses.
-fn plain(glue: &str) -> String {
+/// How texts get from Wasm to JavaScript.
+const SHORT_TEXT: &str = include_str!("short_text.js");
+
+/// wasm-bindgen's glue as Cloudflare takes it, which has modules of Wasm as plain imports; so that the bundler can leave out
+/// classes of workers-rs that nothing uses; and with short texts on a shorter way.
+fn adapted(glue: &str) -> Result<String> {
+    const TEXTS: &str = "function getStringFromWasm0(ptr, len) {\n    return decodeText(ptr >>> 0, len);\n}\n";
+
     let kept = glue.lines().filter(|line| !line.starts_with("if (Symbol.dispose) "));
     let glue: String = kept.flat_map(|line| [line, "\n"]).collect();
-    glue.replace("import source ", "import ")
+    ensure!(glue.matches(TEXTS).count() == 1, "wasm-bindgen's glue has another getStringFromWasm0 than build.rs knows");
+    Ok(glue
+        .replace("import source ", "import ")
         .replace(": new FinalizationRegistry(", ": /* @__PURE__ */ new FinalizationRegistry(")
+        .replace(TEXTS, SHORT_TEXT))
 }
 
 /// What of the Wasm a bundle reaches, for wasm-metadce: all else is left out.
