@@ -12,7 +12,7 @@ use crate::body::{Body, require_type};
 pub async fn get(key: &DataKey) -> Result<Response, Problem> {
     let (value, metadata) = bindings::data()?.get(key).await?.ok_or_else(Problem::data_not_found)?;
     // Put together on the JavaScript side: the value, which may be 25 MiB, does not enter Wasm.
-    let before = format!("{{\"key\":{},\"value\":", reply::to_json(&key.as_str()));
+    let before = ["{\"key\":", &reply::to_json(&key.as_str()), ",\"value\":"].concat();
     let mut body = JsString::from(before).concat(&value);
     if let Some(metadata) = metadata {
         body = body.concat(&",\"metadata\":".into()).concat(&metadata);

@@ -121,7 +121,7 @@ fn health(request: &Request) -> Response {
     let user_id = body::header(request, "X-User-ID");
     let version = env!("CARGO_PKG_VERSION");
     let health = reply::Health { status: "ok", worker: user_id.as_deref(), version, deployment: None };
-    json(&reply::to_json(&health))
+    json(&health.to_json())
 }
 
 fn json(body: &str) -> Response {

@@ -122,7 +122,7 @@ fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {
         version: env!("CARGO_PKG_VERSION"),
         deployment: bindings.deployment(),
     };
-    Ok(edge::json_reply(&reply::to_json(&health).into()))
+    Ok(edge::json_reply(&health.to_json().into()))
 }
 
 /// `docs/openapi.json`, which stays outside Wasm.

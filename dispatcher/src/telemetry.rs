@@ -35,7 +35,8 @@ pub fn record(
     stopwatch: &Stopwatch,
 ) {
     let comes_with_body = !matches!(asked.method, "GET" | "HEAD");
-    let goes_with_body = asked.method != "HEAD" && !matches!(reply.status(), 101 | 204 | 304);
+    let status = reply.status();
+    let goes_with_body = asked.method != "HEAD" && !matches!(status, 101 | 204 | 304);
     let line = RequestLog {
         level: if problem.is_some_and(|problem| problem.cause().is_some()) { "error" } else { "info" },
         request_id: asked.request.id(),
@@ -43,7 +44,7 @@ pub fn record(
         plan: whom.plan.as_ref().map(Plan::as_str),
         route: asked.target.route(),
         method: asked.method,
-        status: reply.status(),
+        status,
         ms: stopwatch.milliseconds(),
         bytes_in: comes_with_body.then(|| length(asked.request.header("Content-Length"))).flatten(),
         bytes_out: goes_with_body.then(|| length(header::get(&reply.headers(), "Content-Length"))).flatten(),

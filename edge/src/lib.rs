@@ -8,7 +8,7 @@ pub mod name;
 pub mod task;
 
 use js_sys::{Object, Promise, Reflect};
-use shared::{PROBLEM_MEDIA_TYPE, Problem, RequestId};
+use shared::{JsonObject, PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, Response, ResponseInit};
 
@@ -114,14 +114,10 @@ pub fn thrown_message(thrown: &JsValue) -> String {
 /// operator alone.
 pub fn log_problem(problem: &Problem, request_id: &str) {
     let Some(cause) = problem.cause() else { return };
-    let line = serde_json::json!({
-        "level": "error",
-        "requestId": request_id,
-        "status": problem.status(),
-        "code": problem.code().name(),
-        "cause": cause,
-    });
-    web_sys::console::error_1(&line.to_string().into());
+    let mut line = JsonObject::begin();
+    line.text("level", "error").text("requestId", request_id).number("status", problem.status().into());
+    line.text("code", problem.code().name()).text("cause", cause);
+    web_sys::console::error_1(&line.end().into());
 }
 
 mod bindings {

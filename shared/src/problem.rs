@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-
-use crate::json;
+use crate::JsonObject;
 use crate::token::Scope;
 
 /// The media type of a problem.
@@ -505,28 +503,11 @@ impl Problem {
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> String {
         let status = self.code.status();
-        let body = Body {
-            r#type: "about:blank",
-            title: reason_phrase(status),
-            status,
-            detail: &self.detail,
-            code: self.code.name(),
-            request_id,
-        };
-        json::to_text(&body)
+        let mut body = JsonObject::begin();
+        // That type says that the title is the status's own phrase (RFC 9457, 4.2.1); the code tells problems apart.
+        body.text("type", "about:blank").text("title", reason_phrase(status)).number("status", status.into());
+        body.text("detail", &self.detail).text("code", self.code.name()).text("requestId", request_id).end()
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    /// `about:blank` says that `title` is the status's own phrase (RFC 9457, 4.2.1); `code` tells problems apart.
-    r#type: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    code: &'static str,
-    request_id: &'a str,
 }
 
 /// A status's phrase after RFC 9110, section 15.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::json;
+use crate::{JsonObject, json};
 
 /// `GET /` of the customer Worker and `GET /healthz` of the dispatcher.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Health<'a> {
     /// `"ok"`.
     pub status: &'static str,
@@ -18,13 +18,31 @@ pub struct Health<'a> {
     /// The answering crate's version.
     pub version: &'static str,
     /// The deployment that answers, where it knows.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
+}
+
+impl Health<'_> {
+    /// The body.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut health = JsonObject::begin();
+        health.text("status", self.status);
+        match self.worker {
+            Some(worker) => health.text("worker", worker),
+            None => health.json("worker", "null"),
+        };
+        health.text("version", self.version);
+        if let Some(Deployment { id, tag, timestamp }) = &self.deployment {
+            let deployment = JsonObject::begin().text("id", id).text("tag", tag).text("timestamp", timestamp).end();
+            health.json("deployment", &deployment);
+        }
+        health.end()
+    }
 }
 
 /// A deployed version of a Worker
 /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/version-metadata/>).
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Deployment {
     /// Cloudflare's id of it.
     pub id: String,

@@ -15,7 +15,8 @@ impl<'url> Target<'url> {
     /// rest of a small request.
     #[must_use]
     pub fn of(url: &'url str) -> Self {
-        let after_scheme = url.find("://").map_or(url, |at| &url[at + 3..]);
+        // By letters, as all that follows: what searches for texts is larger than all of this.
+        let after_scheme = url.split_once(':').and_then(|(_, after)| after.strip_prefix("//")).unwrap_or(url);
         let end = after_scheme.find('#').unwrap_or(after_scheme.len());
         let after_scheme = &after_scheme[..end];
         let (before, query) = after_scheme.split_once('?').unwrap_or((after_scheme, ""));

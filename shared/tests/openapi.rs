@@ -164,7 +164,7 @@ fn replies_are_as_described() {
     };
     for (worker, deployment) in [(Some("user1"), None), (None, None), (Some("dispatcher"), Some(deployment()))] {
         let health = reply::Health { status: "ok", worker, version: "0.1.0", deployment };
-        expect_valid(&component("Health"), &to_json(&health));
+        expect_valid(&component("Health"), &health.to_json());
     }
     let stored = reply::FileStored { success: true, key, size: 3, etag, content_type: "text/plain" };
     expect_valid(&component("FileStored"), &to_json(&stored));
