@@ -37,12 +37,13 @@ fn start() {
 
 /// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`].
 #[wasm_bindgen]
-pub fn fetch(request: Request) -> Result<JsValue, JsValue> {
+#[must_use]
+pub fn fetch(request: Request) -> JsValue {
     let sends = request.body().is_some();
     let holds = if sends { Holds::Much } else { Holds::Little };
     let reply = edge::task::run(holds, async move { Ok(answer(request).await.into()) });
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    if sends && let Some(promise) = reply.as_ref().ok().and_then(JsCast::dyn_ref) {
+    if sends && let Some(promise) = reply.dyn_ref() {
         edge::wait_until_settled(promise);
     }
     reply

@@ -23,7 +23,7 @@ const MAX_LIST: usize = 10_000;
 /// Stores a file: text, an `ArrayBuffer` or a view of one, a `Blob`, or a stream, which goes to R2 in parts, because over
 /// RPC it has no length.
 #[wasm_bindgen(js_name = uploadFile)]
-pub fn upload_file(key: JsValue, content: JsValue) -> Result<JsValue, JsValue> {
+pub fn upload_file(key: JsValue, content: JsValue) -> JsValue {
     // As over HTTP: an upload whose caller goes away must go on, to abort.
     bindings::see_through(answer(Operation::UploadFile, store(key, content)))
 }
@@ -51,19 +51,19 @@ async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
 
 /// A file's bytes as a stream, or `null`.
 #[wasm_bindgen(js_name = getFile)]
-pub fn get_file(key: JsValue) -> Result<JsValue, JsValue> {
+pub fn get_file(key: JsValue) -> JsValue {
     answer(Operation::GetFile, async move { Ok(files::open(&file_key(&key)?).await?.unwrap_or(JsValue::NULL)) })
 }
 
 /// Deletes a file, if it is there.
 #[wasm_bindgen(js_name = deleteFile)]
-pub fn delete_file(key: JsValue) -> Result<JsValue, JsValue> {
+pub fn delete_file(key: JsValue) -> JsValue {
     answer(Operation::DeleteFile, async move { parsed(&files::delete(&file_key(&key)?).await?) })
 }
 
 /// All files, if they are not too many.
 #[wasm_bindgen(js_name = listFiles)]
-pub fn list_files() -> Result<JsValue, JsValue> {
+pub fn list_files() -> JsValue {
     answer(Operation::ListFiles, async move {
         let bucket = bindings::files()?;
         let (mut all, mut page) = (Vec::new(), FilesPage::first());
@@ -81,7 +81,7 @@ pub fn list_files() -> Result<JsValue, JsValue> {
 
 /// Stores a value: `JSON.stringify` of it.
 #[wasm_bindgen(js_name = setData)]
-pub fn set_data(key: JsValue, value: JsValue) -> Result<JsValue, JsValue> {
+pub fn set_data(key: JsValue, value: JsValue) -> JsValue {
     answer(Operation::SetData, async move {
         let key = data_key(&key)?;
         let json = JSON::stringify(&value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
@@ -102,7 +102,7 @@ pub fn set_data(key: JsValue, value: JsValue) -> Result<JsValue, JsValue> {
 
 /// A value, or `null`.
 #[wasm_bindgen(js_name = getData)]
-pub fn get_data(key: JsValue) -> Result<JsValue, JsValue> {
+pub fn get_data(key: JsValue) -> JsValue {
     answer(Operation::GetData, async move {
         let Some((text, _)) = bindings::data()?.get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
         parse(&text)
@@ -111,13 +111,13 @@ pub fn get_data(key: JsValue) -> Result<JsValue, JsValue> {
 
 /// Deletes a value, if it is there.
 #[wasm_bindgen(js_name = deleteData)]
-pub fn delete_data(key: JsValue) -> Result<JsValue, JsValue> {
+pub fn delete_data(key: JsValue) -> JsValue {
     answer(Operation::DeleteData, async move { parsed(&data::delete(&data_key(&key)?).await?) })
 }
 
 /// All values' keys, if they are not too many.
 #[wasm_bindgen(js_name = listData)]
-pub fn list_data() -> Result<JsValue, JsValue> {
+pub fn list_data() -> JsValue {
     answer(Operation::ListData, async move {
         let namespace = bindings::data()?;
         let (mut all, mut page) = (Array::new(), DataPage::first());
@@ -136,7 +136,7 @@ pub fn list_data() -> Result<JsValue, JsValue> {
 
 /// What `GET /stats` answers.
 #[wasm_bindgen(js_name = getStats)]
-pub fn get_stats() -> Result<JsValue, JsValue> {
+pub fn get_stats() -> JsValue {
     run(Holds::Much, async {
         let answer = stats::stats().await.and_then(|stats| parsed(&stats));
         answer.map_err(|problem| thrown(&problem))
@@ -145,7 +145,7 @@ pub fn get_stats() -> Result<JsValue, JsValue> {
 
 /// What `POST /db/query` answers.
 #[wasm_bindgen(js_name = queryDatabase)]
-pub fn query_database(sql: JsValue, params: JsValue) -> Result<JsValue, JsValue> {
+pub fn query_database(sql: JsValue, params: JsValue) -> JsValue {
     answer(Operation::QueryDatabase, async move {
         let database = bindings::database()?;
         let sql = sql.as_string().ok_or_else(|| Problem::invalid_body("sql must be a string"))?;
@@ -156,10 +156,7 @@ pub fn query_database(sql: JsValue, params: JsValue) -> Result<JsValue, JsValue>
 }
 
 /// Counts what succeeds, and throws what fails.
-fn answer(
-    operation: Operation,
-    call: impl Future<Output = Result<JsValue, Problem>> + 'static,
-) -> Result<JsValue, JsValue> {
+fn answer(operation: Operation, call: impl Future<Output = Result<JsValue, Problem>> + 'static) -> JsValue {
     run(Holds::Much, async move {
         let answer = call.await.map_err(|problem| thrown(&problem))?;
         usage::count(operation);

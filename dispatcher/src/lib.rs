@@ -45,7 +45,8 @@ fn start() {
 
 /// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`].
 #[wasm_bindgen]
-pub fn fetch(request: Request, bindings: Bindings) -> Result<JsValue, JsValue> {
+#[must_use]
+pub fn fetch(request: Request, bindings: Bindings) -> JsValue {
     edge::task::run(Holds::Little, async move { Ok(reply(&request, &bindings).await.into()) })
 }
 

@@ -8,6 +8,13 @@ export class Waiting {
   }
 }
 
+/** That a Rust future failed. */
+export class Failed {
+  constructor(reason) {
+    this.reason = reason;
+  }
+}
+
 /**
  * Runs a Rust future to its end: each promise that it waits for is awaited here, in the engine's own way, which costs less
  * than callbacks that are made for each of them.
@@ -23,6 +30,7 @@ export async function drive(resume, task, promise) {
       rejected = 1;
     }
     const step = resume(task, settled, rejected);
+    if (step instanceof Failed) throw step.reason;
     if (!(step instanceof Waiting)) return step;
     ({ promise } = step);
   }

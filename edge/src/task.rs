@@ -32,7 +32,7 @@ thread_local! {
     static RESUME: Resume = Closure::new(resume);
 }
 
-type Resume = Closure<dyn Fn(u32, JsValue, u8) -> Result<JsValue, JsValue>>;
+type Resume = Closure<dyn Fn(u32, JsValue, u8) -> JsValue>;
 
 /// What is lost while a future waits that will never go on, because its client has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,27 +53,26 @@ struct Slots {
     free: Vec<u32>,
 }
 
-/// Begins to run a future, and answers what comes of it: at once if it need not wait, as a promise if it must. What comes of it
-/// must not be a promise itself.
-pub fn run(holds: Holds, future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Result<JsValue, JsValue> {
+/// Begins to run a future, and answers what comes of it: at once if it need not wait, as a promise if it must or fails. What comes
+/// of it must not be a promise itself.
+///
+/// Not a `Result`, here as little as in `resume`: to unpack one, JavaScript calls out of the engine.
+pub fn run(holds: Holds, future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> JsValue {
     let mut task: Task = Box::pin(future);
     match poll(&mut task, None) {
-        Step::Done(outcome) => outcome,
+        Step::Done(outcome) => outcome.unwrap_or_else(|reason| Promise::reject(&reason).into()),
         Step::Wait(promise) => {
             let number = WAITING.with_borrow_mut(|waiting| waiting.add(task));
             // Those that are left behind keep their numbers: there are no more of them than this.
             let drive = if holds == Holds::Much || number >= LEFT_BEHIND { watch } else { drive };
-            Ok(RESUME.with(|resume| drive(resume, number, &promise)).into())
+            RESUME.with(|resume| drive(resume, number, &promise)).into()
         }
     }
 }
 
 /// Begins to run a future, and answers a promise of what comes of it.
 pub fn spawn(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    match run(Holds::Much, future) {
-        Ok(value) => Promise::resolve(&value),
-        Err(reason) => Promise::reject(&reason),
-    }
+    Promise::resolve(&run(Holds::Much, future))
 }
 
 /// Boxes a future, so that its code stays a function of its own, which V8 compiles when it first runs. Unboxed, the code of a route
@@ -148,29 +147,29 @@ fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>) -> Step {
 }
 
 /// Goes on with a future: what it waited for was fulfilled (0), was rejected (1), or will never be heard of (2). Answers
-/// [`Waiting`] as long as it is not at its end.
-fn resume(number: u32, value: JsValue, outcome: u8) -> Result<JsValue, JsValue> {
+/// [`Waiting`] as long as it is not at its end, and [`Failed`] if it failed.
+fn resume(number: u32, value: JsValue, outcome: u8) -> JsValue {
     // Unknown are futures of an instance that is no more, because of a panic: this one came in its place.
     let Some(mut task) = WAITING.with_borrow_mut(|waiting| waiting.take(number)) else {
-        return Err("the Worker has failed meanwhile, at another request".into());
+        return Failed::new(&"the Worker has failed meanwhile, at another request".into()).into();
     };
     let settled = match outcome {
         0 => Ok(value),
         1 => Err(value),
         _ => {
             WAITING.with_borrow_mut(|waiting| waiting.free.push(number));
-            return Ok(JsValue::UNDEFINED);
+            return JsValue::UNDEFINED;
         }
     };
     let step = poll(&mut task, Some(settled));
     WAITING.with_borrow_mut(|waiting| match step {
         Step::Wait(promise) => {
             waiting.tasks[number as usize] = Some(task);
-            Ok(Waiting::new(&promise).into())
+            Waiting::new(&promise).into()
         }
         Step::Done(outcome) => {
             waiting.free.push(number);
-            outcome
+            outcome.unwrap_or_else(|reason| Failed::new(&reason).into())
         }
     })
 }
@@ -196,6 +195,11 @@ extern "C" {
 
     #[wasm_bindgen(constructor)]
     fn new(promise: &Promise) -> Waiting;
+
+    type Failed;
+
+    #[wasm_bindgen(constructor)]
+    fn new(reason: &JsValue) -> Failed;
 
     fn drive(resume: &Resume, task: u32, awaited: &Promise) -> Promise;
 

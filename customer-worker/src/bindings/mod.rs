@@ -39,8 +39,8 @@ extern "C" {
 
 /// Lets what was begun run to its end even when the client has gone, for up to 30 seconds from then
 /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). Answers what it comes to.
-pub fn see_through(begun: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
-    if let Some(promise) = begun.as_ref().ok().and_then(JsCast::dyn_ref::<Promise>) {
+pub fn see_through(begun: JsValue) -> JsValue {
+    if let Some(promise) = begun.dyn_ref::<Promise>() {
         // The runtime would log a failure that its own caller hears of.
         let end = settled(Ok(promise.clone()));
         edge::wait_until(async { drop(end.await) });
