@@ -309,3 +309,17 @@ pub fn path_with(npm_programs: &Path) -> Result<OsString> {
     let folders = std::iter::once(npm_programs.to_owned()).chain(env::split_paths(&path));
     env::join_paths(folders).context("a folder in PATH has a colon in its name")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn glue_with_another_way_of_texts_is_refused() {
+        let known = "import source w from \"./w.wasm\";\nfunction getStringFromWasm0(ptr, len) {\n    return decodeText(ptr >>> 0, len);\n}\n";
+        let adapted = adapted(known).expect("known");
+        assert!(adapted.starts_with("import w from") && adapted.contains("String.fromCharCode"), "{adapted}");
+        let refusal = super::adapted("function getStringFromWasm0(ptr) {}\n").expect_err("unknown");
+        assert!(refusal.to_string().contains("getStringFromWasm0"), "{refusal}");
+    }
+}

@@ -23,18 +23,20 @@ extern "C" {
     static ENV: Env;
 }
 
+/// A binding that is attached is an object. These are not asked for as an `Option`, which JavaScript would have to put into a table
+/// of objects, with a call out of the engine.
 #[wasm_bindgen]
 extern "C" {
     type Env;
 
     #[wasm_bindgen(method, getter, js_name = USER_KV)]
-    fn user_kv(this: &Env) -> Option<kv::KvNamespace>;
+    fn user_kv(this: &Env) -> JsValue;
 
     #[wasm_bindgen(method, getter, js_name = USER_R2)]
-    fn user_r2(this: &Env) -> Option<r2::R2Bucket>;
+    fn user_r2(this: &Env) -> JsValue;
 
     #[wasm_bindgen(method, getter, js_name = USER_DB)]
-    fn user_db(this: &Env) -> Option<d1::D1Database>;
+    fn user_db(this: &Env) -> JsValue;
 }
 
 /// Lets what was begun run to its end even when the client has gone, for up to 30 seconds from then
@@ -50,22 +52,26 @@ pub fn see_through(begun: JsValue) -> JsValue {
 
 /// The customer's files.
 pub fn files() -> Result<Files, Problem> {
-    ENV.with(Env::user_r2).map(Files::new).ok_or_else(|| Problem::binding_not_attached("file storage"))
+    attached(ENV.with(Env::user_r2)).map(Files::new).ok_or_else(|| Problem::binding_not_attached("file storage"))
 }
 
 /// The customer's values.
 pub fn data() -> Result<Data, Problem> {
-    ENV.with(Env::user_kv).map(Data::new).ok_or_else(|| Problem::binding_not_attached("data storage"))
+    attached(ENV.with(Env::user_kv)).map(Data::new).ok_or_else(|| Problem::binding_not_attached("data storage"))
 }
 
 /// The customer's database.
 pub fn database() -> Result<Database, Problem> {
-    ENV.with(Env::user_db).map(Database::new).ok_or_else(|| Problem::binding_not_attached("database"))
+    attached(ENV.with(Env::user_db)).map(Database::new).ok_or_else(|| Problem::binding_not_attached("database"))
 }
 
 /// A moment in milliseconds since 1970, as replies have it (RFC 3339, UTC).
 pub fn rfc3339(milliseconds: f64) -> String {
     Date::new(&milliseconds.into()).to_iso_string().into()
+}
+
+fn attached<T: JsCast>(binding: JsValue) -> Option<T> {
+    binding.is_object().then(|| binding.unchecked_into())
 }
 
 fn nullable<T: JsCast>(value: JsValue) -> Option<T> {

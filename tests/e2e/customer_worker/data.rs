@@ -56,6 +56,23 @@ async fn a_value_keeps_its_very_text() {
     }
 }
 
+/// Texts of up to 256 bytes, and ASCII, go from Wasm to JavaScript on a way of their own, eight letters at a time.
+#[tokio::test]
+async fn texts_of_any_length_get_from_wasm_to_javascript() {
+    let user = Customer::new("user1");
+    let ascii = |len: usize| (0..len).map(|at| char::from(b'!' + u8::try_from(at % 94).expect("a letter"))).collect();
+    let accented = |at: usize| format!("{}\u{e9}{}", "a".repeat(at), "b".repeat(16 - at));
+    let keys: Vec<String> =
+        (1..=40).chain(200..=270).map(ascii).chain((0..=16).map(accented)).chain(["\u{7f}".to_owned()]).collect();
+    for (number, key) in keys.iter().enumerate() {
+        let body = json!({"key": key, "value": number}).to_string();
+        expect_json(user.post_json("/data", body), json!({"success": true, "key": key})).await;
+    }
+    for (number, key) in keys.iter().enumerate() {
+        expect_json(user.get(&path(key)), json!({"key": key, "value": number})).await;
+    }
+}
+
 #[tokio::test]
 async fn any_key_within_the_limit_is_kept_apart_from_the_others() {
     let user = Customer::new("user2");
