@@ -11,7 +11,7 @@ use crate::Problem;
 
 /// Writes a value of strings, numbers and the like, which always has a JSON.
 ///
-/// Not with `expect`: what would print the error is a twentieth of the dispatcher.
+/// Not with `expect`: what would print the error is larger than what writes the JSON.
 pub fn to_text(value: &impl Serialize) -> String {
     match serde_json::to_string(value) {
         Ok(text) => text,
