@@ -1,6 +1,6 @@
 //! Writing JSON objects of a few members: log lines, problems, short replies.
 //!
-//! `serde_json` would do it in four times as many pieces, of which each is a call, and is a tenth of the dispatcher.
+//! `serde_json` writes a member in eight pieces, each of which is a call, and is a kilobyte of the dispatcher; here there are three.
 
 /// An object that is being written.
 #[derive(Debug)]
