@@ -169,7 +169,7 @@ struct Reader(ByobReader);
 impl Reader {
     fn new(stream: &ReadableStream) -> Self {
         let options = js_sys::Object::new();
-        Reflect::set(&options, &"mode".into(), &"byob".into()).expect("a plain object takes any property");
+        edge::set(&options, "mode", &"byob".into());
         Self(get_reader(stream, &options))
     }
 

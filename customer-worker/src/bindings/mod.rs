@@ -52,17 +52,17 @@ pub fn see_through(begun: JsValue) -> JsValue {
 
 /// The customer's files.
 pub fn files() -> Result<Files, Problem> {
-    attached(ENV.with(Env::user_r2)).map(Files::new).ok_or_else(|| Problem::binding_not_attached("file storage"))
+    attached(Env::user_r2, "file storage").map(Files::new)
 }
 
 /// The customer's values.
 pub fn data() -> Result<Data, Problem> {
-    attached(ENV.with(Env::user_kv)).map(Data::new).ok_or_else(|| Problem::binding_not_attached("data storage"))
+    attached(Env::user_kv, "data storage").map(Data::new)
 }
 
 /// The customer's database.
 pub fn database() -> Result<Database, Problem> {
-    attached(ENV.with(Env::user_db)).map(Database::new).ok_or_else(|| Problem::binding_not_attached("database"))
+    attached(Env::user_db, "database").map(Database::new)
 }
 
 /// A moment in milliseconds since 1970, as replies have it (RFC 3339, UTC).
@@ -70,8 +70,9 @@ pub fn rfc3339(milliseconds: f64) -> String {
     Date::new(&milliseconds.into()).to_iso_string().into()
 }
 
-fn attached<T: JsCast>(binding: JsValue) -> Option<T> {
-    binding.is_object().then(|| binding.unchecked_into())
+fn attached<T: JsCast>(binding: fn(&Env) -> JsValue, what: &'static str) -> Result<T, Problem> {
+    let binding = ENV.with(binding);
+    if binding.is_object() { Ok(binding.unchecked_into()) } else { Err(Problem::binding_not_attached(what)) }
 }
 
 fn nullable<T: JsCast>(value: JsValue) -> Option<T> {
