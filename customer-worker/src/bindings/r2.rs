@@ -2,7 +2,7 @@
 
 use edge::task::settled;
 use edge::{object, set};
-use js_sys::{Array, Date, JsString, Object, Promise};
+use js_sys::{Array, Date, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
     ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Preconditions, Problem, reply, upload,
@@ -70,10 +70,6 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn etag(this: &R2Object) -> String;
 
-    /// The same as a header has it, quoted.
-    #[wasm_bindgen(method, getter, js_name = httpEtag)]
-    pub fn http_etag(this: &R2Object) -> JsString;
-
     #[wasm_bindgen(method, getter, js_name = uploaded)]
     fn uploaded_date(this: &R2Object) -> Date;
 
@@ -129,11 +125,6 @@ impl R2Object {
     /// The second in which it was stored.
     pub fn modified(&self) -> HttpDate {
         HttpDate::of_milliseconds(self.uploaded_date().get_time())
-    }
-
-    /// The same as a header has it (RFC 9110, 5.6.7), which `toUTCString` writes.
-    pub fn last_modified(&self) -> JsString {
-        self.uploaded_date().to_utc_string()
     }
 
     /// The headers that it was stored with, as far as a header can hold them: a file that was not stored through this

@@ -1,7 +1,7 @@
 //! `GET /files?key=` and `HEAD`.
 
 use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
 
 use crate::bindings::{self, Files, R2Object};
@@ -126,6 +126,13 @@ fn beginning(status: u16) -> ResponseInit {
     init
 }
 
+#[wasm_bindgen(module = "/src/files/download.js")]
+extern "C" {
+    /// `ETag` and `Last-Modified`.
+    #[wasm_bindgen(js_name = setValidators)]
+    fn set_validators(headers: &Headers, file: &R2Object);
+}
+
 /// A reply about a file, with the bytes of a range if there is one.
 fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
     let size = file.size();
@@ -143,9 +150,7 @@ fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>
     };
     let headers = reply.headers();
     let set = |name: &'static str, value: &str| edge::header::set(&headers, name, &value.into());
-    // These two stay outside Wasm.
-    edge::header::set(&headers, "ETag", &file.http_etag());
-    edge::header::set(&headers, "Last-Modified", &file.last_modified());
+    set_validators(&headers, file);
     if let Some(cache_control) = &stored.cache_control {
         set("Cache-Control", cache_control);
     }
