@@ -36,8 +36,9 @@ struct Options {
     #[arg(long)]
     short: bool,
 
-    /// How long each side of a route runs before it is measured, in milliseconds: the runtime compiles what is used often
-    #[arg(long, default_value_t = 1500)]
+    /// For how long every runtime serves each of all routes before the first is measured, in milliseconds: it compiles what is used
+    /// often
+    #[arg(long, default_value_t = 1000)]
     warm_up: u64,
 
     /// How many rounds are measured, each of both sides

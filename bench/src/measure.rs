@@ -18,7 +18,7 @@ use crate::storage::{Counts, Operation, Storage};
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How long each side runs before.
+    /// For how long a runtime serves each route before anything is measured.
     pub warm_up: Duration,
     /// How often each side.
     pub rounds: usize,
@@ -50,10 +50,13 @@ impl Stand {
         Ok(Self { runtime, storage, open, with_token })
     }
 
-    /// The first request is for all of them, and the runtime is to have compiled what all of them need.
+    /// With all routes, whichever are measured: what they have in common has been compiled for good when the first is, and knows of
+    /// more than one kind of request.
     async fn warm(repository: &Path, dispatcher: Language, customers: Language, plan: &Plan) -> Result<Self> {
         let stand = Self::new(repository, dispatcher, customers).await?;
-        warm_up(&routes::simplest()?, &stand, &Plan { warm_up: plan.warm_up * 3, ..*plan }).await?;
+        for route in routes::all()? {
+            warm_up(&route, &stand, plan.warm_up, plan.slice).await?;
+        }
         Ok(stand)
     }
 
@@ -147,7 +150,8 @@ async fn compare(
 ) -> Result<()> {
     let mut fitting = Vec::new();
     for stand in stands {
-        fitting.push(warm_up(route, stand, plan).await?);
+        // Others have run since it was warm.
+        fitting.push(warm_up(route, stand, plan.warm_up / 4, plan.slice).await?);
         stand.runtime.take_peak_memory()?;
         stand.storage.take_counts();
     }
@@ -183,14 +187,14 @@ fn measured(route: &Arc<Route>, pair: &[Figures; 2]) -> Measured {
     }
 }
 
-/// Lets the runtime compile what it finds worth it, and finds out how many requests fill a slice.
-async fn warm_up(route: &Arc<Route>, stand: &Stand, plan: &Plan) -> Result<u64> {
+/// Lets the runtime compile what it finds worth it, for so long, and finds out how many requests fill a slice.
+async fn warm_up(route: &Arc<Route>, stand: &Stand, long: Duration, slice: Duration) -> Result<u64> {
     let (started, mut times) = (Instant::now(), 1);
     loop {
         let timing = load::run(route, stand.connections(route), times).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of requests")]
-        let fitting = (timing.throughput * plan.slice.as_secs_f64()) as u64;
-        if started.elapsed() > plan.warm_up {
+        let fitting = (timing.throughput * slice.as_secs_f64()) as u64;
+        if started.elapsed() > long {
             return Ok(fitting.max(1));
         }
         times = (fitting * 4).clamp(1, times * 4);
