@@ -52,12 +52,11 @@ impl Stand {
 
     /// With all routes, whichever are measured: what they have in common has been compiled for good when the first is, and knows of
     /// more than one kind of request.
-    async fn warm(repository: &Path, dispatcher: Language, customers: Language, plan: &Plan) -> Result<Self> {
-        let stand = Self::new(repository, dispatcher, customers).await?;
+    async fn warm(&self, plan: &Plan) -> Result<()> {
         for route in routes::all()? {
-            warm_up(&route, &stand, plan.warm_up, plan.slice).await?;
+            warm_up(&route, self, plan.warm_up, plan.slice).await?;
         }
-        Ok(stand)
+        Ok(())
     }
 
     fn addresses(&self) -> [SocketAddr; 2] {
@@ -77,11 +76,13 @@ pub async fn all(repository: &Path, routes: &[Arc<Route>], plan: &Plan) -> Resul
     let mut pairs: Vec<_> = routes.iter().map(|_| [Figures::new(), Figures::new()]).collect();
     for run in 0..plan.runs {
         let rounds = plan.rounds / plan.runs + usize::from(run < plan.rounds % plan.runs);
-        let stands = Stands::new(repository, run, plan).await?;
+        let stands = Stands::new(repository, run).await?;
+        // Before anything else, which would be in the figures of use.
         if run == 0 {
             let alike = compare::replies(stands.rust.addresses(), stands.javascript.addresses()).await?;
             eprintln!("{alike} requests, answered alike by both");
         }
+        stands.warm(plan).await?;
         for (at, (route, pair)) in routes.iter().zip(&mut pairs).enumerate() {
             compare(route, stands.of(route), pair, rounds, plan).await?;
             eprintln!(
@@ -105,9 +106,9 @@ struct Stands {
 }
 
 impl Stands {
-    async fn new(repository: &Path, run: usize, plan: &Plan) -> Result<Self> {
+    async fn new(repository: &Path, run: usize) -> Result<Self> {
         use Language::{JavaScript, Rust};
-        let stand = |dispatcher, customers| Stand::warm(repository, dispatcher, customers, plan);
+        let stand = |dispatcher, customers| Stand::new(repository, dispatcher, customers);
         // Of processes that run the same, the one that was started last is faster by some hundredths: the sides take turns.
         if run.is_multiple_of(2) {
             let (rust, rust_dispatcher) = (stand(Rust, Rust).await?, stand(Rust, JavaScript).await?);
@@ -116,6 +117,13 @@ impl Stands {
             let javascript = stand(JavaScript, JavaScript).await?;
             Ok(Self { javascript, rust_dispatcher: stand(Rust, JavaScript).await?, rust: stand(Rust, Rust).await? })
         }
+    }
+
+    async fn warm(&self, plan: &Plan) -> Result<()> {
+        for stand in [&self.rust, &self.rust_dispatcher, &self.javascript] {
+            stand.warm(plan).await?;
+        }
+        Ok(())
     }
 
     /// What is compared on a route: Rust, JavaScript.
