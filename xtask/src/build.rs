@@ -133,7 +133,7 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, sa
     let built_from = build.join(".built-from");
     // And these steps themselves.
     let text = document.as_deref().unwrap_or_default();
-    let steps = [include_str!("build.rs"), SHORT_TEXT, DATA_VIEW].concat();
+    let steps = [include_str!("build.rs"), &REPLACED.map(|(_, _, ours)| ours).concat()].concat();
     let wanted = format!("{modified:?} {}\n{entry}\n{text}\n{steps}", tools.versions);
     if fs::read_to_string(&built_from).is_ok_and(|built| built == wanted) {
         return Ok(());
@@ -256,18 +256,12 @@ fn minified(json: &str) -> Result<String> {
     Ok(value.get().chars().filter(is_kept).collect())
 }
 
-/// How texts get from Wasm to JavaScript.
-const SHORT_TEXT: &str = include_str!("short_text.js");
-
-/// How JavaScript writes numbers into Wasm's memory: where a text is that Wasm gets, and how long it is.
-const DATA_VIEW: &str = include_str!("data_view.js");
-
 /// wasm-bindgen's functions in whose place ours are: their names, theirs, ours.
 const REPLACED: [(&str, &str, &str); 2] = [
     (
         "getStringFromWasm0",
         "function getStringFromWasm0(ptr, len) {\n    return decodeText(ptr >>> 0, len);\n}\n",
-        SHORT_TEXT,
+        include_str!("short_text.js"),
     ),
     (
         "getDataViewMemory0",
@@ -277,7 +271,7 @@ const REPLACED: [(&str, &str, &str); 2] = [
         cachedDataViewMemory0 = new DataView(wasm.memory.buffer);
     }
     return cachedDataViewMemory0;\n}\n",
-        DATA_VIEW,
+        include_str!("data_view.js"),
     ),
 ];
 
