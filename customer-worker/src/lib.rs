@@ -35,13 +35,13 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`].
+/// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`]. What follows the
+/// request was read of it in `entry.js`: `sends` says whether it has a body.
 #[wasm_bindgen]
 #[must_use]
-pub fn fetch(request: Request) -> JsValue {
-    let sends = request.body().is_some();
+pub fn fetch(request: Request, method: String, url: String, sends: bool) -> JsValue {
     let holds = if sends { Holds::Much } else { Holds::Little };
-    let reply = edge::task::run(holds, async move { Ok(answer(request).await.into()) });
+    let reply = edge::task::run(holds, async move { Ok(answer(&request, &method, &url).await.into()) });
     // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
     if sends && let Some(promise) = reply.dyn_ref() {
         edge::wait_until_settled(promise);
@@ -49,8 +49,8 @@ pub fn fetch(request: Request) -> JsValue {
     reply
 }
 
-async fn answer(request: Request) -> Response {
-    route(&request).await.unwrap_or_else(|problem| {
+async fn answer(request: &Request, method: &str, url: &str) -> Response {
+    route(request, method, Target::of(url)).await.unwrap_or_else(|problem| {
         let request_id = edge::request_id(&request.headers()).map(|id| id.to_string()).unwrap_or_default();
         edge::log_problem(&problem, &request_id);
         edge::problem_reply(&problem, &request_id)
@@ -59,21 +59,18 @@ async fn answer(request: Request) -> Response {
 
 /// Finds the route, and counts the operation if it succeeds.
 #[expect(clippy::match_same_arms, reason = "a route's methods stand with the route")]
-async fn route(request: &Request) -> Result<Response, Problem> {
+async fn route(request: &Request, method: &str, target: Target<'_>) -> Result<Response, Problem> {
     use Operation::{
         AbortUpload, BatchDatabase, CompleteUpload, CreateUpload, DeleteData, DeleteFile, GetData, GetFile, ListData,
         ListFiles, QueryDatabase, SetData, UploadFile, UploadPart,
     };
 
-    let url = request.url();
-    let target = Target::of(&url);
     #[cfg(feature = "faults")]
     if let Some(fault) = target.path.strip_prefix("/faults/") {
         return faults::act(fault, request).await;
     }
     let query = Query::parse(target.query)?;
-    let method = request.method();
-    let (operation, reply) = match (target.path, &*method) {
+    let (operation, reply) = match (target.path, method) {
         ("/", "GET" | "HEAD") => return Ok(health(request)),
         ("/", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
 

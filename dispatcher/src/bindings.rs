@@ -87,7 +87,7 @@ macro_rules! variables {
 
         impl Bindings {
             $(pub fn $variable(&self) -> Option<String> {
-                self.$value().map(|value| text(value).into())
+                self.$value().map(|value| value.as_string().unwrap_or_else(|| text(value).into()))
             })*
         }
     };

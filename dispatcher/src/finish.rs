@@ -2,8 +2,8 @@
 //! so, what lets pages in browsers read it.
 
 use edge::{VARY, header};
-use shared::Problem;
 use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
+use shared::{Problem, lines};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
@@ -33,32 +33,43 @@ pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) ->
     Some(edge::new_response(&JsValue::NULL, &init))
 }
 
+/// A reply that can go out, and what was seen of it.
+pub struct Finished {
+    /// The reply.
+    pub reply: Response,
+    /// Its status.
+    pub status: u16,
+    /// The length of its body, in bytes, where it says so.
+    pub content_length: Option<u64>,
+}
+
 /// A reply with what it lacks; if that is nothing, as with the platform's own Workers and no `ALLOWED_ORIGINS`, the reply
 /// itself. Its body is handed on as it is.
 ///
 /// A customer's own Worker may hand on what it got from elsewhere, with a status that nobody may make a reply with.
-pub fn finish(bindings: &Bindings, request: &Identified<'_>, reply: Response) -> Result<Response, Problem> {
-    let vary = header::get(&reply.headers(), "Vary").unwrap_or_default();
+pub fn finish(bindings: &Bindings, request: &Identified<'_>, reply: Response) -> Result<Finished, Problem> {
+    let seen = js::look(&reply);
+    let [status, vary, content_length] = lines(&seen).map(Option::unwrap_or_default);
+    let status = status.parse().expect("a status is a number");
+    let content_length = content_length.parse().ok();
+    let finished = |reply| Ok(Finished { reply, status, content_length });
+
     let origins = bindings.allowed_origins();
     // Handing a connection on to another protocol cannot be copied, and cannot be cached.
-    if (origins.is_none() && varies(&vary)) || reply.status() == 101 {
-        return Ok(reply);
+    if (origins.is_none() && varies(vary)) || status == 101 {
+        return finished(reply);
     }
     let copy = js::Response::new(&reply.body().into(), &reply).map_err(|thrown| {
-        Problem::customer_worker_failed(format!(
-            "it replied with status {}: {}",
-            reply.status(),
-            edge::thrown_message(&thrown)
-        ))
+        Problem::customer_worker_failed(format!("it replied with status {status}: {}", edge::thrown_message(&thrown)))
     })?;
     let headers = copy.headers();
-    if !varies(&vary) {
+    if !varies(vary) {
         headers.append("Vary", VARY).expect(VALID);
     }
     if let Some(list) = origins {
         permit(AllowedOrigins::new(&list), request.header("Origin").as_deref(), &headers);
     }
-    Ok(copy.into())
+    finished(copy.into())
 }
 
 /// Whether caches are told to tell customers apart.
@@ -83,12 +94,16 @@ fn permit(origins: AllowedOrigins<'_>, origin: Option<&str>, headers: &Headers) 
 }
 
 mod js {
-    //! `web_sys` has no constructor that takes a response for its second argument.
-
     use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen(module = "/src/finish.js")]
+    extern "C" {
+        pub fn look(reply: &web_sys::Response) -> String;
+    }
 
     #[wasm_bindgen]
     extern "C" {
+        /// `web_sys` has no constructor that takes a response for its second argument.
         #[wasm_bindgen(extends = web_sys::Response)]
         pub type Response;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use edge::REQUEST_ID_HEADER;
 use shared::RequestId;
-use web_sys::{Headers, Request};
+use web_sys::Request;
 
 /// Cloudflare marks with it what a Worker sends, so that a customer's Worker may take who sends it for a part of the
 /// platform (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
@@ -22,21 +22,19 @@ pub enum Identity {
 /// A request with its id.
 pub struct Identified<'request> {
     request: &'request Request,
-    headers: Headers,
     id: RequestId,
     /// The id is new, and the customer's Worker must be told it.
     new: bool,
+    /// It has the mark of Workers.
+    marked: bool,
 }
 
 impl<'request> Identified<'request> {
-    /// A request with the id that it has, or with a new one.
-    pub fn new(request: &'request Request) -> Self {
-        let headers = request.headers();
-        let (id, new) = match edge::request_id(&headers) {
-            Some(id) => (id, false),
-            None => (edge::new_request_id(), true),
-        };
-        Self { request, headers, id, new }
+    /// A request with the id that it has, or with a new one. `id` is the first of its headers that may hold one.
+    pub fn new(request: &'request Request, id: Option<String>, marked: bool) -> Self {
+        let id = id.and_then(|id| RequestId::parse(&id).or_else(|| edge::request_id(&request.headers())));
+        let (id, new) = id.map_or_else(|| (edge::new_request_id(), true), |id| (id, false));
+        Self { request, id, new, marked }
     }
 
     /// The id.
@@ -46,7 +44,12 @@ impl<'request> Identified<'request> {
 
     /// A header's value; several of one name are one, with commas between them.
     pub fn header(&self, name: &'static str) -> Option<String> {
-        edge::header::get(&self.headers, name)
+        edge::header::get(&self.request.headers(), name)
+    }
+
+    /// The length of its body, in bytes, where it says so.
+    pub fn content_length(&self) -> Option<u64> {
+        self.header("Content-Length")?.parse().ok()
     }
 
     /// The request for the customer's Worker, its body left alone. Where nothing has to be changed it is the request itself,
@@ -56,7 +59,7 @@ impl<'request> Identified<'request> {
         if identity == Identity::Token {
             dropped.push("Authorization");
         }
-        if edge::header::has(&self.headers, MARK_OF_WORKERS) {
+        if self.marked {
             dropped.push(MARK_OF_WORKERS);
         }
         if dropped.is_empty() && !self.new {

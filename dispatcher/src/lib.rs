@@ -43,37 +43,49 @@ fn start() {
     handler::set_on_abort(handler::schedule_reinit);
 }
 
-/// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`].
+/// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`]. What follows the first two
+/// arguments was read of the request in `entry.js`: `request_id` is `CF-Ray` or else `X-Request-Id`.
 #[wasm_bindgen]
 #[must_use]
-pub fn fetch(request: Request, bindings: Bindings) -> JsValue {
-    edge::task::run(Holds::Little, async move { Ok(reply(&request, &bindings).await.into()) })
+pub fn fetch(
+    request: Request,
+    bindings: Bindings,
+    method: String,
+    url: String,
+    request_id: Option<String>,
+    user_id: Option<String>,
+    is_from_worker: bool,
+) -> JsValue {
+    edge::task::run(Holds::Little, async move {
+        let request = Identified::new(&request, request_id, is_from_worker);
+        let asked = Asked { target: Target::of(&url), method: &method, user_id: user_id.as_deref(), request };
+        Ok(reply(&asked, &bindings).await.into())
+    })
 }
 
-async fn reply(request: &Request, bindings: &Bindings) -> Response {
+async fn reply(asked: &Asked<'_>, bindings: &Bindings) -> Response {
     let stopwatch = Stopwatch::start();
-    let (url, method) = (request.url(), request.method());
-    let asked = Asked { target: Target::of(&url), method: &method, request: Identified::new(request) };
     let mut whom = Whom::default();
 
     let finish = |reply| finish::finish(bindings, &asked.request, reply);
-    let answer = answer(&asked, bindings, &mut whom).await.and_then(finish);
-    let (reply, problem) = match answer {
-        Ok(reply) => (reply, None),
+    let answer = answer(asked, bindings, &mut whom).await.and_then(finish);
+    let (finished, problem) = match answer {
+        Ok(finished) => (finished, None),
         Err(problem) => {
             let reply = edge::problem_reply(&problem, asked.request.id());
-            let Ok(reply) = finish(reply) else { unreachable!("a reply of our own can be copied") };
-            (reply, Some(problem))
+            let Ok(finished) = finish(reply) else { unreachable!("a reply of our own can be copied") };
+            (finished, Some(problem))
         }
     };
-    telemetry::record(bindings, &asked, &whom, &reply, problem.as_ref(), &stopwatch);
-    reply
+    telemetry::record(bindings, asked, &whom, &finished, problem.as_ref(), &stopwatch);
+    finished.reply
 }
 
 /// A request, and what was read of it once.
 struct Asked<'request> {
     target: Target<'request>,
     method: &'request str,
+    user_id: Option<&'request str>,
     request: Identified<'request>,
 }
 
@@ -98,7 +110,7 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Resu
     if let Some(reply) = finish::preflight(bindings, request, asked.method) {
         return Ok(reply);
     }
-    let user_id = whom.user_id.insert(user_id(request)?);
+    let user_id = whom.user_id.insert(user_id(asked.user_id)?);
     let identity = auth::check(bindings, request, asked.method, user_id).await?;
     let customer = customer::find(bindings, user_id).await?;
     let plan = whom.plan.insert(customer.plan);
@@ -110,9 +122,8 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Resu
 }
 
 /// Two `X-User-ID` headers reach this as one value with a comma in it, which no user id has.
-fn user_id(request: &Identified<'_>) -> Result<UserId, Problem> {
-    let header = request.header("X-User-ID");
-    Ok(UserId::parse(&header.ok_or_else(Problem::missing_user_id)?)?)
+fn user_id(header: Option<&str>) -> Result<UserId, Problem> {
+    Ok(UserId::parse(header.ok_or_else(Problem::missing_user_id)?)?)
 }
 
 fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {

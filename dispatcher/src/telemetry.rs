@@ -1,13 +1,14 @@
 //! What happened: a line in the log, and a data point where a dataset is bound, for each request. docs/operations.md says
 //! what can be asked of them.
 
-use edge::{header, object};
-use js_sys::{Array, Date};
-use shared::{FailureLog, Plan, Problem, RequestLog, UserId};
-use wasm_bindgen::JsValue;
-use web_sys::{Response, console};
+use edge::object;
+use js_sys::{Array, Date, Object};
+use shared::{JsonObject, Plan, Problem, UserId};
+use wasm_bindgen::prelude::*;
+use web_sys::console;
 
 use crate::bindings::Bindings;
+use crate::finish::Finished;
 use crate::{Asked, Whom};
 
 /// Measures how long a request takes. Deployed, the clock stands still while a Worker computes: what is measured is what it
@@ -25,20 +26,47 @@ impl Stopwatch {
     }
 }
 
+/// One request, as log and dataset have it. It never holds what is the customer's own, a key, a file's name, a value, nor a
+/// token.
+struct Line<'a> {
+    /// What ties it to the reply and to the customer Worker's own lines.
+    request_id: &'a str,
+    /// Whom the request was for, as it says itself: believed only where it was not refused.
+    user_id: Option<&'a str>,
+    /// The customer's plan, once it is known.
+    plan: Option<&'a str>,
+    /// The route, without its query.
+    route: &'static str,
+    method: &'a str,
+    /// The reply's.
+    status: u16,
+    /// From the request to the reply's headers, in milliseconds.
+    ms: u32,
+    /// The length of the request's body, where it says so.
+    bytes_in: Option<f64>,
+    /// The length of the reply's body, where it says so.
+    bytes_out: Option<f64>,
+    /// The problem's code, where the dispatcher itself replied with one.
+    code: Option<&'static str>,
+    /// What the client was not told.
+    cause: Option<&'a str>,
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Records a request and its reply.
 pub fn record(
     bindings: &Bindings,
     asked: &Asked<'_>,
     whom: &Whom,
-    reply: &Response,
+    finished: &Finished,
     problem: Option<&Problem>,
     stopwatch: &Stopwatch,
 ) {
     let comes_with_body = !matches!(asked.method, "GET" | "HEAD");
-    let status = reply.status();
+    let status = finished.status;
     let goes_with_body = asked.method != "HEAD" && !matches!(status, 101 | 204 | 304);
-    let line = RequestLog {
-        level: if problem.is_some_and(|problem| problem.cause().is_some()) { "error" } else { "info" },
+    let line = Line {
         request_id: asked.request.id(),
         user_id: whom.user_id.as_ref().map(UserId::as_str),
         plan: whom.plan.as_ref().map(Plan::as_str),
@@ -46,20 +74,14 @@ pub fn record(
         method: asked.method,
         status,
         ms: stopwatch.milliseconds(),
-        bytes_in: comes_with_body.then(|| length(asked.request.header("Content-Length"))).flatten(),
-        bytes_out: goes_with_body.then(|| length(header::get(&reply.headers(), "Content-Length"))).flatten(),
+        bytes_in: comes_with_body.then(|| asked.request.content_length()).flatten().map(edge::number),
+        bytes_out: finished.content_length.filter(|_| goes_with_body).map(edge::number),
         code: problem.map(|problem| problem.code().name()),
         cause: problem.and_then(Problem::cause),
-        version: env!("CARGO_PKG_VERSION"),
     };
-    let text = JsValue::from(line.to_json());
-    if line.cause.is_some() {
-        console::error_1(&text);
-    } else {
-        console::log_1(&text);
-    }
+    line.log();
     if let Some(dataset) = bindings.analytics()
-        && let Err(thrown) = dataset.write_data_point(&data_point(&line))
+        && let Err(thrown) = dataset.write_data_point(&line.data_point())
     {
         log_failure(&format!("ANALYTICS failed: {}", edge::thrown_message(&thrown)));
     }
@@ -67,23 +89,56 @@ pub fn record(
 
 /// Logs what failed beside a request, which goes on.
 pub fn log_failure(cause: &str) {
-    console::error_1(&FailureLog { level: "error", cause }.to_json().into());
+    console::error_1(&JsonObject::begin().text("level", "error").text("cause", cause).end().into());
 }
 
-fn length(header: Option<String>) -> Option<u64> {
-    header?.parse().ok()
+impl Line<'_> {
+    fn log(&self) {
+        log(
+            self.request_id,
+            self.user_id,
+            self.plan,
+            self.route,
+            self.method,
+            self.status,
+            self.ms,
+            self.bytes_in,
+            self.bytes_out,
+            self.code,
+            self.cause,
+            VERSION,
+        );
+    }
+
+    /// The columns, in the order in which SQL names them: `index1`; `blob1` and so on; `double1` and so on. What is not known is
+    /// empty or 0.
+    fn data_point(&self) -> Object {
+        let text = |text: Option<&str>| JsValue::from(text.unwrap_or_default());
+        let number = |number: Option<f64>| JsValue::from(number.unwrap_or_default());
+        let blobs: Array =
+            [Some(self.route), Some(self.method), self.code, self.plan, Some(VERSION)].map(text).into_iter().collect();
+        let doubles: Array =
+            [self.ms.into(), self.status.into(), number(self.bytes_in), number(self.bytes_out)].into_iter().collect();
+        let index = Array::of1(&text(self.user_id));
+        object(&[("indexes", index.into()), ("blobs", blobs.into()), ("doubles", doubles.into())])
+    }
 }
 
-/// The columns, in the order in which SQL names them: `index1`; `blob1` and so on; `double1` and so on. What is not known is
-/// empty or 0.
-fn data_point(line: &RequestLog<'_>) -> js_sys::Object {
-    let text = |text: Option<&str>| JsValue::from(text.unwrap_or_default());
-    #[expect(clippy::cast_precision_loss, reason = "the dataset has no other numbers")]
-    let number = |number: Option<u64>| JsValue::from(number.unwrap_or_default() as f64);
-    let blobs: Array =
-        [Some(line.route), Some(line.method), line.code, line.plan, Some(line.version)].map(text).into_iter().collect();
-    let doubles: Array =
-        [line.ms.into(), line.status.into(), number(line.bytes_in), number(line.bytes_out)].into_iter().collect();
-    let index = Array::of1(&text(line.user_id));
-    object(&[("indexes", index.into()), ("blobs", blobs.into()), ("doubles", doubles.into())])
+#[wasm_bindgen(module = "/src/telemetry.js")]
+extern "C" {
+    /// Here, because a line that is JSON already is more to hand over than its parts.
+    fn log(
+        request_id: &str,
+        user_id: Option<&str>,
+        plan: Option<&str>,
+        route: &str,
+        method: &str,
+        status: u16,
+        ms: u32,
+        bytes_in: Option<f64>,
+        bytes_out: Option<f64>,
+        code: Option<&str>,
+        cause: Option<&str>,
+        version: &str,
+    );
 }

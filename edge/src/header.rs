@@ -1,7 +1,9 @@
 //! Headers of requests and replies.
 
-use js_sys::JsString;
+use js_sys::{Array, JsString};
+use shared::lines;
 use wasm_bindgen::prelude::*;
+use web_sys::Request;
 
 use crate::name;
 
@@ -15,6 +17,28 @@ pub fn get(headers: &web_sys::Headers, name: &'static str) -> Option<String> {
 #[must_use]
 pub fn has(headers: &web_sys::Headers, name: &'static str) -> bool {
     name::with(name, |name| Headers::of(headers).has(name))
+}
+
+/// Headers of a request that are read together: a call for each from Wasm to JavaScript costs more than to read them.
+pub struct Several<const N: usize>(Option<String>);
+
+impl<const N: usize> Several<N> {
+    /// Reads these headers.
+    #[must_use]
+    pub fn read(request: &Request, names: &'static [&'static str; N]) -> Self {
+        Self(name::with_all(names, |names| several(request, names)))
+    }
+
+    /// Their values; several of one name are one, with commas between them.
+    #[must_use]
+    pub fn values(&self) -> [Option<&str>; N] {
+        self.0.as_ref().map_or([None; N], |text| lines(text))
+    }
+}
+
+#[wasm_bindgen(module = "/src/header.js")]
+extern "C" {
+    fn several(request: &Request, names: &Array) -> Option<String>;
 }
 
 /// Sets a header to a value that is valid in one.

@@ -85,8 +85,8 @@ pub fn set(object: &Object, name: &'static str, value: &JsValue) {
 /// A count as JavaScript has it, exact up to 2^53 - 1, where it is cut off.
 #[expect(clippy::cast_precision_loss, reason = "cut to what a double counts exactly")]
 #[must_use]
-pub fn number(count: u64) -> JsValue {
-    (count.min((1 << 53) - 1) as f64).into()
+pub fn number(count: u64) -> f64 {
+    count.min((1 << 53) - 1) as f64
 }
 
 /// Lets the runtime wait for something after the reply, for up to 30 seconds, even when the client has gone

@@ -31,19 +31,22 @@ impl<'url> Query<'url> {
         self.pairs().find(|(other, _)| *decode(other) == *name.as_bytes()).map(|(_, value)| decode(value))
     }
 
-    fn pairs(self) -> impl Iterator<Item = (&'url str, &'url str)> {
-        let pairs = self.0.split('&').filter(|pair| !pair.is_empty());
-        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    /// Byte by byte: what else searches texts is made for longer ones.
+    fn pairs(self) -> impl Iterator<Item = (&'url [u8], &'url [u8])> {
+        let pairs = self.0.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        pairs.map(|pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=');
+            equals.map_or((pair, &[][..]), |at| (&pair[..at], &pair[at + 1..]))
+        })
     }
 }
 
-fn decode(text: &str) -> Cow<'_, [u8]> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        Cow::Owned(percent_decode(spaced.as_bytes()).collect())
-    } else {
-        percent_decode(text.as_bytes()).into()
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
     }
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
 }
 
 #[cfg(test)]

@@ -15,12 +15,14 @@ impl<'url> Target<'url> {
     /// rest of a small request.
     #[must_use]
     pub fn of(url: &'url str) -> Self {
-        // By letters, as all that follows: what searches for texts is larger than all of this.
-        let after_scheme = url.split_once(':').and_then(|(_, after)| after.strip_prefix("//")).unwrap_or(url);
-        let end = after_scheme.find('#').unwrap_or(after_scheme.len());
+        // Letter by letter, as all that follows: what else searches texts is made for longer ones.
+        let find = |text: &str, letter| text.bytes().position(|byte| byte == letter);
+        let after_scheme = find(url, b':').and_then(|colon| url[colon + 1..].strip_prefix("//")).unwrap_or(url);
+        let end = find(after_scheme, b'#').unwrap_or(after_scheme.len());
         let after_scheme = &after_scheme[..end];
-        let (before, query) = after_scheme.split_once('?').unwrap_or((after_scheme, ""));
-        let path = before.find('/').map_or("/", |at| &before[at..]);
+        let (before, query) =
+            find(after_scheme, b'?').map_or((after_scheme, ""), |at| (&after_scheme[..at], &after_scheme[at + 1..]));
+        let path = find(before, b'/').map_or("/", |at| &before[at..]);
         Self { path, query }
     }
 

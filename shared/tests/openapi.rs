@@ -319,7 +319,7 @@ fn user_ids_are_taken_as_described() {
 fn headers_that_are_kept_are_taken_as_described() {
     let described = component("KeptHeader");
     proptest!(|(text in ".{0,5}|[\\x00-\\x7f]{0,5}|[ -~\\t]{1000,1050}")| {
-        let taken = FileHeaders::read(|name| (name == "Cache-Control").then(|| text.clone())).is_ok();
+        let taken = FileHeaders::read(FileHeaders::HEADERS.map(|name| (name == "Cache-Control").then_some(&*text))).is_ok();
         prop_assert_eq!(described.is_valid(&json!(text)), taken);
     });
 }

@@ -97,8 +97,8 @@ impl Data {
     ) -> Result<(), Problem> {
         let options = Object::new();
         match expiry {
-            Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &edge::number(seconds)),
-            Some(Expiry::At(second)) => set(&options, "expiration", &edge::number(second)),
+            Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &edge::number(seconds).into()),
+            Some(Expiry::At(second)) => set(&options, "expiration", &edge::number(second).into()),
             None => {}
         }
         if let Some(metadata) = metadata {
@@ -160,7 +160,7 @@ impl Data {
         let json = serde_json::to_string(usage).expect("counts are JSON");
         let metadata = JSON::parse(&json).expect("serde writes JSON");
         let seconds = u64::from(Usage::WINDOW_DAYS) * 24 * 60 * 60;
-        let options = object(&[("expirationTtl", edge::number(seconds)), ("metadata", metadata)]);
+        let options = object(&[("expirationTtl", edge::number(seconds).into()), ("metadata", metadata)]);
         let key = [Usage::PREFIX, isolate].concat();
         settled(self.0.put(&key, &"".into(), &options)).await.map(drop).map_err(|thrown| unavailable(&thrown))
     }

@@ -5,7 +5,8 @@ use edge::{object, set};
 use js_sys::{Array, Date, Object, Promise};
 use shared::reply::{ListedFile, Part};
 use shared::{
-    ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Preconditions, Problem, reply, upload,
+    ByteRange, Cursor, EntityTags, FileHeaders, FileKey, FilesPage, HttpDate, Preconditions, Problem, lines, reply,
+    upload,
 };
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::Headers;
@@ -21,7 +22,7 @@ extern "C" {
     fn head(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    fn get(this: &R2Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
+    fn get(this: &R2Bucket, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn put(this: &R2Bucket, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
@@ -73,32 +74,9 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = uploaded)]
     fn uploaded_date(this: &R2Object) -> Date;
 
-    #[wasm_bindgen(method, getter, js_name = httpMetadata)]
-    fn http_metadata(this: &R2Object) -> HttpMetadata;
-
     /// The file's bytes, as the runtime's own stream; `undefined` where they were not asked for.
     #[wasm_bindgen(method, getter)]
     pub fn body(this: &R2Object) -> JsValue;
-
-    type HttpMetadata;
-
-    #[wasm_bindgen(method, getter, js_name = contentType)]
-    fn content_type(this: &HttpMetadata) -> Option<String>;
-
-    #[wasm_bindgen(method, getter, js_name = cacheControl)]
-    fn cache_control(this: &HttpMetadata) -> Option<String>;
-
-    #[wasm_bindgen(method, getter, js_name = contentDisposition)]
-    fn content_disposition(this: &HttpMetadata) -> Option<String>;
-
-    #[wasm_bindgen(method, getter, js_name = contentEncoding)]
-    fn content_encoding(this: &HttpMetadata) -> Option<String>;
-
-    #[wasm_bindgen(method, getter, js_name = contentLanguage)]
-    fn content_language(this: &HttpMetadata) -> Option<String>;
-
-    #[wasm_bindgen(method, getter, js_name = cacheExpiry)]
-    fn cache_expiry(this: &HttpMetadata) -> Option<Date>;
 
     type List;
 
@@ -130,17 +108,14 @@ impl R2Object {
     /// The headers that it was stored with, as far as a header can hold them: a file that was not stored through this
     /// Worker may have any.
     pub fn headers(&self) -> FileHeaders {
-        let stored = self.http_metadata();
-        let expires = stored.cache_expiry().map(|date| HttpDate::of_milliseconds(date.get_time()));
-        FileHeaders::stored(|name| match name {
-            "Content-Type" => stored.content_type(),
-            "Cache-Control" => stored.cache_control(),
-            "Content-Disposition" => stored.content_disposition(),
-            "Content-Encoding" => stored.content_encoding(),
-            "Content-Language" => stored.content_language(),
-            _ => expires.map(|date| date.to_string()),
-        })
+        FileHeaders::stored(lines(&kept(self)))
     }
+}
+
+#[wasm_bindgen(module = "/src/bindings/r2.js")]
+extern "C" {
+    /// All of [`FileHeaders::HEADERS`] in one call: one for each would cost more than to read it.
+    fn kept(file: &R2Object) -> String;
 }
 
 /// The customer's bucket.
@@ -168,13 +143,10 @@ impl Files {
         range: Option<ByteRange>,
         unless: Option<&str>,
     ) -> Result<Option<R2Object>, Problem> {
-        let options = Object::new();
-        if let Some(range) = range {
-            set(&options, "range", &range_option(range));
-        }
-        if let Some(etag) = unless {
-            set(&options, "onlyIf", &object(&[("etagDoesNotMatch", etag.into())]));
-        }
+        let range = range.map(|range| ("range", range_option(range)));
+        let only_if = unless.map(|etag| ("onlyIf", object(&[("etagDoesNotMatch", etag.into())]).into()));
+        let options: Vec<_> = range.into_iter().chain(only_if).collect();
+        let options = if options.is_empty() { JsValue::UNDEFINED } else { object(&options).into() };
         settled(self.0.get(key.as_str(), &options)).await.map(nullable).map_err(|thrown| problem(&thrown))
     }
 
@@ -409,11 +381,12 @@ fn http_metadata(headers: &FileHeaders) -> JsValue {
 
 fn range_option(range: ByteRange) -> JsValue {
     match range {
-        ByteRange::From(first) => object(&[("offset", edge::number(first))]),
-        ByteRange::Between(first, last) => {
-            object(&[("offset", edge::number(first)), ("length", edge::number((last - first).saturating_add(1)))])
-        }
-        ByteRange::Last(length) => object(&[("suffix", edge::number(length))]),
+        ByteRange::From(first) => object(&[("offset", edge::number(first).into())]),
+        ByteRange::Between(first, last) => object(&[
+            ("offset", edge::number(first).into()),
+            ("length", edge::number((last - first).saturating_add(1)).into()),
+        ]),
+        ByteRange::Last(length) => object(&[("suffix", edge::number(length).into())]),
     }
     .into()
 }

@@ -1,8 +1,19 @@
 /**
- * Gives a reply the validators of a file (RFC 9110, 8.8). Here, because each value that Wasm holds of JavaScript's costs as much as
- * a header, and these two need not come there.
+ * A reply about a file, with its validators (RFC 9110, 8.8) and, if it has a type, its length: that of the file if it is not
+ * said. `others` are headers in lines, each a name, a colon and a value.
  */
-export function setValidators(headers, file) {
+export function respond(file, body, init, contentType, length, others) {
+  const reply = new Response(body, init);
+  const { headers } = reply;
   headers.set("ETag", file.httpEtag);
   headers.set("Last-Modified", file.uploaded.toUTCString());
+  if (contentType !== undefined) {
+    headers.set("Content-Type", contentType);
+    headers.set("Content-Length", length ?? file.size);
+  }
+  for (const line of others?.split("\n") ?? []) {
+    const colon = line.indexOf(":");
+    headers.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  return reply;
 }

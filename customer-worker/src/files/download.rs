@@ -1,18 +1,24 @@
 //! `GET /files?key=` and `HEAD`.
 
+use edge::header::Several;
 use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
 use wasm_bindgen::prelude::*;
-use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
+use web_sys::{ReadableStream, Request, Response, ResponseInit};
 
+use super::conditions;
 use crate::bindings::{self, Files, R2Object};
-use crate::body::forget;
+use crate::body::{forget, header};
+
+/// What is asked of each request for a file.
+static ASKED: [&str; 5] = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range"];
 
 /// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
 pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
-    let headers = request.headers();
-    let conditions = Preconditions::read(|name| edge::header::get(&headers, name));
+    let asked = Several::read(request, &ASKED);
+    let [if_match, if_none_match, if_modified_since, if_unmodified_since, range] = asked.values();
+    let conditions = Preconditions::read([if_match, if_none_match, if_modified_since, if_unmodified_since]);
     let files = bindings::files()?;
-    let range = wanted_range(&headers, &files, key).await?;
+    let range = wanted_range(range, request, &files, key).await?;
     let file = match files.get(key, range, only_unless(&conditions)).await {
         Ok(file) => file.ok_or_else(Problem::file_not_found)?,
         Err(problem) => match range {
@@ -42,8 +48,7 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
 
 /// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
 pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
-    let headers = request.headers();
-    let conditions = Preconditions::read(|name| edge::header::get(&headers, name));
+    let conditions = conditions(request);
     let file = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
     refused(&conditions, &file).unwrap_or_else(|| Ok(reply(&file, 200, &JsValue::NULL, None)))
 }
@@ -55,11 +60,14 @@ pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
 
 /// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
 /// look at the file first.
-async fn wanted_range(headers: &Headers, files: &Files, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
-    let Some(range) = edge::header::get(headers, "Range").and_then(|range| ByteRange::parse(&range)) else {
-        return Ok(None);
-    };
-    let Some(version) = edge::header::get(headers, "If-Range") else { return Ok(Some(range)) };
+async fn wanted_range(
+    range: Option<&str>,
+    request: &Request,
+    files: &Files,
+    key: &FileKey,
+) -> Result<Option<ByteRange>, Problem> {
+    let Some(range) = range.and_then(ByteRange::parse) else { return Ok(None) };
+    let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
     let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
     Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
 }
@@ -128,51 +136,61 @@ fn beginning(status: u16) -> ResponseInit {
 
 #[wasm_bindgen(module = "/src/files/download.js")]
 extern "C" {
-    /// `ETag` and `Last-Modified`.
-    #[wasm_bindgen(js_name = setValidators)]
-    fn set_validators(headers: &Headers, file: &R2Object);
+    /// Here, because each value that Wasm holds of JavaScript's, and each call, costs as much as a header.
+    fn respond(
+        file: &R2Object,
+        body: &JsValue,
+        init: &ResponseInit,
+        content_type: Option<&str>,
+        length: Option<f64>,
+        others: Option<&str>,
+    ) -> Response;
 }
 
 /// A reply about a file, with the bytes of a range if there is one.
 fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
-    let size = file.size();
-    let stored: FileHeaders = file.headers();
-    let reply = if stored.content_encoding.is_some() {
+    let stored = file.headers();
+    let content_type = (status != 304).then(|| stored.content_type.as_str());
+    let length = range.map(|(first, last)| edge::number(last - first + 1));
+    let others = others(file, &stored, status, range);
+    let others = others.strip_suffix('\n');
+    let respond = |init: &ResponseInit| respond(file, body, init, content_type, length, others);
+    if stored.content_encoding.is_some() {
         let init = beginning(status);
         // The bytes are encoded already; the runtime would do it again.
         edge::set(&init, "encodeBody", &"manual".into());
-        edge::new_response(body, &init)
+        respond(&init)
     } else {
         BEGINNING.with(|beginning| {
             let (_, init) = beginning.iter().find(|(of, _)| *of == status).expect("a status of files");
-            edge::new_response(body, init)
+            respond(init)
         })
-    };
-    let headers = reply.headers();
-    let set = |name: &'static str, value: &str| edge::header::set(&headers, name, &value.into());
-    set_validators(&headers, file);
+    }
+}
+
+/// The headers that few files have, a line each.
+fn others(file: &R2Object, stored: &FileHeaders, status: u16, range: Option<(u64, u64)>) -> String {
+    let mut lines = String::new();
+    let mut add = |name: &str, value: &str| lines.extend([name, ":", value, "\n"]);
     if let Some(cache_control) = &stored.cache_control {
-        set("Cache-Control", cache_control);
+        add("Cache-Control", cache_control);
     }
     if let Some(expires) = stored.expires {
-        set("Expires", &expires.to_string());
+        add("Expires", &expires.to_string());
     }
     if status != 304 {
-        set("Content-Type", stored.content_type.as_str());
         for (name, value) in [
             ("Content-Disposition", &stored.content_disposition),
             ("Content-Encoding", &stored.content_encoding),
             ("Content-Language", &stored.content_language),
         ] {
             if let Some(value) = value {
-                set(name, value);
+                add(name, value);
             }
         }
-        let length = range.map_or(size, |(first, last)| last - first + 1);
-        edge::header::set(&headers, "Content-Length", &edge::number(length));
         if let Some((first, last)) = range {
-            set("Content-Range", &format!("bytes {first}-{last}/{size}"));
+            add("Content-Range", &format!("bytes {first}-{last}/{}", file.size()));
         }
     }
-    reply
+    lines
 }

@@ -1,14 +1,12 @@
 //! `POST /files`: a file in a form.
 
 use js_sys::Uint8Array;
-use shared::{
-    Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Preconditions, Problem, is_multipart_form,
-};
+use shared::{Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Problem, is_multipart_form};
 use web_sys::Request;
 
-use super::PartsWriter;
+use super::{PartsWriter, conditions};
 use crate::bindings;
-use crate::body::{Pieces, content_length, header, require_type, sub_array, whole};
+use crate::body::{Pieces, content_length, require_type, sub_array, whole};
 
 /// Up to this length a form is read in one piece, which is cheaper.
 const SMALL: u64 = 1024 * 1024;
@@ -18,7 +16,7 @@ const SMALL: u64 = 1024 * 1024;
 pub async fn upload_form(request: &Request) -> Result<String, Problem> {
     let content_type = require_type(request, is_multipart_form, "multipart/form-data")?;
     let parser = FormParser::new(&content_type)?;
-    let conditions = Preconditions::read(|name| header(request, name));
+    let conditions = conditions(request);
     let files = bindings::files()?;
     let length = content_length(request);
     let pieces = match length {

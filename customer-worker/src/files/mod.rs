@@ -5,12 +5,13 @@ mod form;
 mod parts;
 pub mod uploads;
 
+use edge::header::Several;
 use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query, reply};
 use wasm_bindgen::JsValue;
 use web_sys::Request;
 
 use crate::bindings::{self, Files, OnlyIf, R2Object};
-use crate::body::{content_length, header};
+use crate::body::content_length;
 
 pub use download::{download, inspect, open};
 pub use form::upload_form;
@@ -19,9 +20,8 @@ pub use parts::PartsWriter;
 /// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
 pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
-    let sent = request.headers();
-    let headers = FileHeaders::read(|name| edge::header::get(&sent, name))?;
-    let only_if = OnlyIf::new(&Preconditions::read(|name| edge::header::get(&sent, name)))?;
+    let headers = headers(request)?;
+    let only_if = OnlyIf::new(&conditions(request))?;
     let files = bindings::files()?;
     store(&files, &key, &content(request, "a file in one piece")?, &headers, &only_if).await
 }
@@ -34,10 +34,19 @@ fn content(request: &Request, what: &str) -> Result<JsValue, Problem> {
     Ok(request.body().map_or_else(|| "".into(), JsValue::from))
 }
 
+/// A request's headers that are kept with a file.
+fn headers(request: &Request) -> Result<FileHeaders, Problem> {
+    FileHeaders::read(Several::read(request, &FileHeaders::HEADERS).values())
+}
+
+/// A request's conditions.
+fn conditions(request: &Request) -> Preconditions {
+    Preconditions::read(Several::read(request, &Preconditions::HEADERS).values())
+}
+
 /// R2 does not compare anything when an upload in parts becomes a file, nor when a file is deleted.
 pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
-    let conditions = Preconditions::read(|name| header(request, name));
-    if conditions.are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
+    if conditions(request).are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }
 
 /// Stores a file in one piece, and answers what is said of it.

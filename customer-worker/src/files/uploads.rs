@@ -5,16 +5,16 @@
 use shared::{FileHeaders, FileKey, Problem, Query, is_json, reply, upload};
 use web_sys::Request;
 
-use super::{content, refuse_conditions, said_of};
+use super::{content, headers, refuse_conditions, said_of};
 use crate::bindings;
-use crate::body::{Body, header, require_type};
+use crate::body::{Body, require_type};
 
 /// `POST /files/uploads?key=`: begins one.
 pub async fn create(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
-    let headers = FileHeaders::read(|name| header(request, name))?;
+    let sent = headers(request)?;
     refuse_conditions(request)?;
-    let upload = bindings::files()?.create_upload(&key, &headers).await?;
+    let upload = bindings::files()?.create_upload(&key, &sent).await?;
     Ok(reply::to_json(&reply::UploadCreated { key: key.as_str(), upload_id: &upload.id() }))
 }
 
