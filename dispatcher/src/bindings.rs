@@ -1,11 +1,9 @@
 //! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
 
 use js_sys::{JSON, JsString, Object, Promise};
+use shared::Plan;
 use shared::reply::Deployment;
-use shared::{Plan, Problem};
 use wasm_bindgen::prelude::*;
-
-use crate::namespace::DispatchNamespace;
 
 #[wasm_bindgen]
 extern "C" {
@@ -13,7 +11,7 @@ extern "C" {
     pub type Bindings;
 
     #[wasm_bindgen(method, getter, js_name = DISPATCHER)]
-    fn dispatch_namespace(this: &Bindings) -> Option<DispatchNamespace>;
+    fn dispatcher(this: &Bindings) -> JsValue;
 
     /// The customers' records.
     #[wasm_bindgen(method, getter, js_name = CUSTOMERS)]
@@ -105,9 +103,9 @@ variables! {
 }
 
 impl Bindings {
-    /// The dispatch namespace that holds the customers' Workers.
-    pub fn dispatcher(&self) -> Result<DispatchNamespace, Problem> {
-        self.dispatch_namespace().ok_or_else(|| Problem::internal_error("DISPATCHER is not bound".to_owned()))
+    /// Whether the dispatch namespace is there that holds the customers' Workers.
+    pub fn has_dispatcher(&self) -> bool {
+        self.dispatcher().is_object()
     }
 
     /// Whether customers' Workers go out through an outbound Worker, which is then told whose they are.

@@ -40,7 +40,7 @@ impl Json for Parsed {
 
     fn member(&self, name: &'static str) -> Option<Self> {
         let object: &ParsedObject = self.0.unchecked_ref();
-        edge::name::with(name, |name| object.member(name)).map(|member| Self(member.into()))
+        object.member(edge::name::of(name)).map(|member| Self(member.into()))
     }
 }
 

@@ -9,7 +9,7 @@
 //!       -> auth::check             who is asking: the token           401 403
 //!       -> customer::find          the customer's record              403 404
 //!       -> rate_limit::check       the plan's rate                        429
-//!       -> DispatchNamespace       the customer's own Worker
+//!       -> namespace::forward      the customer's own Worker
 //!       -> finish::finish          its reply, with what it lacks; the body is never read here
 //!       -> telemetry::record       what happened
 //! ```
@@ -117,8 +117,7 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Resu
     rate_limit::check(bindings, user_id, plan).await?;
 
     let outbound = bindings.has_outbound().then_some((&*user_id, &*plan));
-    let worker = bindings.dispatcher()?.get(&customer.script, customer.limits, outbound)?;
-    worker.fetch(&request.forwarded(identity)).await
+    namespace::forward(bindings, &customer.script, customer.limits, outbound, &request.forwarded(identity)).await
 }
 
 /// Two `X-User-ID` headers reach this as one value with a comma in it, which no user id has.

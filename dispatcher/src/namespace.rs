@@ -11,70 +11,53 @@ use shared::{Limits, Plan, Problem, UserId};
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{Request, Response};
 
-#[wasm_bindgen]
+use crate::bindings::Bindings;
+
+#[wasm_bindgen(module = "/src/namespace.js")]
 extern "C" {
-    /// A dispatch namespace, Cloudflare's or the local platform's.
-    pub type DispatchNamespace;
-
-    #[wasm_bindgen(method, catch, js_name = get)]
-    fn get_worker(
-        this: &DispatchNamespace,
-        name: &str,
-        args: &Object,
-        options: &Object,
-    ) -> Result<CustomerWorker, JsValue>;
-
-    /// A Worker in the namespace.
-    pub type CustomerWorker;
-
-    #[wasm_bindgen(method, catch, js_name = fetch)]
-    fn fetch_response(this: &CustomerWorker, request: &Request) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = forward)]
+    fn forward_to(bindings: &Bindings, script: &str, request: &Request, options: &JsValue) -> Result<Promise, JsValue>;
 }
 
-impl DispatchNamespace {
-    /// Finds a script by its name. That it answers does not mean that there is one: an unknown name may show at the
-    /// first call only.
-    ///
-    /// What one request may cost is enforced by Cloudflare; `outbound` is what the outbound Worker, if there is one, finds
-    /// in its `env`.
-    pub fn get(
-        &self,
-        script: &str,
-        limits: Limits,
-        outbound: Option<(&UserId, &Plan)>,
-    ) -> Result<CustomerWorker, Problem> {
-        thread_local! {
-            static NOTHING: Object = Object::new();
-        }
-        if limits == Limits::default() && outbound.is_none() {
-            let worker = NOTHING.with(|nothing| self.get_worker(script, nothing, nothing));
-            return worker.map_err(|thrown| problem(&thrown));
-        }
-        let options = Object::new();
-        if limits != Limits::default() {
-            let members = [("cpuMs", limits.cpu_ms), ("subRequests", limits.sub_requests)];
-            let limits = Object::new();
-            for (name, limit) in members {
-                if let Some(limit) = limit {
-                    set(&limits, name, &limit.get().into());
-                }
+/// Forwards a request to a script; the reply comes as soon as its headers are there.
+///
+/// What one request may cost is enforced by Cloudflare; `outbound` is what the outbound Worker, if there is one, finds in its
+/// `env`.
+pub async fn forward(
+    bindings: &Bindings,
+    script: &str,
+    limits: Limits,
+    outbound: Option<(&UserId, &Plan)>,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let options = options(limits, outbound).map_or(JsValue::UNDEFINED, JsValue::from);
+    match settled(forward_to(bindings, script, request, &options)).await {
+        Ok(response) => Ok(response.unchecked_into()),
+        Err(_) if !bindings.has_dispatcher() => Err(Problem::internal_error("DISPATCHER is not bound".to_owned())),
+        Err(thrown) => Err(problem(&thrown)),
+    }
+}
+
+fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Option<Object> {
+    if limits == Limits::default() && outbound.is_none() {
+        return None;
+    }
+    let options = Object::new();
+    if limits != Limits::default() {
+        let members = [("cpuMs", limits.cpu_ms), ("subRequests", limits.sub_requests)];
+        let limits = Object::new();
+        for (name, limit) in members {
+            if let Some(limit) = limit {
+                set(&limits, name, &limit.get().into());
             }
-            set(&options, "limits", &limits);
         }
-        if let Some((user_id, plan)) = outbound {
-            let parameters = object(&[("userId", user_id.as_str().into()), ("plan", plan.as_str().into())]);
-            set(&options, "outbound", &parameters);
-        }
-        self.get_worker(script, &Object::new(), &options).map_err(|thrown| problem(&thrown))
+        set(&options, "limits", &limits);
     }
-}
-
-impl CustomerWorker {
-    /// Forwards a request; the reply comes as soon as its headers are there.
-    pub async fn fetch(&self, request: &Request) -> Result<Response, Problem> {
-        let response = settled(self.fetch_response(request)).await.map_err(|thrown| problem(&thrown))?;
-        Ok(response.unchecked_into())
+    if let Some((user_id, plan)) = outbound {
+        let parameters = object(&[("userId", user_id.as_str().into()), ("plan", plan.as_str().into())]);
+        set(&options, "outbound", &parameters);
     }
+    Some(options)
 }
 
 /// Tells a customer that does not exist, and one whose Worker was stopped at a limit, from one whose Worker threw. The

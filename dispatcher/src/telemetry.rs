@@ -1,8 +1,8 @@
 //! What happened: a line in the log, and a data point where a dataset is bound, for each request. docs/operations.md says
 //! what can be asked of them.
 
-use edge::object;
-use js_sys::{Array, Date, Object};
+use edge::{name, object};
+use js_sys::{Array, Date, JsString, Object};
 use shared::{JsonObject, Plan, Problem, UserId};
 use wasm_bindgen::prelude::*;
 use web_sys::console;
@@ -98,7 +98,7 @@ impl Line<'_> {
             self.request_id,
             self.user_id,
             self.plan,
-            self.route,
+            name::of(self.route),
             self.method,
             self.status,
             self.ms,
@@ -106,7 +106,7 @@ impl Line<'_> {
             self.bytes_out,
             self.code,
             self.cause,
-            VERSION,
+            name::of(VERSION),
         );
     }
 
@@ -131,7 +131,7 @@ extern "C" {
         request_id: &str,
         user_id: Option<&str>,
         plan: Option<&str>,
-        route: &str,
+        route: &JsString,
         method: &str,
         status: u16,
         ms: u32,
@@ -139,6 +139,6 @@ extern "C" {
         bytes_out: Option<f64>,
         code: Option<&str>,
         cause: Option<&str>,
-        version: &str,
+        version: &JsString,
     );
 }

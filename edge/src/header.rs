@@ -10,13 +10,7 @@ use crate::name;
 /// A header's value; several of one name are one, with commas between them.
 #[must_use]
 pub fn get(headers: &web_sys::Headers, name: &'static str) -> Option<String> {
-    name::with(name, |name| Headers::of(headers).get(name))
-}
-
-/// Whether there is such a header.
-#[must_use]
-pub fn has(headers: &web_sys::Headers, name: &'static str) -> bool {
-    name::with(name, |name| Headers::of(headers).has(name))
+    Headers::of(headers).get(name::of(name))
 }
 
 /// Headers of a request that are read together: a call for each from Wasm to JavaScript costs more than to read them.
@@ -26,7 +20,7 @@ impl<const N: usize> Several<N> {
     /// Reads these headers.
     #[must_use]
     pub fn read(request: &Request, names: &'static [&'static str; N]) -> Self {
-        Self(name::with_all(names, |names| several(request, names)))
+        Self(several(request, name::all(names)))
     }
 
     /// Their values; several of one name are one, with commas between them.
@@ -43,7 +37,7 @@ extern "C" {
 
 /// Sets a header to a value that is valid in one.
 pub fn set(headers: &web_sys::Headers, name: &'static str, value: &JsValue) {
-    name::with(name, |name| Headers::of(headers).set(name, value));
+    Headers::of(headers).set(name::of(name), value);
 }
 
 /// Headers of these names and values, which are valid.
@@ -62,9 +56,6 @@ extern "C" {
 
     #[wasm_bindgen(method)]
     fn get(this: &Headers, name: &JsString) -> Option<String>;
-
-    #[wasm_bindgen(method)]
-    fn has(this: &Headers, name: &JsString) -> bool;
 
     #[wasm_bindgen(method)]
     fn set(this: &Headers, name: &JsString, value: &JsValue);

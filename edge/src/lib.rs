@@ -79,7 +79,7 @@ pub fn object(properties: &[(&'static str, JsValue)]) -> Object {
 /// Sets a property of a plain object.
 pub fn set(object: &Object, name: &'static str, value: &JsValue) {
     let object: &bindings::PlainObject = object.unchecked_ref();
-    name::with(name, |name| object.set(name, value));
+    object.set(name::of(name), value);
 }
 
 /// A count as JavaScript has it, exact up to 2^53 - 1, where it is cut off.

@@ -1,4 +1,4 @@
-//! Constant texts, outside Wasm.
+//! Constant texts, outside Wasm. They are made once: to hand one over costs more than most of what it is for.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -7,37 +7,33 @@ use js_sys::{Array, JsString};
 
 /// What was made of constants, by their address: a comparison of texts would cost more, and the same text elsewhere is only there
 /// once more.
-type Made<K, V> = LocalKey<RefCell<Vec<(*const K, V)>>>;
+type Made<K, V> = LocalKey<RefCell<Vec<(*const K, &'static V)>>>;
 
-/// Calls something with a name as JavaScript has it. It is made once: to hand one over costs more than the look-up that it is
-/// for.
-pub fn with<T>(name: &'static str, call: impl FnOnce(&JsString) -> T) -> T {
+/// A text as JavaScript has it.
+#[must_use]
+pub fn of(name: &'static str) -> &'static JsString {
     thread_local! {
-        static NAMES: RefCell<Vec<(*const str, JsString)>> = const { RefCell::new(Vec::new()) };
+        static NAMES: RefCell<Vec<(*const str, &'static JsString)>> = const { RefCell::new(Vec::new()) };
     }
-    with_made(&NAMES, name, || name.into(), call)
+    once(&NAMES, name, || name.into())
 }
 
-/// The same with a list of names.
-pub fn with_all<T>(names: &'static [&'static str], call: impl FnOnce(&Array) -> T) -> T {
+/// Several texts in an array.
+#[must_use]
+pub fn all(names: &'static [&'static str]) -> &'static Array {
     thread_local! {
-        static LISTS: RefCell<Vec<(*const [&'static str], Array)>> = const { RefCell::new(Vec::new()) };
+        static LISTS: RefCell<Vec<(*const [&'static str], &'static Array)>> = const { RefCell::new(Vec::new()) };
     }
-    with_made(&LISTS, names, || names.iter().map(|name| JsString::from(*name)).collect(), call)
+    once(&LISTS, names, || names.iter().map(|name| JsString::from(*name)).collect())
 }
 
-fn with_made<K: ?Sized, V, T>(
-    made: &'static Made<K, V>,
-    key: &'static K,
-    new: impl FnOnce() -> V,
-    call: impl FnOnce(&V) -> T,
-) -> T {
+fn once<K: ?Sized, V>(made: &'static Made<K, V>, constant: &'static K, new: impl FnOnce() -> V) -> &'static V {
     made.with_borrow_mut(|made| {
-        let known = made.iter().position(|(known, _)| std::ptr::eq(*known, key));
-        let at = known.unwrap_or_else(|| {
-            made.push((key, new()));
-            made.len() - 1
-        });
-        call(&made[at].1)
+        if let Some((_, value)) = made.iter().find(|(known, _)| std::ptr::eq(*known, constant)) {
+            return *value;
+        }
+        let value: &V = Box::leak(Box::new(new()));
+        made.push((constant, value));
+        value
     })
 }

@@ -14,6 +14,12 @@ function getStringFromWasm0(ptr, len) {
         all |= a | b | c | d | e | f | g | h;
         text += String.fromCharCode(a, b, c, d, e, f, g, h);
     }
+    if (at + 4 <= end) {
+        const a = bytes[at], b = bytes[at + 1], c = bytes[at + 2], d = bytes[at + 3];
+        all |= a | b | c | d;
+        text += String.fromCharCode(a, b, c, d);
+        at += 4;
+    }
     for (; at < end; at++) {
         all |= bytes[at];
         text += String.fromCharCode(bytes[at]);
