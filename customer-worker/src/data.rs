@@ -10,14 +10,9 @@ use crate::body::{Body, require_type};
 
 /// `GET /data?key=`: the value, in the very text that it was stored in.
 pub async fn get(key: &DataKey) -> Result<Response, Problem> {
-    let (value, metadata) = bindings::data()?.get(key).await?.ok_or_else(Problem::data_not_found)?;
-    // Put together on the JavaScript side: the value, which may be 25 MiB, does not enter Wasm.
     let before = ["{\"key\":", &reply::to_json(&key.as_str()), ",\"value\":"].concat();
-    let mut body = JsString::from(before).concat(&value);
-    if let Some(metadata) = metadata {
-        body = body.concat(&",\"metadata\":".into()).concat(&metadata);
-    }
-    Ok(edge::json_reply(&body.concat(&"}".into())))
+    let body = bindings::data()?.show(key, &before).await?.ok_or_else(Problem::data_not_found)?;
+    Ok(edge::json_reply(&body))
 }
 
 /// `POST /data`: stores a value.

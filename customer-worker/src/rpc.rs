@@ -104,7 +104,7 @@ pub fn set_data(key: JsValue, value: JsValue) -> JsValue {
 #[wasm_bindgen(js_name = getData)]
 pub fn get_data(key: JsValue) -> JsValue {
     answer(Operation::GetData, async move {
-        let Some((text, _)) = bindings::data()?.get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
+        let Some(text) = bindings::data()?.get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
         parse(&text)
     })
 }

@@ -1,7 +1,7 @@
 //! KV, as far as the Worker uses it (<https://developers.cloudflare.com/kv/api/>).
 
 use edge::task::settled;
-use edge::{object, set};
+use edge::{name, object, set};
 use js_sys::{Array, JSON, JsString, Object, Promise};
 use serde_json::value::RawValue;
 use shared::reply::{self, ListedKey};
@@ -14,8 +14,11 @@ use super::{nullable, unavailable};
 extern "C" {
     pub type KvNamespace;
 
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
-    fn get_with_metadata(this: &KvNamespace, key: &str, r#type: &str) -> Result<Promise, JsValue>;
+    fn get_with_metadata(this: &KvNamespace, key: &str, r#type: &JsString) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn put(this: &KvNamespace, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
@@ -25,14 +28,6 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn list(this: &KvNamespace, options: &Object) -> Result<Promise, JsValue>;
-
-    type ValueWithMetadata;
-
-    #[wasm_bindgen(method, getter)]
-    fn value(this: &ValueWithMetadata) -> JsValue;
-
-    #[wasm_bindgen(method, getter)]
-    fn metadata(this: &ValueWithMetadata) -> Option<Metadata>;
 
     /// Any value but `null`.
     type Metadata;
@@ -63,6 +58,11 @@ extern "C" {
     fn expiration(this: &Key) -> Option<f64>;
 }
 
+#[wasm_bindgen(module = "/src/bindings/kv.js")]
+extern "C" {
+    fn shown(found: &JsValue, before: &str) -> JsValue;
+}
+
 /// The customer's KV namespace.
 pub struct Data(KvNamespace);
 
@@ -79,12 +79,16 @@ impl Data {
         Self(namespace)
     }
 
-    /// A value's text, and its metadata's, if any.
-    pub async fn get(&self, key: &DataKey) -> Result<Option<(JsString, Option<JsString>)>, Problem> {
-        let found =
-            settled(self.0.get_with_metadata(key.stored(), "text")).await.map_err(|thrown| unavailable(&thrown))?;
-        let found: ValueWithMetadata = found.unchecked_into();
-        Ok(nullable(found.value()).map(|text| (text, found.metadata().as_ref().and_then(stringify))))
+    /// A value's text.
+    pub async fn get(&self, key: &DataKey) -> Result<Option<JsString>, Problem> {
+        settled(self.0.get(key.stored())).await.map(nullable).map_err(|thrown| unavailable(&thrown))
+    }
+
+    /// What is said of a value, with its metadata, if any, in JSON that begins with `before`. It is put together outside Wasm: the
+    /// value may be 25 MiB.
+    pub async fn show(&self, key: &DataKey, before: &str) -> Result<Option<JsString>, Problem> {
+        let found = settled(self.0.get_with_metadata(key.stored(), name::of("text"))).await;
+        found.map(|found| nullable(shown(&found, before))).map_err(|thrown| unavailable(&thrown))
     }
 
     /// Stores a value: text or bytes.
