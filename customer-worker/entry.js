@@ -9,6 +9,7 @@ import {
   listData,
   listFiles,
   queryDatabase,
+  ready,
   setData,
   uploadFile,
 } from "./index.js";
@@ -16,6 +17,7 @@ import {
 class UserWorker extends WorkerEntrypoint {
   /** Hands over with each request what is read of each: to be asked for it by Wasm would cost more than to read it. */
   fetch(request) {
+    ready();
     return fetch(request, request.method, request.url, request.body !== null);
   }
 }

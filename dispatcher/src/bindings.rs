@@ -1,42 +1,58 @@
 //! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
 
 use js_sys::{JSON, JsString, Object, Promise};
-use shared::Plan;
 use shared::reply::Deployment;
+use shared::{Plan, lines};
 use wasm_bindgen::prelude::*;
+
+/// The Worker's `env`, and what of it every request is asked for: see `entry.js`.
+pub struct Bindings<'a> {
+    /// The `env` itself.
+    pub env: &'a Env,
+    /// The pages that may read replies.
+    pub allowed_origins: Option<&'a str>,
+    /// How it is found out who is asking.
+    pub auth: Option<&'a str>,
+    /// What a customer's record says if it does not say otherwise.
+    pub default_customer: Option<&'a str>,
+    /// What customers' scripts are named before their user ids.
+    pub script_prefix: Option<&'a str>,
+    outbound: Option<&'a str>,
+    has_analytics: bool,
+    has_customers: bool,
+    has_default_rate_limiter: bool,
+}
 
 #[wasm_bindgen]
 extern "C" {
     /// The Worker's `env`.
-    pub type Bindings;
+    pub type Env;
 
     #[wasm_bindgen(method, getter, js_name = DISPATCHER)]
-    fn dispatcher(this: &Bindings) -> JsValue;
+    fn dispatcher(this: &Env) -> JsValue;
 
-    /// The customers' records.
     #[wasm_bindgen(method, getter, js_name = CUSTOMERS)]
-    pub fn customers(this: &Bindings) -> Option<KvNamespace>;
+    fn customers(this: &Env) -> KvNamespace;
 
-    /// The dataset that gets a data point for each request.
     #[wasm_bindgen(method, getter, js_name = ANALYTICS)]
-    pub fn analytics(this: &Bindings) -> Option<AnalyticsDataset>;
+    fn analytics(this: &Env) -> AnalyticsDataset;
 
     #[wasm_bindgen(method, getter, js_name = CF_VERSION_METADATA)]
-    fn version_metadata(this: &Bindings) -> Option<VersionMetadata>;
+    fn version_metadata(this: &Env) -> Option<VersionMetadata>;
 
     #[wasm_bindgen(method, getter, js_name = RATE_LIMIT_DEFAULT)]
-    fn default_rate_limiter(this: &Bindings) -> Option<RateLimiter>;
+    fn default_rate_limiter(this: &Env) -> RateLimiter;
 
     #[wasm_bindgen(method, indexing_getter)]
-    fn any(this: &Bindings, name: &str) -> Option<Variable>;
+    fn any(this: &Env, name: &str) -> Option<Variable>;
 
     /// Keys to check tokens with, of the platform's own.
     #[wasm_bindgen(method, getter, js_name = TOKEN_SECRETS)]
-    pub fn token_secrets(this: &Bindings) -> Option<Variable>;
+    pub fn token_secrets(this: &Env) -> Option<Variable>;
 
     /// Keys to check tokens with, of identity providers.
     #[wasm_bindgen(method, getter, js_name = TOKEN_JWKS)]
-    pub fn token_jwks(this: &Bindings) -> Option<Variable>;
+    pub fn token_jwks(this: &Env) -> Option<Variable>;
 
     /// A variable that is there, of whatever type.
     pub type Variable;
@@ -80,10 +96,10 @@ macro_rules! variables {
         #[wasm_bindgen]
         extern "C" {
             $(#[wasm_bindgen(method, getter, js_name = $name)]
-            fn $value(this: &Bindings) -> Option<Variable>;)*
+            fn $value(this: &Env) -> Option<Variable>;)*
         }
 
-        impl Bindings {
+        impl Env {
             $(pub fn $variable(&self) -> Option<String> {
                 self.$value().map(|value| value.as_string().unwrap_or_else(|| text(value).into()))
             })*
@@ -92,44 +108,66 @@ macro_rules! variables {
 }
 
 variables! {
-    allowed_origins, allowed_origins_value = ALLOWED_ORIGINS;
-    auth, auth_value = AUTH;
-    default_customer, default_customer_value = DEFAULT_CUSTOMER;
-    outbound, outbound_value = OUTBOUND;
-    script_prefix, script_prefix_value = SCRIPT_PREFIX;
     token_audience, token_audience_value = TOKEN_AUDIENCE;
     token_issuer, token_issuer_value = TOKEN_ISSUER;
     token_jwks_url, token_jwks_url_value = TOKEN_JWKS_URL;
 }
 
-impl Bindings {
+impl<'a> Bindings<'a> {
+    /// Takes the `env`, and the lines that `entry.js` made of it.
+    pub fn new(env: &'a Env, settings: &'a str) -> Self {
+        let [allowed_origins, auth, default_customer, outbound, script_prefix, analytics, customers, rate_limit] =
+            lines(settings);
+        Self {
+            env,
+            allowed_origins,
+            auth,
+            default_customer,
+            script_prefix,
+            outbound,
+            has_analytics: analytics.is_some(),
+            has_customers: customers.is_some(),
+            has_default_rate_limiter: rate_limit.is_some(),
+        }
+    }
+
+    /// The customers' records.
+    pub fn customers(&self) -> Option<KvNamespace> {
+        self.has_customers.then(|| self.env.customers())
+    }
+
+    /// The dataset that gets a data point for each request.
+    pub fn analytics(&self) -> Option<AnalyticsDataset> {
+        self.has_analytics.then(|| self.env.analytics())
+    }
+
     /// Whether the dispatch namespace is there that holds the customers' Workers.
     pub fn has_dispatcher(&self) -> bool {
-        self.dispatcher().is_object()
+        self.env.dispatcher().is_object()
     }
 
     /// Whether customers' Workers go out through an outbound Worker, which is then told whose they are.
     pub fn has_outbound(&self) -> bool {
-        self.outbound().is_some_and(|outbound| !matches!(&*outbound, "" | "false"))
+        self.outbound.is_some_and(|outbound| !matches!(outbound, "" | "false"))
     }
 
     /// The rate limiter of a plan, `RATE_LIMIT_<PLAN>`, if there is one.
     pub fn rate_limiter(&self, plan: &Plan) -> Option<RateLimiter> {
         if *plan == Plan::default() {
-            return self.default_rate_limiter();
+            return self.has_default_rate_limiter.then(|| self.env.default_rate_limiter());
         }
-        let limiter = self.any(&format!("RATE_LIMIT_{}", plan.in_bindings()))?;
+        let limiter = self.env.any(&format!("RATE_LIMIT_{}", plan.in_bindings()))?;
         limiter.is_object().then(|| limiter.unchecked_into())
     }
 
     /// The period of that limiter in seconds, `RATE_PERIOD_<PLAN>`, if it is said.
     pub fn rate_period(&self, plan: &Plan) -> Option<u32> {
-        String::from(text(self.any(&format!("RATE_PERIOD_{}", plan.in_bindings()))?)).parse().ok()
+        String::from(text(self.env.any(&format!("RATE_PERIOD_{}", plan.in_bindings()))?)).parse().ok()
     }
 
     /// The version of the dispatcher that runs.
     pub fn deployment(&self) -> Option<Deployment> {
-        let version = self.version_metadata()?;
+        let version = self.env.version_metadata()?;
         Some(Deployment {
             id: version.id().unwrap_or_default(),
             tag: version.tag().unwrap_or_default(),

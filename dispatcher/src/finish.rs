@@ -14,15 +14,15 @@ const VALID: &str = "an origin that a header held is a valid header, and the res
 
 /// Answers a browser that asks whether a page may send its request (a CORS preflight), where pages may at all. What says
 /// that this one may is put on by [`finish`]; without it, the browser does not send the request.
-pub fn preflight(bindings: &Bindings, request: &Identified<'_>, method: &str) -> Option<Response> {
+pub fn preflight(bindings: &Bindings<'_>, request: &Identified<'_>, method: &str) -> Option<Response> {
     if method != "OPTIONS" {
         return None;
     }
-    let list = bindings.allowed_origins()?;
+    let list = bindings.allowed_origins?;
     request.header("Access-Control-Request-Method")?;
     let origin = request.header("Origin")?;
     let headers = header::all([("Cache-Control", "no-store"), ("Vary", VARY)]);
-    if AllowedOrigins::new(&list).allow(&origin).is_some() {
+    if AllowedOrigins::new(list).allow(&origin).is_some() {
         header::set(&headers, "Access-Control-Allow-Methods", &ALLOWED_METHODS.into());
         header::set(&headers, "Access-Control-Allow-Headers", &ALLOWED_HEADERS.into());
         header::set(&headers, "Access-Control-Max-Age", &MAX_AGE.into());
@@ -47,14 +47,14 @@ pub struct Finished {
 /// itself. Its body is handed on as it is.
 ///
 /// A customer's own Worker may hand on what it got from elsewhere, with a status that nobody may make a reply with.
-pub fn finish(bindings: &Bindings, request: &Identified<'_>, reply: Response) -> Result<Finished, Problem> {
+pub fn finish(bindings: &Bindings<'_>, request: &Identified<'_>, reply: Response) -> Result<Finished, Problem> {
     let seen = js::look(&reply);
     let [status, vary, content_length] = lines(&seen).map(Option::unwrap_or_default);
     let status = status.parse().expect("a status is a number");
     let content_length = content_length.parse().ok();
     let finished = |reply| Ok(Finished { reply, status, content_length });
 
-    let origins = bindings.allowed_origins();
+    let origins = bindings.allowed_origins;
     // Handing a connection on to another protocol cannot be copied, and cannot be cached.
     if (origins.is_none() && varies(vary)) || status == 101 {
         return finished(reply);
@@ -67,7 +67,7 @@ pub fn finish(bindings: &Bindings, request: &Identified<'_>, reply: Response) ->
         headers.append("Vary", VARY).expect(VALID);
     }
     if let Some(list) = origins {
-        permit(AllowedOrigins::new(&list), request.header("Origin").as_deref(), &headers);
+        permit(AllowedOrigins::new(list), request.header("Origin").as_deref(), &headers);
     }
     finished(copy.into())
 }

@@ -30,9 +30,8 @@ use wasm_bindgen::handler;
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
 
-use crate::bindings::Bindings;
+use crate::bindings::{Bindings, Env};
 use crate::forwarded::Identified;
-use crate::telemetry::Stopwatch;
 
 /// Not workers-rs's `#[event(start)]`, which does the same: its streams and classes, of which nothing here has any use, would
 /// be an eighth of what is uploaded.
@@ -43,13 +42,21 @@ fn start() {
     handler::set_on_abort(handler::schedule_reinit);
 }
 
+/// Called before [`fetch`], whose texts JavaScript hands over before it looks whether a panic has left this instance useless, and would
+/// put them into that one: at a call without any, it makes the new one first.
+#[wasm_bindgen]
+pub fn ready() {}
+
 /// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`]. What follows the first two
-/// arguments was read of the request in `entry.js`: `request_id` is `CF-Ray` or else `X-Request-Id`.
+/// arguments was made of them in `entry.js`: `request_id` is `CF-Ray` or else `X-Request-Id`, `started` the moment in milliseconds.
+#[expect(clippy::too_many_arguments, reason = "each spares a call into JavaScript")]
 #[wasm_bindgen]
 #[must_use]
 pub fn fetch(
     request: Request,
-    bindings: Bindings,
+    env: Env,
+    settings: String,
+    started: f64,
     method: String,
     url: String,
     request_id: Option<String>,
@@ -59,12 +66,11 @@ pub fn fetch(
     edge::task::run(Holds::Little, async move {
         let request = Identified::new(&request, request_id, is_from_worker);
         let asked = Asked { target: Target::of(&url), method: &method, user_id: user_id.as_deref(), request };
-        Ok(reply(&asked, &bindings).await.into())
+        Ok(reply(&asked, &Bindings::new(&env, &settings), started).await.into())
     })
 }
 
-async fn reply(asked: &Asked<'_>, bindings: &Bindings) -> Response {
-    let stopwatch = Stopwatch::start();
+async fn reply(asked: &Asked<'_>, bindings: &Bindings<'_>, started: f64) -> Response {
     let mut whom = Whom::default();
 
     let finish = |reply| finish::finish(bindings, &asked.request, reply);
@@ -77,7 +83,7 @@ async fn reply(asked: &Asked<'_>, bindings: &Bindings) -> Response {
             (finished, Some(problem))
         }
     };
-    telemetry::record(bindings, asked, &whom, &finished, problem.as_ref(), &stopwatch);
+    telemetry::record(bindings, asked, &whom, &finished, problem.as_ref(), started);
     finished.reply
 }
 
@@ -96,7 +102,7 @@ struct Whom {
     plan: Option<Plan>,
 }
 
-async fn answer(asked: &Asked<'_>, bindings: &Bindings, whom: &mut Whom) -> Result<Response, Problem> {
+async fn answer(asked: &Asked<'_>, bindings: &Bindings<'_>, whom: &mut Whom) -> Result<Response, Problem> {
     match asked.target.path {
         "/healthz" => return health(asked.method, bindings),
         "/openapi.json" => return document(asked.method),
@@ -125,7 +131,7 @@ fn user_id(header: Option<&str>) -> Result<UserId, Problem> {
     Ok(UserId::parse(header.ok_or_else(Problem::missing_user_id)?)?)
 }
 
-fn health(method: &str, bindings: &Bindings) -> Result<Response, Problem> {
+fn health(method: &str, bindings: &Bindings<'_>) -> Result<Response, Problem> {
     only_read(method)?;
     let health = reply::Health {
         status: "ok",

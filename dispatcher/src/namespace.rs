@@ -11,12 +11,12 @@ use shared::{Limits, Plan, Problem, UserId};
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::{Request, Response};
 
-use crate::bindings::Bindings;
+use crate::bindings::{Bindings, Env};
 
 #[wasm_bindgen(module = "/src/namespace.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = forward)]
-    fn forward_to(bindings: &Bindings, script: &str, request: &Request, options: &JsValue) -> Result<Promise, JsValue>;
+    fn forward_to(env: &Env, script: &str, request: &Request, options: &JsValue) -> Result<Promise, JsValue>;
 }
 
 /// Forwards a request to a script; the reply comes as soon as its headers are there.
@@ -24,14 +24,14 @@ extern "C" {
 /// What one request may cost is enforced by Cloudflare; `outbound` is what the outbound Worker, if there is one, finds in its
 /// `env`.
 pub async fn forward(
-    bindings: &Bindings,
+    bindings: &Bindings<'_>,
     script: &str,
     limits: Limits,
     outbound: Option<(&UserId, &Plan)>,
     request: &Request,
 ) -> Result<Response, Problem> {
     let options = options(limits, outbound).map_or(JsValue::UNDEFINED, JsValue::from);
-    match settled(forward_to(bindings, script, request, &options)).await {
+    match settled(forward_to(bindings.env, script, request, &options)).await {
         Ok(response) => Ok(response.unchecked_into()),
         Err(_) if !bindings.has_dispatcher() => Err(Problem::internal_error("DISPATCHER is not bound".to_owned())),
         Err(thrown) => Err(problem(&thrown)),

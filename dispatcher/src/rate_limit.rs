@@ -16,7 +16,7 @@ const DEFAULT_PERIOD: u32 = 60;
 /// binding has no limit.
 ///
 /// A limiter cannot say what its period is, so `RATE_PERIOD_<PLAN>` does, if it is not a minute.
-pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
+pub async fn check(bindings: &Bindings<'_>, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
     let Some(limiter) = bindings.rate_limiter(plan) else { return Ok(()) };
     let outcome = match settled(limiter.limit(&object(&[("key", user_id.as_str().into())]))).await {
         Ok(outcome) => outcome,

@@ -2,7 +2,7 @@
 //! what can be asked of them.
 
 use edge::{name, object};
-use js_sys::{Array, Date, JsString, Object};
+use js_sys::{Array, JsString, Object};
 use shared::{JsonObject, Plan, Problem, UserId};
 use wasm_bindgen::prelude::*;
 use web_sys::console;
@@ -10,21 +10,6 @@ use web_sys::console;
 use crate::bindings::Bindings;
 use crate::finish::Finished;
 use crate::{Asked, Whom};
-
-/// Measures how long a request takes. Deployed, the clock stands still while a Worker computes: what is measured is what it
-/// waits for (<https://developers.cloudflare.com/workers/runtime-apis/performance/>).
-pub struct Stopwatch(f64);
-
-impl Stopwatch {
-    pub fn start() -> Self {
-        Self(Date::now())
-    }
-
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float becomes the nearest number")]
-    fn milliseconds(&self) -> u32 {
-        (Date::now() - self.0) as u32
-    }
-}
 
 /// One request, as log and dataset have it. It never holds what is the customer's own, a key, a file's name, a value, nor a
 /// token.
@@ -40,8 +25,6 @@ struct Line<'a> {
     method: &'a str,
     /// The reply's.
     status: u16,
-    /// From the request to the reply's headers, in milliseconds.
-    ms: u32,
     /// The length of the request's body, where it says so.
     bytes_in: Option<f64>,
     /// The length of the reply's body, where it says so.
@@ -54,14 +37,14 @@ struct Line<'a> {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Records a request and its reply.
+/// Records a request, which came at `started`, and its reply.
 pub fn record(
-    bindings: &Bindings,
+    bindings: &Bindings<'_>,
     asked: &Asked<'_>,
     whom: &Whom,
     finished: &Finished,
     problem: Option<&Problem>,
-    stopwatch: &Stopwatch,
+    started: f64,
 ) {
     let comes_with_body = !matches!(asked.method, "GET" | "HEAD");
     let status = finished.status;
@@ -73,15 +56,14 @@ pub fn record(
         route: asked.target.route(),
         method: asked.method,
         status,
-        ms: stopwatch.milliseconds(),
         bytes_in: comes_with_body.then(|| asked.request.content_length()).flatten().map(edge::number),
         bytes_out: finished.content_length.filter(|_| goes_with_body).map(edge::number),
         code: problem.map(|problem| problem.code().name()),
         cause: problem.and_then(Problem::cause),
     };
-    line.log();
+    let ms = line.log(started);
     if let Some(dataset) = bindings.analytics()
-        && let Err(thrown) = dataset.write_data_point(&line.data_point())
+        && let Err(thrown) = dataset.write_data_point(&line.data_point(ms))
     {
         log_failure(&format!("ANALYTICS failed: {}", edge::thrown_message(&thrown)));
     }
@@ -93,7 +75,10 @@ pub fn log_failure(cause: &str) {
 }
 
 impl Line<'_> {
-    fn log(&self) {
+    /// Writes it to the log; answers how long the request took from `started` to the reply's headers, in milliseconds. Deployed, the
+    /// clock stands still while a Worker computes: what is measured is what it waits for
+    /// (<https://developers.cloudflare.com/workers/runtime-apis/performance/>).
+    fn log(&self, started: f64) -> u32 {
         log(
             self.request_id,
             self.user_id,
@@ -101,24 +86,24 @@ impl Line<'_> {
             name::of(self.route),
             self.method,
             self.status,
-            self.ms,
+            started,
             self.bytes_in,
             self.bytes_out,
             self.code,
             self.cause,
             name::of(VERSION),
-        );
+        )
     }
 
     /// The columns, in the order in which SQL names them: `index1`; `blob1` and so on; `double1` and so on. What is not known is
     /// empty or 0.
-    fn data_point(&self) -> Object {
+    fn data_point(&self, ms: u32) -> Object {
         let text = |text: Option<&str>| JsValue::from(text.unwrap_or_default());
         let number = |number: Option<f64>| JsValue::from(number.unwrap_or_default());
         let blobs: Array =
             [Some(self.route), Some(self.method), self.code, self.plan, Some(VERSION)].map(text).into_iter().collect();
         let doubles: Array =
-            [self.ms.into(), self.status.into(), number(self.bytes_in), number(self.bytes_out)].into_iter().collect();
+            [ms.into(), self.status.into(), number(self.bytes_in), number(self.bytes_out)].into_iter().collect();
         let index = Array::of1(&text(self.user_id));
         object(&[("indexes", index.into()), ("blobs", blobs.into()), ("doubles", doubles.into())])
     }
@@ -134,11 +119,11 @@ extern "C" {
         route: &JsString,
         method: &str,
         status: u16,
-        ms: u32,
+        started: f64,
         bytes_in: Option<f64>,
         bytes_out: Option<f64>,
         code: Option<&str>,
         cause: Option<&str>,
         version: &JsString,
-    );
+    ) -> u32;
 }

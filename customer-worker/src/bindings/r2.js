@@ -1,9 +1,10 @@
 /**
- * The headers that are kept with a file, each as a line of its number and its value, but for one that has a line feed in it, which
- * no header can have.
+ * The headers that are kept with a file, each as a line of its number, a colon and its value, but for one that has a line feed in
+ * it, which no header can have; and a last line if the file came with its body. Nothing if there is no file.
  */
-export function kept({ httpMetadata }) {
-  const { contentType, cacheControl, contentDisposition, contentEncoding, contentLanguage, cacheExpiry } = httpMetadata;
+export function kept(file) {
+  if (file === null) return undefined;
+  const { contentType, cacheControl, contentDisposition, contentEncoding, contentLanguage, cacheExpiry } = file.httpMetadata;
   const expires = cacheExpiry?.toUTCString();
   const values = [contentType, cacheControl, contentDisposition, contentEncoding, contentLanguage, expires];
   let text = "";
@@ -11,5 +12,5 @@ export function kept({ httpMetadata }) {
     const value = values[i];
     if (value != null && !value.includes("\n")) text += `${i}:${value}\n`;
   }
-  return text;
+  return file.body === undefined ? text : `${text}6:\n`;
 }

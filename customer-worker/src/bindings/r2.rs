@@ -104,18 +104,32 @@ impl R2Object {
     pub fn modified(&self) -> HttpDate {
         HttpDate::of_milliseconds(self.uploaded_date().get_time())
     }
+}
 
+/// A file that was found.
+pub struct Found {
+    /// What is known of it.
+    pub file: R2Object,
     /// The headers that it was stored with, as far as a header can hold them: a file that was not stored through this
     /// Worker may have any.
-    pub fn headers(&self) -> FileHeaders {
-        FileHeaders::stored(lines(&kept(self)))
+    pub headers: FileHeaders,
+    /// Whether it came with its bytes.
+    pub has_body: bool,
+}
+
+impl Found {
+    fn new(found: JsValue) -> Option<Self> {
+        let text = kept(&found)?;
+        let [content_type, cache_control, disposition, encoding, language, expires, body] = lines(&text);
+        let headers = FileHeaders::stored([content_type, cache_control, disposition, encoding, language, expires]);
+        Some(Self { file: found.unchecked_into(), headers, has_body: body.is_some() })
     }
 }
 
 #[wasm_bindgen(module = "/src/bindings/r2.js")]
 extern "C" {
     /// All of [`FileHeaders::HEADERS`] in one call: one for each would cost more than to read it.
-    fn kept(file: &R2Object) -> String;
+    fn kept(file: &JsValue) -> Option<String>;
 }
 
 /// The customer's bucket.
@@ -142,17 +156,17 @@ impl Files {
         key: &FileKey,
         range: Option<ByteRange>,
         unless: Option<&str>,
-    ) -> Result<Option<R2Object>, Problem> {
+    ) -> Result<Option<Found>, Problem> {
         let range = range.map(|range| ("range", range_option(range)));
         let only_if = unless.map(|etag| ("onlyIf", object(&[("etagDoesNotMatch", etag.into())]).into()));
         let options: Vec<_> = range.into_iter().chain(only_if).collect();
         let options = if options.is_empty() { JsValue::UNDEFINED } else { object(&options).into() };
-        settled(self.0.get(key.as_str(), &options)).await.map(nullable).map_err(|thrown| problem(&thrown))
+        settled(self.0.get(key.as_str(), &options)).await.map(Found::new).map_err(|thrown| problem(&thrown))
     }
 
     /// A file without its bytes.
-    pub async fn head(&self, key: &FileKey) -> Result<Option<R2Object>, Problem> {
-        settled(self.0.head(key.as_str())).await.map(nullable).map_err(|thrown| problem(&thrown))
+    pub async fn head(&self, key: &FileKey) -> Result<Option<Found>, Problem> {
+        settled(self.0.head(key.as_str())).await.map(Found::new).map_err(|thrown| problem(&thrown))
     }
 
     /// Stores a file, if what is there is as `only_if` wants it; `None` if it is not. `content` is anything that R2
@@ -197,7 +211,11 @@ impl Files {
             size: file.size(),
             uploaded: file.uploaded_date().to_iso_string().into(),
             etag: file.etag(),
-            content_type: page.content_type.then(|| file.headers().content_type.as_str().to_owned()),
+            content_type: page
+                .content_type
+                .then(|| Found::new(file.into()))
+                .flatten()
+                .map(|found| found.headers.content_type.as_str().to_owned()),
         };
         let cursor = if list.truncated() { list.cursor() } else { None };
         Ok(FilePage {

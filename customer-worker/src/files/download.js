@@ -2,8 +2,8 @@
  * A reply about a file, with its validators (RFC 9110, 8.8) and, if it has a type, its length: that of the file if it is not
  * said. `others` are headers in lines, each a name, a colon and a value.
  */
-export function respond(file, body, init, contentType, length, others) {
-  const reply = new Response(body, init);
+export function respond(file, withBody, init, contentType, length, others) {
+  const reply = new Response(withBody ? file.body : null, init);
   const { headers } = reply;
   headers.set("ETag", file.httpEtag);
   headers.set("Last-Modified", file.uploaded.toUTCString());

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, Request, Response, ResponseInit};
 
 use super::conditions;
-use crate::bindings::{self, Files, R2Object};
+use crate::bindings::{self, Files, Found, R2Object};
 use crate::body::{forget, header};
 
 /// What is asked of each request for a file.
@@ -19,29 +19,28 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
     let conditions = Preconditions::read([if_match, if_none_match, if_modified_since, if_unmodified_since]);
     let files = bindings::files()?;
     let range = wanted_range(range, request, &files, key).await?;
-    let file = match files.get(key, range, only_unless(&conditions)).await {
-        Ok(file) => file.ok_or_else(Problem::file_not_found)?,
+    let found = match files.get(key, range, only_unless(&conditions)).await {
+        Ok(found) => found.ok_or_else(Problem::file_not_found)?,
         Err(problem) => match range {
             Some(range) => return out_of_range(problem, range, &files, key, &conditions).await,
             None => return Err(problem),
         },
     };
-    let body = file.body();
-    if let Some(reply) = refused(&conditions, &file) {
-        give_up(&body);
+    if let Some(reply) = refused(&conditions, &found) {
+        give_up(&found);
         return reply;
     }
-    if body.is_undefined() {
+    if !found.has_body {
         // R2 and this Worker do not agree on whether the client has this version. The client gets it.
-        let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
-        return Ok(reply(&file, 200, &file.body(), None));
+        let found = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
+        return Ok(reply(&found, 200, true, None));
     }
-    match range.map(|range| range.of(file.size())) {
-        None => Ok(reply(&file, 200, &body, None)),
-        Some(Some(bytes)) => Ok(reply(&file, 206, &body, Some(bytes))),
+    match range.map(|range| range.of(found.file.size())) {
+        None => Ok(reply(&found, 200, true, None)),
+        Some(Some(bytes)) => Ok(reply(&found, 206, true, Some(bytes))),
         Some(None) => {
-            give_up(&body);
-            Err(Problem::range_not_satisfiable(file.size()))
+            give_up(&found);
+            Err(Problem::range_not_satisfiable(found.file.size()))
         }
     }
 }
@@ -49,13 +48,13 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
 /// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
 pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let conditions = conditions(request);
-    let file = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
-    refused(&conditions, &file).unwrap_or_else(|| Ok(reply(&file, 200, &JsValue::NULL, None)))
+    let found = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    refused(&conditions, &found).unwrap_or_else(|| Ok(reply(&found, 200, false, None)))
 }
 
 /// A file's bytes, if there is one.
 pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
-    Ok(bindings::files()?.get(key, None, None).await?.map(|file| file.body()))
+    Ok(bindings::files()?.get(key, None, None).await?.map(|found| found.file.body()))
 }
 
 /// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
@@ -68,7 +67,7 @@ async fn wanted_range(
 ) -> Result<Option<ByteRange>, Problem> {
     let Some(range) = range.and_then(ByteRange::parse) else { return Ok(None) };
     let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
-    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?.file;
     Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
 }
 
@@ -79,13 +78,13 @@ fn only_unless(conditions: &Preconditions) -> Option<&str> {
     (conditions.if_match.is_none() && conditions.if_unmodified_since.is_none()).then(|| tags.only_one())?
 }
 
-fn refused(conditions: &Preconditions, file: &R2Object) -> Option<Result<Response, Problem>> {
+fn refused(conditions: &Preconditions, found: &Found) -> Option<Result<Response, Problem>> {
     if conditions.are_none() {
         return None;
     }
-    match conditions.outcome(&file.etag(), file.modified()) {
+    match conditions.outcome(&found.file.etag(), found.file.modified()) {
         Outcome::Proceed => None,
-        Outcome::NotModified => Some(Ok(reply(file, 304, &JsValue::NULL, None))),
+        Outcome::NotModified => Some(Ok(reply(found, 304, false, None))),
         Outcome::Failed => Some(Err(Problem::precondition_failed())),
     }
 }
@@ -99,16 +98,16 @@ async fn out_of_range(
     key: &FileKey,
     conditions: &Preconditions,
 ) -> Result<Response, Problem> {
-    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
-    refused(conditions, &file).unwrap_or_else(|| {
-        let size = file.size();
+    let found = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    refused(conditions, &found).unwrap_or_else(|| {
+        let size = found.file.size();
         Err(if range.of(size).is_none() { Problem::range_not_satisfiable(size) } else { problem })
     })
 }
 
 /// Tells R2 that nobody will read a body.
-fn give_up(body: &JsValue) {
-    if let Some(body) = body.dyn_ref::<ReadableStream>() {
+fn give_up(found: &Found) {
+    if let Some(body) = found.file.body().dyn_ref::<ReadableStream>() {
         // A stream that has failed already says so again here, to nobody.
         forget(body.cancel());
     }
@@ -139,7 +138,7 @@ extern "C" {
     /// Here, because each value that Wasm holds of JavaScript's, and each call, costs as much as a header.
     fn respond(
         file: &R2Object,
-        body: &JsValue,
+        with_body: bool,
         init: &ResponseInit,
         content_type: Option<&str>,
         length: Option<f64>,
@@ -148,13 +147,13 @@ extern "C" {
 }
 
 /// A reply about a file, with the bytes of a range if there is one.
-fn reply(file: &R2Object, status: u16, body: &JsValue, range: Option<(u64, u64)>) -> Response {
-    let stored = file.headers();
+fn reply(found: &Found, status: u16, with_body: bool, range: Option<(u64, u64)>) -> Response {
+    let Found { file, headers: stored, .. } = found;
     let content_type = (status != 304).then(|| stored.content_type.as_str());
     let length = range.map(|(first, last)| edge::number(last - first + 1));
-    let others = others(file, &stored, status, range);
+    let others = others(file, stored, status, range);
     let others = others.strip_suffix('\n');
-    let respond = |init: &ResponseInit| respond(file, body, init, content_type, length, others);
+    let respond = |init: &ResponseInit| respond(file, with_body, init, content_type, length, others);
     if stored.content_encoding.is_some() {
         let init = beginning(status);
         // The bytes are encoded already; the runtime would do it again.

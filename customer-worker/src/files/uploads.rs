@@ -39,7 +39,7 @@ pub async fn complete(request: &Request, query: Query<'_>) -> Result<String, Pro
     let parts = upload::parse_parts(&body.text)?;
     let stored = files.resume_upload(&key, &id)?.complete(&parts).await?;
     // What `complete` answers does not have the headers that the upload was begun with.
-    let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |file| file.headers());
+    let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |found| found.headers);
     Ok(said_of(&stored, &key, &headers))
 }
 

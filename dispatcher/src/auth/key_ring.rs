@@ -66,14 +66,14 @@ type Kept = Option<(JsString, Rc<KeyRing>)>;
 
 /// The rings of `TOKEN_SECRETS` and `TOKEN_JWKS`, as far as they are set. What was parsed and imported is kept for as long as
 /// the texts are the same: a key that is taken out is used no more.
-pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
+pub fn configured(bindings: &Bindings<'_>) -> Result<Vec<Rc<KeyRing>>, Problem> {
     thread_local! {
         static SECRETS: RefCell<Kept> = const { RefCell::new(None) };
         static JWKS: RefCell<Kept> = const { RefCell::new(None) };
     }
     let secrets =
-        bindings.token_secrets().map(|variable| SECRETS.with(|kept| ring(kept, variable, parse_secrets::<Parsed>)));
-    let jwks = bindings.token_jwks().map(|variable| JWKS.with(|kept| ring(kept, variable, parse_jwks::<Parsed>)));
+        bindings.env.token_secrets().map(|variable| SECRETS.with(|kept| ring(kept, variable, parse_secrets::<Parsed>)));
+    let jwks = bindings.env.token_jwks().map(|variable| JWKS.with(|kept| ring(kept, variable, parse_jwks::<Parsed>)));
     let rings: Result<Vec<_>, InvalidKeys> = secrets.into_iter().chain(jwks).collect();
     rings.map_err(|invalid| Problem::auth_not_configured(invalid.to_string()))
 }

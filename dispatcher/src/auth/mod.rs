@@ -20,12 +20,12 @@ use crate::json::Parsed;
 ///
 /// Without a key, or with keys or an `AUTH` that make no sense, nobody is let in.
 pub async fn check(
-    bindings: &Bindings,
+    bindings: &Bindings<'_>,
     request: &Identified<'_>,
     method: &str,
     user_id: &UserId,
 ) -> Result<Identity, Problem> {
-    match bindings.auth().as_deref() {
+    match bindings.auth {
         Some("trusted-header") => Ok(Identity::Trusted),
         None | Some("" | "token") => apart(check_token(bindings, request, method, user_id)).await,
         Some(other) => {
@@ -35,13 +35,13 @@ pub async fn check(
 }
 
 async fn check_token(
-    bindings: &Bindings,
+    bindings: &Bindings<'_>,
     request: &Identified<'_>,
     method: &str,
     user_id: &UserId,
 ) -> Result<Identity, Problem> {
     let configured = key_ring::configured(bindings)?;
-    let jwks_url = bindings.token_jwks_url();
+    let jwks_url = bindings.env.token_jwks_url();
     if jwks_url.as_ref().is_some_and(|url| !is_private(url)) {
         let cause = "TOKEN_JWKS_URL is not an https URL: anybody on the way could change what it answers";
         return Err(Problem::auth_not_configured(cause.to_owned()));
@@ -67,7 +67,7 @@ async fn check_token(
         return Err(shared::token::Refusal::NotOurs.into());
     }
 
-    let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());
+    let (audience, issuer) = (bindings.env.token_audience(), bindings.env.token_issuer());
     let claims = token.claims::<Parsed>()?;
     claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
     claims.permit(user_id, method)?;
