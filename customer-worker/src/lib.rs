@@ -35,11 +35,6 @@ fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Called before [`fetch`], whose texts JavaScript hands over before it looks whether a panic has left this instance useless, and would
-/// put them into that one: at a call without any, it makes the new one first.
-#[wasm_bindgen]
-pub fn ready() {}
-
 /// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`]. What follows the
 /// request was read of it in `entry.js`: `sends` says whether it has a body.
 #[wasm_bindgen]

@@ -42,11 +42,6 @@ fn start() {
     handler::set_on_abort(handler::schedule_reinit);
 }
 
-/// Called before [`fetch`], whose texts JavaScript hands over before it looks whether a panic has left this instance useless, and would
-/// put them into that one: at a call without any, it makes the new one first.
-#[wasm_bindgen]
-pub fn ready() {}
-
 /// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`]. What follows the first two
 /// arguments was made of them in `entry.js`: `request_id` is `CF-Ray` or else `X-Request-Id`, `started` the moment in milliseconds.
 #[expect(clippy::too_many_arguments, reason = "each spares a call into JavaScript")]

@@ -9,8 +9,13 @@ pub mod task;
 
 use js_sys::{Object, Promise, Reflect};
 use shared::{JsonObject, PROBLEM_MEDIA_TYPE, Problem, RequestId};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
+
+/// Called by `entry.js` before a Worker's `fetch`, whose texts JavaScript hands over before it looks whether a panic has left this
+/// instance useless, and would put them into that one: at a call without any, it makes the new one first.
+#[wasm_bindgen]
+pub fn ready() {}
 
 /// The header that carries the id which the dispatcher gives to a request that comes without one.
 pub const REQUEST_ID_HEADER: &str = "X-Request-Id";

@@ -10,13 +10,16 @@ use crate::bindings::{self, Files, Found, R2Object};
 use crate::body::{forget, header};
 
 /// What is asked of each request for a file.
-static ASKED: [&str; 5] = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range"];
+static ASKED: [&str; 5] = {
+    let [a, b, c, d] = Preconditions::HEADERS;
+    [a, b, c, d, "Range"]
+};
 
 /// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
 pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let asked = Several::read(request, &ASKED);
-    let [if_match, if_none_match, if_modified_since, if_unmodified_since, range] = asked.values();
-    let conditions = Preconditions::read([if_match, if_none_match, if_modified_since, if_unmodified_since]);
+    let [a, b, c, d, range] = asked.values();
+    let conditions = Preconditions::read([a, b, c, d]);
     let files = bindings::files()?;
     let range = wanted_range(range, request, &files, key).await?;
     let found = match files.get(key, range, only_unless(&conditions)).await {
