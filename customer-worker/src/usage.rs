@@ -6,8 +6,8 @@
 
 use std::cell::RefCell;
 
-use edge::task::settled;
-use js_sys::{Date, Promise};
+use edge::task::{self, settled};
+use js_sys::Promise;
 use shared::{Operation, Problem, Usage};
 use wasm_bindgen::prelude::*;
 
@@ -34,7 +34,7 @@ struct Counted {
 
 /// Counts an operation that succeeded.
 pub fn count(operation: Operation) {
-    let now = Date::now();
+    let now = task::now();
     let flush = COUNTED.with_borrow_mut(|counted| {
         counted.usage.count(operation, now);
         let waiting = counted.due.is_some_and(|due| now < due + OVERDUE);

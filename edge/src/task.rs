@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use js_sys::Promise;
+use js_sys::{Date, Promise};
 use wasm_bindgen::prelude::*;
 
 type Task = Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>>;
@@ -20,6 +20,8 @@ struct Exchange {
     awaited: Option<Promise>,
     /// What came of it.
     settled: Option<Result<JsValue, JsValue>>,
+    /// When the future went on, in milliseconds since 1970; nothing if it has not waited yet.
+    resumed: Option<f64>,
 }
 
 thread_local! {
@@ -29,10 +31,9 @@ thread_local! {
     /// The futures that wait.
     static WAITING: RefCell<Slots> = RefCell::default();
 
-    static RESUME: Resume = Closure::new(resume);
+    /// The number of this instance of the Wasm: after a panic, another comes in its place.
+    static INSTANCE: u32 = next_instance();
 }
-
-type Resume = Closure<dyn Fn(u32, JsValue, u8) -> JsValue>;
 
 /// What is lost while a future waits that will never go on, because its client has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +60,13 @@ struct Slots {
 /// Not a `Result`, here as little as in `resume`: to unpack one, JavaScript calls out of the engine.
 pub fn run(holds: Holds, future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> JsValue {
     let mut task: Task = Box::pin(future);
-    match poll(&mut task, None) {
+    match poll(&mut task, None, None) {
         Step::Done(outcome) => outcome.unwrap_or_else(|reason| Promise::reject(&reason).into()),
         Step::Wait(promise) => {
             let number = WAITING.with_borrow_mut(|waiting| waiting.add(task));
             // Those that are left behind keep their numbers: there are no more of them than this.
             let drive = if holds == Holds::Much || number >= LEFT_BEHIND { watch } else { drive };
-            RESUME.with(|resume| drive(resume, number, &promise)).into()
+            drive(INSTANCE.with(|instance| *instance), number, &promise).into()
         }
     }
 }
@@ -95,6 +96,14 @@ pub async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, JsValue>
         })
     })
     .await
+}
+
+/// The moment in milliseconds since 1970, as the future that runs finds it. Deployed, the clock stands still while a Worker computes
+/// (<https://developers.cloudflare.com/workers/runtime-apis/performance/>): a future that has waited is told the time with what came
+/// of it.
+#[must_use]
+pub fn now() -> f64 {
+    EXCHANGE.with_borrow(|exchange| exchange.resumed).unwrap_or_else(Date::now)
 }
 
 /// A future that runs beside the one that began it.
@@ -135,9 +144,9 @@ enum Step {
     Wait(Promise),
 }
 
-fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>) -> Step {
+fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>, resumed: Option<f64>) -> Step {
     // Another future may be in the middle of its own poll: the one that began this one.
-    let outer = EXCHANGE.replace(Exchange { awaited: None, settled });
+    let outer = EXCHANGE.replace(Exchange { awaited: None, settled, resumed });
     let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     let exchange = EXCHANGE.replace(outer);
     match polled {
@@ -146,11 +155,21 @@ fn poll(task: &mut Task, settled: Option<Result<JsValue, JsValue>>) -> Step {
     }
 }
 
-/// Goes on with a future: what it waited for was fulfilled (0), was rejected (1), or will never be heard of (2). Answers
-/// [`Waiting`] as long as it is not at its end, and [`Failed`] if it failed.
-fn resume(number: u32, value: JsValue, outcome: u8) -> JsValue {
-    // Unknown are futures of an instance that is no more, because of a panic: this one came in its place.
-    let Some(mut task) = WAITING.with_borrow_mut(|waiting| waiting.take(number)) else {
+/// For `task.js` alone: goes on with a future of an instance, at a moment in milliseconds since 1970. What it waited for was
+/// fulfilled (0), was rejected (1), or will never be heard of (2). Answers [`Waiting`] as long as it is not at its end, and
+/// [`Failed`] if it failed.
+///
+/// An export, because for a closure's every call JavaScript gathers the arguments and hands them out again.
+#[wasm_bindgen]
+#[must_use]
+pub fn resume(instance: u32, number: u32, value: JsValue, outcome: u8, now: f64) -> JsValue {
+    // The future of an instance that is no more must not go on as another's of the same number.
+    let task = if instance == INSTANCE.with(|instance| *instance) {
+        WAITING.with_borrow_mut(|waiting| waiting.take(number))
+    } else {
+        None
+    };
+    let Some(mut task) = task else {
         return Failed::new(&"the Worker has failed meanwhile, at another request".into()).into();
     };
     let settled = match outcome {
@@ -161,7 +180,7 @@ fn resume(number: u32, value: JsValue, outcome: u8) -> JsValue {
             return JsValue::UNDEFINED;
         }
     };
-    let step = poll(&mut task, Some(settled));
+    let step = poll(&mut task, Some(settled), Some(now));
     WAITING.with_borrow_mut(|waiting| match step {
         Step::Wait(promise) => {
             waiting.tasks[number as usize] = Some(task);
@@ -201,7 +220,10 @@ extern "C" {
     #[wasm_bindgen(constructor)]
     fn new(reason: &JsValue) -> Failed;
 
-    fn drive(resume: &Resume, task: u32, awaited: &Promise) -> Promise;
+    #[wasm_bindgen(js_name = nextInstance)]
+    fn next_instance() -> u32;
 
-    fn watch(resume: &Resume, task: u32, awaited: &Promise) -> Promise;
+    fn drive(instance: u32, task: u32, awaited: &Promise) -> Promise;
+
+    fn watch(instance: u32, task: u32, awaited: &Promise) -> Promise;
 }
