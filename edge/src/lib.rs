@@ -12,6 +12,11 @@ use shared::{JsonObject, PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
+/// The standard library's allocator is larger and slower.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 /// Called by `entry.js` before a Worker's `fetch`, whose texts JavaScript hands over before it looks whether a panic has left this
 /// instance useless, and would put them into that one: at a call without any, it makes the new one first.
 #[wasm_bindgen]
