@@ -67,9 +67,6 @@ extern "C" {
     /// An Analytics Engine dataset (<https://developers.cloudflare.com/analytics/analytics-engine/get-started/>).
     pub type AnalyticsDataset;
 
-    #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
-    pub fn write_data_point(this: &AnalyticsDataset, point: &Object) -> Result<(), JsValue>;
-
     /// A rate limiter (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>).
     pub type RateLimiter;
 

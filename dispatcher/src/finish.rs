@@ -1,9 +1,9 @@
 //! What every reply gets before it goes out: what keeps caches from mixing customers up, and, where `ALLOWED_ORIGINS` says
 //! so, what lets pages in browsers read it.
 
-use edge::{VARY, header};
+use edge::{VARY, header, name};
 use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
-use shared::{Problem, lines};
+use shared::Problem;
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
@@ -33,49 +33,38 @@ pub fn preflight(bindings: &Bindings<'_>, request: &Identified<'_>, method: &str
     Some(edge::new_response(&JsValue::NULL, &init))
 }
 
-/// A reply that can go out, and what was seen of it.
-pub struct Finished {
-    /// The reply.
-    pub reply: Response,
-    /// Its status.
-    pub status: u16,
-    /// The length of its body, in bytes, where it says so.
-    pub content_length: Option<u64>,
-}
-
 /// A reply with what it lacks; if that is nothing, as with the platform's own Workers and no `ALLOWED_ORIGINS`, the reply
 /// itself. Its body is handed on as it is.
 ///
 /// A customer's own Worker may hand on what it got from elsewhere, with a status that nobody may make a reply with.
-pub fn finish(bindings: &Bindings<'_>, request: &Identified<'_>, reply: Response) -> Result<Finished, Problem> {
-    let seen = js::look(&reply);
-    let [status, vary, content_length] = lines(&seen).map(Option::unwrap_or_default);
-    let status = status.parse().expect("a status is a number");
-    let content_length = content_length.parse().ok();
-    let finished = |reply| Ok(Finished { reply, status, content_length });
-
+pub fn finish(bindings: &Bindings<'_>, request: &Identified<'_>, reply: Response) -> Result<Response, Problem> {
     let origins = bindings.allowed_origins;
+    if origins.is_none() && js::varies(&reply, name::of(VARY)) {
+        return Ok(reply);
+    }
+    let (status, varies) = (reply.status(), varies(&reply));
     // Handing a connection on to another protocol cannot be copied, and cannot be cached.
-    if (origins.is_none() && varies(vary)) || status == 101 {
-        return finished(reply);
+    if (origins.is_none() && varies) || status == 101 {
+        return Ok(reply);
     }
     let copy = js::Response::new(&reply.body().into(), &reply).map_err(|thrown| {
         Problem::customer_worker_failed(format!("it replied with status {status}: {}", edge::thrown_message(&thrown)))
     })?;
     let headers = copy.headers();
-    if !varies(vary) {
+    if !varies {
         headers.append("Vary", VARY).expect(VALID);
     }
     if let Some(list) = origins {
         permit(AllowedOrigins::new(list), request.header("Origin").as_deref(), &headers);
     }
-    finished(copy.into())
+    Ok(copy.into())
 }
 
 /// Whether caches are told to tell customers apart.
-fn varies(vary: &str) -> bool {
+fn varies(reply: &Response) -> bool {
+    let vary = header::get(&reply.headers(), "Vary").unwrap_or_default();
     let names = |wanted: &str| vary.split(',').any(|name| name.trim().eq_ignore_ascii_case(wanted));
-    vary == VARY || names("*") || VARY.split(", ").all(names)
+    names("*") || VARY.split(", ").all(names)
 }
 
 /// Says whether a page may read the reply, whatever a customer's own Worker says of that.
@@ -94,11 +83,12 @@ fn permit(origins: AllowedOrigins<'_>, origin: Option<&str>, headers: &Headers) 
 }
 
 mod js {
+    use js_sys::JsString;
     use wasm_bindgen::prelude::*;
 
     #[wasm_bindgen(module = "/src/finish.js")]
     extern "C" {
-        pub fn look(reply: &web_sys::Response) -> String;
+        pub fn varies(reply: &web_sys::Response, vary: &JsString) -> bool;
     }
 
     #[wasm_bindgen]

@@ -70,16 +70,16 @@ async fn reply(asked: &Asked<'_>, bindings: &Bindings<'_>, started: f64) -> Resp
 
     let finish = |reply| finish::finish(bindings, &asked.request, reply);
     let answer = answer(asked, bindings, &mut whom).await.and_then(finish);
-    let (finished, problem) = match answer {
-        Ok(finished) => (finished, None),
+    let (reply, problem) = match answer {
+        Ok(reply) => (reply, None),
         Err(problem) => {
             let reply = edge::problem_reply(&problem, asked.request.id());
-            let Ok(finished) = finish(reply) else { unreachable!("a reply of our own can be copied") };
-            (finished, Some(problem))
+            let Ok(reply) = finish(reply) else { unreachable!("a reply of our own can be copied") };
+            (reply, Some(problem))
         }
     };
-    telemetry::record(bindings, asked, &whom, &finished, problem.as_ref(), started);
-    finished.reply
+    telemetry::record(bindings, asked, &whom, &reply, problem.as_ref(), started);
+    reply
 }
 
 /// A request, and what was read of it once.
