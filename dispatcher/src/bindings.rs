@@ -1,26 +1,69 @@
 //! What the dispatcher is bound to. All of it is optional but `DISPATCHER`; wrangler.toml describes it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use js_sys::{JSON, JsString, Object, Promise};
 use shared::reply::Deployment;
 use shared::{Plan, lines};
 use wasm_bindgen::prelude::*;
 
-/// The Worker's `env`, and what of it every request is asked for: see `entry.js`.
+/// The Worker's `env`, and what of it every request is asked for.
 pub struct Bindings<'a> {
     /// The `env` itself.
     pub env: &'a Env,
+    /// What of it was handed over before.
+    pub settings: Rc<Settings>,
+}
+
+/// The variables of most requests, and of what is optional whether it is bound: see `entry.js`.
+#[derive(Default)]
+pub struct Settings {
     /// The pages that may read replies.
-    pub allowed_origins: Option<&'a str>,
+    pub allowed_origins: Option<String>,
     /// How it is found out who is asking.
-    pub auth: Option<&'a str>,
+    pub auth: Option<String>,
     /// What a customer's record says if it does not say otherwise.
-    pub default_customer: Option<&'a str>,
+    pub default_customer: Option<String>,
     /// What customers' scripts are named before their user ids.
-    pub script_prefix: Option<&'a str>,
-    outbound: Option<&'a str>,
+    pub script_prefix: Option<String>,
+    outbound: Option<String>,
     has_analytics: bool,
     has_customers: bool,
     has_default_rate_limiter: bool,
+}
+
+thread_local! {
+    static SETTINGS: RefCell<(u32, Rc<Settings>)> = RefCell::default();
+}
+
+/// For `entry.js` alone: the number of the settings that this instance has, and 0 if it has none but those of an
+/// `env` without any.
+///
+/// `entry.js` calls it before [`fetch`](crate::fetch), whose texts JavaScript hands over before it looks whether a panic has left this
+/// instance useless, and would put them into that one: at a call without any, it makes the new one first.
+#[wasm_bindgen]
+#[must_use]
+pub fn configured() -> u32 {
+    SETTINGS.with_borrow(|(number, _)| *number)
+}
+
+/// For `entry.js` alone: takes settings, each on a line of its own. Requests that are being served keep those that they have.
+#[wasm_bindgen]
+pub fn configure(number: u32, settings: &str) {
+    let [allowed_origins, auth, default_customer, outbound, script_prefix, analytics, customers, rate_limiter] =
+        lines(settings).map(|setting| setting.map(str::to_owned));
+    let settings = Settings {
+        allowed_origins,
+        auth,
+        default_customer,
+        script_prefix,
+        outbound,
+        has_analytics: analytics.is_some(),
+        has_customers: customers.is_some(),
+        has_default_rate_limiter: rate_limiter.is_some(),
+    };
+    SETTINGS.set((number, Rc::new(settings)));
 }
 
 #[wasm_bindgen]
@@ -111,31 +154,19 @@ variables! {
 }
 
 impl<'a> Bindings<'a> {
-    /// Takes the `env`, and the lines that `entry.js` made of it.
-    pub fn new(env: &'a Env, settings: &'a str) -> Self {
-        let [allowed_origins, auth, default_customer, outbound, script_prefix, analytics, customers, rate_limit] =
-            lines(settings);
-        Self {
-            env,
-            allowed_origins,
-            auth,
-            default_customer,
-            script_prefix,
-            outbound,
-            has_analytics: analytics.is_some(),
-            has_customers: customers.is_some(),
-            has_default_rate_limiter: rate_limit.is_some(),
-        }
+    /// Takes the `env`.
+    pub fn new(env: &'a Env) -> Self {
+        Self { env, settings: SETTINGS.with_borrow(|(_, settings)| settings.clone()) }
     }
 
     /// The customers' records.
     pub fn customers(&self) -> Option<KvNamespace> {
-        self.has_customers.then(|| self.env.customers())
+        self.settings.has_customers.then(|| self.env.customers())
     }
 
     /// The dataset that gets a data point for each request.
     pub fn analytics(&self) -> Option<AnalyticsDataset> {
-        self.has_analytics.then(|| self.env.analytics())
+        self.settings.has_analytics.then(|| self.env.analytics())
     }
 
     /// Whether the dispatch namespace is there that holds the customers' Workers.
@@ -145,13 +176,13 @@ impl<'a> Bindings<'a> {
 
     /// Whether customers' Workers go out through an outbound Worker, which is then told whose they are.
     pub fn has_outbound(&self) -> bool {
-        self.outbound.is_some_and(|outbound| !matches!(outbound, "" | "false"))
+        self.settings.outbound.as_deref().is_some_and(|outbound| !matches!(outbound, "" | "false"))
     }
 
     /// The rate limiter of a plan, `RATE_LIMIT_<PLAN>`, if there is one.
     pub fn rate_limiter(&self, plan: &Plan) -> Option<RateLimiter> {
         if *plan == Plan::default() {
-            return self.has_default_rate_limiter.then(|| self.env.default_rate_limiter());
+            return self.settings.has_default_rate_limiter.then(|| self.env.default_rate_limiter());
         }
         let limiter = self.env.any(&format!("RATE_LIMIT_{}", plan.in_bindings()))?;
         limiter.is_object().then(|| limiter.unchecked_into())

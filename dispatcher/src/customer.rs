@@ -24,7 +24,7 @@ pub struct Customer {
 /// Finds a customer, with one KV read at most. Where no records are bound, every user id may be a customer, and the
 /// dispatch namespace knows.
 pub async fn find(bindings: &Bindings<'_>, user_id: &UserId) -> Result<Customer, Problem> {
-    let defaults = match bindings.default_customer {
+    let defaults = match bindings.settings.default_customer.as_deref() {
         Some(json) => {
             CustomerRecord::parse_defaults::<Parsed>(json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
         }
@@ -37,7 +37,7 @@ pub async fn find(bindings: &Bindings<'_>, user_id: &UserId) -> Result<Customer,
     if record.suspended == Some(true) {
         return Err(Problem::customer_suspended());
     }
-    let made = || [bindings.script_prefix.unwrap_or_default(), user_id.as_str()].concat();
+    let made = || [bindings.settings.script_prefix.as_deref().unwrap_or_default(), user_id.as_str()].concat();
     Ok(Customer {
         script: record.script.unwrap_or_else(made),
         plan: record.plan.unwrap_or_default(),

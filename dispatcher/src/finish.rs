@@ -2,8 +2,8 @@
 //! so, what lets pages in browsers read it.
 
 use edge::{VARY, header, name};
-use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
 use shared::Problem;
+use shared::cors::{ALLOWED_HEADERS, ALLOWED_METHODS, AllowedOrigins, EXPOSED_HEADERS, MAX_AGE};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
@@ -18,7 +18,7 @@ pub fn preflight(bindings: &Bindings<'_>, request: &Identified<'_>, method: &str
     if method != "OPTIONS" {
         return None;
     }
-    let list = bindings.allowed_origins?;
+    let list = bindings.settings.allowed_origins.as_deref()?;
     request.header("Access-Control-Request-Method")?;
     let origin = request.header("Origin")?;
     let headers = header::all([("Cache-Control", "no-store"), ("Vary", VARY)]);
@@ -38,7 +38,7 @@ pub fn preflight(bindings: &Bindings<'_>, request: &Identified<'_>, method: &str
 ///
 /// A customer's own Worker may hand on what it got from elsewhere, with a status that nobody may make a reply with.
 pub fn finish(bindings: &Bindings<'_>, request: &Identified<'_>, reply: Response) -> Result<Response, Problem> {
-    let origins = bindings.allowed_origins;
+    let origins = bindings.settings.allowed_origins.as_deref();
     if origins.is_none() && js::varies(&reply, name::of(VARY)) {
         return Ok(reply);
     }

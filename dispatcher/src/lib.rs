@@ -50,7 +50,6 @@ fn start() {
 pub fn fetch(
     request: Request,
     env: Env,
-    settings: String,
     started: f64,
     method: String,
     url: String,
@@ -61,7 +60,7 @@ pub fn fetch(
     edge::task::run(Holds::Little, async move {
         let request = Identified::new(&request, request_id, is_from_worker);
         let asked = Asked { target: Target::of(&url), method: &method, user_id: user_id.as_deref(), request };
-        Ok(reply(&asked, &Bindings::new(&env, &settings), started).await.into())
+        Ok(reply(&asked, &Bindings::new(&env), started).await.into())
     })
 }
 

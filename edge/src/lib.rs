@@ -17,8 +17,8 @@ use web_sys::{Headers, Response, ResponseInit};
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
-/// Called by `entry.js` before a Worker's `fetch`, whose texts JavaScript hands over before it looks whether a panic has left this
-/// instance useless, and would put them into that one: at a call without any, it makes the new one first.
+/// Called by the customer Worker's `entry.js` before `fetch`, whose texts JavaScript hands over before it looks whether a panic has
+/// left this instance useless, and would put them into that one: at a call without any, it makes the new one first.
 #[wasm_bindgen]
 pub fn ready() {}
 

@@ -25,7 +25,7 @@ pub async fn check(
     method: &str,
     user_id: &UserId,
 ) -> Result<Identity, Problem> {
-    match bindings.auth {
+    match bindings.settings.auth.as_deref() {
         Some("trusted-header") => Ok(Identity::Trusted),
         None | Some("" | "token") => apart(check_token(bindings, request, method, user_id)).await,
         Some(other) => {
