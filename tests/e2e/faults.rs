@@ -190,6 +190,30 @@ async fn a_dispatcher_that_panics_loses_what_it_has_in_flight_and_nothing_after_
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
+/// Futures go by numbers, which the next instance counts from the start again: those that a panic ended must not go on as those of the
+/// same numbers, which are of another customer's requests.
+#[tokio::test]
+async fn requests_that_a_panic_ended_do_not_go_on_as_anothers() {
+    let state = TempDir::new().expect("a folder");
+    let dev = start(&state).await;
+    let (one, other) = (Customer::of(&dev.url, "one"), Customer::of(&dev.url, "other"));
+
+    let ended = Held::begin(&one);
+    until_waiting(&one, "/dispatcher/faults/waiting").await;
+    expect_problem(other.get("/dispatcher/faults/panic"), 500, "internal_error").await;
+    let others = Held::begin(&other);
+    until_waiting(&other, "/dispatcher/faults/waiting").await;
+
+    let replies = ended.end().await;
+    assert!(replies.iter().all(|status| *status == StatusCode::INTERNAL_SERVER_ERROR), "{replies:?}");
+    let waiting = expect_success(other.get("/dispatcher/faults/waiting")).await.json();
+    assert!(waiting.as_u64().expect("a number") >= IN_FLIGHT as u64, "{waiting} wait");
+    assert_eq!(others.replies.iter().filter(|reply| reply.is_finished()).count(), 0);
+    assert_eq!(lost(&others.end().await), 0);
+    assert_eq!((stored(&one).await, stored(&other).await), (IN_FLIGHT, IN_FLIGHT));
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
 /// What such a route's panic says.
 const SIGN: &[u8] = b"a fault that was asked for";
 
