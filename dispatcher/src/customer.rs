@@ -1,5 +1,7 @@
 //! The customer's record.
 
+use std::borrow::Cow;
+
 use edge::object;
 use edge::task::{apart, settled};
 use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
@@ -12,9 +14,9 @@ use crate::json::Parsed;
 const CACHE_TTL: u32 = 60;
 
 /// A customer whose requests are served.
-pub struct Customer {
+pub struct Customer<'id> {
     /// The name of its script in the dispatch namespace.
-    pub script: String,
+    pub script: Cow<'id, str>,
     /// Its plan.
     pub plan: Plan,
     /// What one request may cost.
@@ -23,7 +25,7 @@ pub struct Customer {
 
 /// Finds a customer, with one KV read at most. Where no records are bound, every user id may be a customer, and the
 /// dispatch namespace knows.
-pub async fn find(bindings: &Bindings<'_>, user_id: &UserId) -> Result<Customer, Problem> {
+pub async fn find<'id>(bindings: &Bindings<'_>, user_id: &'id UserId) -> Result<Customer<'id>, Problem> {
     let defaults = match bindings.settings.default_customer.as_deref() {
         Some(json) => {
             CustomerRecord::parse_defaults::<Parsed>(json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
@@ -37,12 +39,13 @@ pub async fn find(bindings: &Bindings<'_>, user_id: &UserId) -> Result<Customer,
     if record.suspended == Some(true) {
         return Err(Problem::customer_suspended());
     }
-    let made = || [bindings.settings.script_prefix.as_deref().unwrap_or_default(), user_id.as_str()].concat();
-    Ok(Customer {
-        script: record.script.unwrap_or_else(made),
-        plan: record.plan.unwrap_or_default(),
-        limits: record.limits,
-    })
+    let id = user_id.as_str();
+    let script = match (record.script, bindings.settings.script_prefix.as_deref()) {
+        (Some(script), _) => Cow::Owned(script),
+        (None, Some(prefix)) => Cow::Owned([prefix, id].concat()),
+        (None, None) => Cow::Borrowed(id),
+    };
+    Ok(Customer { script, plan: record.plan.unwrap_or_default(), limits: record.limits })
 }
 
 async fn read(customers: &KvNamespace, user_id: &UserId) -> Result<CustomerRecord, Problem> {

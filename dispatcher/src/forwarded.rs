@@ -32,7 +32,7 @@ pub struct Identified<'request> {
 impl<'request> Identified<'request> {
     /// A request with the id that it has, or with a new one. `id` is the first of its headers that may hold one.
     pub fn new(request: &'request Request, id: Option<String>, marked: bool) -> Self {
-        let id = id.and_then(|id| RequestId::parse(&id).or_else(|| edge::request_id(&request.headers())));
+        let id = id.and_then(|id| RequestId::parse(id).or_else(|| edge::request_id(&request.headers())));
         let (id, new) = id.map_or_else(|| (edge::new_request_id(), true), |id| (id, false));
         Self { request, id, new, marked }
     }

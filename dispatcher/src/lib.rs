@@ -59,16 +59,16 @@ pub fn fetch(
 ) -> JsValue {
     edge::task::run(Holds::Little, async move {
         let request = Identified::new(&request, request_id, is_from_worker);
-        let asked = Asked { target: Target::of(&url), method: &method, user_id: user_id.as_deref(), request };
-        Ok(reply(&asked, &Bindings::new(&env), started).await.into())
+        let asked = Asked { target: Target::of(&url), method: &method, request };
+        Ok(reply(&asked, user_id, &Bindings::new(&env), started).await.into())
     })
 }
 
-async fn reply(asked: &Asked<'_>, bindings: &Bindings<'_>, started: f64) -> Response {
+async fn reply(asked: &Asked<'_>, user_id_header: Option<String>, bindings: &Bindings<'_>, started: f64) -> Response {
     let mut whom = Whom::default();
 
     let finish = |reply| finish::finish(bindings, &asked.request, reply);
-    let answer = answer(asked, bindings, &mut whom).await.and_then(finish);
+    let answer = answer(asked, user_id_header, bindings, &mut whom).await.and_then(finish);
     let (reply, problem) = match answer {
         Ok(reply) => (reply, None),
         Err(problem) => {
@@ -85,7 +85,6 @@ async fn reply(asked: &Asked<'_>, bindings: &Bindings<'_>, started: f64) -> Resp
 struct Asked<'request> {
     target: Target<'request>,
     method: &'request str,
-    user_id: Option<&'request str>,
     request: Identified<'request>,
 }
 
@@ -96,7 +95,12 @@ struct Whom {
     plan: Option<Plan>,
 }
 
-async fn answer(asked: &Asked<'_>, bindings: &Bindings<'_>, whom: &mut Whom) -> Result<Response, Problem> {
+async fn answer(
+    asked: &Asked<'_>,
+    user_id_header: Option<String>,
+    bindings: &Bindings<'_>,
+    whom: &mut Whom,
+) -> Result<Response, Problem> {
     match asked.target.path {
         "/healthz" => return health(asked.method, bindings),
         "/openapi.json" => return document(asked.method),
@@ -110,7 +114,7 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings<'_>, whom: &mut Whom) -> 
     if let Some(reply) = finish::preflight(bindings, request, asked.method) {
         return Ok(reply);
     }
-    let user_id = whom.user_id.insert(user_id(asked.user_id)?);
+    let user_id = whom.user_id.insert(user_id(user_id_header)?);
     let identity = auth::check(bindings, request, asked.method, user_id).await?;
     let customer = customer::find(bindings, user_id).await?;
     let plan = whom.plan.insert(customer.plan);
@@ -121,7 +125,7 @@ async fn answer(asked: &Asked<'_>, bindings: &Bindings<'_>, whom: &mut Whom) -> 
 }
 
 /// Two `X-User-ID` headers reach this as one value with a comma in it, which no user id has.
-fn user_id(header: Option<&str>) -> Result<UserId, Problem> {
+fn user_id(header: Option<String>) -> Result<UserId, Problem> {
     Ok(UserId::parse(header.ok_or_else(Problem::missing_user_id)?)?)
 }
 

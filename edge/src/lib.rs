@@ -28,14 +28,14 @@ pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
 /// A request's id as it stands in its headers: Cloudflare's own where there is one, and in production there always is.
 #[must_use]
 pub fn request_id(headers: &Headers) -> Option<RequestId> {
-    let id = |name| header::get(headers, name).and_then(|id| RequestId::parse(&id));
+    let id = |name| header::get(headers, name).and_then(RequestId::parse);
     id("CF-Ray").or_else(|| id(REQUEST_ID_HEADER))
 }
 
 /// A new id, for a request that has none.
 #[must_use]
 pub fn new_request_id() -> RequestId {
-    RequestId::parse(&bindings::random_uuid()).expect("a UUID is a well-formed id")
+    RequestId::parse(bindings::random_uuid()).expect("a UUID is a well-formed id")
 }
 
 /// A 200 with a JSON body.

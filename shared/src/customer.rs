@@ -1,5 +1,6 @@
 //! What the dispatcher knows of a customer.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,7 @@ fn whole_number<J: Json>(json: &J) -> Option<NonZeroU32> {
 /// A plan's name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter. It is part of a binding's name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
-pub struct Plan(String);
+pub struct Plan(Cow<'static, str>);
 
 impl Plan {
     /// The longest name, in characters.
@@ -120,7 +121,7 @@ impl Plan {
 /// The plan of those who have none.
 impl Default for Plan {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self(Cow::Borrowed("default"))
     }
 }
 
@@ -132,7 +133,11 @@ impl TryFrom<String> for Plan {
         let well_formed = name.len() <= Self::MAX_LEN
             && name.bytes().all(inner)
             && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
-        if well_formed { Ok(Self(name)) } else { Err("a plan is 1 to 32 of a-z, 0-9 and -, starting with a letter") }
+        if well_formed {
+            Ok(Self(Cow::Owned(name)))
+        } else {
+            Err("a plan is 1 to 32 of a-z, 0-9 and -, starting with a letter")
+        }
     }
 }
 

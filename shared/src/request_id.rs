@@ -13,10 +13,11 @@ impl RequestId {
     /// Takes an id over from a header if it is well formed: 1 to 128 of letters, digits and `-_.:=+/@`, which holds
     /// UUIDs, ULIDs, base64 and the ids of other clouds, and nothing that could break a log line.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: impl AsRef<str> + Into<String>) -> Option<Self> {
+        let id = text.as_ref();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=+/@".contains(&byte);
-        let well_formed = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed);
-        well_formed.then(|| Self(text.to_owned()))
+        let well_formed = (1..=Self::MAX_LEN).contains(&id.len()) && id.bytes().all(allowed);
+        well_formed.then(|| Self(text.into()))
     }
 
     /// The id itself.

@@ -19,8 +19,8 @@ impl UserId {
     pub const MAX_LEN: usize = 48;
 
     /// Parses the id as it stands in a header or on a command line.
-    pub fn parse(text: &str) -> Result<Self, InvalidUserId> {
-        let bytes = text.as_bytes();
+    pub fn parse(text: impl AsRef<str> + Into<String>) -> Result<Self, InvalidUserId> {
+        let bytes = text.as_ref().as_bytes();
         let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
             return Err(InvalidUserId);
         };
@@ -28,7 +28,7 @@ impl UserId {
         if bytes.len() > Self::MAX_LEN || !bytes.iter().all(inner) || *first == b'-' || *last == b'-' {
             return Err(InvalidUserId);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The id itself.

@@ -205,7 +205,7 @@ fn is_host(host: &HeaderValue) -> bool {
 /// The id under which a problem is told: the request's own, or a new one.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let id = |name| headers.get(name).and_then(|id| RequestId::parse(id.to_str().ok()?));
-    let new = || RequestId::parse(&Uuid::new_v4().to_string()).expect("a UUID is a well-formed id");
+    let new = || RequestId::parse(Uuid::new_v4().to_string()).expect("a UUID is a well-formed id");
     id("CF-Ray").or_else(|| id("X-Request-Id")).unwrap_or_else(new)
 }
 
