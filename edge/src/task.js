@@ -1,3 +1,4 @@
+// wasm-bindgen puts its copy of this file three folders below its glue.
 import { resume } from "../../../index.js";
 
 // A Rust future whose client has gone away is never resumed: it is dropped once nothing can resume it any more.
