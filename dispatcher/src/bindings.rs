@@ -37,11 +37,8 @@ thread_local! {
     static SETTINGS: RefCell<(u32, Rc<Settings>)> = RefCell::default();
 }
 
-/// For `entry.js` alone: the number of the settings that this instance has, and 0 if it has none but those of an
-/// `env` without any.
-///
-/// `entry.js` calls it before [`fetch`](crate::fetch), whose texts JavaScript hands over before it looks whether a panic has left this
-/// instance useless, and would put them into that one: at a call without any, it makes the new one first.
+/// For `entry.js` alone: the number of the settings that this instance has, and 0 if it has none but those of an `env` without any.
+/// Called before [`fetch`](crate::fetch), it is to the dispatcher what [`edge::ready`] is to the customer Worker, too.
 #[wasm_bindgen]
 #[must_use]
 pub fn configured() -> u32 {

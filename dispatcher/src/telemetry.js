@@ -19,9 +19,10 @@ export function record(dataset, reply, requestId, userId, plan, route, method, s
   });
 }
 
-/** The length of a reply's body, if it goes with one and says it. */
+/** The length of a reply's body, if it goes with one and says it: in digits alone, whatever else JavaScript takes for a number. */
 function length({ status, headers }, method) {
   if (method === "HEAD" || status === 101 || status === 204 || status === 304) return undefined;
-  const length = Number(headers.get("Content-Length") ?? NaN);
-  return Number.isSafeInteger(length) && length >= 0 ? length : undefined;
+  const text = headers.get("Content-Length");
+  const length = Number(text);
+  return Number.isSafeInteger(length) && length >= 0 && String(length) === text ? length : undefined;
 }
