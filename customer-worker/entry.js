@@ -18,7 +18,11 @@ class UserWorker extends WorkerEntrypoint {
   /** Hands over with each request what is read of each: to be asked for it by Wasm would cost more than to read it. */
   fetch(request) {
     ready();
-    return fetch(request, request.method, request.url, request.body !== null);
+    const sends = request.body !== null;
+    const reply = fetch(request, request.method, request.url, sends);
+    // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
+    if (sends && reply instanceof Promise) this.ctx.waitUntil(reply);
+    return reply;
   }
 }
 

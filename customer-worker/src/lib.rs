@@ -41,12 +41,7 @@ fn start() {
 #[must_use]
 pub fn fetch(request: Request, method: String, url: String, sends: bool) -> JsValue {
     let holds = if sends { Holds::Much } else { Holds::Little };
-    let reply = edge::task::run(holds, async move { Ok(answer(&request, &method, &url).await.into()) });
-    // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    if sends && let Some(promise) = reply.dyn_ref() {
-        edge::wait_until_settled(promise);
-    }
-    reply
+    edge::task::run(holds, async move { Ok(answer(&request, &method, &url).await.into()) })
 }
 
 async fn answer(request: &Request, method: &str, url: &str) -> Response {

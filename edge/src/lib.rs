@@ -7,7 +7,7 @@ pub mod header;
 pub mod name;
 pub mod task;
 
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Object, Reflect};
 use shared::{JsonObject, PROBLEM_MEDIA_TYPE, Problem, RequestId};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
@@ -102,15 +102,10 @@ pub fn number(count: u64) -> f64 {
 /// Lets the runtime wait for something after the reply, for up to 30 seconds, even when the client has gone
 /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>).
 pub fn wait_until(act: impl Future<Output = ()> + 'static) {
-    wait_until_settled(&task::spawn(async {
+    bindings::wait_until(&task::spawn(async {
         act.await;
         Ok(JsValue::UNDEFINED)
     }));
-}
-
-/// The same for what has begun. If it is rejected, the runtime logs that.
-pub fn wait_until_settled(begun: &Promise) {
-    bindings::wait_until(begun);
 }
 
 /// What a thrown value says.

@@ -14,7 +14,7 @@ use wasm_bindgen::{JsCast, prelude::*};
 
 pub use d1::{D1Result, Database};
 pub use kv::{Data, KeyPage};
-pub use r2::{FilePage, Files, Found, MAX_PUT_LEN, MultipartUpload, OnlyIf, PartOnItsWay, R2Object};
+pub use r2::{FilePage, Files, Found, MAX_PUT_LEN, MultipartUpload, OnlyIf, PartOnItsWay, R2Object, Stored};
 
 #[wasm_bindgen(module = "cloudflare:workers")]
 extern "C" {

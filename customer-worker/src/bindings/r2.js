@@ -14,3 +14,19 @@ export function kept(file) {
   }
   return file.body === undefined ? text : `${text}6:\n`;
 }
+
+/** Stores a file, with its type and what else is kept with it. A request as `content` stands for its body. */
+export function put(bucket, key, content, contentType, others, onlyIf) {
+  const value = content instanceof Request ? (content.body ?? "") : content;
+  return bucket.put(key, value, { httpMetadata: { contentType, ...others }, onlyIf });
+}
+
+/** Begins an upload in parts, likewise. */
+export function createUpload(bucket, key, contentType, others) {
+  return bucket.createMultipartUpload(key, { httpMetadata: { contentType, ...others } });
+}
+
+/** Size and etag of a file that was stored, with a space between them; nothing if none was. */
+export function stored(file) {
+  return file === null ? undefined : `${file.size} ${file.etag}`;
+}

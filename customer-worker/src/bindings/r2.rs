@@ -11,7 +11,7 @@ use shared::{
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::Headers;
 
-use super::{nullable, unavailable};
+use super::unavailable;
 use crate::body::forget;
 
 #[wasm_bindgen]
@@ -25,16 +25,10 @@ extern "C" {
     fn get(this: &R2Bucket, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    fn put(this: &R2Bucket, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
     fn delete(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn list(this: &R2Bucket, options: &Object) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
-    fn create_multipart_upload(this: &R2Bucket, key: &str, options: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
     fn resume_multipart_upload(this: &R2Bucket, key: &str, id: &str) -> Result<R2MultipartUpload, JsValue>;
@@ -126,10 +120,41 @@ impl Found {
     }
 }
 
+/// What R2 says of a file that it has stored.
+pub struct Stored {
+    /// Bytes.
+    pub size: u64,
+    /// R2's own, unquoted.
+    pub etag: String,
+}
+
+impl Stored {
+    fn new(file: &JsValue) -> Option<Self> {
+        let text = stored(file)?;
+        let (size, etag) = text.split_once(' ').expect("a size, a space, an etag");
+        Some(Self { size: size.parse().expect("a size is a whole number"), etag: etag.to_owned() })
+    }
+}
+
+/// Each of them does in one call what would take several: a call from Wasm costs more than what it is for.
 #[wasm_bindgen(module = "/src/bindings/r2.js")]
 extern "C" {
-    /// All of [`FileHeaders::HEADERS`] in one call: one for each would cost more than to read it.
     fn kept(file: &JsValue) -> Option<String>;
+
+    #[wasm_bindgen(catch)]
+    fn put(
+        bucket: &R2Bucket,
+        key: &str,
+        content: &JsValue,
+        content_type: &str,
+        others: &JsValue,
+        only_if: &JsValue,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = createUpload)]
+    fn create_upload(bucket: &R2Bucket, key: &str, content_type: &str, others: &JsValue) -> Result<Promise, JsValue>;
+
+    fn stored(file: &JsValue) -> Option<String>;
 }
 
 /// The customer's bucket.
@@ -170,19 +195,17 @@ impl Files {
     }
 
     /// Stores a file, if what is there is as `only_if` wants it; `None` if it is not. `content` is anything that R2
-    /// takes: a stream of known length, a `Blob`, bytes, text.
+    /// takes, a stream of known length, a `Blob`, bytes, text; or a request, whose body it is.
     pub async fn put(
         &self,
         key: &FileKey,
         content: &JsValue,
         headers: &FileHeaders,
         only_if: &OnlyIf,
-    ) -> Result<Option<R2Object>, Problem> {
-        let options = object(&[("httpMetadata", http_metadata(headers))]);
-        if let Some(only_if) = only_if.option() {
-            set(&options, "onlyIf", &only_if);
-        }
-        settled(self.0.put(key.as_str(), content, &options)).await.map(nullable).map_err(|thrown| problem(&thrown))
+    ) -> Result<Option<Stored>, Problem> {
+        let (content_type, others) = (headers.content_type.as_str(), other_metadata(headers));
+        let stored = settled(put(&self.0, key.as_str(), content, content_type, &others, &only_if.option())).await;
+        stored.map(|file| Stored::new(&file)).map_err(|thrown| problem(&thrown))
     }
 
     /// Deletes a file, if it is there.
@@ -242,10 +265,9 @@ impl Files {
 
     /// Begins an upload in parts.
     pub async fn create_upload(&self, key: &FileKey, headers: &FileHeaders) -> Result<MultipartUpload, Problem> {
-        let options = object(&[("httpMetadata", http_metadata(headers))]);
-        let upload =
-            settled(self.0.create_multipart_upload(key.as_str(), &options)).await.map_err(|thrown| problem(&thrown))?;
-        Ok(MultipartUpload(upload.unchecked_into()))
+        let (content_type, others) = (headers.content_type.as_str(), other_metadata(headers));
+        let upload = settled(create_upload(&self.0, key.as_str(), content_type, &others)).await;
+        upload.map(|upload| MultipartUpload(upload.unchecked_into())).map_err(|thrown| problem(&thrown))
     }
 
     /// Goes on with an upload in parts. Whether there is one shows when it is used.
@@ -272,12 +294,12 @@ impl MultipartUpload {
     }
 
     /// Makes a file of the parts, in whose place any older one goes.
-    pub async fn complete(&self, parts: &[Part]) -> Result<R2Object, Problem> {
+    pub async fn complete(&self, parts: &[Part]) -> Result<Stored, Problem> {
         let unused = (1..=upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
         let part = |part: &Part| object(&[("partNumber", part.part_number.into()), ("etag", (&*part.etag).into())]);
         let parts: Array = parts.iter().map(|uploaded| JsValue::from(part(uploaded))).collect();
         match settled(self.0.complete(&parts)).await {
-            Ok(file) => Ok(file.unchecked_into()),
+            Ok(file) => Ok(Stored::new(&file).expect("an upload becomes a file")),
             Err(thrown) => Err(self.explained(&thrown, unused).await),
         }
     }
@@ -362,25 +384,27 @@ impl OnlyIf {
         Ok(only_if)
     }
 
-    fn option(&self) -> Option<JsValue> {
+    fn option(&self) -> JsValue {
         if let Some(date) = self.unmodified_since {
             // R2 wants it to be older than this; the header, not newer, in whole seconds.
             let before = Date::new(&(date.min(HttpDate::LATEST).milliseconds() + 1000.0).into());
-            return Some(object(&[("uploadedBefore", before.into())]).into());
+            return object(&[("uploadedBefore", before.into())]).into();
         }
         if self.headers.is_empty() {
-            return None;
+            return JsValue::UNDEFINED;
         }
         let headers = Headers::new().expect("empty headers");
         for (name, value) in &self.headers {
             headers.set(name, value).expect("quoted tags are valid in a header");
         }
-        Some(headers.into())
+        headers.into()
     }
 }
 
-fn http_metadata(headers: &FileHeaders) -> JsValue {
-    let metadata = object(&[("contentType", headers.content_type.as_str().into())]);
+/// The members of R2's `httpMetadata`, if any, but for `contentType`, which every file has.
+fn other_metadata(headers: &FileHeaders) -> JsValue {
+    let mut others: Option<Object> = None;
+    let mut add = |name, value: JsValue| set(others.get_or_insert_with(Object::new), name, &value);
     for (name, value) in [
         ("cacheControl", &headers.cache_control),
         ("contentDisposition", &headers.content_disposition),
@@ -388,13 +412,13 @@ fn http_metadata(headers: &FileHeaders) -> JsValue {
         ("contentLanguage", &headers.content_language),
     ] {
         if let Some(value) = value {
-            set(&metadata, name, &value.as_str().into());
+            add(name, value.as_str().into());
         }
     }
     if let Some(date) = headers.expires {
-        set(&metadata, "cacheExpiry", &Date::new(&date.milliseconds().into()).into());
+        add("cacheExpiry", Date::new(&date.milliseconds().into()).into());
     }
-    metadata.into()
+    others.map_or(JsValue::UNDEFINED, JsValue::from)
 }
 
 fn range_option(range: ByteRange) -> JsValue {

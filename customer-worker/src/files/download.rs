@@ -18,8 +18,8 @@ static ASKED: [&str; 5] = {
 /// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
 pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let asked = Several::read(request, &ASKED);
-    let [a, b, c, d, range] = asked.values();
-    let conditions = Preconditions::read([a, b, c, d]);
+    let [conditions @ .., range] = asked.values();
+    let conditions = Preconditions::read(conditions);
     let files = bindings::files()?;
     let range = wanted_range(range, request, &files, key).await?;
     let found = match files.get(key, range, only_unless(&conditions)).await {

@@ -10,8 +10,7 @@ use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query, rep
 use wasm_bindgen::JsValue;
 use web_sys::Request;
 
-use crate::bindings::{self, Files, OnlyIf, R2Object};
-use crate::body::content_length;
+use crate::bindings::{self, Files, OnlyIf, Stored};
 
 pub use download::{download, inspect, open};
 pub use form::upload_form;
@@ -20,18 +19,28 @@ pub use parts::PartsWriter;
 /// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
 pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
-    let headers = headers(request)?;
-    let only_if = OnlyIf::new(&conditions(request))?;
+    let sent = Several::read(request, &SENT);
+    let [kept @ .., if_match, if_none_match, if_unmodified_since, length] = sent.values();
+    let headers = FileHeaders::read(kept)?;
+    let only_if = OnlyIf::new(&Preconditions::read([if_match, if_none_match, None, if_unmodified_since]))?;
     let files = bindings::files()?;
-    store(&files, &key, &content(request, "a file in one piece")?, &headers, &only_if).await
+    require_length(length.and_then(|length| length.parse().ok()), "a file in one piece")?;
+    store(&files, &key, request, &headers, &only_if).await
 }
 
-/// A request's body as R2 takes it in one piece (`what`): of a length that is known, and not too large.
-fn content(request: &Request, what: &str) -> Result<JsValue, Problem> {
-    if content_length(request).ok_or_else(Problem::length_required)? > bindings::MAX_PUT_LEN {
+/// What is asked of each upload in one piece. `If-Modified-Since` means nothing to it (RFC 9110, 13.1.3).
+static SENT: [&str; 10] = {
+    let [a, b, c, d, e, f] = FileHeaders::HEADERS;
+    let [if_match, if_none_match, _, if_unmodified_since] = Preconditions::HEADERS;
+    [a, b, c, d, e, f, if_match, if_none_match, if_unmodified_since, "Content-Length"]
+};
+
+/// What R2 takes in one piece (`what`) must be of a length that is known, and not too large.
+fn require_length(length: Option<u64>, what: &str) -> Result<(), Problem> {
+    if length.ok_or_else(Problem::length_required)? > bindings::MAX_PUT_LEN {
         return Err(Problem::too_large(what, bindings::MAX_PUT_LEN));
     }
-    Ok(request.body().map_or_else(|| "".into(), JsValue::from))
+    Ok(())
 }
 
 /// A request's headers that are kept with a file.
@@ -74,12 +83,12 @@ pub async fn list(page: &FilesPage) -> Result<String, Problem> {
 }
 
 /// What is said of a file that was stored.
-fn said_of(stored: &R2Object, key: &FileKey, headers: &FileHeaders) -> String {
+fn said_of(stored: &Stored, key: &FileKey, headers: &FileHeaders) -> String {
     reply::to_json(&reply::FileStored {
         success: true,
         key: key.as_str(),
-        size: stored.size(),
-        etag: &stored.etag(),
+        size: stored.size,
+        etag: &stored.etag,
         content_type: headers.content_type.as_str(),
     })
 }

@@ -6,7 +6,7 @@ use shared::{FileHeaders, FileKey, Preconditions, Problem, upload};
 use wasm_bindgen::JsValue;
 
 use super::{said_of, store};
-use crate::bindings::{Files, MultipartUpload, OnlyIf, PartOnItsWay, R2Object};
+use crate::bindings::{Files, MultipartUpload, OnlyIf, PartOnItsWay, Stored};
 use crate::body::sub_array;
 
 /// R2's least part (<https://developers.cloudflare.com/r2/platform/limits/>), and what is held of a file, twice: the
@@ -63,7 +63,7 @@ impl Upload {
         Ok(())
     }
 
-    async fn complete(&mut self) -> Result<R2Object, Problem> {
+    async fn complete(&mut self) -> Result<Stored, Problem> {
         self.arrive().await?;
         self.multipart.complete(&self.parts).await
     }

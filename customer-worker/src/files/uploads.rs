@@ -3,11 +3,12 @@
 //! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
 
 use shared::{FileHeaders, FileKey, Problem, Query, is_json, reply, upload};
+use wasm_bindgen::JsValue;
 use web_sys::Request;
 
-use super::{content, headers, refuse_conditions, said_of};
+use super::{headers, refuse_conditions, require_length, said_of};
 use crate::bindings;
-use crate::body::{Body, require_type};
+use crate::body::{Body, content_length, require_type};
 
 /// `POST /files/uploads?key=`: begins one.
 pub async fn create(request: &Request, query: Query<'_>) -> Result<String, Problem> {
@@ -24,7 +25,8 @@ pub async fn put_part(request: &Request, query: Query<'_>) -> Result<String, Pro
     let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
     refuse_conditions(request)?;
     let upload = bindings::files()?.resume_upload(&key, &id)?;
-    let part = upload.send(number, &content(request, "a part")?)?;
+    require_length(content_length(request), "a part")?;
+    let part = upload.send(number, &request.body().map_or_else(|| "".into(), JsValue::from))?;
     Ok(reply::to_json(&part.arrival().await?))
 }
 
