@@ -5,24 +5,24 @@ use shared::{DataKey, DataPage, Problem, SetData, is_json, reply};
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
 
-use crate::bindings;
+use crate::bindings::kv;
 use crate::body::{Body, require_type};
 
 /// `GET /data?key=`: the value, in the very text that it was stored in.
 pub async fn get(key: &DataKey) -> Result<Response, Problem> {
     let before = ["{\"key\":", &reply::to_json(&key.as_str()), ",\"value\":"].concat();
-    let body = bindings::data()?.show(key, &before).await?.ok_or_else(Problem::data_not_found)?;
+    let body = kv::show(key, &before).await?.ok_or_else(Problem::data_not_found)?;
     Ok(edge::json_reply(&body))
 }
 
 /// `POST /data`: stores a value.
 pub async fn set(request: &Request) -> Result<String, Problem> {
     require_type(request, is_json, "application/json")?;
-    let data = bindings::data()?;
+    kv::DATA.require()?;
     let body = Body::read(request, SetData::MAX_BODY_LEN).await?;
     let SetData { key, value, expiry, metadata } = SetData::parse(&body.text, now())?;
     let metadata = metadata.map(|metadata| parse_metadata(metadata.get())).transpose()?;
-    data.put(&key, &body.part(value.get()), expiry, metadata.as_ref()).await?;
+    kv::put(&key, &body.part(value.get()), expiry, metadata.as_ref()).await?;
     Ok(stored(&key))
 }
 
@@ -33,7 +33,7 @@ pub fn stored(key: &DataKey) -> String {
 
 /// `GET /data`: lists keys.
 pub async fn list(page: &DataPage) -> Result<Response, Problem> {
-    let bindings::KeyPage { keys, cursor } = bindings::data()?.list(page).await?;
+    let kv::KeyPage { keys, cursor } = kv::list(page).await?;
     let end = reply::to_json(&reply::PageEnd { truncated: cursor.is_some(), cursor });
     let members = format!(",{}", end.trim_start_matches('{'));
     Ok(edge::json_reply(&JsString::from("{\"keys\":").concat(&keys).concat(&members.into())))
@@ -41,7 +41,7 @@ pub async fn list(page: &DataPage) -> Result<Response, Problem> {
 
 /// `DELETE /data?key=`: deletes a value, if it is there.
 pub async fn delete(key: &DataKey) -> Result<String, Problem> {
-    bindings::data()?.delete(key).await?;
+    kv::delete(key).await?;
     Ok(reply::to_json(&reply::Deleted { success: true }))
 }
 

@@ -12,7 +12,8 @@ use shared::{
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, ReadableStream};
 
-use crate::bindings::{self, OnlyIf};
+use crate::bindings::r2::OnlyIf;
+use crate::bindings::{d1, kv, r2, see_through};
 use crate::body::Pieces;
 use crate::files::{self, PartsWriter};
 use crate::{data, db, stats, usage};
@@ -25,13 +26,14 @@ const MAX_LIST: usize = 10_000;
 #[wasm_bindgen(js_name = uploadFile)]
 pub fn upload_file(key: JsValue, content: JsValue) -> JsValue {
     // As over HTTP: an upload whose caller goes away must go on, to abort.
-    bindings::see_through(answer(Operation::UploadFile, store(key, content)))
+    see_through(answer(Operation::UploadFile, store(key, content)))
 }
 
 async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
-    let (key, files) = (file_key(&key)?, bindings::files()?);
+    let key = file_key(&key)?;
+    r2::FILES.require()?;
     if let Some(stream) = content.dyn_ref::<ReadableStream>() {
-        let mut writer = PartsWriter::new(&files, Preconditions::default(), None);
+        let mut writer = PartsWriter::new(Preconditions::default(), None);
         writer.key = Some(key);
         let stored = copy(stream, &mut writer).await;
         if stored.is_err() {
@@ -46,7 +48,7 @@ async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
         ));
     }
     let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
-    parsed(&files::store(&files, &key, &content, &headers, &OnlyIf::default()).await?)
+    parsed(&files::store(&key, &content, &headers, &OnlyIf::default()).await?)
 }
 
 /// A file's bytes as a stream, or `null`.
@@ -65,10 +67,9 @@ pub fn delete_file(key: JsValue) -> JsValue {
 #[wasm_bindgen(js_name = listFiles)]
 pub fn list_files() -> JsValue {
     answer(Operation::ListFiles, async move {
-        let bucket = bindings::files()?;
         let (mut all, mut page) = (Vec::new(), FilesPage::first());
         loop {
-            let listed = bucket.list(&page).await?;
+            let listed = r2::list(&page).await?;
             all.extend(listed.files);
             page.cursor = match (all.len(), listed.cursor) {
                 (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
@@ -95,7 +96,7 @@ pub fn set_data(key: JsValue, value: JsValue) -> JsValue {
         if json.length() as usize > most / 3 && String::from(&json).len() > most {
             return Err(Problem::too_large("a value", most as u64));
         }
-        bindings::data()?.put(&key, &json, None, None).await?;
+        kv::put(&key, &json, None, None).await?;
         parsed(&data::stored(&key))
     })
 }
@@ -104,7 +105,7 @@ pub fn set_data(key: JsValue, value: JsValue) -> JsValue {
 #[wasm_bindgen(js_name = getData)]
 pub fn get_data(key: JsValue) -> JsValue {
     answer(Operation::GetData, async move {
-        let Some(text) = bindings::data()?.get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
+        let Some(text) = kv::get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
         parse(&text)
     })
 }
@@ -119,10 +120,9 @@ pub fn delete_data(key: JsValue) -> JsValue {
 #[wasm_bindgen(js_name = listData)]
 pub fn list_data() -> JsValue {
     answer(Operation::ListData, async move {
-        let namespace = bindings::data()?;
         let (mut all, mut page) = (Array::new(), DataPage::first());
         loop {
-            let listed = namespace.list(&page).await?;
+            let listed = kv::list(&page).await?;
             let keys: Array = parse(&listed.keys)?.unchecked_into();
             all = all.concat(&keys);
             page.cursor = match (all.length() as usize, listed.cursor) {
@@ -147,11 +147,10 @@ pub fn get_stats() -> JsValue {
 #[wasm_bindgen(js_name = queryDatabase)]
 pub fn query_database(sql: JsValue, params: JsValue) -> JsValue {
     answer(Operation::QueryDatabase, async move {
-        let database = bindings::database()?;
         let sql = sql.as_string().ok_or_else(|| Problem::invalid_body("sql must be a string"))?;
         let params = if params.is_undefined() { "[]".to_owned() } else { to_json(&params)? };
         let statement = Statement::new(sql, &params)?;
-        Ok(db::entry(&database.query(&statement).await?).into())
+        Ok(db::entry(&d1::query(&statement).await?).into())
     })
 }
 
@@ -169,7 +168,7 @@ fn thrown(problem: &Problem) -> JsValue {
     Error::new(problem.detail()).into()
 }
 
-async fn copy(stream: &ReadableStream, writer: &mut PartsWriter<'_>) -> Result<String, Problem> {
+async fn copy(stream: &ReadableStream, writer: &mut PartsWriter) -> Result<String, Problem> {
     let mut pieces = Pieces::of(Some(stream.clone()));
     while let Some(piece) = pieces.next().await? {
         writer.write(&piece).await?;

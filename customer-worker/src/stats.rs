@@ -3,16 +3,14 @@
 use edge::task::Begun;
 use shared::{Problem, Usage, reply};
 
-use crate::bindings::{self, rfc3339};
+use crate::bindings::{kv, r2, rfc3339};
 use crate::usage;
 
 /// `GET /stats`. Counted by listing what is really there, all of it: a number that is read, changed and written back
 /// would lose one of two uploads at once.
 pub async fn stats() -> Result<String, Problem> {
-    let (files, data) = (bindings::files()?, bindings::data()?);
-    let files = Begun::new(async move { files.count().await });
-    let kv_keys = Begun::new(async move { data.count().await });
-    let usage = usage::total(&bindings::data()?).await?;
+    let (files, kv_keys) = (Begun::new(r2::count()), Begun::new(kv::count()));
+    let usage = usage::total().await?;
     let (files, kv_keys) = (files.end().await?, kv_keys.end().await?);
     let by_operation = usage.by_operation();
     let activity = reply::Activity {

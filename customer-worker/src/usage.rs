@@ -11,7 +11,7 @@ use js_sys::Promise;
 use shared::{Operation, Problem, Usage};
 use wasm_bindgen::prelude::*;
 
-use crate::bindings::{self, Data};
+use crate::bindings::kv;
 
 /// How long an operation may wait to be written.
 const INTERVAL: f64 = 5000.0;
@@ -49,8 +49,8 @@ pub fn count(operation: Operation) {
 }
 
 /// All isolates' operations: the others' as they have written them, this one's as they are.
-pub async fn total(data: &Data) -> Result<Usage, Problem> {
-    let mut usage = data.usage_but(&isolate()).await?;
+pub async fn total() -> Result<Usage, Problem> {
+    let mut usage = kv::usage_but(&isolate()).await?;
     COUNTED.with_borrow(|counted| usage.add(&counted.usage));
     Ok(usage)
 }
@@ -64,8 +64,8 @@ async fn flush_later() {
         counted.usage.clone()
     });
     // A customer without a KV namespace has its operations counted in memory alone.
-    if let Ok(data) = bindings::data()
-        && let Err(problem) = data.put_usage(&isolate(), &usage).await
+    if kv::DATA.is_attached()
+        && let Err(problem) = kv::put_usage(&isolate(), &usage).await
     {
         edge::log_problem(&problem, "");
     }

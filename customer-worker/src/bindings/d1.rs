@@ -5,18 +5,13 @@ use js_sys::{Array, Number, Object, Promise};
 use shared::{Param, Problem, Statement};
 use wasm_bindgen::{JsCast, prelude::*};
 
-use super::unavailable;
+use super::Binding;
+
+/// The customer's database.
+pub const DATABASE: Binding = Binding { name: "USER_DB", what: "database" };
 
 #[wasm_bindgen]
 extern "C" {
-    pub type D1Database;
-
-    #[wasm_bindgen(method, catch)]
-    fn prepare(this: &D1Database, sql: &str) -> Result<D1PreparedStatement, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn batch(this: &D1Database, statements: &Array) -> Result<Promise, JsValue>;
-
     type D1PreparedStatement;
 
     #[wasm_bindgen(method, variadic, catch)]
@@ -37,36 +32,27 @@ extern "C" {
     pub fn meta(this: &D1Result) -> Object;
 }
 
-/// The customer's database.
-pub struct Database(D1Database);
+/// Runs a statement.
+pub async fn query(statement: &Statement) -> Result<D1Result, Problem> {
+    let result = settled(prepare(statement)?.all()).await.map_err(|thrown| problem(&thrown))?;
+    Ok(result.unchecked_into())
+}
 
-impl Database {
-    pub(super) fn new(database: D1Database) -> Self {
-        Self(database)
-    }
+/// Runs statements in one transaction: all of them, or none.
+pub async fn batch(statements: &[Statement]) -> Result<Array<D1Result>, Problem> {
+    let prepared = statements.iter().map(|statement| prepare(statement).map(JsValue::from));
+    let prepared: Array = prepared.collect::<Result<_, _>>()?;
+    let results = settled(js::batch(&prepared)).await.map_err(|thrown| problem(&thrown))?;
+    Ok(results.unchecked_into())
+}
 
-    /// Runs a statement.
-    pub async fn query(&self, statement: &Statement) -> Result<D1Result, Problem> {
-        let result = settled(self.prepare(statement)?.all()).await.map_err(|thrown| problem(&thrown))?;
-        Ok(result.unchecked_into())
+fn prepare(statement: &Statement) -> Result<D1PreparedStatement, Problem> {
+    let prepared = js::prepare(&statement.sql).map_err(|thrown| problem(&thrown))?;
+    if statement.params.is_empty() {
+        return Ok(prepared);
     }
-
-    /// Runs statements in one transaction: all of them, or none.
-    pub async fn batch(&self, statements: &[Statement]) -> Result<Array<D1Result>, Problem> {
-        let prepared = statements.iter().map(|statement| self.prepare(statement).map(JsValue::from));
-        let prepared: Array = prepared.collect::<Result<_, _>>()?;
-        let results = settled(self.0.batch(&prepared)).await.map_err(|thrown| problem(&thrown))?;
-        Ok(results.unchecked_into())
-    }
-
-    fn prepare(&self, statement: &Statement) -> Result<D1PreparedStatement, Problem> {
-        let prepared = self.0.prepare(&statement.sql).map_err(|thrown| problem(&thrown))?;
-        if statement.params.is_empty() {
-            return Ok(prepared);
-        }
-        let params: Array = statement.params.iter().map(param).collect();
-        prepared.bind(&params).map_err(|thrown| problem(&thrown))
-    }
+    let params: Array = statement.params.iter().map(param).collect();
+    prepared.bind(&params).map_err(|thrown| problem(&thrown))
 }
 
 fn param(param: &Param) -> JsValue {
@@ -81,7 +67,7 @@ fn param(param: &Param) -> JsValue {
 /// Tells a statement that SQLite refuses from a database that does not answer; D1 throws the same kind of error for both
 /// (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
 fn problem(thrown: &JsValue) -> Problem {
-    sqlite_message(&edge::thrown_message(thrown)).map_or_else(|| unavailable(thrown), Problem::sql_error)
+    sqlite_message(&edge::thrown_message(thrown)).map_or_else(|| DATABASE.failed(thrown), Problem::sql_error)
 }
 
 /// What SQLite says: `D1_ERROR: <message>: SQLITE_<CODE>`, at times with ` (extended: SQLITE_<CODE>)` behind. Some things D1
@@ -101,4 +87,20 @@ fn sqlite_message(message: &str) -> Option<&str> {
     let (said, code) = short.rsplit_once(": SQLITE_").unwrap_or((text, ""));
     let is_code = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     (is_code || OWN.contains(&text)).then_some(said)
+}
+
+mod js {
+    use js_sys::{Array, Promise};
+    use wasm_bindgen::prelude::*;
+
+    use super::D1PreparedStatement;
+
+    #[wasm_bindgen(module = "cloudflare:workers")]
+    extern "C" {
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_DB"])]
+        pub fn prepare(sql: &str) -> Result<D1PreparedStatement, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_DB"])]
+        pub fn batch(statements: &Array) -> Result<Promise, JsValue>;
+    }
 }

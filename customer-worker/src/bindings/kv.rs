@@ -2,33 +2,19 @@
 
 use edge::task::settled;
 use edge::{name, object, set};
-use js_sys::{Array, JSON, JsString, Object, Promise};
+use js_sys::{Array, JSON, JsString, Object};
 use serde_json::value::RawValue;
 use shared::reply::{self, ListedKey};
 use shared::{Cursor, DataKey, DataPage, Expiry, Problem, Usage};
 use wasm_bindgen::{JsCast, prelude::*};
 
-use super::{nullable, unavailable};
+use super::{Binding, nullable};
+
+/// The customer's KV namespace.
+pub const DATA: Binding = Binding { name: "USER_KV", what: "data storage" };
 
 #[wasm_bindgen]
 extern "C" {
-    pub type KvNamespace;
-
-    #[wasm_bindgen(method, catch)]
-    fn get(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = getWithMetadata)]
-    fn get_with_metadata(this: &KvNamespace, key: &str, r#type: &JsString) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn put(this: &KvNamespace, key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn list(this: &KvNamespace, options: &Object) -> Result<Promise, JsValue>;
-
     /// Any value but `null`.
     type Metadata;
 
@@ -58,14 +44,6 @@ extern "C" {
     fn expiration(this: &Key) -> Option<f64>;
 }
 
-#[wasm_bindgen(module = "/src/bindings/kv.js")]
-extern "C" {
-    fn shown(found: &JsValue, before: &str) -> JsValue;
-}
-
-/// The customer's KV namespace.
-pub struct Data(KvNamespace);
-
 /// A page of the customer's keys.
 pub struct KeyPage {
     /// In order: an array of [`ListedKey`] in JSON, which stays outside Wasm.
@@ -74,109 +52,102 @@ pub struct KeyPage {
     pub cursor: Option<String>,
 }
 
-impl Data {
-    pub(super) fn new(namespace: KvNamespace) -> Self {
-        Self(namespace)
-    }
+/// A value's text.
+pub async fn get(key: &DataKey) -> Result<Option<JsString>, Problem> {
+    settled(js::get(key.stored())).await.map(nullable).map_err(|thrown| DATA.failed(&thrown))
+}
 
-    /// A value's text.
-    pub async fn get(&self, key: &DataKey) -> Result<Option<JsString>, Problem> {
-        settled(self.0.get(key.stored())).await.map(nullable).map_err(|thrown| unavailable(&thrown))
-    }
+/// What is said of a value, with its metadata, if any, in JSON that begins with `before`. It is put together outside Wasm: the
+/// value may be 25 MiB.
+pub async fn show(key: &DataKey, before: &str) -> Result<Option<JsString>, Problem> {
+    let found = settled(js::get_with_metadata(key.stored(), name::of("text"))).await;
+    found.map(|found| nullable(js::shown(&found, before))).map_err(|thrown| DATA.failed(&thrown))
+}
 
-    /// What is said of a value, with its metadata, if any, in JSON that begins with `before`. It is put together outside Wasm: the
-    /// value may be 25 MiB.
-    pub async fn show(&self, key: &DataKey, before: &str) -> Result<Option<JsString>, Problem> {
-        let found = settled(self.0.get_with_metadata(key.stored(), name::of("text"))).await;
-        found.map(|found| nullable(shown(&found, before))).map_err(|thrown| unavailable(&thrown))
+/// Stores a value: text or bytes.
+pub async fn put(
+    key: &DataKey,
+    value: &JsValue,
+    expiry: Option<Expiry>,
+    metadata: Option<&JsValue>,
+) -> Result<(), Problem> {
+    let options = Object::new();
+    match expiry {
+        Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &edge::number(seconds).into()),
+        Some(Expiry::At(second)) => set(&options, "expiration", &edge::number(second).into()),
+        None => {}
     }
+    if let Some(metadata) = metadata {
+        set(&options, "metadata", metadata);
+    }
+    settled(js::put(key.stored(), value, &options)).await.map(drop).map_err(|thrown| DATA.failed(&thrown))
+}
 
-    /// Stores a value: text or bytes.
-    pub async fn put(
-        &self,
-        key: &DataKey,
-        value: &JsValue,
-        expiry: Option<Expiry>,
-        metadata: Option<&JsValue>,
-    ) -> Result<(), Problem> {
-        let options = Object::new();
-        match expiry {
-            Some(Expiry::In(seconds)) => set(&options, "expirationTtl", &edge::number(seconds).into()),
-            Some(Expiry::At(second)) => set(&options, "expiration", &edge::number(second).into()),
-            None => {}
+/// Deletes a value, if it is there.
+pub async fn delete(key: &DataKey) -> Result<(), Problem> {
+    settled(js::delete(key.stored())).await.map(drop).map_err(|thrown| DATA.failed(&thrown))
+}
+
+/// Lists the customer's keys.
+pub async fn list(page: &DataPage) -> Result<KeyPage, Problem> {
+    let prefix = [DataKey::PREFIX, &page.prefix].concat();
+    let cursor = page.cursor.as_ref().map(Cursor::as_str);
+    let list = list_page(&prefix, page.limit, cursor).await?;
+    Ok(KeyPage {
+        keys: entries(&list.keys()),
+        cursor: more(&list).map(|cursor| Cursor::encode(&cursor, page.listing())),
+    })
+}
+
+/// Counts the customer's keys, all of them.
+pub async fn count() -> Result<u64, Problem> {
+    let (mut count, mut cursor) = (0, None);
+    loop {
+        let list = list_page(DataKey::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
+        count += u64::from(list.keys().length());
+        cursor = more(&list);
+        if cursor.is_none() {
+            return Ok(count);
         }
-        if let Some(metadata) = metadata {
-            set(&options, "metadata", metadata);
-        }
-        settled(self.0.put(key.stored(), value, &options)).await.map(drop).map_err(|thrown| unavailable(&thrown))
     }
+}
 
-    /// Deletes a value, if it is there.
-    pub async fn delete(&self, key: &DataKey) -> Result<(), Problem> {
-        settled(self.0.delete(key.stored())).await.map(drop).map_err(|thrown| unavailable(&thrown))
-    }
-
-    /// Lists the customer's keys.
-    pub async fn list(&self, page: &DataPage) -> Result<KeyPage, Problem> {
-        let prefix = [DataKey::PREFIX, &page.prefix].concat();
-        let cursor = page.cursor.as_ref().map(Cursor::as_str);
-        let list = self.list_page(&prefix, page.limit, cursor).await?;
-        Ok(KeyPage {
-            keys: entries(&list.keys()),
-            cursor: more(&list).map(|cursor| Cursor::encode(&cursor, page.listing())),
-        })
-    }
-
-    /// Counts the customer's keys, all of them.
-    pub async fn count(&self) -> Result<u64, Problem> {
-        let (mut count, mut cursor) = (0, None);
-        loop {
-            let list = self.list_page(DataKey::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
-            count += u64::from(list.keys().length());
-            cursor = more(&list);
-            if cursor.is_none() {
-                return Ok(count);
+/// What isolates other than `own` have counted, together.
+pub async fn usage_but(own: &str) -> Result<Usage, Problem> {
+    let (mut usage, mut cursor) = (Usage::new(), None);
+    loop {
+        let list = list_page(Usage::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
+        for key in list.keys().iter().filter(|key| key.name()[Usage::PREFIX.len()..] != *own) {
+            // Metadata that is none of ours counts for nothing.
+            let json = key.metadata().as_ref().and_then(stringify).map(String::from);
+            if let Some(counted) = json.and_then(|json| serde_json::from_str(&json).ok()) {
+                usage.add(&counted);
             }
         }
-    }
-
-    /// What isolates other than `own` have counted, together.
-    pub async fn usage_but(&self, own: &str) -> Result<Usage, Problem> {
-        let (mut usage, mut cursor) = (Usage::new(), None);
-        loop {
-            let list = self.list_page(Usage::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
-            for key in list.keys().iter().filter(|key| key.name()[Usage::PREFIX.len()..] != *own) {
-                // Metadata that is none of ours counts for nothing.
-                let json = key.metadata().as_ref().and_then(stringify).map(String::from);
-                if let Some(counted) = json.and_then(|json| serde_json::from_str(&json).ok()) {
-                    usage.add(&counted);
-                }
-            }
-            cursor = more(&list);
-            if cursor.is_none() {
-                return Ok(usage);
-            }
+        cursor = more(&list);
+        if cursor.is_none() {
+            return Ok(usage);
         }
     }
+}
 
-    /// Keeps what an isolate has counted, for as long as [`Usage::WINDOW_DAYS`] says.
-    pub async fn put_usage(&self, isolate: &str, usage: &Usage) -> Result<(), Problem> {
-        let json = serde_json::to_string(usage).expect("counts are JSON");
-        let metadata = JSON::parse(&json).expect("serde writes JSON");
-        let seconds = u64::from(Usage::WINDOW_DAYS) * 24 * 60 * 60;
-        let options = object(&[("expirationTtl", edge::number(seconds).into()), ("metadata", metadata)]);
-        let key = [Usage::PREFIX, isolate].concat();
-        settled(self.0.put(&key, &"".into(), &options)).await.map(drop).map_err(|thrown| unavailable(&thrown))
-    }
+/// Keeps what an isolate has counted, for as long as [`Usage::WINDOW_DAYS`] says.
+pub async fn put_usage(isolate: &str, usage: &Usage) -> Result<(), Problem> {
+    let json = serde_json::to_string(usage).expect("counts are JSON");
+    let metadata = JSON::parse(&json).expect("serde writes JSON");
+    let seconds = u64::from(Usage::WINDOW_DAYS) * 24 * 60 * 60;
+    let options = object(&[("expirationTtl", edge::number(seconds).into()), ("metadata", metadata)]);
+    let key = [Usage::PREFIX, isolate].concat();
+    settled(js::put(&key, &"".into(), &options)).await.map(drop).map_err(|thrown| DATA.failed(&thrown))
+}
 
-    async fn list_page(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<List, Problem> {
-        let options = object(&[("prefix", prefix.into()), ("limit", limit.into())]);
-        if let Some(cursor) = cursor {
-            set(&options, "cursor", &cursor.into());
-        }
-        let list = settled(self.0.list(&options)).await.map_err(|thrown| unavailable(&thrown))?;
-        Ok(list.unchecked_into())
+async fn list_page(prefix: &str, limit: u32, cursor: Option<&str>) -> Result<List, Problem> {
+    let options = object(&[("prefix", prefix.into()), ("limit", limit.into())]);
+    if let Some(cursor) = cursor {
+        set(&options, "cursor", &cursor.into());
     }
+    let list = settled(js::list(&options)).await.map_err(|thrown| DATA.failed(&thrown))?;
+    Ok(list.unchecked_into())
 }
 
 /// A page's keys as the client is told of them.
@@ -209,4 +180,32 @@ fn stringify(metadata: &Metadata) -> Option<JsString> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]
 fn whole(seconds: f64) -> u64 {
     seconds as u64
+}
+
+mod js {
+    use js_sys::{JsString, Object, Promise};
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen(module = "cloudflare:workers")]
+    extern "C" {
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_KV"])]
+        pub fn get(key: &str) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_KV"], js_name = getWithMetadata)]
+        pub fn get_with_metadata(key: &str, r#type: &JsString) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_KV"])]
+        pub fn put(key: &str, value: &JsValue, options: &Object) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_KV"])]
+        pub fn delete(key: &str) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_KV"])]
+        pub fn list(options: &Object) -> Result<Promise, JsValue>;
+    }
+
+    #[wasm_bindgen(module = "/src/bindings/kv.js")]
+    extern "C" {
+        pub fn shown(found: &JsValue, before: &str) -> JsValue;
+    }
 }

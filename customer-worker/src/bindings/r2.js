@@ -1,3 +1,5 @@
+import { env } from "cloudflare:workers";
+
 /**
  * The headers that are kept with a file, each as a line of its number, a colon and its value, but for one that has a line feed in
  * it, which no header can have; and a last line if the file came with its body. Nothing if there is no file.
@@ -16,14 +18,14 @@ export function kept(file) {
 }
 
 /** Stores a file, with its type and what else is kept with it. A request as `content` stands for its body. */
-export function put(bucket, key, content, contentType, others, onlyIf) {
+export function put(key, content, contentType, others, onlyIf) {
   const value = content instanceof Request ? (content.body ?? "") : content;
-  return bucket.put(key, value, { httpMetadata: { contentType, ...others }, onlyIf });
+  return env.USER_R2.put(key, value, { httpMetadata: { contentType, ...others }, onlyIf });
 }
 
 /** Begins an upload in parts, likewise. */
-export function createUpload(bucket, key, contentType, others) {
-  return bucket.createMultipartUpload(key, { httpMetadata: { contentType, ...others } });
+export function createUpload(key, contentType, others) {
+  return env.USER_R2.createMultipartUpload(key, { httpMetadata: { contentType, ...others } });
 }
 
 /** Size and etag of a file that was stored, with a space between them; nothing if none was. */

@@ -11,28 +11,14 @@ use shared::{
 use wasm_bindgen::{JsCast, prelude::*};
 use web_sys::Headers;
 
-use super::unavailable;
+use super::Binding;
 use crate::body::forget;
+
+/// The customer's bucket.
+pub const FILES: Binding = Binding { name: "USER_R2", what: "file storage" };
 
 #[wasm_bindgen]
 extern "C" {
-    pub type R2Bucket;
-
-    #[wasm_bindgen(method, catch)]
-    fn head(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn get(this: &R2Bucket, key: &str, options: &JsValue) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn delete(this: &R2Bucket, key: &str) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn list(this: &R2Bucket, options: &Object) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
-    fn resume_multipart_upload(this: &R2Bucket, key: &str, id: &str) -> Result<R2MultipartUpload, JsValue>;
-
     type R2MultipartUpload;
 
     #[wasm_bindgen(method, getter, js_name = uploadId)]
@@ -113,7 +99,7 @@ pub struct Found {
 
 impl Found {
     fn new(found: JsValue) -> Option<Self> {
-        let text = kept(&found)?;
+        let text = js::kept(&found)?;
         let [content_type, cache_control, disposition, encoding, language, expires, body] = lines(&text);
         let headers = FileHeaders::stored([content_type, cache_control, disposition, encoding, language, expires]);
         Some(Self { file: found.unchecked_into(), headers, has_body: body.is_some() })
@@ -130,35 +116,11 @@ pub struct Stored {
 
 impl Stored {
     fn new(file: &JsValue) -> Option<Self> {
-        let text = stored(file)?;
+        let text = js::stored(file)?;
         let (size, etag) = text.split_once(' ').expect("a size, a space, an etag");
         Some(Self { size: size.parse().expect("a size is a whole number"), etag: etag.to_owned() })
     }
 }
-
-/// Each of them does in one call what would take several: a call from Wasm costs more than what it is for.
-#[wasm_bindgen(module = "/src/bindings/r2.js")]
-extern "C" {
-    fn kept(file: &JsValue) -> Option<String>;
-
-    #[wasm_bindgen(catch)]
-    fn put(
-        bucket: &R2Bucket,
-        key: &str,
-        content: &JsValue,
-        content_type: &str,
-        others: &JsValue,
-        only_if: &JsValue,
-    ) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(catch, js_name = createUpload)]
-    fn create_upload(bucket: &R2Bucket, key: &str, content_type: &str, others: &JsValue) -> Result<Promise, JsValue>;
-
-    fn stored(file: &JsValue) -> Option<String>;
-}
-
-/// The customer's bucket.
-pub struct Files(R2Bucket);
 
 /// A page of files.
 pub struct FilePage {
@@ -170,110 +132,98 @@ pub struct FilePage {
     pub cursor: Option<String>,
 }
 
-impl Files {
-    pub(super) fn new(bucket: R2Bucket) -> Self {
-        Self(bucket)
-    }
+/// A file with its bytes, or those of a range. Without its bytes if it is the version `unless`.
+pub async fn get(key: &FileKey, range: Option<ByteRange>, unless: Option<&str>) -> Result<Option<Found>, Problem> {
+    let range = range.map(|range| ("range", range_option(range)));
+    let only_if = unless.map(|etag| ("onlyIf", object(&[("etagDoesNotMatch", etag.into())]).into()));
+    let options: Vec<_> = range.into_iter().chain(only_if).collect();
+    let options = if options.is_empty() { JsValue::UNDEFINED } else { object(&options).into() };
+    settled(js::get(key.as_str(), &options)).await.map(Found::new).map_err(|thrown| problem(&thrown))
+}
 
-    /// A file with its bytes, or those of a range. Without its bytes if it is the version `unless`.
-    pub async fn get(
-        &self,
-        key: &FileKey,
-        range: Option<ByteRange>,
-        unless: Option<&str>,
-    ) -> Result<Option<Found>, Problem> {
-        let range = range.map(|range| ("range", range_option(range)));
-        let only_if = unless.map(|etag| ("onlyIf", object(&[("etagDoesNotMatch", etag.into())]).into()));
-        let options: Vec<_> = range.into_iter().chain(only_if).collect();
-        let options = if options.is_empty() { JsValue::UNDEFINED } else { object(&options).into() };
-        settled(self.0.get(key.as_str(), &options)).await.map(Found::new).map_err(|thrown| problem(&thrown))
-    }
+/// A file without its bytes.
+pub async fn head(key: &FileKey) -> Result<Option<Found>, Problem> {
+    settled(js::head(key.as_str())).await.map(Found::new).map_err(|thrown| problem(&thrown))
+}
 
-    /// A file without its bytes.
-    pub async fn head(&self, key: &FileKey) -> Result<Option<Found>, Problem> {
-        settled(self.0.head(key.as_str())).await.map(Found::new).map_err(|thrown| problem(&thrown))
-    }
+/// Stores a file, if what is there is as `only_if` wants it; `None` if it is not. `content` is anything that R2
+/// takes, a stream of known length, a `Blob`, bytes, text; or a request, whose body it is.
+pub async fn put(
+    key: &FileKey,
+    content: &JsValue,
+    headers: &FileHeaders,
+    only_if: &OnlyIf,
+) -> Result<Option<Stored>, Problem> {
+    let (content_type, others) = (headers.content_type.as_str(), other_metadata(headers));
+    let stored = settled(js::put(key.as_str(), content, content_type, &others, &only_if.option())).await;
+    stored.map(|file| Stored::new(&file)).map_err(|thrown| problem(&thrown))
+}
 
-    /// Stores a file, if what is there is as `only_if` wants it; `None` if it is not. `content` is anything that R2
-    /// takes, a stream of known length, a `Blob`, bytes, text; or a request, whose body it is.
-    pub async fn put(
-        &self,
-        key: &FileKey,
-        content: &JsValue,
-        headers: &FileHeaders,
-        only_if: &OnlyIf,
-    ) -> Result<Option<Stored>, Problem> {
-        let (content_type, others) = (headers.content_type.as_str(), other_metadata(headers));
-        let stored = settled(put(&self.0, key.as_str(), content, content_type, &others, &only_if.option())).await;
-        stored.map(|file| Stored::new(&file)).map_err(|thrown| problem(&thrown))
-    }
+/// Deletes a file, if it is there.
+pub async fn delete(key: &FileKey) -> Result<(), Problem> {
+    settled(js::delete(key.as_str())).await.map(drop).map_err(|thrown| problem(&thrown))
+}
 
-    /// Deletes a file, if it is there.
-    pub async fn delete(&self, key: &FileKey) -> Result<(), Problem> {
-        settled(self.0.delete(key.as_str())).await.map(drop).map_err(|thrown| problem(&thrown))
+/// Lists files.
+pub async fn list(page: &FilesPage) -> Result<FilePage, Problem> {
+    let options = object(&[("limit", page.limit.into())]);
+    if !page.prefix.is_empty() {
+        set(&options, "prefix", &page.prefix.as_str().into());
     }
-
-    /// Lists files.
-    pub async fn list(&self, page: &FilesPage) -> Result<FilePage, Problem> {
-        let options = object(&[("limit", page.limit.into())]);
-        if !page.prefix.is_empty() {
-            set(&options, "prefix", &page.prefix.as_str().into());
-        }
-        if let Some(delimiter) = &page.delimiter {
-            set(&options, "delimiter", &delimiter.as_str().into());
-        }
-        if let Some(cursor) = &page.cursor {
-            set(&options, "cursor", &cursor.as_str().into());
-        }
-        if page.content_type {
-            set(&options, "include", &Array::of1(&"httpMetadata".into()));
-        }
-        let list: List = settled(self.0.list(&options)).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
-        let listed = |file: R2Object| ListedFile {
-            key: file.key(),
-            size: file.size(),
-            uploaded: file.uploaded_date().to_iso_string().into(),
-            etag: file.etag(),
-            content_type: page
-                .content_type
-                .then(|| Found::new(file.into()))
-                .flatten()
-                .map(|found| found.headers.content_type.as_str().to_owned()),
-        };
-        let cursor = if list.truncated() { list.cursor() } else { None };
-        Ok(FilePage {
-            files: list.objects().iter().map(listed).collect(),
-            prefixes: list.delimited_prefixes().iter().filter_map(|prefix| prefix.as_string()).collect(),
-            cursor: cursor.map(|cursor| Cursor::encode(&cursor, page.listing())),
-        })
+    if let Some(delimiter) = &page.delimiter {
+        set(&options, "delimiter", &delimiter.as_str().into());
     }
+    if let Some(cursor) = &page.cursor {
+        set(&options, "cursor", &cursor.as_str().into());
+    }
+    if page.content_type {
+        set(&options, "include", &Array::of1(&"httpMetadata".into()));
+    }
+    let list: List = settled(js::list(&options)).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
+    let listed = |file: R2Object| ListedFile {
+        key: file.key(),
+        size: file.size(),
+        uploaded: file.uploaded_date().to_iso_string().into(),
+        etag: file.etag(),
+        content_type: page
+            .content_type
+            .then(|| Found::new(file.into()))
+            .flatten()
+            .map(|found| found.headers.content_type.as_str().to_owned()),
+    };
+    let cursor = if list.truncated() { list.cursor() } else { None };
+    Ok(FilePage {
+        files: list.objects().iter().map(listed).collect(),
+        prefixes: list.delimited_prefixes().iter().filter_map(|prefix| prefix.as_string()).collect(),
+        cursor: cursor.map(|cursor| Cursor::encode(&cursor, page.listing())),
+    })
+}
 
-    /// Counts all files and their bytes.
-    pub async fn count(&self) -> Result<reply::Files, Problem> {
-        let mut counted = reply::Files::default();
-        let options = Object::new();
-        loop {
-            let list: List = settled(self.0.list(&options)).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
-            counted.count += u64::from(list.objects().length());
-            counted.total_size += list.objects().iter().map(|file| file.size()).sum::<u64>();
-            match list.cursor().filter(|_| list.truncated()) {
-                Some(cursor) => set(&options, "cursor", &cursor.into()),
-                None => return Ok(counted),
-            }
+/// Counts all files and their bytes.
+pub async fn count() -> Result<reply::Files, Problem> {
+    let mut counted = reply::Files::default();
+    let options = Object::new();
+    loop {
+        let list: List = settled(js::list(&options)).await.map_err(|thrown| problem(&thrown))?.unchecked_into();
+        counted.count += u64::from(list.objects().length());
+        counted.total_size += list.objects().iter().map(|file| file.size()).sum::<u64>();
+        match list.cursor().filter(|_| list.truncated()) {
+            Some(cursor) => set(&options, "cursor", &cursor.into()),
+            None => return Ok(counted),
         }
     }
+}
 
-    /// Begins an upload in parts.
-    pub async fn create_upload(&self, key: &FileKey, headers: &FileHeaders) -> Result<MultipartUpload, Problem> {
-        let (content_type, others) = (headers.content_type.as_str(), other_metadata(headers));
-        let upload = settled(create_upload(&self.0, key.as_str(), content_type, &others)).await;
-        upload.map(|upload| MultipartUpload(upload.unchecked_into())).map_err(|thrown| problem(&thrown))
-    }
+/// Begins an upload in parts.
+pub async fn create_upload(key: &FileKey, headers: &FileHeaders) -> Result<MultipartUpload, Problem> {
+    let (content_type, others) = (headers.content_type.as_str(), other_metadata(headers));
+    let upload = settled(js::create_upload(key.as_str(), content_type, &others)).await;
+    upload.map(|upload| MultipartUpload(upload.unchecked_into())).map_err(|thrown| problem(&thrown))
+}
 
-    /// Goes on with an upload in parts. Whether there is one shows when it is used.
-    pub fn resume_upload(&self, key: &FileKey, id: &str) -> Result<MultipartUpload, Problem> {
-        self.0.resume_multipart_upload(key.as_str(), id).map(MultipartUpload).map_err(|thrown| problem(&thrown))
-    }
+/// Goes on with an upload in parts. Whether there is one shows when it is used.
+pub fn resume_upload(key: &FileKey, id: &str) -> Result<MultipartUpload, Problem> {
+    js::resume_upload(key.as_str(), id).map(MultipartUpload).map_err(|thrown| problem(&thrown))
 }
 
 /// An upload in parts.
@@ -452,9 +402,53 @@ fn problem(thrown: &JsValue) -> Problem {
         Some(10_025) => Problem::invalid_part("a part was not uploaded, or has another etag"),
         Some(10_048) => Problem::invalid_part("the parts do not fit together"),
         Some(100_100) => Problem::too_large("a file in one piece", MAX_PUT_LEN),
-        _ => unavailable(thrown),
+        _ => FILES.failed(thrown),
     }
 }
 
 /// R2's limit for one `put`: 5 GiB less 5 MiB (<https://developers.cloudflare.com/r2/platform/limits/>).
 pub const MAX_PUT_LEN: u64 = 5 * 1024 * 1024 * 1024 - 5 * 1024 * 1024;
+
+mod js {
+    use super::R2MultipartUpload;
+    use js_sys::{Object, Promise};
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen(module = "cloudflare:workers")]
+    extern "C" {
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
+        pub fn head(key: &str) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
+        pub fn get(key: &str, options: &JsValue) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
+        pub fn delete(key: &str) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
+        pub fn list(options: &Object) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"], js_name = resumeMultipartUpload)]
+        pub fn resume_upload(key: &str, id: &str) -> Result<R2MultipartUpload, JsValue>;
+    }
+
+    /// Each does in one call what would take several: a call from Wasm costs more than what it is for.
+    #[wasm_bindgen(module = "/src/bindings/r2.js")]
+    extern "C" {
+        pub fn kept(file: &JsValue) -> Option<String>;
+
+        #[wasm_bindgen(catch)]
+        pub fn put(
+            key: &str,
+            content: &JsValue,
+            content_type: &str,
+            others: &JsValue,
+            only_if: &JsValue,
+        ) -> Result<Promise, JsValue>;
+
+        #[wasm_bindgen(catch, js_name = createUpload)]
+        pub fn create_upload(key: &str, content_type: &str, others: &JsValue) -> Result<Promise, JsValue>;
+
+        pub fn stored(file: &JsValue) -> Option<String>;
+    }
+}

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, Request, Response, ResponseInit};
 
 use super::conditions;
-use crate::bindings::{self, Files, Found, R2Object};
+use crate::bindings::r2::{self, Found, R2Object};
 use crate::body::{forget, header};
 
 /// What is asked of each request for a file.
@@ -20,12 +20,11 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
     let asked = Several::read(request, &ASKED);
     let [conditions @ .., range] = asked.values();
     let conditions = Preconditions::read(conditions);
-    let files = bindings::files()?;
-    let range = wanted_range(range, request, &files, key).await?;
-    let found = match files.get(key, range, only_unless(&conditions)).await {
+    let range = wanted_range(range, request, key).await?;
+    let found = match r2::get(key, range, only_unless(&conditions)).await {
         Ok(found) => found.ok_or_else(Problem::file_not_found)?,
         Err(problem) => match range {
-            Some(range) => return out_of_range(problem, range, &files, key, &conditions).await,
+            Some(range) => return out_of_range(problem, range, key, &conditions).await,
             None => return Err(problem),
         },
     };
@@ -35,7 +34,7 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
     }
     if !found.has_body {
         // R2 and this Worker do not agree on whether the client has this version. The client gets it.
-        let found = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
+        let found = r2::get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
         return Ok(reply(&found, 200, true, None));
     }
     match range.map(|range| range.of(found.file.size())) {
@@ -51,26 +50,21 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
 /// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
 pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let conditions = conditions(request);
-    let found = bindings::files()?.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    let found = r2::head(key).await?.ok_or_else(Problem::file_not_found)?;
     refused(&conditions, &found).unwrap_or_else(|| Ok(reply(&found, 200, false, None)))
 }
 
 /// A file's bytes, if there is one.
 pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
-    Ok(bindings::files()?.get(key, None, None).await?.map(|found| found.file.body()))
+    Ok(r2::get(key, None, None).await?.map(|found| found.file.body()))
 }
 
 /// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
 /// look at the file first.
-async fn wanted_range(
-    range: Option<&str>,
-    request: &Request,
-    files: &Files,
-    key: &FileKey,
-) -> Result<Option<ByteRange>, Problem> {
+async fn wanted_range(range: Option<&str>, request: &Request, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
     let Some(range) = range.and_then(ByteRange::parse) else { return Ok(None) };
     let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
-    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?.file;
+    let file = r2::head(key).await?.ok_or_else(Problem::file_not_found)?.file;
     Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
 }
 
@@ -97,11 +91,10 @@ fn refused(conditions: &Preconditions, found: &Found) -> Option<Result<Response,
 async fn out_of_range(
     problem: Problem,
     range: ByteRange,
-    files: &Files,
     key: &FileKey,
     conditions: &Preconditions,
 ) -> Result<Response, Problem> {
-    let found = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    let found = r2::head(key).await?.ok_or_else(Problem::file_not_found)?;
     refused(conditions, &found).unwrap_or_else(|| {
         let size = found.file.size();
         Err(if range.of(size).is_none() { Problem::range_not_satisfiable(size) } else { problem })

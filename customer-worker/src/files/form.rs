@@ -5,7 +5,7 @@ use shared::{Content, ContentType, Event, FileHeaders, FileKey, FormParser, Part
 use web_sys::Request;
 
 use super::{PartsWriter, conditions};
-use crate::bindings;
+use crate::bindings::r2;
 use crate::body::{Pieces, content_length, require_type, sub_array, whole};
 
 /// Up to this length a form is read in one piece, which is cheaper.
@@ -17,13 +17,13 @@ pub async fn upload_form(request: &Request) -> Result<String, Problem> {
     let content_type = require_type(request, is_multipart_form, "multipart/form-data")?;
     let parser = FormParser::new(&content_type)?;
     let conditions = conditions(request);
-    let files = bindings::files()?;
+    r2::FILES.require()?;
     let length = content_length(request);
     let pieces = match length {
         Some(length) if length <= SMALL => Pieces::whole(whole(request).await.map_err(|problem| in_form(&problem))?),
         _ => Pieces::of(request.body()),
     };
-    let mut form = Form { file: PartsWriter::new(&files, conditions, length), key: Vec::new(), seen: Seen::default() };
+    let mut form = Form { file: PartsWriter::new(conditions, length), key: Vec::new(), seen: Seen::default() };
     let stored = form.read(parser, pieces).await;
     if stored.is_err() {
         form.file.abort().await;
@@ -32,8 +32,8 @@ pub async fn upload_form(request: &Request) -> Result<String, Problem> {
 }
 
 /// What is known of a form so far.
-struct Form<'a> {
-    file: PartsWriter<'a>,
+struct Form {
+    file: PartsWriter,
     key: Vec<u8>,
     seen: Seen,
 }
@@ -54,7 +54,7 @@ enum Part {
     Other,
 }
 
-impl Form<'_> {
+impl Form {
     async fn read(&mut self, mut parser: FormParser, mut pieces: Pieces) -> Result<String, Problem> {
         let mut text = Vec::new();
         while !parser.has_ended() {

@@ -10,7 +10,7 @@ use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query, rep
 use wasm_bindgen::JsValue;
 use web_sys::Request;
 
-use crate::bindings::{self, Files, OnlyIf, Stored};
+use crate::bindings::r2::{self, MAX_PUT_LEN, OnlyIf, Stored};
 
 pub use download::{download, inspect, open};
 pub use form::upload_form;
@@ -23,9 +23,8 @@ pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Probl
     let [kept @ .., if_match, if_none_match, if_unmodified_since, length] = sent.values();
     let headers = FileHeaders::read(kept)?;
     let only_if = OnlyIf::new(&Preconditions::read([if_match, if_none_match, None, if_unmodified_since]))?;
-    let files = bindings::files()?;
     require_length(length.and_then(|length| length.parse().ok()), "a file in one piece")?;
-    store(&files, &key, request, &headers, &only_if).await
+    store(&key, request, &headers, &only_if).await
 }
 
 /// What is asked of each upload in one piece. `If-Modified-Since` means nothing to it (RFC 9110, 13.1.3).
@@ -37,8 +36,8 @@ static SENT: [&str; 10] = {
 
 /// What R2 takes in one piece (`what`) must be of a length that is known, and not too large.
 fn require_length(length: Option<u64>, what: &str) -> Result<(), Problem> {
-    if length.ok_or_else(Problem::length_required)? > bindings::MAX_PUT_LEN {
-        return Err(Problem::too_large(what, bindings::MAX_PUT_LEN));
+    if length.ok_or_else(Problem::length_required)? > MAX_PUT_LEN {
+        return Err(Problem::too_large(what, MAX_PUT_LEN));
     }
     Ok(())
 }
@@ -60,25 +59,24 @@ pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
 
 /// Stores a file in one piece, and answers what is said of it.
 pub async fn store(
-    files: &Files,
     key: &FileKey,
     content: &JsValue,
     headers: &FileHeaders,
     only_if: &OnlyIf,
 ) -> Result<String, Problem> {
-    let stored = files.put(key, content, headers, only_if).await?.ok_or_else(Problem::precondition_failed)?;
+    let stored = r2::put(key, content, headers, only_if).await?.ok_or_else(Problem::precondition_failed)?;
     Ok(said_of(&stored, key, headers))
 }
 
 /// `DELETE /files?key=`: deletes a file, if it is there.
 pub async fn delete(key: &FileKey) -> Result<String, Problem> {
-    bindings::files()?.delete(key).await?;
+    r2::delete(key).await?;
     Ok(reply::to_json(&reply::Deleted { success: true }))
 }
 
 /// `GET /files`: lists files, with one R2 list.
 pub async fn list(page: &FilesPage) -> Result<String, Problem> {
-    let bindings::FilePage { files, prefixes, cursor } = bindings::files()?.list(page).await?;
+    let r2::FilePage { files, prefixes, cursor } = r2::list(page).await?;
     Ok(reply::to_json(&reply::FileList { files, prefixes, truncated: cursor.is_some(), cursor }))
 }
 

@@ -6,7 +6,7 @@ use shared::{FileHeaders, FileKey, Preconditions, Problem, upload};
 use wasm_bindgen::JsValue;
 
 use super::{said_of, store};
-use crate::bindings::{Files, MultipartUpload, OnlyIf, PartOnItsWay, Stored};
+use crate::bindings::r2::{self, MultipartUpload, OnlyIf, PartOnItsWay, Stored};
 use crate::body::sub_array;
 
 /// R2's least part (<https://developers.cloudflare.com/r2/platform/limits/>), and what is held of a file, twice: the
@@ -17,8 +17,7 @@ const PART_LEN: u64 = 5 * 1024 * 1024;
 ///
 /// Nothing is visible before [`PartsWriter::finish`]. One that fails must be [`abort`](PartsWriter::abort)ed: R2 would
 /// keep its parts.
-pub struct PartsWriter<'a> {
-    files: &'a Files,
+pub struct PartsWriter {
     /// Where the file goes; needed when a part is full.
     pub key: Option<FileKey>,
     /// What is kept with it.
@@ -69,14 +68,13 @@ impl Upload {
     }
 }
 
-impl<'a> PartsWriter<'a> {
+impl PartsWriter {
     /// Begins a file of at most `max_len` bytes, where that is known.
-    pub fn new(files: &'a Files, conditions: Preconditions, max_len: Option<u64>) -> Self {
+    pub fn new(conditions: Preconditions, max_len: Option<u64>) -> Self {
         // R2 takes 10,000 parts: a very large file has larger ones. One without a length ends at 48 GiB.
         let least = max_len.unwrap_or(0).div_ceil(u64::from(upload::MAX_PARTS));
         let part_len = u32::try_from(least.max(PART_LEN)).unwrap_or(u32::MAX);
         Self {
-            files,
             key: None,
             headers: FileHeaders::default(),
             conditions,
@@ -138,7 +136,7 @@ impl<'a> PartsWriter<'a> {
             if !self.conditions.are_none() {
                 return Err(Problem::condition_not_supported());
             }
-            let multipart = self.files.create_upload(key, &self.headers).await?;
+            let multipart = r2::create_upload(key, &self.headers).await?;
             self.upload = Some(Upload { multipart, on_its_way: None, parts: Vec::new() });
         }
         self.sent += 1;
@@ -160,7 +158,7 @@ impl<'a> PartsWriter<'a> {
         if self.upload.is_none() {
             let content = last.map_or_else(|| "".into(), JsValue::from);
             let only_if = OnlyIf::new(&self.conditions)?;
-            return store(self.files, &key, &content, &self.headers, &only_if).await;
+            return store(&key, &content, &self.headers, &only_if).await;
         }
         if let Some(last) = last {
             self.send(&last).await?;

@@ -7,7 +7,7 @@ use wasm_bindgen::JsValue;
 use web_sys::Request;
 
 use super::{headers, refuse_conditions, require_length, said_of};
-use crate::bindings;
+use crate::bindings::r2;
 use crate::body::{Body, content_length, require_type};
 
 /// `POST /files/uploads?key=`: begins one.
@@ -15,7 +15,7 @@ pub async fn create(request: &Request, query: Query<'_>) -> Result<String, Probl
     let key = FileKey::from_query(query)?;
     let sent = headers(request)?;
     refuse_conditions(request)?;
-    let upload = bindings::files()?.create_upload(&key, &sent).await?;
+    let upload = r2::create_upload(&key, &sent).await?;
     Ok(reply::to_json(&reply::UploadCreated { key: key.as_str(), upload_id: &upload.id() }))
 }
 
@@ -24,7 +24,7 @@ pub async fn put_part(request: &Request, query: Query<'_>) -> Result<String, Pro
     let key = FileKey::from_query(query)?;
     let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
     refuse_conditions(request)?;
-    let upload = bindings::files()?.resume_upload(&key, &id)?;
+    let upload = r2::resume_upload(&key, &id)?;
     require_length(content_length(request), "a part")?;
     let part = upload.send(number, &request.body().map_or_else(|| "".into(), JsValue::from))?;
     Ok(reply::to_json(&part.arrival().await?))
@@ -36,12 +36,12 @@ pub async fn complete(request: &Request, query: Query<'_>) -> Result<String, Pro
     let id = upload::upload_id(query)?;
     refuse_conditions(request)?;
     require_type(request, is_json, "application/json")?;
-    let files = bindings::files()?;
+    r2::FILES.require()?;
     let body = Body::read(request, upload::MAX_PARTS_LEN).await?;
     let parts = upload::parse_parts(&body.text)?;
-    let stored = files.resume_upload(&key, &id)?.complete(&parts).await?;
+    let stored = r2::resume_upload(&key, &id)?.complete(&parts).await?;
     // What `complete` answers does not have the headers that the upload was begun with.
-    let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |found| found.headers);
+    let headers = r2::head(&key).await?.map_or_else(FileHeaders::default, |found| found.headers);
     Ok(said_of(&stored, &key, &headers))
 }
 
@@ -49,6 +49,6 @@ pub async fn complete(request: &Request, query: Query<'_>) -> Result<String, Pro
 pub async fn abort(query: Query<'_>) -> Result<String, Problem> {
     let key = FileKey::from_query(query)?;
     let id = upload::upload_id(query)?;
-    bindings::files()?.resume_upload(&key, &id)?.abort().await?;
+    r2::resume_upload(&key, &id)?.abort().await?;
     Ok(reply::to_json(&reply::Deleted { success: true }))
 }
