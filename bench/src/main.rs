@@ -29,11 +29,12 @@ use crate::report::{Machine, Report};
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask bench")]
 struct Options {
-    /// Only the routes of this name, or whose names contain it; nothing is written then
+    /// Only the route of this name, or those whose names contain it; nothing is written then. Without it, whatever the other options
+    /// say, the tables in docs/performance.md are made anew
     filter: Option<String>,
 
     /// One short round, to see that it works; the figures say nothing, and docs/performance.md stays as it is
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["warm_up", "rounds", "runs", "slices", "slice"])]
     short: bool,
 
     /// For how long every runtime serves each of all routes before the first is measured, in milliseconds: it compiles what is used
@@ -57,7 +58,8 @@ struct Options {
     #[arg(long, default_value_t = 40)]
     slice: u64,
 
-    /// Where the figures go as JSON [default: bench/results.json, with --short target/bench.json]
+    /// Where the figures go as JSON, and then docs/performance.md stays as it is [default: bench/results.json, with --short
+    /// target/bench.json]
     #[arg(long, conflicts_with = "filter")]
     output: Option<PathBuf>,
 }

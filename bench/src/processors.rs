@@ -19,6 +19,8 @@ pub fn keep_off_the_runtimes() -> Result<()> {
         own.unset(first).context("a processor has a number")?;
         sched_setaffinity(SELF, &own).context("cannot choose processors")?;
         RUNTIMES.set(first).expect("this is called once");
+    } else {
+        eprintln!("warning: there is one processor for the runtimes, the load and the storage: the figures say little");
     }
     Ok(())
 }

@@ -91,9 +91,11 @@ fn its_options_are_explained_and_bad_ones_are_refused() {
     };
     let help = bench(&["--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--rounds"));
-    for (arguments, said) in
-        [(&["no such route"][..], "no route's name contains"), (&["--rounds", "0"], "as many as --runs at least")]
-    {
+    for (arguments, said) in [
+        (&["no such route"][..], "no route's name contains"),
+        (&["--rounds", "0"], "as many as --runs at least"),
+        (&["--short", "--rounds", "2"], "cannot be used with"),
+    ] {
         let output = bench(arguments);
         assert!(!output.status.success());
         assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{arguments:?}");
