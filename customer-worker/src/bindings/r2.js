@@ -1,5 +1,14 @@
 import { env } from "cloudflare:workers";
 
+/** A file with its bytes, or those of a range. Without its bytes if it is the version `unless`. */
+export function get(key, offset, length, suffix, unless) {
+  let range;
+  if (offset !== undefined) range = { offset, length };
+  else if (suffix !== undefined) range = { suffix };
+  const onlyIf = unless === undefined ? undefined : { etagDoesNotMatch: unless };
+  return env.USER_R2.get(key, range || onlyIf ? { range, onlyIf } : undefined);
+}
+
 /**
  * The headers that are kept with a file, each as a line of its number, a colon and its value, but for one that has a line feed in
  * it, which no header can have; and a last line if the file came with its body. Nothing if there is no file.

@@ -134,11 +134,15 @@ pub struct FilePage {
 
 /// A file with its bytes, or those of a range. Without its bytes if it is the version `unless`.
 pub async fn get(key: &FileKey, range: Option<ByteRange>, unless: Option<&str>) -> Result<Option<Found>, Problem> {
-    let range = range.map(|range| ("range", range_option(range)));
-    let only_if = unless.map(|etag| ("onlyIf", object(&[("etagDoesNotMatch", etag.into())]).into()));
-    let options: Vec<_> = range.into_iter().chain(only_if).collect();
-    let options = if options.is_empty() { JsValue::UNDEFINED } else { object(&options).into() };
-    settled(js::get(key.as_str(), &options)).await.map(Found::new).map_err(|thrown| problem(&thrown))
+    let (offset, length, suffix) = match range {
+        None => (None, None, None),
+        Some(ByteRange::From(first)) => (Some(first), None, None),
+        Some(ByteRange::Between(first, last)) => (Some(first), Some((last - first).saturating_add(1)), None),
+        Some(ByteRange::Last(length)) => (None, None, Some(length)),
+    };
+    let [offset, length, suffix] = [offset, length, suffix].map(|count| count.map(edge::number));
+    let found = settled(js::get(key.as_str(), offset, length, suffix, unless)).await;
+    found.map(Found::new).map_err(|thrown| problem(&thrown))
 }
 
 /// A file without its bytes.
@@ -371,18 +375,6 @@ fn other_metadata(headers: &FileHeaders) -> JsValue {
     others.map_or(JsValue::UNDEFINED, JsValue::from)
 }
 
-fn range_option(range: ByteRange) -> JsValue {
-    match range {
-        ByteRange::From(first) => object(&[("offset", edge::number(first).into())]),
-        ByteRange::Between(first, last) => object(&[
-            ("offset", edge::number(first).into()),
-            ("length", edge::number((last - first).saturating_add(1)).into()),
-        ]),
-        ByteRange::Last(length) => object(&[("suffix", edge::number(length).into())]),
-    }
-    .into()
-}
-
 /// R2 says what went wrong by a number at the end of the text
 /// (<https://developers.cloudflare.com/r2/api/error-codes/>).
 fn code(thrown: &JsValue) -> Option<u32> {
@@ -420,9 +412,6 @@ mod js {
         pub fn head(key: &str) -> Result<Promise, JsValue>;
 
         #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
-        pub fn get(key: &str, options: &JsValue) -> Result<Promise, JsValue>;
-
-        #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
         pub fn delete(key: &str) -> Result<Promise, JsValue>;
 
         #[wasm_bindgen(catch, js_namespace = ["env", "USER_R2"])]
@@ -435,6 +424,15 @@ mod js {
     /// Each does in one call what would take several: a call from Wasm costs more than what it is for.
     #[wasm_bindgen(module = "/src/bindings/r2.js")]
     extern "C" {
+        #[wasm_bindgen(catch)]
+        pub fn get(
+            key: &str,
+            offset: Option<f64>,
+            length: Option<f64>,
+            suffix: Option<f64>,
+            unless: Option<&str>,
+        ) -> Result<Promise, JsValue>;
+
         pub fn kept(file: &JsValue) -> Option<String>;
 
         #[wasm_bindgen(catch)]

@@ -137,6 +137,7 @@ extern "C" {
         with_body: bool,
         init: &ResponseInit,
         content_type: Option<&str>,
+        first: Option<f64>,
         length: Option<f64>,
         others: Option<&str>,
     ) -> Response;
@@ -146,10 +147,10 @@ extern "C" {
 fn reply(found: &Found, status: u16, with_body: bool, range: Option<(u64, u64)>) -> Response {
     let Found { file, headers: stored, .. } = found;
     let content_type = (status != 304).then(|| stored.content_type.as_str());
-    let length = range.map(|(first, last)| edge::number(last - first + 1));
-    let others = others(file, stored, status, range);
+    let (first, length) = range.map(|(first, last)| (edge::number(first), edge::number(last - first + 1))).unzip();
+    let others = others(stored, status);
     let others = others.strip_suffix('\n');
-    let respond = |init: &ResponseInit| respond(file, with_body, init, content_type, length, others);
+    let respond = |init: &ResponseInit| respond(file, with_body, init, content_type, first, length, others);
     if stored.content_encoding.is_some() {
         let init = beginning(status);
         // The bytes are encoded already; the runtime would do it again.
@@ -164,7 +165,7 @@ fn reply(found: &Found, status: u16, with_body: bool, range: Option<(u64, u64)>)
 }
 
 /// The headers that few files have, a line each.
-fn others(file: &R2Object, stored: &FileHeaders, status: u16, range: Option<(u64, u64)>) -> String {
+fn others(stored: &FileHeaders, status: u16) -> String {
     let mut lines = String::new();
     let mut add = |name: &str, value: &str| lines.extend([name, ":", value, "\n"]);
     if let Some(cache_control) = &stored.cache_control {
@@ -182,9 +183,6 @@ fn others(file: &R2Object, stored: &FileHeaders, status: u16, range: Option<(u64
             if let Some(value) = value {
                 add(name, value);
             }
-        }
-        if let Some((first, last)) = range {
-            add("Content-Range", &format!("bytes {first}-{last}/{}", file.size()));
         }
     }
     lines
