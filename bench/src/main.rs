@@ -29,8 +29,8 @@ use crate::report::{Machine, Report};
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask bench")]
 struct Options {
-    /// Only the route of this name, or those whose names contain it; nothing is written then. Without it, whatever the other options
-    /// say, the tables in docs/performance.md are made anew
+    /// Only the route of this name, or those whose names contain it; nothing is written then. Without it, the tables in
+    /// docs/performance.md are made anew, however few the rounds
     filter: Option<String>,
 
     /// One short round, to see that it works; the figures say nothing, and docs/performance.md stays as it is
