@@ -131,6 +131,39 @@ async fn an_upload_id_leads_nowhere_else() {
     scene.end().await;
 }
 
+/// Who has no storage is not given what another request of the moment uses, but told so.
+#[tokio::test]
+async fn no_storage_is_not_anothers_storage() {
+    let scene = Scene::new("no-storage").await;
+    let bare = Customer::new("bare");
+    for key in KEYS {
+        let (file, value) = (format!("/files?key={}", escaped(key)), format!("/data?key={}", escaped(key)));
+        let upload = format!("/files/uploads?key={}&uploadId={}", scene.upload_key(), escaped(&scene.upload_id));
+        // All at once: each is judged by what the victim sees, so that the victim's requests are among them.
+        let attempts = [
+            bare.get(&file),
+            bare.get(&file).header("Range", "bytes=0-40"),
+            bare.head(&file),
+            bare.get("/files"),
+            bare.put(&file).body("overwritten"),
+            bare.delete(&file),
+            bare.put(&format!("{upload}&partNumber=1")).body("overwritten"),
+            bare.delete(&upload),
+            bare.get(&value),
+            bare.get("/data"),
+            bare.post_json("/data", json!({"key": key, "value": "overwritten"}).to_string()),
+            bare.delete(&value),
+            bare.get("/stats"),
+            bare.post_json("/db/query", r#"{"sql":"SELECT * FROM secrets"}"#),
+            bare.post_json("/db/batch", r#"{"statements":[{"sql":"DELETE FROM secrets"}]}"#),
+        ];
+        for reply in futures::future::join_all(attempts.map(|request| scene.attempt(request))).await {
+            assert_eq!(reply.status, 501, "{reply}");
+        }
+    }
+    scene.end().await;
+}
+
 /// The versions of what lies under the same key are each customer's own, and so are the conditions on them.
 #[tokio::test]
 async fn a_version_of_anothers_is_no_version() {
