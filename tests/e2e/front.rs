@@ -268,6 +268,23 @@ async fn a_reply_that_comes_early_arrives() {
     }
 }
 
+/// The runtime has no stream as long as that.
+#[tokio::test]
+async fn a_length_beyond_all_bounds_is_too_large() {
+    let user = Customer::new("user1");
+    for length in [(1_u64 << 53) - 1, 1 << 53, u64::MAX >> 1] {
+        let body = || Body::wrap_stream(stream::once(async { Ok::<_, io::Error>("x") }).chain(stream::pending()));
+        for (request, status) in [
+            (user.put("/files?key=endless"), 413),
+            (user.post("/data").header("Content-Type", "application/json"), 413),
+            (user.post("/healthz"), 405),
+        ] {
+            expect_status(request.header("Content-Length", length).body(body()), status).await;
+        }
+    }
+    expect_problem(user.get("/files?key=endless"), 404, "file_not_found").await;
+}
+
 /// curl stops sending when it sees an error, and waits for the reply's end.
 #[tokio::test]
 async fn a_client_that_stops_at_an_early_reply_gets_its_end() {

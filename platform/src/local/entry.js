@@ -39,10 +39,11 @@ function disguised(reply) {
   return new Response(reply.body, { status: reply.status, headers, encodeBody: "manual" });
 }
 
-/** A stream to hand a body on, of the length that the headers say. */
+/** A stream to hand a body on, of the length that the headers say. The runtime has none longer than 2^53 - 1 bytes. */
 function passage(headers) {
   const length = headers.get("Content-Length");
-  return length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+  if (length === null) return new IdentityTransformStream();
+  return new FixedLengthStream(Math.min(Number(length), Number.MAX_SAFE_INTEGER));
 }
 
 /** Writes a body to the dispatcher as long as it reads, and reads the rest: `pipeTo` would give both up together. */
