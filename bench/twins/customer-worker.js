@@ -607,7 +607,14 @@ async function download(request, env, key) {
     file = await r2Get(bucket, key, range, onlyUnless(conditions));
   } catch (problem) {
     if (range === undefined || problem.code === "file_not_found") throw problem;
-    return outOfRange(problem, range, bucket, key, conditions);
+    // R2 fails at a range that a file does not have, and does not say how long the file is. Conditions count for more than
+    // ranges.
+    const now = await r2Head(bucket, key);
+    const refusal = refused(conditions, now);
+    if (refusal !== undefined) return refusal;
+    if (bytesOfRange(range, now.size) === undefined) throw rangeNotSatisfiable(now.size);
+    // The file has been replaced by one that has the range, or R2 failed for a reason of its own.
+    file = await r2Get(bucket, key, range, onlyUnless(conditions));
   }
   const { body } = file;
   let refusal;
@@ -698,17 +705,6 @@ function refused(conditions, file) {
     default:
       return undefined;
   }
-}
-
-/**
- * R2 fails at a range that a file does not have, and does not say how long the file is. Conditions count for more than
- * ranges.
- */
-async function outOfRange(problem, range, bucket, key, conditions) {
-  const file = await r2Head(bucket, key);
-  const refusal = refused(conditions, file);
-  if (refusal !== undefined) return refusal;
-  throw bytesOfRange(range, file.size) === undefined ? rangeNotSatisfiable(file.size) : problem;
 }
 
 /** Tells R2 that nobody will read a body. A stream that has failed already says so again here, to nobody. */

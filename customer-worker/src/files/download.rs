@@ -21,13 +21,20 @@ pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Prob
     let [conditions @ .., range] = asked.values();
     let conditions = Preconditions::read(conditions);
     let range = wanted_range(range, request, key).await?;
-    let found = match r2::get(key, range, only_unless(&conditions)).await {
-        Ok(found) => found.ok_or_else(Problem::file_not_found)?,
-        Err(problem) => match range {
-            Some(range) => return out_of_range(problem, range, key, &conditions).await,
-            None => return Err(problem),
-        },
-    };
+    let mut found = r2::get(key, range, only_unless(&conditions)).await;
+    if let (Err(_), Some(range)) = (&found, range) {
+        // R2 fails at a range that a file does not have, and does not say how long the file is. Conditions count for more
+        // than ranges.
+        let now = r2::head(key).await?.ok_or_else(Problem::file_not_found)?;
+        if let Some(reply) = refused(&conditions, &now) {
+            return reply;
+        }
+        let size = now.file.size();
+        range.of(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
+        // The file has been replaced by one that has the range, or R2 failed for a reason of its own.
+        found = r2::get(key, Some(range), only_unless(&conditions)).await;
+    }
+    let found = found?.ok_or_else(Problem::file_not_found)?;
     if let Some(reply) = refused(&conditions, &found) {
         give_up(&found);
         return reply;
@@ -84,21 +91,6 @@ fn refused(conditions: &Preconditions, found: &Found) -> Option<Result<Response,
         Outcome::NotModified => Some(Ok(reply(found, 304, false, None))),
         Outcome::Failed => Some(Err(Problem::precondition_failed())),
     }
-}
-
-/// R2 fails at a range that a file does not have, and does not say how long the file is. Conditions count for more than
-/// ranges.
-async fn out_of_range(
-    problem: Problem,
-    range: ByteRange,
-    key: &FileKey,
-    conditions: &Preconditions,
-) -> Result<Response, Problem> {
-    let found = r2::head(key).await?.ok_or_else(Problem::file_not_found)?;
-    refused(conditions, &found).unwrap_or_else(|| {
-        let size = found.file.size();
-        Err(if range.of(size).is_none() { Problem::range_not_satisfiable(size) } else { problem })
-    })
 }
 
 /// Tells R2 that nobody will read a body.

@@ -74,6 +74,16 @@ async fn storage_that_throws_is_said_to_be_unavailable() {
     expect_unavailable(user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT 1"}]}"#)).await;
 }
 
+/// R2 fails at a range that a file does not have. When the Worker looks at the file, another has it.
+#[tokio::test]
+async fn a_range_of_a_file_that_has_just_grown_is_there() {
+    let user = Customer::new("flaky");
+    expect_success(user.put("/files?key=grows").header("Content-Length", 0)).await;
+    let reply = Reply::to(user.get("/files?key=grows").header("Range", "bytes=1-3")).await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (206, "row"), "{reply}");
+    assert_eq!(reply.header("Content-Range"), "bytes 1-3/5", "{reply}");
+}
+
 /// An upload whose storage fails in the middle leaves nothing half-written.
 #[tokio::test]
 async fn a_write_that_fails_leaves_nothing() {
