@@ -28,12 +28,12 @@ async fn a_customer_worker_that_never_answers_keeps_nobody_else_waiting() {
     let runaway = Customer::of(&dev.url, "runaway");
     // How long to wait is its client's to say.
     let waiting: Vec<_> =
-        (0..50).map(|_| tokio::spawn(runaway.get("/silent").timeout(Duration::from_secs(8)).send())).collect();
+        (0..50).map(|_| tokio::spawn(runaway.get("/silent").timeout(Duration::from_secs(20)).send())).collect();
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(7) {
         let before = Instant::now();
         expect_all_well(&dev).await;
-        assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+        assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
     }
     for request in waiting {
         assert!(request.await.expect("no panic").is_err_and(|error| error.is_timeout()));

@@ -6,7 +6,7 @@ use http::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use tests::ledger::{self, Weather, Writer, tally};
+use tests::ledger::{self, Tally, Weather, Writer, tally};
 use tests::processes::{pids, processes};
 use tests::{Customer, Dev};
 use tokio::time::{Instant, sleep};
@@ -24,7 +24,8 @@ async fn what_was_acknowledged_survives_many_kills() {
     rounds(super::setting("SOAK_ROUNDS", 20)).await;
 }
 
-async fn rounds(rounds: u64) {
+/// Kills at least so many times, and until twenty writes for each of them were acknowledged: on a slow machine a round sees few.
+async fn rounds(least: u64) {
     let state = TempDir::new().expect("a folder");
     let mut dev = start(&state).await;
     let mut crews = Vec::new();
@@ -36,7 +37,9 @@ async fn rounds(rounds: u64) {
         }
         crews.push(crew);
     }
-    for round in 0..rounds {
+    let (mut round, mut sum) = (0, Tally::default());
+    while round < least || sum.acknowledged <= least * 20 {
+        assert!(round < least * 5, "hardly anything is acknowledged: {sum}");
         let moment = Duration::from_millis(fastrand::u64(200..2500));
         let until = Instant::now() + moment + Duration::from_secs(1);
         let working: Vec<_> = crews.into_iter().map(|crew| tokio::spawn(ledger::work(crew, until))).collect();
@@ -72,13 +75,14 @@ async fn rounds(rounds: u64) {
         for crew in &mut crews {
             ledger::verify(crew).await;
         }
+        round += 1;
+        sum = Tally::default();
+        for crew in &crews {
+            sum += &tally(crew);
+        }
     }
-    let mut sum = ledger::Tally::default();
-    for crew in &crews {
-        sum += &tally(crew);
-    }
-    println!("{rounds} kills: {sum}");
-    assert!(sum.acknowledged > rounds * 20 && sum.in_doubt + sum.lost > 0, "{sum}");
+    println!("{round} kills: {sum}");
+    assert!(sum.in_doubt + sum.lost > 0, "{sum}");
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
