@@ -20,7 +20,7 @@ use crate::storage::{Counts, Operation, Storage};
 pub struct Plan {
     /// For how long a runtime serves each route before anything is measured.
     pub warm_up: Duration,
-    /// How often each side.
+    /// How often each side, on most routes.
     pub rounds: usize,
     /// Over how many runs of the runtimes the rounds are spread.
     pub runs: usize,
@@ -84,7 +84,7 @@ pub async fn all(repository: &Path, routes: &[Arc<Route>], plan: &Plan) -> Resul
         }
         stands.warm(plan).await?;
         for (at, (route, pair)) in routes.iter().zip(&mut pairs).enumerate() {
-            compare(route, stands.of(route), pair, rounds, plan).await?;
+            compare(route, stands.of(route), pair, rounds * route.rounds(), plan).await?;
             eprintln!(
                 "{:>2}/{} {:28} {}",
                 run * routes.len() + at + 1,

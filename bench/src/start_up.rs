@@ -25,22 +25,33 @@ pub async fn all(repository: &Path, plan: &Plan) -> Result<Vec<StartUp>> {
 async fn compare(repository: &Path, worker: Worker, plan: &Plan) -> Result<StartUp> {
     let storage = Storage::start().await?;
     let route = routes::simplest()?;
-    let (mut rust, mut javascript) = (Vec::new(), Vec::new());
-    for _ in 0..plan.starts {
-        for (language, times) in [(Language::Rust, &mut rust), (Language::JavaScript, &mut javascript)] {
+    let mut pair = [Vec::new(), Vec::new()];
+    for start in 0..plan.starts {
+        // Neither is always the one that comes after the other.
+        let order = if start % 2 == 0 { [0, 1] } else { [1, 0] };
+        for side in order {
+            let language = [Language::Rust, Language::JavaScript][side];
             let workers = match worker {
                 Worker::Dispatcher => Workers::Dispatcher(language),
                 Worker::CustomerWorker => Workers::Customer(language),
             };
-            times.push(first_reply(repository, workers, &storage, &route).await?);
+            pair[side].push(first_reply(repository, workers, &storage, &route).await?);
         }
     }
-    let start_up = StartUp { worker: worker.name(), rust: Spread::of(&rust), javascript: Spread::of(&javascript) };
+    let [rust, javascript] = pair;
+    let more: Vec<f64> = rust.iter().zip(&javascript).map(|(rust, javascript)| rust - javascript).collect();
+    let start_up = StartUp {
+        worker: worker.name(),
+        rust: Spread::of(&rust),
+        javascript: Spread::of(&javascript),
+        more: Spread::of(&more),
+    };
     eprintln!(
-        "start of {:15} {:.1} ms, {:.1} ms",
+        "start of {:15} {:.1} ms, {:.1} ms: {:+.1} ms",
         start_up.worker,
         start_up.rust.median * 1e3,
-        start_up.javascript.median * 1e3
+        start_up.javascript.median * 1e3,
+        start_up.more.median * 1e3
     );
     Ok(start_up)
 }
