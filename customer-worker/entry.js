@@ -1,43 +1,41 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
-import {
-  deleteData,
-  deleteFile,
-  fetch,
-  getData,
-  getFile,
-  getStats,
-  listData,
-  listFiles,
-  queryDatabase,
-  ready,
-  setData,
-  uploadFile,
-} from "./index.js";
+import * as worker from "./index.js";
 
-class UserWorker extends WorkerEntrypoint {
-  /** Hands over with each request what is read of each: to be asked for it by Wasm would cost more than to read it. */
+/** What Workers inside the platform can call is what is named here. */
+export class UserWorker extends WorkerEntrypoint {
   fetch(request) {
-    ready();
-    const sends = request.body !== null;
-    const reply = fetch(request, request.method, request.url, sends);
-    // When a client goes away while it sends, only what was announced to the runtime goes on: an upload must, to abort.
-    if (sends && reply instanceof Promise) this.ctx.waitUntil(reply);
-    return reply;
+    return worker.fetch(request, this.env, this.ctx);
+  }
+  uploadFile(key, content) {
+    return worker.uploadFile(this.env, this.ctx, key, content);
+  }
+  getFile(key) {
+    return worker.getFile(this.env, this.ctx, key);
+  }
+  deleteFile(key) {
+    return worker.deleteFile(this.env, this.ctx, key);
+  }
+  listFiles() {
+    return worker.listFiles(this.env, this.ctx);
+  }
+  setData(key, value) {
+    return worker.setData(this.env, this.ctx, key, value);
+  }
+  getData(key) {
+    return worker.getData(this.env, this.ctx, key);
+  }
+  deleteData(key) {
+    return worker.deleteData(this.env, this.ctx, key);
+  }
+  listData() {
+    return worker.listData(this.env, this.ctx);
+  }
+  getStats() {
+    return worker.getStats(this.env, this.ctx);
+  }
+  queryDatabase(sql, params) {
+    return worker.queryDatabase(this.env, this.ctx, sql, params);
   }
 }
 
-// What callers inside the platform can call is what is named here.
-Object.assign(UserWorker.prototype, {
-  deleteData,
-  deleteFile,
-  getData,
-  getFile,
-  getStats,
-  listData,
-  listFiles,
-  queryDatabase,
-  setData,
-  uploadFile,
-});
-
-export { UserWorker as default, UserWorker };
+export default UserWorker;

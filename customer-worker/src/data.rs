@@ -1,53 +1,54 @@
 //! `/data`: JSON values in the customer's KV namespace.
 
 use js_sys::{Date, JSON, JsString};
-use shared::{DataKey, DataPage, Problem, SetData, is_json, reply};
+use shared::reply::{self, DataList, DataStored, Deleted};
+use shared::{DataKey, DataPage, Problem, SetData, is_json};
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
+use worker::Env;
 
-use crate::bindings::kv;
+use crate::bindings::DataStore;
 use crate::body::{Body, require_type};
 
-/// `GET /data?key=`: the value, in the very text that it was stored in.
-pub async fn get(key: &DataKey) -> Result<Response, Problem> {
-    let before = ["{\"key\":", &reply::to_json(&key.as_str()), ",\"value\":"].concat();
-    let body = kv::show(key, &before).await?.ok_or_else(Problem::data_not_found)?;
-    Ok(edge::json_reply(&body))
+/// `GET /data?key=`: the value, byte for byte as it was stored. It may have 25 MiB, and stays outside Wasm.
+pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
+    let found = DataStore::from_env(env)?.get_with_metadata(key).await?;
+    let (value, metadata) = found.ok_or_else(Problem::data_not_found)?;
+    let before = format!("{{\"key\":{},\"value\":", reply::to_json(&key.as_str()));
+    let after = metadata.map_or_else(|| "}".to_owned(), |metadata| format!(",\"metadata\":{metadata}}}"));
+    Ok(edge::json_text_reply(&JsString::from(before).concat(&value).concat(&after.into())))
 }
 
 /// `POST /data`: stores a value.
-pub async fn set(request: &Request) -> Result<String, Problem> {
+pub async fn set(env: &Env, request: &Request) -> Result<DataStored, Problem> {
     require_type(request, is_json, "application/json")?;
-    kv::DATA.require()?;
+    let store = DataStore::from_env(env)?;
     let body = Body::read(request, SetData::MAX_BODY_LEN).await?;
     let SetData { key, value, expiry, metadata } = SetData::parse(&body.text, now())?;
     let metadata = metadata.map(|metadata| parse_metadata(metadata.get())).transpose()?;
-    kv::put(&key, &body.part(value.get()), expiry, metadata.as_ref()).await?;
+    body.store(store.put(&key, &body.part(value.get()), expiry, metadata.as_ref())).await?;
     Ok(stored(&key))
 }
 
-/// What is said of a value that was stored.
-pub fn stored(key: &DataKey) -> String {
-    reply::to_json(&reply::DataStored { success: true, key: key.as_str() })
+/// The reply for a value that was stored.
+pub fn stored(key: &DataKey) -> DataStored {
+    DataStored { success: true, key: key.as_str().to_owned() }
 }
 
 /// `GET /data`: lists keys.
-pub async fn list(page: &DataPage) -> Result<Response, Problem> {
-    let kv::KeyPage { keys, cursor } = kv::list(page).await?;
-    let end = reply::to_json(&reply::PageEnd { truncated: cursor.is_some(), cursor });
-    let members = format!(",{}", end.trim_start_matches('{'));
-    Ok(edge::json_reply(&JsString::from("{\"keys\":").concat(&keys).concat(&members.into())))
+pub async fn list(env: &Env, page: &DataPage) -> Result<DataList, Problem> {
+    DataStore::from_env(env)?.list(page).await
 }
 
-/// `DELETE /data?key=`: deletes a value, if it is there.
-pub async fn delete(key: &DataKey) -> Result<String, Problem> {
-    kv::delete(key).await?;
-    Ok(reply::to_json(&reply::Deleted { success: true }))
+/// `DELETE /data?key=`: deletes a value, if it exists.
+pub async fn delete(env: &Env, key: &DataKey) -> Result<Deleted, Problem> {
+    DataStore::from_env(env)?.delete(key).await?;
+    Ok(Deleted { success: true })
 }
 
-/// The object that KV keeps; its own JSON, whose length counts, may be longer than what came.
+/// A body's metadata as the object that KV stores. Its own JSON, whose length counts, may be longer than the text that was sent.
 fn parse_metadata(text: &str) -> Result<JsValue, Problem> {
-    let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
+    let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
     let json = JSON::stringify(&metadata).map(String::from).expect("what was parsed can be written");
     if json.len() > SetData::MAX_METADATA_LEN {
         return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));

@@ -1,42 +1,34 @@
 //! `/db`: SQL on the customer's D1 database.
 
-use edge::{object, set};
-use js_sys::{Array, JSON, Object, Reflect};
+use js_sys::{JSON, Object};
 use shared::{Problem, Statement, is_json};
-use wasm_bindgen::JsValue;
-use web_sys::Request;
+use web_sys::{Request, Response};
+use worker::Env;
 
-use crate::bindings::d1;
+use crate::bindings::Database;
 use crate::body::{Body, require_type};
 
 /// `POST /db/query`: one statement.
-pub async fn query(request: &Request) -> Result<String, Problem> {
+pub async fn query(env: &Env, request: &Request) -> Result<Response, Problem> {
     require_type(request, is_json, "application/json")?;
-    d1::DATABASE.require()?;
+    let database = Database::from_env(env)?;
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
-    Ok(to_json(&entry(&d1::query(&Statement::parse(&body.text)?).await?)))
+    let statement = Statement::parse(&body.text)?;
+    Ok(json_reply(&body.store(database.query(&statement)).await?))
 }
 
 /// `POST /db/batch`: several, in one transaction.
-pub async fn batch(request: &Request) -> Result<String, Problem> {
+pub async fn batch(env: &Env, request: &Request) -> Result<Response, Problem> {
     require_type(request, is_json, "application/json")?;
-    d1::DATABASE.require()?;
+    let database = Database::from_env(env)?;
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
-    let results = d1::batch(&Statement::parse_batch(&body.text)?).await?;
-    let entries: Array = results.iter().map(|result| JsValue::from(entry(&result))).collect();
-    Ok(to_json(&object(&[("batch", entries.into())])))
+    let statements = Statement::parse_batch(&body.text)?;
+    let results = body.store(database.batch(&statements)).await?;
+    Ok(json_reply(&edge::object(&[("batch", results.into())])))
 }
 
-/// What is said of a statement: its rows, and what it took.
-pub fn entry(result: &d1::D1Result) -> Object {
-    let (all, meta) = (result.meta(), Object::new());
-    for name in ["changes", "last_row_id", "rows_read", "rows_written", "duration"] {
-        set(&meta, name, &Reflect::get(&all, &name.into()).expect("an object has any property"));
-    }
-    object(&[("results", result.results()), ("meta", meta.into())])
-}
-
-/// Rows hold what SQLite can: text, numbers, nulls, and bytes as arrays of numbers.
-fn to_json(value: &Object) -> String {
-    JSON::stringify(value).expect("rows can be written as JSON").into()
+/// A reply with rows, which stay outside Wasm. They hold what SQLite can: text, numbers, nulls, and bytes as arrays of
+/// numbers.
+fn json_reply(value: &Object) -> Response {
+    edge::json_text_reply(&JSON::stringify(value).expect("rows can be written as JSON"))
 }

@@ -2,14 +2,14 @@
 //! it:
 //!
 //! ```text
-//! fetch -> Target                   path and query
-//!       -> route                    which resource, which method
-//!       -> files, data, db, stats   one module each, on the storage that bindings hands out
+//! fetch -> route                    path and method lead to an endpoint     404 405
+//!       -> files, data, db, stats   one module for each resource
+//!       -> bindings                 the customer's storage                  501 503
 //!       -> usage::count             what succeeded is counted
 //!       -> the reply, or a problem
 //! ```
 //!
-//! Callers inside the platform come in by rpc instead, to the same modules.
+//! Workers inside the platform come in by `rpc` instead, to the same modules.
 
 mod bindings;
 mod body;
@@ -22,101 +22,98 @@ mod rpc;
 mod stats;
 mod usage;
 
-use edge::task::{Holds, apart};
-use shared::{DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Target, reply};
-use wasm_bindgen::prelude::*;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use serde::Serialize;
+use shared::{
+    CUSTOMER_ROUTES, CustomerEndpoint, DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Route, Target,
+    reply,
+};
+use wasm_bindgen::handler;
 use web_sys::{Request, Response};
-use worker::event;
+use worker::{Context, Env, event};
 
 use crate::files::uploads;
 
 #[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
+    // A panic leaves the Wasm instance unusable: the next request gets a new one.
+    handler::set_on_abort(handler::schedule_reinit);
 }
 
-/// Not an `#[event(fetch)]`, whose executor costs more than most of what happens here: see [`edge::task`]. What follows the
-/// request was read of it in `entry.js`: `sends` says whether it has a body.
-#[wasm_bindgen]
-#[must_use]
-pub fn fetch(request: Request, method: String, url: String, sends: bool) -> JsValue {
-    let holds = if sends { Holds::Much } else { Holds::Little };
-    edge::task::run(holds, async move { Ok(answer(&request, &method, &url).await.into()) })
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Response> {
+    Ok(edge::run_to_completion(&ctx, respond(&request, &env, &ctx)).await)
 }
 
-async fn answer(request: &Request, method: &str, url: &str) -> Response {
-    route(request, method, Target::of(url)).await.unwrap_or_else(|problem| {
+async fn respond(request: &Request, env: &Env, ctx: &Context) -> Response {
+    route(request, env, ctx).await.unwrap_or_else(|problem| {
         let request_id = edge::request_id(&request.headers()).map(|id| id.to_string()).unwrap_or_default();
         edge::log_problem(&problem, &request_id);
         edge::problem_reply(&problem, &request_id)
     })
 }
 
-/// Finds the route, and counts the operation if it succeeds.
-#[expect(clippy::match_same_arms, reason = "a route's methods stand with the route")]
-async fn route(request: &Request, method: &str, target: Target<'_>) -> Result<Response, Problem> {
-    use Operation::{
-        AbortUpload, BatchDatabase, CompleteUpload, CreateUpload, DeleteData, DeleteFile, GetData, GetFile, ListData,
-        ListFiles, QueryDatabase, SetData, UploadFile, UploadPart,
-    };
+/// Finds the endpoint, and counts the operation if it succeeds.
+async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, Problem> {
+    use CustomerEndpoint as Endpoint;
 
+    let (url, method) = (request.url(), request.method());
+    let Target { path, query } = Target::of(&url);
     #[cfg(feature = "faults")]
-    if let Some(fault) = target.path.strip_prefix("/faults/") {
-        return faults::act(fault, request).await;
+    if let Some(fault) = path.strip_prefix("/faults/") {
+        return faults::act(fault, request, env).await;
     }
-    let query = Query::parse(target.query)?;
-    let (operation, reply) = match (target.path, method) {
-        ("/", "GET" | "HEAD") => return Ok(health(request)),
-        ("/", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
+    let query = Query::parse(query)?;
+    let endpoint = Route::find(CUSTOMER_ROUTES, path).ok_or_else(Problem::not_found)?.endpoint(&method)?;
+    let (operation, reply) = match endpoint {
+        Endpoint::Health => return Ok(edge::json_reply(&health(request))),
+        Endpoint::GetStats => return json(stats::stats(env)).await,
 
-        ("/files", "GET" | "HEAD") => match FileKey::in_query(query)? {
-            Some(key) if method == "HEAD" => (GetFile, apart(files::inspect(request, &key)).await?),
-            Some(key) => (GetFile, apart(files::download(request, &key)).await?),
-            None => (ListFiles, json(&apart(files::list(&FilesPage::from_query(query)?)).await?)),
+        Endpoint::GetFiles => match FileKey::in_query(query)? {
+            Some(key) if method == "HEAD" => (Operation::GetFile, boxed(files::inspect(env, request, &key)).await?),
+            Some(key) => (Operation::GetFile, boxed(files::download(env, request, &key)).await?),
+            None => (Operation::ListFiles, json(files::list(env, &FilesPage::from_query(query)?)).await?),
         },
-        ("/files", "POST") => (UploadFile, json(&apart(files::upload_form(request)).await?)),
-        ("/files", "PUT") => (UploadFile, json(&apart(files::upload(request, query)).await?)),
-        ("/files", "DELETE") => {
+        Endpoint::UploadForm => (Operation::UploadFile, json(files::upload_form(env, request)).await?),
+        Endpoint::UploadFile => (Operation::UploadFile, json(files::upload(env, request, query)).await?),
+        Endpoint::DeleteFile => {
             files::refuse_conditions(request)?;
-            (DeleteFile, json(&apart(files::delete(&FileKey::from_query(query)?)).await?))
+            (Operation::DeleteFile, json(files::delete(env, &FileKey::from_query(query)?)).await?)
         }
-        ("/files", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, PUT, DELETE")),
 
-        ("/files/uploads", "POST") => (CreateUpload, json(&apart(uploads::create(request, query)).await?)),
-        ("/files/uploads", "PUT") => (UploadPart, json(&apart(uploads::put_part(request, query)).await?)),
-        ("/files/uploads", "DELETE") => (AbortUpload, json(&apart(uploads::abort(query)).await?)),
-        ("/files/uploads", _) => return Err(Problem::method_not_allowed("POST, PUT, DELETE")),
-        ("/files/uploads/complete", "POST") => (CompleteUpload, json(&apart(uploads::complete(request, query)).await?)),
-        ("/files/uploads/complete", _) => return Err(Problem::method_not_allowed("POST")),
+        Endpoint::CreateUpload => (Operation::CreateUpload, json(uploads::create(env, request, query)).await?),
+        Endpoint::PutPart => (Operation::UploadPart, json(uploads::put_part(env, request, query)).await?),
+        Endpoint::AbortUpload => (Operation::AbortUpload, json(uploads::abort(env, query)).await?),
+        Endpoint::CompleteUpload => (Operation::CompleteUpload, json(uploads::complete(env, request, query)).await?),
 
-        ("/data", "GET" | "HEAD") => match DataKey::in_query(query)? {
-            Some(key) => (GetData, apart(data::get(&key)).await?),
-            None => (ListData, apart(data::list(&DataPage::from_query(query)?)).await?),
+        Endpoint::GetData => match DataKey::in_query(query)? {
+            Some(key) => (Operation::GetData, boxed(data::get(env, &key)).await?),
+            None => (Operation::ListData, json(data::list(env, &DataPage::from_query(query)?)).await?),
         },
-        ("/data", "POST") => (SetData, json(&apart(data::set(request)).await?)),
-        ("/data", "DELETE") => (DeleteData, json(&apart(data::delete(&DataKey::from_query(query)?)).await?)),
-        ("/data", _) => return Err(Problem::method_not_allowed("GET, HEAD, POST, DELETE")),
+        Endpoint::SetData => (Operation::SetData, json(data::set(env, request)).await?),
+        Endpoint::DeleteData => (Operation::DeleteData, json(data::delete(env, &DataKey::from_query(query)?)).await?),
 
-        ("/stats", "GET" | "HEAD") => return Ok(json(&apart(stats::stats()).await?)),
-        ("/stats", _) => return Err(Problem::method_not_allowed("GET, HEAD")),
-
-        ("/db/query", "POST") => (QueryDatabase, json(&apart(db::query(request)).await?)),
-        ("/db/batch", "POST") => (BatchDatabase, json(&apart(db::batch(request)).await?)),
-        ("/db/query" | "/db/batch", _) => return Err(Problem::method_not_allowed("POST")),
-
-        _ => return Err(Problem::not_found()),
+        Endpoint::QueryDatabase => (Operation::QueryDatabase, boxed(db::query(env, request)).await?),
+        Endpoint::BatchDatabase => (Operation::BatchDatabase, boxed(db::batch(env, request)).await?),
     };
-    usage::count(operation);
+    usage::count(operation, env, ctx);
     Ok(reply)
 }
 
-fn health(request: &Request) -> Response {
-    let user_id = body::header(request, "X-User-ID");
-    let version = env!("CARGO_PKG_VERSION");
-    let health = reply::Health { status: "ok", worker: user_id.as_deref(), version, deployment: None };
-    json(&health.to_json())
+/// Runs an endpoint's handler, and replies with what it returns.
+async fn json<T: Serialize>(handler: impl Future<Output = Result<T, Problem>>) -> Result<Response, Problem> {
+    Ok(edge::json_reply(&boxed(handler).await?))
 }
 
-fn json(body: &str) -> Response {
-    edge::json_reply(&JsValue::from(body))
+/// Boxes a handler's future as a trait object, so that its code stays a function of its own, which V8 compiles when it is
+/// first called. Otherwise the first request waits until the code of all handlers is compiled.
+fn boxed<'a, T>(handler: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
+    handler.boxed_local()
+}
+
+fn health(request: &Request) -> reply::Health {
+    let worker = body::header(request, "X-User-ID");
+    reply::Health { status: "ok", worker, version: env!("CARGO_PKG_VERSION"), deployment: None }
 }

@@ -1,45 +1,51 @@
 //! The methods that other Workers inside the platform call on a customer's Worker, through a dispatch namespace or a
-//! service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` has their types.
+//! service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` has their types, and
+//! `entry.js` puts them on the class.
 //!
-//! They do what the routes do, and count as they do. A failure is thrown as an `Error` with the problem's `detail`.
+//! They do what the routes do, and are counted as those are. A failure is thrown as an `Error` with the problem's `detail`.
 
-use edge::task::{Holds, run};
-use js_sys::{Array, Error, JSON, JsString};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+
+use js_sys::futures::future_to_promise;
+use js_sys::{ArrayBuffer, Error, JSON, JsString, Promise};
+use serde::Serialize;
+use shared::reply::{self, FileStored};
 use shared::{
     ContentType, Cursor, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Preconditions, Problem,
-    SetData, Statement, reply,
+    SetData, Statement,
 };
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, ReadableStream};
+use worker::worker_sys::Context as JsContext;
+use worker::{Context, Env};
 
-use crate::bindings::r2::OnlyIf;
-use crate::bindings::{d1, kv, r2, see_through};
-use crate::body::Pieces;
+use crate::bindings::{DataStore, Database, FileStore, WriteCondition};
+use crate::body::Chunks;
 use crate::files::{self, PartsWriter};
-use crate::{data, db, stats, usage};
+use crate::{data, stats, usage};
 
-/// The most entries that a list answers at once.
+/// The most entries that a list returns at once.
 const MAX_LIST: usize = 10_000;
 
 /// Stores a file: text, an `ArrayBuffer` or a view of one, a `Blob`, or a stream, which goes to R2 in parts, because over
 /// RPC it has no length.
 #[wasm_bindgen(js_name = uploadFile)]
-pub fn upload_file(key: JsValue, content: JsValue) -> JsValue {
-    // As over HTTP: an upload whose caller goes away must go on, to abort.
-    see_through(answer(Operation::UploadFile, store(key, content)))
+pub fn upload_file(env: Env, ctx: JsContext, key: JsValue, content: JsValue) -> Promise {
+    run(ctx, Some((Operation::UploadFile, env.clone())), async move { to_js(&store(&env, &key, content).await?) })
 }
 
-async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
-    let key = file_key(&key)?;
-    r2::FILES.require()?;
+async fn store(env: &Env, key: &JsValue, content: JsValue) -> Result<FileStored, Problem> {
+    let key = file_key(key)?;
+    let store = FileStore::from_env(env)?;
     if let Some(stream) = content.dyn_ref::<ReadableStream>() {
-        let mut writer = PartsWriter::new(Preconditions::default(), None);
+        let mut writer = PartsWriter::new(store, Preconditions::default(), None);
         writer.key = Some(key);
         let stored = copy(stream, &mut writer).await;
         if stored.is_err() {
             writer.abort().await;
         }
-        return parsed(&stored?);
+        return stored;
     }
     let blob_type = content.dyn_ref::<Blob>().map(Blob::type_);
     if blob_type.is_none() && !content.is_string() && !is_buffer(&content) {
@@ -48,31 +54,46 @@ async fn store(key: JsValue, content: JsValue) -> Result<JsValue, Problem> {
         ));
     }
     let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
-    parsed(&files::store(&key, &content, &headers, &OnlyIf::default()).await?)
+    files::store(&store, &key, content, &headers, &WriteCondition::default()).await
 }
 
-/// A file's bytes as a stream, or `null`.
+async fn copy(stream: &ReadableStream, writer: &mut PartsWriter) -> Result<FileStored, Problem> {
+    let mut chunks = Chunks::of(Some(stream.clone()));
+    while let Some(chunk) = chunks.next().await? {
+        writer.write(&chunk).await?;
+    }
+    writer.finish().await
+}
+
+/// A file's content as a stream, or `null`.
 #[wasm_bindgen(js_name = getFile)]
-pub fn get_file(key: JsValue) -> JsValue {
-    answer(Operation::GetFile, async move { Ok(files::open(&file_key(&key)?).await?.unwrap_or(JsValue::NULL)) })
+pub fn get_file(env: Env, ctx: JsContext, key: JsValue) -> Promise {
+    run(ctx, Some((Operation::GetFile, env.clone())), async move {
+        Ok(files::open(&env, &file_key(&key)?).await?.map_or(JsValue::NULL, JsValue::from))
+    })
 }
 
-/// Deletes a file, if it is there.
+/// Deletes a file, if it exists.
 #[wasm_bindgen(js_name = deleteFile)]
-pub fn delete_file(key: JsValue) -> JsValue {
-    answer(Operation::DeleteFile, async move { parsed(&files::delete(&file_key(&key)?).await?) })
+pub fn delete_file(env: Env, ctx: JsContext, key: JsValue) -> Promise {
+    run(
+        ctx,
+        Some((Operation::DeleteFile, env.clone())),
+        async move { to_js(&files::delete(&env, &file_key(&key)?).await?) },
+    )
 }
 
-/// All files, if they are not too many.
+/// All files, if there are not too many.
 #[wasm_bindgen(js_name = listFiles)]
-pub fn list_files() -> JsValue {
-    answer(Operation::ListFiles, async move {
+pub fn list_files(env: Env, ctx: JsContext) -> Promise {
+    run(ctx, Some((Operation::ListFiles, env.clone())), async move {
+        let store = FileStore::from_env(&env)?;
         let (mut all, mut page) = (Vec::new(), FilesPage::first());
         loop {
-            let listed = r2::list(&page).await?;
+            let listed = store.list(&page).await?;
             all.extend(listed.files);
             page.cursor = match (all.len(), listed.cursor) {
-                (0..=MAX_LIST, None) => return parsed(&reply::to_json(&all)),
+                (0..=MAX_LIST, None) => return to_js(&all),
                 (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("files")),
             };
@@ -80,53 +101,53 @@ pub fn list_files() -> JsValue {
     })
 }
 
-/// Stores a value: `JSON.stringify` of it.
+/// Stores a value: its `JSON.stringify`.
 #[wasm_bindgen(js_name = setData)]
-pub fn set_data(key: JsValue, value: JsValue) -> JsValue {
-    answer(Operation::SetData, async move {
+pub fn set_data(env: Env, ctx: JsContext, key: JsValue, value: JsValue) -> Promise {
+    run(ctx, Some((Operation::SetData, env.clone())), async move {
         let key = data_key(&key)?;
-        let json = JSON::stringify(&value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
-        let json: JsValue = json.into();
-        if !json.is_string() {
-            return Err(Problem::invalid_body("there is no JSON for this value"));
+        let json = stringify(&value)?.ok_or_else(|| Problem::invalid_body("there is no JSON for this value"))?;
+        let max_len = SetData::MAX_VALUE_LEN;
+        // UTF-8 has at most three bytes for a UTF-16 unit: only a value that may be too long is counted.
+        if json.length() as usize > max_len / 3 && String::from(&json).len() > max_len {
+            return Err(Problem::too_large("a value", max_len as u64));
         }
-        // UTF-8 has three bytes for a character at the most; only a value that may be too long is counted.
-        let json: JsString = json.unchecked_into();
-        let most = SetData::MAX_VALUE_LEN;
-        if json.length() as usize > most / 3 && String::from(&json).len() > most {
-            return Err(Problem::too_large("a value", most as u64));
-        }
-        kv::put(&key, &json, None, None).await?;
-        parsed(&data::stored(&key))
+        DataStore::from_env(&env)?.put(&key, &json, None, None).await?;
+        to_js(&data::stored(&key))
     })
 }
 
 /// A value, or `null`.
 #[wasm_bindgen(js_name = getData)]
-pub fn get_data(key: JsValue) -> JsValue {
-    answer(Operation::GetData, async move {
-        let Some(text) = kv::get(&data_key(&key)?).await? else { return Ok(JsValue::NULL) };
-        parse(&text)
+pub fn get_data(env: Env, ctx: JsContext, key: JsValue) -> Promise {
+    run(ctx, Some((Operation::GetData, env.clone())), async move {
+        let key = data_key(&key)?;
+        let value = DataStore::from_env(&env)?.get(&key).await?;
+        value.map_or(Ok(JsValue::NULL), |value| parse(&value))
     })
 }
 
-/// Deletes a value, if it is there.
+/// Deletes a value, if it exists.
 #[wasm_bindgen(js_name = deleteData)]
-pub fn delete_data(key: JsValue) -> JsValue {
-    answer(Operation::DeleteData, async move { parsed(&data::delete(&data_key(&key)?).await?) })
+pub fn delete_data(env: Env, ctx: JsContext, key: JsValue) -> Promise {
+    run(
+        ctx,
+        Some((Operation::DeleteData, env.clone())),
+        async move { to_js(&data::delete(&env, &data_key(&key)?).await?) },
+    )
 }
 
-/// All values' keys, if they are not too many.
+/// The keys of all values, if there are not too many.
 #[wasm_bindgen(js_name = listData)]
-pub fn list_data() -> JsValue {
-    answer(Operation::ListData, async move {
-        let (mut all, mut page) = (Array::new(), DataPage::first());
+pub fn list_data(env: Env, ctx: JsContext) -> Promise {
+    run(ctx, Some((Operation::ListData, env.clone())), async move {
+        let store = DataStore::from_env(&env)?;
+        let (mut all, mut page) = (Vec::new(), DataPage::first());
         loop {
-            let listed = kv::list(&page).await?;
-            let keys: Array = parse(&listed.keys)?.unchecked_into();
-            all = all.concat(&keys);
-            page.cursor = match (all.length() as usize, listed.cursor) {
-                (0..=MAX_LIST, None) => return Ok(all.into()),
+            let listed = store.list(&page).await?;
+            all.extend(listed.keys);
+            page.cursor = match (all.len(), listed.cursor) {
+                (0..=MAX_LIST, None) => return to_js(&all),
                 (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("values")),
             };
@@ -134,56 +155,57 @@ pub fn list_data() -> JsValue {
     })
 }
 
-/// What `GET /stats` answers.
+/// What `GET /stats` returns.
 #[wasm_bindgen(js_name = getStats)]
-pub fn get_stats() -> JsValue {
-    run(Holds::Much, async {
-        let answer = stats::stats().await.and_then(|stats| parsed(&stats));
-        answer.map_err(|problem| thrown(&problem))
-    })
+pub fn get_stats(env: Env, ctx: JsContext) -> Promise {
+    run(ctx, None, async move { to_js(&stats::stats(&env).await?) })
 }
 
-/// What `POST /db/query` answers.
+/// What `POST /db/query` returns.
 #[wasm_bindgen(js_name = queryDatabase)]
-pub fn query_database(sql: JsValue, params: JsValue) -> JsValue {
-    answer(Operation::QueryDatabase, async move {
+pub fn query_database(env: Env, ctx: JsContext, sql: JsValue, params: JsValue) -> Promise {
+    run(ctx, Some((Operation::QueryDatabase, env.clone())), async move {
         let sql = sql.as_string().ok_or_else(|| Problem::invalid_body("sql must be a string"))?;
-        let params = if params.is_undefined() { "[]".to_owned() } else { to_json(&params)? };
+        let params = if params.is_undefined() {
+            "[]".to_owned()
+        } else {
+            // There is no JSON for a function.
+            stringify(&params)?.map(String::from).unwrap_or_default()
+        };
         let statement = Statement::new(sql, &params)?;
-        Ok(db::entry(&d1::query(&statement).await?).into())
+        Database::from_env(&env)?.query(&statement).await.map(JsValue::from)
     })
 }
 
-/// Counts what succeeds, and throws what fails.
-fn answer(operation: Operation, call: impl Future<Output = Result<JsValue, Problem>> + 'static) -> JsValue {
-    run(Holds::Much, async move {
-        let answer = call.await.map_err(|problem| thrown(&problem))?;
-        usage::count(operation);
-        Ok(answer)
-    })
+/// Runs a call to its end, also when its caller goes away. Counts it, with the `env` to store the count, if it succeeds;
+/// throws the problem if it fails.
+fn run(
+    ctx: JsContext,
+    counted: Option<(Operation, Env)>,
+    call: impl Future<Output = Result<JsValue, Problem>> + 'static,
+) -> Promise {
+    // Boxed, or the code that runs futures would exist once for each method.
+    let call: Pin<Box<dyn Future<Output = Result<JsValue, Problem>>>> = Box::pin(call);
+    future_to_promise(AssertUnwindSafe(run_boxed(Context::new(ctx), counted, call)))
 }
 
-fn thrown(problem: &Problem) -> JsValue {
-    edge::log_problem(problem, "");
-    Error::new(problem.detail()).into()
-}
-
-async fn copy(stream: &ReadableStream, writer: &mut PartsWriter) -> Result<String, Problem> {
-    let mut pieces = Pieces::of(Some(stream.clone()));
-    while let Some(piece) = pieces.next().await? {
-        writer.write(&piece).await?;
+async fn run_boxed(
+    ctx: Context,
+    counted: Option<(Operation, Env)>,
+    call: Pin<Box<dyn Future<Output = Result<JsValue, Problem>>>>,
+) -> Result<JsValue, JsValue> {
+    let returned = edge::run_to_completion(&ctx, call).await.map_err(|problem| {
+        edge::log_problem(&problem, "");
+        Error::new(problem.detail())
+    })?;
+    if let Some((operation, env)) = counted {
+        usage::count(operation, &env, &ctx);
     }
-    writer.finish().await
+    Ok(returned)
 }
 
 fn is_buffer(content: &JsValue) -> bool {
-    content.is_instance_of::<js_sys::ArrayBuffer>() || is_view(content)
-}
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = ArrayBuffer, js_name = isView)]
-    fn is_view(value: &JsValue) -> bool;
+    content.is_instance_of::<ArrayBuffer>() || ArrayBuffer::is_view(content)
 }
 
 fn file_key(key: &JsValue) -> Result<FileKey, Problem> {
@@ -199,7 +221,7 @@ fn text(key: &JsValue) -> Result<String, Problem> {
         return Err(Problem::missing_key());
     }
     let key: &JsString = key.dyn_ref().ok_or_else(|| Problem::invalid_body("`key` must be a string"))?;
-    // Half a character would become another one.
+    // Half a surrogate pair would become another character.
     if key.is_valid_utf16() { Ok(key.into()) } else { Err(Problem::invalid_key_encoding()) }
 }
 
@@ -207,24 +229,24 @@ fn too_many(what: &str) -> Problem {
     Problem::invalid_parameter(&format!("there are more than {MAX_LIST} {what}: list them in pages, over HTTP"))
 }
 
-fn to_json(value: &JsValue) -> Result<String, Problem> {
-    let json = JSON::stringify(value).map_err(|thrown| Problem::invalid_body(&edge::thrown_message(&thrown)))?;
-    // There is none for a function.
-    Ok(JsValue::from(json).as_string().unwrap_or_default())
+/// `JSON.stringify`, outside Wasm; `None` for what has no JSON, as a function.
+fn stringify(value: &JsValue) -> Result<Option<JsString>, Problem> {
+    let json = JSON::stringify(value).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
+    Ok(JsValue::from(json).dyn_into().ok())
 }
 
-/// An answer of the routes as the object that it is.
-fn parsed(json: &str) -> Result<JsValue, Problem> {
-    parse(&json.into())
+/// What a route returns, as an object.
+fn to_js(value: &impl Serialize) -> Result<JsValue, Problem> {
+    parse(&reply::to_json(value).into())
 }
 
 fn parse(json: &JsString) -> Result<JsValue, Problem> {
-    parse_json(json).map_err(|thrown| Problem::internal_error(edge::thrown_message(&thrown)))
+    parse_json(json).map_err(|thrown| Problem::internal_error(edge::error_message(&thrown)))
 }
 
 #[wasm_bindgen]
 extern "C" {
-    /// Unlike `js_sys`'s, takes a text that is outside Wasm.
+    /// `js_sys::JSON::parse` takes a text in Wasm. A value of 25 MiB stays outside.
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
     fn parse_json(text: &JsString) -> Result<JsValue, JsValue>;
 }

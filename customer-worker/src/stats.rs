@@ -1,24 +1,27 @@
 //! `/stats`: what a customer has stored, and done.
 
-use edge::task::Begun;
-use shared::{Problem, Usage, reply};
+use futures::join;
+use js_sys::Date;
+use shared::reply::{Activity, Stats, Storage};
+use shared::{Problem, Usage};
+use worker::Env;
 
-use crate::bindings::{kv, r2, rfc3339};
+use crate::bindings::{DataStore, FileStore};
 use crate::usage;
 
-/// `GET /stats`. Counted by listing what is really there, all of it: a number that is read, changed and written back
-/// would lose one of two uploads at once.
-pub async fn stats() -> Result<String, Problem> {
-    let (files, kv_keys) = (Begun::new(r2::count()), Begun::new(kv::count()));
-    let usage = usage::total().await?;
-    let (files, kv_keys) = (files.end().await?, kv_keys.end().await?);
+/// `GET /stats`. Counted by listing everything that is stored: of a number that is read, changed and written back, two
+/// uploads at the same time would lose one.
+pub async fn stats(env: &Env) -> Result<Stats, Problem> {
+    let data = DataStore::from_env(env)?;
+    let count_files = async { FileStore::from_env(env)?.count().await };
+    let (usage, files, kv_keys) = join!(usage::total(&data), count_files, data.count());
+    let (usage, files, kv_keys) = (usage?, files?, kv_keys?);
     let by_operation = usage.by_operation();
-    let activity = reply::Activity {
+    let activity = Activity {
         total_operations: by_operation.values().sum(),
-        last_activity: usage.last().map(rfc3339),
+        last_activity: usage.last().map(|last| Date::new(&last.into()).to_iso_string().into()),
         by_operation,
         window_days: Usage::WINDOW_DAYS,
     };
-    let storage = reply::Storage { kv_keys, r2_objects: files.count };
-    Ok(reply::to_json(&reply::Stats { files, activity, storage }))
+    Ok(Stats { files, activity, storage: Storage { kv_keys, r2_objects: files.count } })
 }

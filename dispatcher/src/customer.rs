@@ -1,62 +1,84 @@
 //! The customer's record.
 
-use std::borrow::Cow;
-
-use edge::object;
-use edge::task::{apart, settled};
+use futures::FutureExt;
 use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
+use worker::kv::KvStore;
 
-use crate::bindings::{Bindings, KvNamespace};
+use crate::bindings::Bindings;
 use crate::json::Parsed;
 
-/// How long a record may be served from KV's cache, in seconds: so much later, and as late as KV itself is, a change takes
-/// effect (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
-const CACHE_TTL: u32 = 60;
+/// How long KV may serve a record from its cache, in seconds. A change takes effect after this and KV's own propagation
+/// delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
+const CACHE_TTL: u64 = 60;
 
 /// A customer whose requests are served.
-pub struct Customer<'id> {
+pub struct ActiveCustomer {
     /// The name of its script in the dispatch namespace.
-    pub script: Cow<'id, str>,
+    pub script: String,
     /// Its plan.
     pub plan: Plan,
     /// What one request may cost.
     pub limits: Limits,
 }
 
-/// Finds a customer, with one KV read at most. Where no records are bound, every user id may be a customer, and the
-/// dispatch namespace knows.
-pub async fn find<'id>(bindings: &Bindings<'_>, user_id: &'id UserId) -> Result<Customer<'id>, Problem> {
-    let defaults = match bindings.settings.default_customer.as_deref() {
+/// Finds a customer, with at most one KV read. If no records are bound, every user id may be a customer, and the dispatch
+/// namespace decides.
+pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustomer, Problem> {
+    let defaults = match bindings.default_customer() {
         Some(json) => {
-            CustomerRecord::parse_defaults::<Parsed>(json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
+            CustomerRecord::parse_defaults::<Parsed>(&json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
         }
         None => CustomerRecord::default(),
     };
-    let record = match bindings.customers() {
-        Some(customers) => apart(read(&customers, user_id)).await?.or(defaults),
+    let record = match bindings.customers()? {
+        // As a trait object, its code stays a function of its own, which V8 does not compile before it is called.
+        Some(customers) => read(&customers, user_id).boxed_local().await?.or(defaults),
         None => defaults,
     };
-    if record.suspended == Some(true) {
-        return Err(Problem::customer_suspended());
-    }
-    let id = user_id.as_str();
-    let script = match (record.script, bindings.settings.script_prefix.as_deref()) {
-        (Some(script), _) => Cow::Owned(script),
-        (None, Some(prefix)) => Cow::Owned([prefix, id].concat()),
-        (None, None) => Cow::Borrowed(id),
-    };
-    Ok(Customer { script, plan: record.plan.unwrap_or_default(), limits: record.limits })
+    active(record, user_id, bindings.script_prefix().as_deref())
 }
 
-async fn read(customers: &KvNamespace, user_id: &UserId) -> Result<CustomerRecord, Problem> {
-    let options = object(&[("type", "text".into()), ("cacheTtl", CACHE_TTL.into())]);
-    let value = settled(customers.get(user_id.as_str(), &options))
-        .await
-        .map_err(|thrown| Problem::storage_unavailable(edge::thrown_message(&thrown)))?;
-    let json = value.as_string().ok_or_else(Problem::unknown_user)?;
+async fn read(customers: &KvStore, user_id: &UserId) -> Result<CustomerRecord, Problem> {
+    let json = customers.get(user_id.as_str()).cache_ttl(CACHE_TTL).text().await;
+    let json = json.map_err(|error| Problem::storage_unavailable(edge::error_message(&error.into())))?;
+    let json = json.ok_or_else(Problem::unknown_user)?;
     CustomerRecord::parse::<Parsed>(&json).map_err(|Malformed| malformed("the customer's record"))
 }
 
 fn malformed(what: &str) -> Problem {
     Problem::internal_error(format!("{what} is malformed"))
+}
+
+fn active(record: CustomerRecord, user_id: &UserId, prefix: Option<&str>) -> Result<ActiveCustomer, Problem> {
+    if record.suspended == Some(true) {
+        return Err(Problem::customer_suspended());
+    }
+    let script = record.script.unwrap_or_else(|| [prefix.unwrap_or_default(), user_id.as_str()].concat());
+    Ok(ActiveCustomer { script, plan: record.plan.unwrap_or_default(), limits: record.limits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_named_by_the_record_or_after_the_user_id() {
+        let user_id = UserId::parse("user1").expect("valid");
+        let script = |script: Option<&str>, prefix| {
+            let record = CustomerRecord { script: script.map(str::to_owned), ..CustomerRecord::default() };
+            active(record, &user_id, prefix).expect("active").script
+        };
+        assert_eq!(script(None, None), "user1");
+        assert_eq!(script(None, Some("team-a-")), "team-a-user1");
+        assert_eq!(script(Some("special"), Some("team-a-")), "special");
+    }
+
+    #[test]
+    fn a_suspended_customer_is_refused() {
+        let user_id = UserId::parse("user1").expect("valid");
+        for (suspended, code) in [(None, None), (Some(false), None), (Some(true), Some("customer_suspended"))] {
+            let record = CustomerRecord { suspended, ..CustomerRecord::default() };
+            assert_eq!(active(record, &user_id, None).err().map(|problem| problem.code().name()), code);
+        }
+    }
 }

@@ -1,158 +1,135 @@
 //! The dispatch Worker of the platform. A request's way through it:
 //!
 //! ```text
-//! fetch -> request_id              which request it is, for replies and logs
-//!       -> /healthz?               answered here
-//!       -> /openapi.json?          answered here
-//!       -> finish::preflight?      answered here
-//!       -> user_id                 whom it is for: X-User-ID              400
-//!       -> auth::check             who is asking: the token           401 403
-//!       -> customer::find          the customer's record              403 404
-//!       -> rate_limit::check       the plan's rate                        429
-//!       -> namespace::forward      the customer's own Worker
-//!       -> finish::finish          its reply, with what it lacks; the body is never read here
-//!       -> telemetry::record       what happened
+//! fetch -> RequestContext          the request, its id, path and method
+//!       -> /healthz, /openapi.json answered here
+//!       -> cors::preflight         answered here
+//!       -> X-User-ID               which customer it is for             400
+//!       -> auth::check             who is asking: the token         401 403
+//!       -> customer::find          the customer's record            403 404
+//!       -> rate_limit::check       the plan's rate limit                429
+//!       -> namespace::forward      the customer's own Worker        502 503
+//!       -> cors::finish            adds Vary and CORS headers; the body is never read
+//!       -> telemetry::record       a log line and a data point
 //! ```
 
 mod auth;
 mod bindings;
+mod cors;
 mod customer;
-mod finish;
-mod forwarded;
 mod json;
 mod namespace;
 mod rate_limit;
+mod request;
 mod telemetry;
 
-use edge::task::Holds;
-use shared::{Plan, Problem, Target, UserId, reply};
+use shared::{DISPATCHER_ROUTES, DispatcherEndpoint, Plan, Problem, Route, UserId, reply};
 use wasm_bindgen::handler;
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
+use worker::{Context, Env, event};
 
-use crate::bindings::{Bindings, Env};
-use crate::forwarded::Identified;
+use crate::bindings::Bindings;
+use crate::request::RequestContext;
 
-/// Not workers-rs's `#[event(start)]`, which does the same: its streams and classes, of which nothing here has any use, would
-/// be an eighth of what is uploaded.
-#[wasm_bindgen(start)]
+#[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
-    // A panic leaves the instance useless: the next request gets a new one.
+    // A panic leaves the Wasm instance unusable: the next request gets a new one.
     handler::set_on_abort(handler::schedule_reinit);
 }
 
-/// Not an `#[event(fetch)]`, whose executor costs more than all that happens here: see [`edge::task`]. What follows the first two
-/// arguments was made of them in `entry.js`: `request_id` is `CF-Ray` or else `X-Request-Id`, `started` the moment in milliseconds.
-#[expect(clippy::too_many_arguments, reason = "each spares a call into JavaScript")]
-#[wasm_bindgen]
-#[must_use]
-pub fn fetch(
-    request: Request,
-    env: Env,
-    started: f64,
-    method: String,
-    url: String,
-    request_id: Option<String>,
-    user_id: Option<String>,
-    is_from_worker: bool,
-) -> JsValue {
-    edge::task::run(Holds::Little, async move {
-        let request = Identified::new(&request, request_id, is_from_worker);
-        let asked = Asked { target: Target::of(&url), method: &method, request };
-        Ok(reply(&asked, user_id, &Bindings::new(&env), started).await.into())
-    })
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Response> {
+    let (request, bindings) = (RequestContext::new(request), Bindings::new(env));
+    Ok(edge::run_to_completion(&ctx, respond(&request, &bindings, &ctx)).await)
 }
 
-async fn reply(asked: &Asked<'_>, user_id_header: Option<String>, bindings: &Bindings<'_>, started: f64) -> Response {
-    let mut whom = Whom::default();
-
-    let finish = |reply| finish::finish(bindings, &asked.request, reply);
-    let answer = answer(asked, user_id_header, bindings, &mut whom).await.and_then(finish);
-    let (reply, problem) = match answer {
-        Ok(reply) => (reply, None),
-        Err(problem) => {
-            let reply = edge::problem_reply(&problem, asked.request.id());
-            let Ok(reply) = finish(reply) else { unreachable!("a reply of our own can be copied") };
-            (reply, Some(problem))
-        }
-    };
-    telemetry::record(bindings, asked, &whom, &reply, problem.as_ref(), started);
-    reply
-}
-
-/// A request, and what was read of it once.
-struct Asked<'request> {
-    target: Target<'request>,
-    method: &'request str,
-    request: Identified<'request>,
-}
-
-/// Whom the request turned out to be for, as far as it got.
+/// The customer that a request is for, as far as it has been found out.
 #[derive(Default)]
-struct Whom {
+struct ResolvedCustomer {
     user_id: Option<UserId>,
     plan: Option<Plan>,
 }
 
+async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -> Response {
+    let mut customer = ResolvedCustomer::default();
+    let reply = answer(request, bindings, ctx, &mut customer).await;
+    let reply = reply.and_then(|reply| cors::finish(bindings, request, reply));
+    let (reply, problem) = match reply {
+        Ok(reply) => (reply, None),
+        Err(problem) => {
+            let reply = edge::problem_reply(&problem, request.id());
+            let reply = cors::finish(bindings, request, reply).expect("a reply of our own has a valid status");
+            (reply, Some(problem))
+        }
+    };
+    telemetry::record(bindings, request, &customer, &reply, problem.as_ref());
+    reply
+}
+
 async fn answer(
-    asked: &Asked<'_>,
-    user_id_header: Option<String>,
-    bindings: &Bindings<'_>,
-    whom: &mut Whom,
+    request: &RequestContext,
+    bindings: &Bindings,
+    ctx: &Context,
+    customer: &mut ResolvedCustomer,
 ) -> Result<Response, Problem> {
-    match asked.target.path {
-        "/healthz" => return health(asked.method, bindings),
-        "/openapi.json" => return document(asked.method),
-        _ => {}
+    if let Some(route) = Route::find(DISPATCHER_ROUTES, request.path()) {
+        return match route.endpoint(request.method())? {
+            DispatcherEndpoint::Healthz => Ok(health(bindings)),
+            DispatcherEndpoint::OpenApi => Ok(API_DESCRIPTION.with(edge::json_text_reply)),
+        };
     }
     #[cfg(feature = "faults")]
-    if let Some(fault) = asked.target.path.strip_prefix("/dispatcher/faults/") {
+    if let Some(fault) = request.path().strip_prefix("/dispatcher/faults/") {
         return edge::faults::act(fault).await;
     }
-    let request = &asked.request;
-    if let Some(reply) = finish::preflight(bindings, request, asked.method) {
+    if let Some(reply) = cors::preflight(bindings, request) {
         return Ok(reply);
     }
-    let user_id = whom.user_id.insert(user_id(user_id_header)?);
-    let identity = auth::check(bindings, request, asked.method, user_id).await?;
-    let customer = customer::find(bindings, user_id).await?;
-    let plan = whom.plan.insert(customer.plan);
+    let user_id = customer.user_id.insert(user_id(request.header("X-User-ID"))?);
+    let caller = auth::check(bindings, request, user_id, ctx).await?;
+    let active = customer::find(bindings, user_id).await?;
+    let plan = customer.plan.insert(active.plan);
     rate_limit::check(bindings, user_id, plan).await?;
 
     let outbound = bindings.has_outbound().then_some((&*user_id, &*plan));
-    namespace::forward(bindings, &customer.script, customer.limits, outbound, &request.forwarded(identity)).await
+    let options = namespace::options(active.limits, outbound);
+    namespace::forward(bindings, &active.script, options, &request.forwarded(caller)).await
 }
 
-/// Two `X-User-ID` headers reach this as one value with a comma in it, which no user id has.
+/// Two `X-User-ID` headers arrive as one value with a comma in it, which no user id contains.
 fn user_id(header: Option<String>) -> Result<UserId, Problem> {
     Ok(UserId::parse(header.ok_or_else(Problem::missing_user_id)?)?)
 }
 
-fn health(method: &str, bindings: &Bindings<'_>) -> Result<Response, Problem> {
-    only_read(method)?;
-    let health = reply::Health {
+fn health(bindings: &Bindings) -> Response {
+    edge::json_reply(&reply::Health {
         status: "ok",
-        worker: Some("dispatcher"),
+        worker: Some("dispatcher".to_owned()),
         version: env!("CARGO_PKG_VERSION"),
         deployment: bindings.deployment(),
-    };
-    Ok(edge::json_reply(&health.to_json().into()))
-}
-
-/// `docs/openapi.json`, which stays outside Wasm.
-fn document(method: &str) -> Result<Response, Problem> {
-    only_read(method)?;
-    Ok(DOCUMENT.with(edge::json_reply))
+    })
 }
 
 #[wasm_bindgen(raw_module = "./openapi.txt")]
 extern "C" {
-    /// A module of its own, of plain text: `cargo xtask build` makes it.
+    /// `docs/openapi.json`, as a text module that `cargo xtask build` makes. It stays outside Wasm.
     #[wasm_bindgen(thread_local_v2, js_name = default)]
-    static DOCUMENT: JsValue;
+    static API_DESCRIPTION: JsValue;
 }
 
-fn only_read(method: &str) -> Result<(), Problem> {
-    if matches!(method, "GET" | "HEAD") { Ok(()) } else { Err(Problem::method_not_allowed("GET, HEAD")) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_id_is_one_valid_header() {
+        let code = |header: Option<&str>| user_id(header.map(str::to_owned)).map_err(|problem| problem.code().name());
+        assert_eq!(code(Some("user1")).expect("valid").as_str(), "user1");
+        assert_eq!(code(None).expect_err("none"), "missing_user_id");
+        for header in ["", "user1, user2", "User1", "../user1"] {
+            assert_eq!(code(Some(header)).expect_err(header), "invalid_user_id");
+        }
+    }
 }

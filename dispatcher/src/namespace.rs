@@ -1,74 +1,64 @@
 //! The dispatch namespace
 //! (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/reference/how-workers-for-platforms-works/>).
-//!
-//! `worker::DynamicDispatcher` is not used: it looks at the binding's name rather than at what it can do, and passes
-//! neither arguments nor options to `get`.
 
-use edge::task::settled;
-use edge::{object, set};
-use js_sys::{Object, Promise};
+use js_sys::Object;
 use shared::{Limits, Plan, Problem, UserId};
-use wasm_bindgen::{JsCast, prelude::*};
+use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
+use worker::worker_sys::Fetcher;
 
-use crate::bindings::{Bindings, Env};
+use crate::bindings::Bindings;
 
-#[wasm_bindgen(module = "/src/namespace.js")]
+#[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(catch, js_name = forward)]
-    fn forward_to(env: &Env, script: &str, request: &Request, options: &JsValue) -> Result<Promise, JsValue>;
+    /// The binding `DISPATCHER`. `worker::DynamicDispatcher` passes neither arguments nor options to `get`.
+    #[wasm_bindgen(extends = Object)]
+    pub type DispatchNamespace;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &DispatchNamespace, script: &str, args: &Object, options: &Object) -> Result<Fetcher, JsValue>;
 }
 
-/// Forwards a request to a script; the reply comes as soon as its headers are there.
-///
-/// What one request may cost is enforced by Cloudflare; `outbound` is what the outbound Worker, if there is one, finds in its
-/// `env`.
+/// Forwards a request to a script. The reply arrives as soon as its headers do.
 pub async fn forward(
-    bindings: &Bindings<'_>,
+    bindings: &Bindings,
     script: &str,
-    limits: Limits,
-    outbound: Option<(&UserId, &Plan)>,
+    options: Object,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let options = options(limits, outbound).map_or(JsValue::UNDEFINED, JsValue::from);
-    match settled(forward_to(bindings.env, script, request, &options)).await {
-        Ok(response) => Ok(response.unchecked_into()),
-        Err(_) if !bindings.has_dispatcher() => Err(Problem::internal_error("DISPATCHER is not bound".to_owned())),
-        Err(thrown) => Err(problem(&thrown)),
-    }
+    let namespace = bindings.dispatcher()?;
+    let reply = async {
+        let worker = namespace.get(script, &Object::new(), &options)?;
+        edge::await_promise(worker.fetch(request)).await
+    };
+    reply.await.map(JsCast::unchecked_into).map_err(|thrown| problem(edge::error_message(&thrown)))
 }
 
-fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Option<Object> {
-    if limits == Limits::default() && outbound.is_none() {
-        return None;
-    }
+/// The options of `get`: what one request may cost, which Cloudflare enforces, and what the outbound Worker, if there is
+/// one, finds in its `env`
+/// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/custom-limits/>).
+pub fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Object {
     let options = Object::new();
     if limits != Limits::default() {
         let members = [("cpuMs", limits.cpu_ms), ("subRequests", limits.sub_requests)];
-        let limits = Object::new();
-        for (name, limit) in members {
-            if let Some(limit) = limit {
-                set(&limits, name, &limit.get().into());
-            }
-        }
-        set(&options, "limits", &limits);
+        let members = members.map(|(name, limit)| limit.map(|limit| (name, limit.get().into())));
+        edge::set(&options, "limits", &edge::object(&members.into_iter().flatten().collect::<Vec<_>>()));
     }
     if let Some((user_id, plan)) = outbound {
-        let parameters = object(&[("userId", user_id.as_str().into()), ("plan", plan.as_str().into())]);
-        set(&options, "outbound", &parameters);
+        let parameters = [("userId", user_id.as_str().into()), ("plan", plan.as_str().into())];
+        edge::set(&options, "outbound", &edge::object(&parameters));
     }
-    Some(options)
+    options
 }
 
 /// Tells a customer that does not exist, and one whose Worker was stopped at a limit, from one whose Worker threw. The
-/// runtime has nothing but texts for them.
-fn problem(thrown: &JsValue) -> Problem {
+/// runtime's only sign is the message.
+fn problem(mut message: String) -> Problem {
     const LIMITS: [&str; 3] =
         ["Worker exceeded CPU time limit", "Worker exceeded memory limit", "Too many subrequests"];
     /// A customer's Worker may throw texts of any size, and a log line that is too long is cut off.
     const MAX_CAUSE_LEN: usize = 1000;
 
-    let mut message = edge::thrown_message(thrown);
     message.truncate(message.floor_char_boundary(MAX_CAUSE_LEN));
     if message.starts_with("Worker not found") {
         Problem::unknown_user()
@@ -76,5 +66,31 @@ fn problem(thrown: &JsValue) -> Problem {
         Problem::customer_worker_limit(message)
     } else {
         Problem::customer_worker_failed(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_a_problem() {
+        for (message, code) in [
+            ("Worker not found.", "unknown_user"),
+            ("Worker exceeded CPU time limit.", "customer_worker_limit"),
+            ("Worker exceeded memory limit.", "customer_worker_limit"),
+            ("Too many subrequests.", "customer_worker_limit"),
+            ("boom: Worker not found", "customer_worker_failed"),
+            ("", "customer_worker_failed"),
+        ] {
+            assert_eq!(problem(message.to_owned()).code().name(), code, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        let cause = |message: &str| problem(message.to_owned()).cause().expect("a cause").to_owned();
+        assert_eq!(cause(&"é".repeat(2000)), "é".repeat(500));
+        assert_eq!(cause(&format!("x{}", "é".repeat(2000))).len(), 999);
     }
 }

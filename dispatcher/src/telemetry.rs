@@ -1,77 +1,163 @@
-//! What happened: a line in the log, and a data point where a dataset is bound, for each request. docs/operations.md says
-//! what can be asked of them.
+//! A log line for each request, and a data point if a dataset is bound. docs/operations.md says how to query them.
 
-use edge::name;
-use js_sys::JsString;
-use shared::{JsonObject, Plan, Problem, UserId};
-use wasm_bindgen::prelude::*;
+use js_sys::Date;
+use serde::Serialize;
+use shared::{Plan, Problem, UserId, reply, route_name};
 use web_sys::{Response, console};
+use worker::AnalyticsEngineDataPointBuilder;
 
-use crate::bindings::{AnalyticsDataset, Bindings};
-use crate::{Asked, Whom};
+use crate::ResolvedCustomer;
+use crate::bindings::Bindings;
+use crate::request::RequestContext;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Records a request, which came at `started`, and its reply. What is recorded never holds what is the customer's own, a key, a
-/// file's name, a value, nor a token.
-///
-/// Deployed, the clock stands still while a Worker computes: what is measured is what it waits for
-/// (<https://developers.cloudflare.com/workers/runtime-apis/performance/>).
+/// A request's log line. Unknown values are left out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogLine<'a> {
+    level: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
+    route: &'static str,
+    method: &'a str,
+    status: u16,
+    /// From the request's arrival to the reply's headers, in milliseconds. Deployed, the clock stands still while a Worker
+    /// computes, so this is the time that it waits
+    /// (<https://developers.cloudflare.com/workers/runtime-apis/performance/>).
+    ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    version: &'static str,
+}
+
+/// Records a request and its reply. Neither record ever contains what is the customer's own (a key, a file's name, a value)
+/// nor a token.
 pub fn record(
-    bindings: &Bindings<'_>,
-    asked: &Asked<'_>,
-    whom: &Whom,
+    bindings: &Bindings,
+    request: &RequestContext,
+    customer: &ResolvedCustomer,
     reply: &Response,
     problem: Option<&Problem>,
-    started: f64,
 ) {
-    let comes_with_body = !matches!(asked.method, "GET" | "HEAD");
-    let recorded = js::record(
-        bindings.analytics().as_ref(),
-        reply,
-        asked.request.id(),
-        // As the request says itself: believed only where it was not refused.
-        whom.user_id.as_ref().map(UserId::as_str),
-        whom.plan.as_ref().map(Plan::as_str),
-        name::of(asked.target.route()),
-        asked.method,
-        started,
-        comes_with_body.then(|| asked.request.content_length()).flatten().map(edge::number),
-        problem.map(|problem| problem.code().name()),
-        problem.and_then(Problem::cause),
-        name::of(VERSION),
-    );
-    if let Err(thrown) = recorded {
-        log_failure(&format!("ANALYTICS failed: {}", edge::thrown_message(&thrown)));
+    let method = request.method();
+    let sends_body = !matches!(method, "GET" | "HEAD");
+    let cause = problem.and_then(Problem::cause);
+    let line = LogLine {
+        level: if cause.is_some() { "error" } else { "info" },
+        request_id: request.id(),
+        user_id: customer.user_id.as_ref().map(UserId::as_str),
+        plan: customer.plan.as_ref().map(Plan::as_str),
+        route: route_name(request.path()),
+        method,
+        status: reply.status(),
+        ms: milliseconds_since(request.started()),
+        // The request's own claim. It is not to be trusted when the request was refused.
+        bytes_in: if sends_body {
+            request.header("Content-Length").and_then(|length| length.parse().ok())
+        } else {
+            None
+        },
+        bytes_out: if has_body(method, reply.status()) {
+            length(reply.headers().get("Content-Length").ok().flatten().as_deref())
+        } else {
+            None
+        },
+        code: problem.map(|problem| problem.code().name()),
+        cause,
+        version: VERSION,
+    };
+    write(&line);
+    write_data_point(bindings, &line);
+}
+
+fn write(line: &LogLine<'_>) {
+    let json = reply::to_json(line).into();
+    if line.cause.is_some() { console::error_1(&json) } else { console::log_1(&json) }
+}
+
+/// The order of the columns is the order in which SQL names them. Unknown values are empty or 0.
+fn write_data_point(bindings: &Bindings, line: &LogLine<'_>) {
+    let Some(dataset) = bindings.analytics() else { return };
+    let [bytes_in, bytes_out] = [line.bytes_in, line.bytes_out].map(|bytes| edge::number(bytes.unwrap_or_default()));
+    let blobs = [line.route, line.method, line.code.unwrap_or_default(), line.plan.unwrap_or_default(), VERSION];
+    let written = AnalyticsEngineDataPointBuilder::new()
+        .indexes([line.user_id.unwrap_or_default()].as_slice())
+        .blobs(blobs)
+        .doubles([edge::number(line.ms), line.status.into(), bytes_in, bytes_out])
+        .write_to(&dataset);
+    if let Err(error) = written {
+        edge::log_error(&format!("ANALYTICS failed: {}", edge::error_message(&error.into())));
     }
 }
 
-/// Logs what failed beside a request, which goes on.
-pub fn log_failure(cause: &str) {
-    console::error_1(&JsonObject::begin().text("level", "error").text("cause", cause).end().into());
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is not negative, and small")]
+fn milliseconds_since(started: f64) -> u64 {
+    (Date::now() - started).max(0.0) as u64
 }
 
-mod js {
-    use super::{AnalyticsDataset, JsString, Response, wasm_bindgen};
-    use wasm_bindgen::prelude::*;
+/// Whether a reply comes with the body whose length its headers give.
+fn has_body(method: &str, status: u16) -> bool {
+    method != "HEAD" && !matches!(status, 101 | 204 | 304)
+}
 
-    #[wasm_bindgen(module = "/src/telemetry.js")]
-    extern "C" {
-        /// Here, because a line that is JSON already is more to hand over than its parts.
-        #[wasm_bindgen(catch)]
-        pub fn record(
-            dataset: Option<&AnalyticsDataset>,
-            reply: &Response,
-            request_id: &str,
-            user_id: Option<&str>,
-            plan: Option<&str>,
-            route: &JsString,
-            method: &str,
-            started: f64,
-            bytes_in: Option<f64>,
-            code: Option<&str>,
-            cause: Option<&str>,
-            version: &JsString,
-        ) -> Result<(), JsValue>;
+/// The value of `Content-Length`, if it is a plain number that JavaScript can count to.
+fn length(header: Option<&str>) -> Option<u64> {
+    let length = header?.parse().ok()?;
+    let is_plain = header == Some(&*u64::to_string(&length));
+    (is_plain && length < 1 << 53).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_digits_alone() {
+        assert_eq!(length(Some("0")), Some(0));
+        assert_eq!(length(Some("9007199254740991")), Some(9_007_199_254_740_991));
+        for header in
+            [None, Some(""), Some("+1"), Some("01"), Some("1e3"), Some("0x10"), Some("1, 1"), Some("9007199254740992")]
+        {
+            assert_eq!(length(header), None, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn some_replies_have_no_body() {
+        assert!(has_body("GET", 200) && has_body("POST", 404));
+        for (method, status) in [("HEAD", 200), ("GET", 304), ("DELETE", 204), ("GET", 101)] {
+            assert!(!has_body(method, status), "{method} {status}");
+        }
+    }
+
+    #[test]
+    fn a_line_leaves_out_what_is_unknown() {
+        let line = LogLine {
+            level: "info",
+            request_id: "id",
+            user_id: None,
+            plan: None,
+            route: "/",
+            method: "GET",
+            status: 400,
+            ms: 0,
+            bytes_in: None,
+            bytes_out: None,
+            code: Some("missing_user_id"),
+            cause: None,
+            version: "0.1.0",
+        };
+        let expected = r#"{"level":"info","requestId":"id","route":"/","method":"GET","status":400,"ms":0,"code":"missing_user_id","version":"0.1.0"}"#;
+        assert_eq!(reply::to_json(&line), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The headers that are kept with a file, and sent back with it.
+//! The headers that are stored with a file and sent back with it.
 
 use crate::preconditions::HttpDate;
 use crate::{ContentType, Problem};
@@ -12,7 +12,7 @@ pub struct FileHeaders {
     pub cache_control: Option<String>,
     /// `Content-Disposition`.
     pub content_disposition: Option<String>,
-    /// `Content-Encoding`: the bytes are stored, and sent back, as they came.
+    /// `Content-Encoding`: the bytes are stored and sent back as they came.
     pub content_encoding: Option<String>,
     /// `Content-Language`.
     pub content_language: Option<String>,
@@ -21,64 +21,78 @@ pub struct FileHeaders {
 }
 
 impl FileHeaders {
-    /// The longest header, in bytes. R2 keeps all of a file's metadata in 8 KiB
+    /// The longest header, in bytes. R2 stores all of a file's metadata in 8 KiB
     /// (<https://developers.cloudflare.com/r2/platform/limits/>).
     pub const MAX_LEN: usize = 1024;
 
-    /// The headers, in the order in which they are read.
-    pub const HEADERS: [&str; 6] =
-        ["Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires"];
-
-    /// Reads the values of [`Self::HEADERS`].
-    pub fn read(values: [Option<&str>; 6]) -> Result<Self, Problem> {
-        for (name, value) in Self::HEADERS.into_iter().zip(values) {
-            if value.is_some_and(|value| !is_visible(value)) {
-                return Err(Problem::invalid_parameter(&format!(
-                    "the header {name} must be at most {} visible ASCII characters",
-                    Self::MAX_LEN
-                )));
-            }
-        }
-        let expires = |value| {
-            HttpDate::parse(value).filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
+    /// Reads them from an upload; `header` gives the value of a request's header. An empty header counts as absent.
+    pub fn read(header: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
+        let visible = |name: &str| match header(name) {
+            Some(value) if !is_visible(&value) => Err(Problem::invalid_parameter(&format!(
+                "the header {name} must be at most {} visible ASCII characters",
+                Self::MAX_LEN
+            ))),
+            value => Ok(value.filter(|value| !value.is_empty())),
+        };
+        let [content_type, cache_control, content_disposition, content_encoding, content_language, expires] = [
+            visible("Content-Type")?,
+            visible("Cache-Control")?,
+            visible("Content-Disposition")?,
+            visible("Content-Encoding")?,
+            visible("Content-Language")?,
+            visible("Expires")?,
+        ];
+        let date = |value: String| {
+            HttpDate::parse(&value).filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
                 Problem::invalid_parameter("the header Expires must be a date as HTTP has it, before 2262")
             })
         };
-        let [content_type, cache_control, content_disposition, content_encoding, content_language, date] =
-            values.map(|value| value.filter(|value| !value.is_empty()));
         Ok(Self {
-            content_type: content_type.map(ContentType::parse).transpose()?.unwrap_or_default(),
-            cache_control: cache_control.map(str::to_owned),
-            content_disposition: content_disposition.map(str::to_owned),
-            content_encoding: content_encoding.map(str::to_owned),
-            content_language: content_language.map(str::to_owned),
-            expires: date.map(expires).transpose()?,
+            content_type: content_type.as_deref().map(ContentType::parse).transpose()?.unwrap_or_default(),
+            cache_control,
+            content_disposition,
+            content_encoding,
+            content_language,
+            expires: expires.map(date).transpose()?,
         })
     }
 
-    /// Those of a file as it is stored, by whomever: what no header can hold is left out.
+    /// Reads the metadata of a stored file, which anybody may have stored. What no header can hold is left out.
     #[must_use]
-    pub fn stored(values: [Option<&str>; 6]) -> Self {
-        let [content_type, cache_control, content_disposition, content_encoding, content_language, date] =
-            values.map(|value| value.filter(|value| is_visible(value)));
+    pub fn stored(metadata: StoredMetadata) -> Self {
+        let visible = |value: Option<String>| value.filter(|value| is_visible(value));
         Self {
-            content_type: content_type.and_then(|text| ContentType::parse(text).ok()).unwrap_or_default(),
-            cache_control: cache_control.map(str::to_owned),
-            content_disposition: content_disposition.map(str::to_owned),
-            content_encoding: content_encoding.map(str::to_owned),
-            content_language: content_language.map(str::to_owned),
-            expires: date.and_then(HttpDate::parse),
+            content_type: visible(metadata.content_type)
+                .and_then(|text| ContentType::parse(&text).ok())
+                .unwrap_or_default(),
+            cache_control: visible(metadata.cache_control),
+            content_disposition: visible(metadata.content_disposition),
+            content_encoding: visible(metadata.content_encoding),
+            content_language: visible(metadata.content_language),
+            expires: metadata.expires,
         }
     }
 
-    /// Those of a file that comes in a form, which has a type alone.
+    /// The headers of a file in a form, which has only a type.
     #[must_use]
     pub fn of_type(content_type: ContentType) -> Self {
         Self { content_type, ..Self::default() }
     }
 }
 
-/// Whether a header can hold it, and is not too long.
+/// A file's HTTP metadata as it is stored: any text.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each is the header of that name")]
+pub struct StoredMetadata {
+    pub content_type: Option<String>,
+    pub cache_control: Option<String>,
+    pub content_disposition: Option<String>,
+    pub content_encoding: Option<String>,
+    pub content_language: Option<String>,
+    pub expires: Option<HttpDate>,
+}
+
+/// Whether a header can hold it, and it is not too long.
 pub(crate) fn is_visible(value: &str) -> bool {
     value.len() <= FileHeaders::MAX_LEN && value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
 }
@@ -90,8 +104,7 @@ mod tests {
     use super::*;
 
     fn read(headers: &[(&str, &str)]) -> Result<FileHeaders, Problem> {
-        let sent = |name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
-        FileHeaders::read(FileHeaders::HEADERS.map(sent))
+        FileHeaders::read(|name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
@@ -135,18 +148,25 @@ mod tests {
         fn headers_come_back_or_are_refused(
             values in prop::array::uniform5("[ -~\t]{0,60}|.{0,20}|[ -~]{1020,1030}"),
         ) {
-            let [a, b, c, d, e] = values.each_ref().map(|value| Some(value.as_str()));
-            let sent = [a, b, c, d, e, None];
+            let names =
+                ["Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language"];
+            let sent: Vec<(&str, &str)> = names.into_iter().zip(values.iter().map(String::as_str)).collect();
             let visible = values.iter().all(|value| is_visible(value));
-            let kept = FileHeaders::read(sent);
+            let kept = read(&sent);
             prop_assert_eq!(kept.is_ok(), visible);
             let Ok(kept) = kept else { return Ok(()) };
             let found = [&kept.cache_control, &kept.content_disposition, &kept.content_encoding, &kept.content_language];
             for (value, found) in values[1..].iter().zip(found) {
                 prop_assert_eq!(Some(value).filter(|value| !value.is_empty()), found.as_ref());
             }
-            let mut stored = sent.map(|value| value.filter(|value| !value.is_empty()));
-            stored[0] = Some(kept.content_type.as_str());
+            let stored = StoredMetadata {
+                content_type: Some(kept.content_type.as_str().to_owned()),
+                cache_control: kept.cache_control.clone(),
+                content_disposition: kept.content_disposition.clone(),
+                content_encoding: kept.content_encoding.clone(),
+                content_language: kept.content_language.clone(),
+                expires: kept.expires,
+            };
             prop_assert_eq!(FileHeaders::stored(stored), kept.clone());
         }
     }

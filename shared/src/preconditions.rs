@@ -2,52 +2,51 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A request's conditions, as its headers say them.
+/// A request's conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
     /// `If-Match`.
     pub if_match: Option<EntityTags>,
     /// `If-None-Match`.
     pub if_none_match: Option<EntityTags>,
-    /// `If-Modified-Since`. A date that is none counts as absent, as the RFC wants it.
+    /// `If-Modified-Since`. A malformed date counts as absent, as the RFC requires.
     pub if_modified_since: Option<HttpDate>,
     /// `If-Unmodified-Since`, likewise.
     pub if_unmodified_since: Option<HttpDate>,
 }
 
-/// What conditions come to.
+/// The result of checking conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// They hold.
+    /// All of them hold.
     Proceed,
-    /// What the client has is still right: 304 for a reader.
+    /// The client has the current version: 304 for a read.
     NotModified,
-    /// The client is wrong about what is there: 412.
+    /// The stored version is not the one that the client expects: 412.
     Failed,
 }
 
 impl Preconditions {
-    /// The headers, in the order in which they are read.
-    pub const HEADERS: [&str; 4] = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];
-
-    /// Reads the values of [`Self::HEADERS`].
+    /// Reads the conditions; `header` gives the value of a request's header.
     #[must_use]
-    pub fn read([if_match, if_none_match, if_modified_since, if_unmodified_since]: [Option<&str>; 4]) -> Self {
+    pub fn read(header: impl Fn(&str) -> Option<String>) -> Self {
+        let tags = |name| header(name).map(|value| EntityTags::parse(&value));
+        let date = |name| header(name).and_then(|value| HttpDate::parse(&value));
         Self {
-            if_match: if_match.map(EntityTags::parse),
-            if_none_match: if_none_match.map(EntityTags::parse),
-            if_modified_since: if_modified_since.and_then(HttpDate::parse),
-            if_unmodified_since: if_unmodified_since.and_then(HttpDate::parse),
+            if_match: tags("If-Match"),
+            if_none_match: tags("If-None-Match"),
+            if_modified_since: date("If-Modified-Since"),
+            if_unmodified_since: date("If-Unmodified-Since"),
         }
     }
 
-    /// Whether there are any.
+    /// Whether there are no conditions.
     #[must_use]
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Compares them with what is there, in the order of RFC 9110, 13.2.2.
+    /// Checks them against the stored version, in the order of RFC 9110, 13.2.2.
     #[must_use]
     pub fn outcome(&self, etag: &str, modified: HttpDate) -> Outcome {
         let unchanged = match (&self.if_match, self.if_unmodified_since) {
@@ -71,28 +70,28 @@ impl Preconditions {
 /// The tags in `If-Match` and `If-None-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntityTags {
-    /// `*`: whatever is there.
+    /// `*`: any version.
     Any,
-    /// Any of these, each with whether it is weak. A tag without quotation marks counts as one with.
+    /// Any of these tags, each with whether it is weak. Quotation marks are optional.
     OneOf(Vec<(bool, String)>),
 }
 
 impl EntityTags {
     fn parse(header: &str) -> Self {
-        // Among others, too: what someone wants nobody to overwrite must not depend on a comma.
+        // Also among other tags: whether a file is overwritten must not depend on a comma.
         if header.split(',').any(|tag| tag.trim() == "*") {
             return Self::Any;
         }
         Self::OneOf(header.split(',').filter(|tag| !tag.trim().is_empty()).map(entity_tag).collect())
     }
 
-    /// Whether the header is there, but no tag.
+    /// Whether the header is present but has no tag.
     #[must_use]
     pub fn are_none(&self) -> bool {
         matches!(self, Self::OneOf(tags) if tags.is_empty())
     }
 
-    /// The tag, where there is one and no other. The empty tag, which no version has, is none.
+    /// The tag, if there is exactly one. The empty tag, which no version has, does not count.
     #[must_use]
     pub fn only_one(&self) -> Option<&str> {
         match self {
@@ -122,7 +121,7 @@ fn entity_tag(text: &str) -> (bool, String) {
     (weak, text.trim_matches('"').to_owned())
 }
 
-/// `If-Range`: the version that the client has a part of.
+/// `If-Range`: the version of which the client has a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfRange {
     /// By its tag, unless that is weak.
@@ -132,7 +131,7 @@ pub enum IfRange {
 }
 
 impl IfRange {
-    /// Parses the header. What is neither a date nor a strong tag matches nothing.
+    /// Parses the header. Anything but a date or a strong tag matches nothing.
     #[must_use]
     pub fn parse(header: &str) -> Self {
         HttpDate::parse(header).map_or_else(
@@ -144,7 +143,7 @@ impl IfRange {
         )
     }
 
-    /// Whether it is the version that is there.
+    /// Whether it is the stored version.
     #[must_use]
     pub fn matches(&self, etag: &str, modified: HttpDate) -> bool {
         match self {
@@ -159,7 +158,7 @@ impl IfRange {
 pub struct HttpDate(u64);
 
 impl HttpDate {
-    /// The latest that storage takes, in the year 2262: the runtime counts nanoseconds in 64 bits.
+    /// The latest date that storage takes, in the year 2262: the runtime counts nanoseconds in 64 bits.
     pub const LATEST: Self = Self(i64::MAX.unsigned_abs() / 1_000_000_000 - 1);
 
     /// Parses a date in any of HTTP's formats (RFC 9110, 5.6.7).
@@ -169,22 +168,17 @@ impl HttpDate {
         Some(Self(since.as_secs()))
     }
 
-    /// The second in which a moment falls, given in milliseconds since 1970 as JavaScript has it.
+    /// The second of a moment in milliseconds since 1970. Later ones than HTTP can write are the last of the year 9999.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates, and no date is so far"
-    )]
-    pub fn of_milliseconds(milliseconds: f64) -> Self {
-        Self((milliseconds / 1000.0).floor() as u64)
+    pub fn of_milliseconds(milliseconds: u64) -> Self {
+        const LAST: u64 = 253_402_300_799;
+        Self((milliseconds / 1000).min(LAST))
     }
 
     /// Milliseconds since 1970.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "HTTP's dates end with the year 9999")]
-    pub fn milliseconds(self) -> f64 {
-        self.0 as f64 * 1000.0
+    pub fn milliseconds(self) -> u64 {
+        self.0 * 1000
     }
 }
 
@@ -207,8 +201,8 @@ mod tests {
     const AFTER: &str = "Sat, 21 Nov 2026 20:00:02 GMT";
 
     fn outcome(headers: &[(&str, &str)]) -> Outcome {
-        let sent = |name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
-        Preconditions::read(Preconditions::HEADERS.map(sent)).outcome("abc", HttpDate::parse(MODIFIED).expect("a date"))
+        let sent = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        Preconditions::read(sent).outcome("abc", HttpDate::parse(MODIFIED).expect("a date"))
     }
 
     #[test]
@@ -273,9 +267,10 @@ mod tests {
 
     #[test]
     fn dates_are_whole_seconds() {
-        let date = HttpDate::of_milliseconds(1_795_291_201_999.0);
-        assert_eq!(date, HttpDate::of_milliseconds(1_795_291_201_000.0));
-        assert_eq!(date.milliseconds().to_string(), "1795291201000");
+        let date = HttpDate::of_milliseconds(1_795_291_201_999);
+        assert_eq!(date, HttpDate::of_milliseconds(1_795_291_201_000));
+        assert_eq!(date.milliseconds(), 1_795_291_201_000);
+        assert_eq!(HttpDate::of_milliseconds(u64::MAX).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(HttpDate::parse(&date.to_string()), Some(date));
         assert_eq!(HttpDate::parse("Saturday, 21-Nov-26 20:00:01 GMT"), HttpDate::parse(MODIFIED));
     }
@@ -287,7 +282,8 @@ mod tests {
             tag in "[a-c]{1,3}",
         ) {
             let modified = HttpDate::parse(MODIFIED).expect("a date");
-            let sent = headers.each_ref().map(|value| Some(value.as_str()));
+            let names = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];
+            let sent = |name: &str| names.iter().zip(&headers).find(|(other, _)| **other == name).map(|(_, value)| value.clone());
             let _ = Preconditions::read(sent).outcome(&tag, modified);
             prop_assert!(!IfRange::parse(&headers[0]).matches("not one of these", modified));
         }
@@ -302,7 +298,7 @@ mod tests {
             let modified = HttpDate::parse(MODIFIED).expect("a date");
             let tags = format!("{before}\"{tag}\"{after}");
             for (name, expected) in [("If-Match", Outcome::Proceed), ("If-None-Match", Outcome::NotModified)] {
-                let sent = Preconditions::HEADERS.map(|asked| (asked == name).then_some(tags.as_str()));
+                let sent = |asked: &str| (asked == name).then(|| tags.clone());
                 prop_assert_eq!(Preconditions::read(sent).outcome(&tag, modified), expected, "{}: {}", name, tags);
             }
         }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::JsonObject;
+use serde::Serialize;
+
+use crate::json;
+use crate::route::CUSTOMER_ROUTES;
 use crate::token::Scope;
 
 /// The media type of a problem.
@@ -351,10 +354,9 @@ impl Problem {
     /// No such route.
     #[must_use]
     pub fn not_found() -> Self {
-        Self::new(
-            Code::NotFound,
-            "there is no such route; the routes are /, /files, /files/uploads, /files/uploads/complete, /data, /stats, /db/query and /db/batch",
-        )
+        let paths: Vec<&str> = CUSTOMER_ROUTES.iter().map(|route| route.path).collect();
+        let (last, others) = paths.split_last().expect("there are routes");
+        Self::new(Code::NotFound, format!("there is no such route; the routes are {} and {last}", others.join(", ")))
     }
 
     /// No file under the key.
@@ -371,9 +373,9 @@ impl Problem {
 
     /// The route does not have the method; `allow` lists those it has, as the header `Allow` does (RFC 9110, 10.2.1).
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         Self {
-            header: Some(("Allow", allow.into())),
+            header: Some(("Allow", allow.to_owned().into())),
             ..Self::new(Code::MethodNotAllowed, format!("this route takes {allow}"))
         }
     }
@@ -503,11 +505,29 @@ impl Problem {
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> String {
         let status = self.code.status();
-        let mut body = JsonObject::begin();
-        // That type says that the title is the status's own phrase (RFC 9457, 4.2.1); the code tells problems apart.
-        body.text("type", "about:blank").text("title", reason_phrase(status)).number("status", status.into());
-        body.text("detail", &self.detail).text("code", self.code.name()).text("requestId", request_id).end()
+        json::to_text(&ProblemDetails {
+            kind: "about:blank",
+            title: reason_phrase(status),
+            status,
+            detail: &self.detail,
+            code: self.code.name(),
+            request_id,
+        })
     }
+}
+
+/// The members of a problem's JSON (RFC 9457, 3.1), and two of ours.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProblemDetails<'a> {
+    /// `about:blank` says that the title is the status's own phrase (RFC 9457, 4.2.1); the code tells problems apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
 }
 
 /// A status's phrase after RFC 9110, section 15.

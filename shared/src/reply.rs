@@ -5,44 +5,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{JsonObject, json};
+use crate::json;
 
 /// `GET /` of the customer Worker and `GET /healthz` of the dispatcher.
-#[derive(Debug)]
-pub struct Health<'a> {
+#[derive(Debug, Serialize)]
+pub struct Health {
     /// `"ok"`.
     pub status: &'static str,
-    /// Who answers: the user id that the request was for, or `"dispatcher"`. `null` where a customer Worker is asked
+    /// Who answers: the user id that the request was for, or `"dispatcher"`. `null` where a customer Worker is called
     /// without a dispatcher in front.
-    pub worker: Option<&'a str>,
+    pub worker: Option<String>,
     /// The answering crate's version.
     pub version: &'static str,
     /// The deployment that answers, where it knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
-}
-
-impl Health<'_> {
-    /// The body.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let mut health = JsonObject::begin();
-        health.text("status", self.status);
-        match self.worker {
-            Some(worker) => health.text("worker", worker),
-            None => health.json("worker", "null"),
-        };
-        health.text("version", self.version);
-        if let Some(Deployment { id, tag, timestamp }) = &self.deployment {
-            let deployment = JsonObject::begin().text("id", id).text("tag", tag).text("timestamp", timestamp).end();
-            health.json("deployment", &deployment);
-        }
-        health.end()
-    }
 }
 
 /// A deployed version of a Worker
 /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/version-metadata/>).
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Deployment {
     /// Cloudflare's id of it.
     pub id: String,
@@ -55,46 +37,46 @@ pub struct Deployment {
 /// A file was stored.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FileStored<'a> {
+pub struct FileStored {
     /// `true`.
     pub success: bool,
     /// The file's key.
-    pub key: &'a str,
+    pub key: String,
     /// Bytes.
     pub size: u64,
     /// R2's own, unquoted.
-    pub etag: &'a str,
+    pub etag: String,
     /// As it will be sent back.
-    pub content_type: &'a str,
+    pub content_type: String,
 }
 
 /// A value was stored.
 #[derive(Debug, Serialize)]
-pub struct DataStored<'a> {
+pub struct DataStored {
     /// `true`.
     pub success: bool,
     /// The value's key.
-    pub key: &'a str,
+    pub key: String,
 }
 
-/// What was to be deleted is not there (any more).
+/// Something was deleted, or did not exist.
 #[derive(Debug, Serialize)]
 pub struct Deleted {
     /// `true`.
     pub success: bool,
 }
 
-/// An upload in parts has begun.
+/// A multipart upload was started.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct UploadCreated<'a> {
+pub struct UploadCreated {
     /// The file's key.
-    pub key: &'a str,
-    /// What the following requests name the upload by.
-    pub upload_id: &'a str,
+    pub key: String,
+    /// The id that further requests name it by.
+    pub upload_id: String,
 }
 
-/// A part was stored. Also what the client says of each part to complete the upload.
+/// A part was stored. The client sends the same for each part to complete the upload.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Part {
@@ -110,11 +92,11 @@ pub struct Part {
 pub struct FileList {
     /// In the order of their keys.
     pub files: Vec<ListedFile>,
-    /// What keys that were put together have in common, up to the delimiter.
+    /// The common prefixes of keys that are grouped by the delimiter.
     pub prefixes: Vec<String>,
-    /// Whether there is more. A page with content types may be short all the same.
+    /// Whether there is more. A page with content types may be short even then.
     pub truncated: bool,
-    /// Where to go on, if there is more.
+    /// Where the next page starts, if there is more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
@@ -127,21 +109,23 @@ pub struct ListedFile {
     pub key: String,
     /// Bytes.
     pub size: u64,
-    /// When, after RFC 3339.
+    /// When it was uploaded (RFC 3339).
     pub uploaded: String,
     /// R2's own, unquoted.
     pub etag: String,
-    /// Its type, where that was asked for.
+    /// Its type, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
 }
 
-/// What a page of values' keys ends with, after its `keys`: an array of [`ListedKey`] in the order of their bytes.
+/// A page of values' keys.
 #[derive(Debug, Serialize)]
-pub struct PageEnd {
+pub struct DataList {
+    /// In the order of their bytes.
+    pub keys: Vec<ListedKey>,
     /// Whether there is more.
     pub truncated: bool,
-    /// Where to go on, if there is more.
+    /// Where the next page starts, if there is more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
@@ -151,15 +135,15 @@ pub struct PageEnd {
 pub struct ListedKey {
     /// The key.
     pub key: String,
-    /// What is kept with the value.
+    /// The value's metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
-    /// When it goes away, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiration: Option<u64>,
 }
 
-/// What a customer has stored, and done.
+/// What a customer has stored and done.
 #[derive(Debug, Serialize)]
 pub struct Stats {
     /// The files.
@@ -176,11 +160,11 @@ pub struct Stats {
 pub struct Activity {
     /// All of them.
     pub total_operations: u64,
-    /// When the last one was, after RFC 3339.
+    /// When the last one was (RFC 3339).
     pub last_activity: Option<String>,
     /// How many of each kind.
     pub by_operation: BTreeMap<&'static str, u64>,
-    /// For how long an isolate's count is kept after its last operation.
+    /// How long an isolate's count is kept after its last operation.
     pub window_days: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a request is about.
+//! A request's URL.
 
 /// The path and the query of a request's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,43 +10,17 @@ pub struct Target<'url> {
 }
 
 impl<'url> Target<'url> {
-    /// Splits an absolute URL as the runtime gives it: parsed and written out again after the WHATWG URL standard, so
-    /// that `.` and `..` are resolved and the path is never empty. Parsing it a second time would cost more than the
-    /// rest of a small request.
+    /// Splits an absolute URL as the runtime gives it. The runtime has parsed and serialized it (WHATWG URL Standard): `.`
+    /// and `..` are resolved, and the path is never empty.
     #[must_use]
     pub fn of(url: &'url str) -> Self {
-        // Letter by letter, as all that follows: what else searches texts is made for longer ones.
-        let find = |text: &str, letter| text.bytes().position(|byte| byte == letter);
-        let after_scheme = find(url, b':').and_then(|colon| url[colon + 1..].strip_prefix("//")).unwrap_or(url);
-        let end = find(after_scheme, b'#').unwrap_or(after_scheme.len());
-        let after_scheme = &after_scheme[..end];
-        let (before, query) =
-            find(after_scheme, b'?').map_or((after_scheme, ""), |at| (&after_scheme[..at], &after_scheme[at + 1..]));
-        let path = find(before, b'/').map_or("/", |at| &before[at..]);
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let without_fragment = after_scheme.split_once('#').map_or(after_scheme, |(before, _)| before);
+        let (before, query) = without_fragment.split_once('?').unwrap_or((without_fragment, ""));
+        let path = before.find('/').map_or("/", |at| &before[at..]);
         Self { path, query }
     }
-
-    /// The route, for logs and figures: one of the platform's own paths, or `other`, because any other path may hold what
-    /// is the customer's own.
-    #[must_use]
-    pub fn route(&self) -> &'static str {
-        ROUTES.into_iter().find(|route| *route == self.path).unwrap_or("other")
-    }
 }
-
-/// Every path that the platform has.
-pub const ROUTES: [&str; 10] = [
-    "/",
-    "/data",
-    "/db/batch",
-    "/db/query",
-    "/files",
-    "/files/uploads",
-    "/files/uploads/complete",
-    "/healthz",
-    "/openapi.json",
-    "/stats",
-];
 
 #[cfg(test)]
 mod tests {
@@ -68,13 +42,6 @@ mod tests {
             ("http://a/x?u=http://b/y", "/x", "u=http://b/y"),
         ] {
             assert_eq!(Target::of(url), Target { path, query }, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_route_is_one_of_the_platforms_or_nothing() {
-        for (path, route) in [("/files", "/files"), ("/", "/"), ("/db/query", "/db/query"), ("/secret", "other")] {
-            assert_eq!(Target::of(&format!("http://a{path}?key=secret")).route(), route);
         }
     }
 

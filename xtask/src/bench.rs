@@ -1,4 +1,4 @@
-//! Runs the benchmark, a program of its own because it must be built to be fast.
+//! Runs the benchmark. It is a program of its own, which is built with optimizations.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,15 +8,15 @@ use anyhow::Result;
 use crate::setup::Tools;
 use crate::{build, program};
 
-/// Compare the Workers with twins in plain JavaScript.
+/// Measure the Workers against twins in plain JavaScript.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The benchmark's own: see `cargo xtask bench --help`
+    /// The benchmark's arguments: see `cargo xtask bench --help`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Builds the Workers and the benchmark, and runs it.
+/// Builds the Workers and the benchmark, and runs the benchmark.
 pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
     build::run(repository, tools, &build::Arguments::default())?;
     let mut cargo = Command::new("cargo");

@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod build;
 mod dev;
+mod paths;
 mod program;
 mod reproduce;
 mod setup;
@@ -33,7 +34,7 @@ enum Chore {
     Build(build::Arguments),
     /// Run the platform on this machine: the dispatcher and its customers, with no Cloudflare account
     Dev(dev::Arguments),
-    /// Compare the Workers with twins in plain JavaScript: CPU time, latency, storage operations, size
+    /// Measure the Workers against twins in plain JavaScript: CPU time, storage operations, start, size
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
     /// Run every test in the repository

@@ -157,11 +157,11 @@ pub fn install_api_testers(repository: &Path) -> Result<PathBuf> {
     Ok(root.join("bin"))
 }
 
-/// All clones on this machine share the tools: the second to come waits here for the first.
-fn locked(cache: &Path) -> Result<File> {
-    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let lock = File::create(cache.join("lock")).context("cannot lock the cache of build tools")?;
-    lock.lock().context("cannot lock the cache of build tools")?;
+/// Locks a folder until the file is dropped: another process that wants to write there waits.
+pub fn locked(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock = File::create(folder.join("lock")).with_context(|| format!("cannot lock {}", folder.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
     Ok(lock)
 }
 

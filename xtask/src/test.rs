@@ -84,17 +84,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
     build::run(repository, tools, &build::Arguments::default())?;
     build::with_faults(repository, tools)?;
     if arguments.filter.is_none() && !arguments.long {
-        cargo(
-            repository,
-            &[
-                "test",
-                "--workspace",
-                "--exclude=customer-worker",
-                "--exclude=dispatcher",
-                "--exclude=outbound",
-                "--exclude=tests",
-            ],
-        )?;
+        cargo(repository, &["test", "--workspace", "--exclude=tests"])?;
         let mut npm = Command::new("npm");
         npm.current_dir(repository.join("local-namespace")).args(["test", "--silent"]);
         npm.env("PATH", build::path_with(&tools.npm_programs)?);

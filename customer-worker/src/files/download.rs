@@ -1,181 +1,191 @@
 //! `GET /files?key=` and `HEAD`.
 
-use edge::header::Several;
 use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
-use wasm_bindgen::prelude::*;
-use web_sys::{ReadableStream, Request, Response, ResponseInit};
+use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
+use worker::Env;
+use worker::worker_sys::ext::ResponseInitExt;
 
 use super::conditions;
-use crate::bindings::r2::{self, Found, R2Object};
-use crate::body::{forget, header};
+use crate::bindings::{FileStore, StoredFile};
+use crate::body::{header, ignore_outcome};
 
-/// What is asked of each request for a file.
-static ASKED: [&str; 5] = {
-    let [a, b, c, d] = Preconditions::HEADERS;
-    [a, b, c, d, "Range"]
-};
-
-/// `GET /files?key=`: the file, or a range of it. Its bytes go from R2 to the client as the runtime's own stream.
-pub async fn download(request: &Request, key: &FileKey) -> Result<Response, Problem> {
-    let asked = Several::read(request, &ASKED);
-    let [conditions @ .., range] = asked.values();
-    let conditions = Preconditions::read(conditions);
-    let range = wanted_range(range, request, key).await?;
-    let mut found = r2::get(key, range, only_unless(&conditions)).await;
+/// `GET /files?key=`: the file, or a range of it. Its content goes from R2 to the client as the runtime's own stream.
+pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Response, Problem> {
+    let files = FileStore::from_env(env)?;
+    let conditions = conditions(request);
+    let range = requested_range(&files, request, key).await?;
+    let mut found = files.get(key, range, only_unless(&conditions)).await;
     if let (Err(_), Some(range)) = (&found, range) {
-        // R2 fails at a range that a file does not have, and does not say how long the file is. Conditions count for more
-        // than ranges.
-        let now = r2::head(key).await?.ok_or_else(Problem::file_not_found)?;
-        if let Some(reply) = refused(&conditions, &now) {
+        // R2 fails for a range that is outside the file, and does not tell the file's length. Conditions take precedence
+        // over ranges.
+        let current = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+        if let Some(reply) = conditional_reply(&conditions, &current) {
             return reply;
         }
-        let size = now.file.size();
+        let size = current.object.size();
         range.of(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
-        // The file has been replaced by one that has the range, or R2 failed for a reason of its own.
-        found = r2::get(key, Some(range), only_unless(&conditions)).await;
+        // The file was replaced by one that has the range, or R2 failed for another reason.
+        found = files.get(key, Some(range), only_unless(&conditions)).await;
     }
-    let found = found?.ok_or_else(Problem::file_not_found)?;
-    if let Some(reply) = refused(&conditions, &found) {
-        give_up(&found);
+    let file = found?.ok_or_else(Problem::file_not_found)?;
+    if let Some(reply) = conditional_reply(&conditions, &file) {
+        cancel_content(&file);
         return reply;
     }
-    if !found.has_body {
-        // R2 and this Worker do not agree on whether the client has this version. The client gets it.
-        let found = r2::get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
-        return Ok(reply(&found, 200, true, None));
+    if file.object.body().is_none() {
+        // R2 and this Worker disagree about whether the client has this version. The client gets it.
+        let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
+        return Ok(reply(&file, 200, Some(&file.content()?), None));
     }
-    match range.map(|range| range.of(found.file.size())) {
-        None => Ok(reply(&found, 200, true, None)),
-        Some(Some(bytes)) => Ok(reply(&found, 206, true, Some(bytes))),
+    match range.map(|range| range.of(file.object.size())) {
+        None => Ok(reply(&file, 200, Some(&file.content()?), None)),
+        Some(Some(range)) => Ok(reply(&file, 206, Some(&file.content()?), Some(range))),
         Some(None) => {
-            give_up(&found);
-            Err(Problem::range_not_satisfiable(found.file.size()))
+            cancel_content(&file);
+            Err(Problem::range_not_satisfiable(file.object.size()))
         }
     }
 }
 
-/// `HEAD /files?key=`: the same headers, without a range, which `HEAD` does not have.
-pub async fn inspect(request: &Request, key: &FileKey) -> Result<Response, Problem> {
-    let conditions = conditions(request);
-    let found = r2::head(key).await?.ok_or_else(Problem::file_not_found)?;
-    refused(&conditions, &found).unwrap_or_else(|| Ok(reply(&found, 200, false, None)))
+/// `HEAD /files?key=`: the same headers. `Range` has no meaning for `HEAD`.
+pub async fn inspect(env: &Env, request: &Request, key: &FileKey) -> Result<Response, Problem> {
+    let file = FileStore::from_env(env)?.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    conditional_reply(&conditions(request), &file).unwrap_or_else(|| Ok(reply(&file, 200, None, None)))
 }
 
-/// A file's bytes, if there is one.
-pub async fn open(key: &FileKey) -> Result<Option<JsValue>, Problem> {
-    Ok(r2::get(key, None, None).await?.map(|found| found.file.body()))
+/// A file's content, if the file exists.
+pub async fn open(env: &Env, key: &FileKey) -> Result<Option<ReadableStream>, Problem> {
+    FileStore::from_env(env)?.get(key, None, None).await?.map(|file| file.content()).transpose()
 }
 
-/// The range that the request asks for, unless it is of a version that is there no longer (`If-Range`): that takes a
-/// look at the file first.
-async fn wanted_range(range: Option<&str>, request: &Request, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
-    let Some(range) = range.and_then(ByteRange::parse) else { return Ok(None) };
+/// The range that the request asks for, unless it is a range of an older version (`If-Range`): to find out takes a look at
+/// the file.
+async fn requested_range(files: &FileStore, request: &Request, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
+    let range = header(request, "Range");
+    let Some(range) = range.as_deref().and_then(ByteRange::parse) else { return Ok(None) };
     let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
-    let file = r2::head(key).await?.ok_or_else(Problem::file_not_found)?.file;
-    Ok(IfRange::parse(&version).matches(&file.etag(), file.modified()).then_some(range))
+    let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
+    Ok(IfRange::parse(&version).matches(&file.object.etag(), file.modified()).then_some(range))
 }
 
-/// The one version that the client has, where it asks for any other: R2 then spares the bytes. All other conditions are
-/// compared here, with what R2 says of the file.
+/// The version that the client has already, if R2 may compare it: R2 then leaves out the content. `None` if other
+/// conditions must be checked here.
 fn only_unless(conditions: &Preconditions) -> Option<&str> {
-    let tags = conditions.if_none_match.as_ref()?;
-    (conditions.if_match.is_none() && conditions.if_unmodified_since.is_none()).then(|| tags.only_one())?
+    if conditions.if_match.is_some() || conditions.if_unmodified_since.is_some() {
+        return None;
+    }
+    conditions.if_none_match.as_ref()?.only_one()
 }
 
-fn refused(conditions: &Preconditions, found: &Found) -> Option<Result<Response, Problem>> {
+/// The reply to a request whose conditions do not hold: 304 or 412.
+fn conditional_reply(conditions: &Preconditions, file: &StoredFile) -> Option<Result<Response, Problem>> {
     if conditions.are_none() {
         return None;
     }
-    match conditions.outcome(&found.file.etag(), found.file.modified()) {
+    match conditions.outcome(&file.object.etag(), file.modified()) {
         Outcome::Proceed => None,
-        Outcome::NotModified => Some(Ok(reply(found, 304, false, None))),
+        Outcome::NotModified => Some(Ok(reply(file, 304, None, None))),
         Outcome::Failed => Some(Err(Problem::precondition_failed())),
     }
 }
 
-/// Tells R2 that nobody will read a body.
-fn give_up(found: &Found) {
-    if let Some(body) = found.file.body().dyn_ref::<ReadableStream>() {
-        // A stream that has failed already says so again here, to nobody.
-        forget(body.cancel());
+/// Tells R2 that nobody will read the content.
+fn cancel_content(file: &StoredFile) {
+    if let Ok(content) = file.content() {
+        ignore_outcome(content.cancel());
     }
 }
-
-/// What customers upload is never script on the platform's origin: no sniffing, and a sandbox around it.
-const SAFETY: [(&str, &str); 2] = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
-];
 
 thread_local! {
-    /// What most replies begin with. A response has a copy of it, to which it adds its own.
-    static BEGINNING: [(u16, ResponseInit); 3] = [200, 206, 304].map(|status| (status, beginning(status)));
+    /// The headers of every reply about a file, made once and copied. What customers upload must never run as a script on
+    /// the platform's origin: no sniffing, and a sandbox.
+    static COMMON_HEADERS: Headers = edge::headers([
+        ("Vary", edge::VARY),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
+    ]);
 }
 
-fn beginning(status: u16) -> ResponseInit {
-    let all = [("Cache-Control", "private, no-cache"), ("Vary", edge::VARY), ("Accept-Ranges", "bytes")];
-    let without_range = all.into_iter().filter(|(name, _)| status != 304 || *name != "Accept-Ranges");
-    let init = ResponseInit::new();
-    init.set_status(status);
-    init.set_headers(&edge::header::all(without_range.chain(SAFETY)));
-    init
-}
-
-#[wasm_bindgen(module = "/src/files/download.js")]
-extern "C" {
-    /// Here, because each value that Wasm holds of JavaScript's, and each call, costs as much as a header.
-    fn respond(
-        file: &R2Object,
-        with_body: bool,
-        init: &ResponseInit,
-        content_type: Option<&str>,
-        first: Option<f64>,
-        length: Option<f64>,
-        others: Option<&str>,
-    ) -> Response;
-}
-
-/// A reply about a file, with the bytes of a range if there is one.
-fn reply(found: &Found, status: u16, with_body: bool, range: Option<(u64, u64)>) -> Response {
-    let Found { file, headers: stored, .. } = found;
-    let content_type = (status != 304).then(|| stored.content_type.as_str());
-    let (first, length) = range.map(|(first, last)| (edge::number(first), edge::number(last - first + 1))).unzip();
-    let others = others(stored, status);
-    let others = others.strip_suffix('\n');
-    let respond = |init: &ResponseInit| respond(file, with_body, init, content_type, first, length, others);
-    if stored.content_encoding.is_some() {
-        let init = beginning(status);
-        // The bytes are encoded already; the runtime would do it again.
-        edge::set(&init, "encodeBody", &"manual".into());
-        respond(&init)
-    } else {
-        BEGINNING.with(|beginning| {
-            let (_, init) = beginning.iter().find(|(of, _)| *of == status).expect("a status of files");
-            respond(init)
-        })
-    }
-}
-
-/// The headers that few files have, a line each.
-fn others(stored: &FileHeaders, status: u16) -> String {
-    let mut lines = String::new();
-    let mut add = |name: &str, value: &str| lines.extend([name, ":", value, "\n"]);
-    if let Some(cache_control) = &stored.cache_control {
-        add("Cache-Control", cache_control);
-    }
-    if let Some(expires) = stored.expires {
-        add("Expires", &expires.to_string());
+/// A reply about a file, with the content or a range of it, given by its first and last byte.
+fn reply(file: &StoredFile, status: u16, content: Option<&ReadableStream>, range: Option<(u64, u64)>) -> Response {
+    let StoredFile { object, headers: stored } = file;
+    let headers = COMMON_HEADERS.with(Headers::new_with_headers).expect("valid headers");
+    let set = |name: &str, value: &str| edge::set_header(&headers, name, value);
+    set("ETag", &object.http_etag());
+    set("Last-Modified", &file.modified().to_string());
+    for (name, value) in stored_headers(stored, status) {
+        set(name, &value);
     }
     if status != 304 {
+        let size = object.size();
+        set("Accept-Ranges", "bytes");
+        set("Content-Length", &range.map_or(size, |(first, last)| last - first + 1).to_string());
+        if let Some((first, last)) = range {
+            set("Content-Range", &format!("bytes {first}-{last}/{size}"));
+        }
+    }
+    let mut init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers);
+    if stored.content_encoding.is_some() {
+        // The content is encoded already. The runtime must not do it again.
+        init.encode_body("manual").expect("a plain object takes any property");
+    }
+    Response::new_with_opt_readable_stream_and_init(content, &init).expect("a valid status")
+}
+
+/// The headers that a file was stored with. A 304 has only those that a cache updates (RFC 9110, 15.4.5).
+fn stored_headers(stored: &FileHeaders, status: u16) -> Vec<(&'static str, String)> {
+    let cache_control = stored.cache_control.as_deref().unwrap_or("private, no-cache");
+    let mut headers = vec![("Cache-Control", cache_control.to_owned())];
+    headers.extend(stored.expires.map(|expires| ("Expires", expires.to_string())));
+    if status != 304 {
+        headers.push(("Content-Type", stored.content_type.as_str().to_owned()));
         for (name, value) in [
             ("Content-Disposition", &stored.content_disposition),
             ("Content-Encoding", &stored.content_encoding),
             ("Content-Language", &stored.content_language),
         ] {
-            if let Some(value) = value {
-                add(name, value);
-            }
+            headers.extend(value.clone().map(|value| (name, value)));
         }
     }
-    lines
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(headers: &[(&str, &str)]) -> Preconditions {
+        let sent = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        Preconditions::read(sent)
+    }
+
+    #[test]
+    fn r2_is_asked_to_spare_the_content_of_one_version_alone() {
+        let date = "Sat, 21 Nov 2026 20:00:00 GMT";
+        for (headers, expected) in [
+            (&[("If-None-Match", "\"a\"")][..], Some("a")),
+            (&[("If-None-Match", "\"a\""), ("If-Modified-Since", date)], Some("a")),
+            (&[], None),
+            (&[("If-None-Match", "*")], None),
+            (&[("If-None-Match", "\"a\", \"b\"")], None),
+            (&[("If-None-Match", "\"a\""), ("If-Match", "\"b\"")], None),
+            (&[("If-None-Match", "\"a\""), ("If-Unmodified-Since", date)], None),
+            (&[("If-Modified-Since", date)], None),
+        ] {
+            assert_eq!(only_unless(&conditions(headers)), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_304_has_the_headers_that_a_cache_updates() {
+        let stored = FileHeaders { content_language: Some("en".to_owned()), ..FileHeaders::default() };
+        let names = |status| stored_headers(&stored, status).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(304), ["Cache-Control"]);
+        assert_eq!(names(200), ["Cache-Control", "Content-Type", "Content-Language"]);
+        assert_eq!(stored_headers(&stored, 304)[0].1, "private, no-cache");
+        let stored = FileHeaders { cache_control: Some("public".to_owned()), ..FileHeaders::default() };
+        assert_eq!(stored_headers(&stored, 200)[0].1, "public");
+    }
 }

@@ -1,144 +1,168 @@
 //! `POST /files`: a file in a form.
 
 use js_sys::Uint8Array;
+use shared::reply::FileStored;
 use shared::{Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Problem, is_multipart_form};
 use web_sys::Request;
+use worker::Env;
 
 use super::{PartsWriter, conditions};
-use crate::bindings::r2;
-use crate::body::{Pieces, content_length, require_type, sub_array, whole};
+use crate::bindings::FileStore;
+use crate::body::{Chunks, content_length, read_whole, require_type, sub_array};
 
-/// Up to this length a form is read in one piece, which is cheaper.
+/// A form of at most this many bytes is read in one piece, which is cheaper.
 const SMALL: u64 = 1024 * 1024;
 
-/// Stores a form's `file` under its `key`. The form is parsed as it arrives, and the file goes to R2 in parts, so that
-/// it may be of any size; nothing is visible before the form's end.
-pub async fn upload_form(request: &Request) -> Result<String, Problem> {
+/// Stores a form's `file` under its `key`. The form is parsed as it arrives, and the file goes to R2 in parts, so that it
+/// may be of any size. Nothing is visible before the form's end.
+pub async fn upload_form(env: &Env, request: &Request) -> Result<FileStored, Problem> {
     let content_type = require_type(request, is_multipart_form, "multipart/form-data")?;
     let parser = FormParser::new(&content_type)?;
     let conditions = conditions(request);
-    r2::FILES.require()?;
+    let files = FileStore::from_env(env)?;
     let length = content_length(request);
-    let pieces = match length {
-        Some(length) if length <= SMALL => Pieces::whole(whole(request).await.map_err(|problem| in_form(&problem))?),
-        _ => Pieces::of(request.body()),
+    let chunks = match length {
+        Some(length) if length <= SMALL => {
+            Chunks::whole(read_whole(request).await.map_err(|problem| invalid_form(&problem))?)
+        }
+        _ => Chunks::of(request.body()),
     };
-    let mut form = Form { file: PartsWriter::new(conditions, length), key: Vec::new(), seen: Seen::default() };
-    let stored = form.read(parser, pieces).await;
+    let mut form = Form { file: PartsWriter::new(files, conditions, length), fields: Fields::default() };
+    let stored = form.read(parser, chunks).await;
     if stored.is_err() {
         form.file.abort().await;
     }
     stored
 }
 
-/// What is known of a form so far.
+/// A form that is being read.
 struct Form {
     file: PartsWriter,
-    key: Vec<u8>,
-    seen: Seen,
+    fields: Fields,
 }
 
+impl Form {
+    async fn read(&mut self, mut parser: FormParser, mut chunks: Chunks) -> Result<FileStored, Problem> {
+        let mut text = Vec::new();
+        while !parser.has_ended() {
+            let Some(chunk) = chunks.next().await.map_err(|problem| invalid_form(&problem))? else {
+                return Err(Problem::invalid_form("it ends before its closing boundary"));
+            };
+            text.resize(chunk.length() as usize, 0);
+            chunk.copy_to(&mut text);
+            // The parser is synchronous, and storing what it finds is not.
+            let mut events = Vec::new();
+            parser.feed(&text, |event| {
+                events.push(FormEvent::from(event));
+                Ok(())
+            })?;
+            for event in events {
+                self.handle(event, &chunk, &text).await?;
+            }
+        }
+        if !self.fields.has_file {
+            return Err(Problem::invalid_form("a `file` is required"));
+        }
+        self.file.finish().await
+    }
+
+    async fn handle(&mut self, event: FormEvent, chunk: &Uint8Array, text: &[u8]) -> Result<(), Problem> {
+        match event {
+            FormEvent::Part(head) => {
+                if let Some(headers) = self.fields.start(&head)? {
+                    self.file.headers = headers;
+                }
+            }
+            // The file's bytes are passed on outside Wasm.
+            FormEvent::Segment(start, end) if self.fields.current == Field::File => {
+                self.file.write(&sub_array(chunk, start, end)).await?;
+            }
+            FormEvent::HeldBack(bytes) if self.fields.current == Field::File => {
+                self.file.write(&Uint8Array::from(&*bytes)).await?;
+            }
+            FormEvent::Segment(start, end) => self.fields.add(&text[start..end])?,
+            FormEvent::HeldBack(bytes) => self.fields.add(&bytes)?,
+            FormEvent::PartEnd => {
+                if let Some(key) = self.fields.end()? {
+                    self.file.key = Some(key);
+                }
+            }
+            FormEvent::End => {}
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a form that have been seen so far.
 #[derive(Default)]
-struct Seen {
-    key: bool,
-    file: bool,
-    /// Whose content is being read.
-    part: Part,
+struct Fields {
+    has_key: bool,
+    has_file: bool,
+    /// The field whose content is being read.
+    current: Field,
+    key: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Part {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Field {
     Key,
     File,
     #[default]
     Other,
 }
 
-impl Form {
-    async fn read(&mut self, mut parser: FormParser, mut pieces: Pieces) -> Result<String, Problem> {
-        let mut text = Vec::new();
-        while !parser.has_ended() {
-            let Some(piece) = pieces.next().await.map_err(|problem| in_form(&problem))? else {
-                return Err(Problem::invalid_form("it ends before its closing boundary"));
-            };
-            text.resize(piece.length() as usize, 0);
-            piece.copy_to(&mut text);
-            // The parser does not wait; what it sees may have to.
-            let mut steps = Vec::new();
-            parser.feed(&text, |event| {
-                steps.push(Step::of(event));
-                Ok(())
-            })?;
-            for step in steps {
-                self.take(step, &piece, &text).await?;
-            }
-        }
-        if !self.seen.file {
-            return Err(Problem::invalid_form("a `file` is required"));
-        }
-        self.file.finish().await
-    }
-
-    async fn take(&mut self, step: Step, piece: &Uint8Array, text: &[u8]) -> Result<(), Problem> {
-        match step {
-            Step::Part(head) => self.begin(&head),
-            Step::Segment(start, end) => match self.seen.part {
-                // The file's bytes are handed on outside Wasm.
-                Part::File => self.file.write(&sub_array(piece, start, end)).await,
-                Part::Key => self.add_to_key(&text[start..end]),
-                Part::Other => Ok(()),
-            },
-            Step::HeldBack(bytes) => match self.seen.part {
-                Part::File => self.file.write(&Uint8Array::from(&*bytes)).await,
-                Part::Key => self.add_to_key(&bytes),
-                Part::Other => Ok(()),
-            },
-            Step::PartEnd => {
-                if self.seen.part == Part::Key {
-                    self.file.key = Some(FileKey::parse(std::mem::take(&mut self.key).into())?);
-                }
-                Ok(())
-            }
-            Step::End => Ok(()),
-        }
-    }
-
-    fn begin(&mut self, head: &PartHead) -> Result<(), Problem> {
+impl Fields {
+    /// Takes the head of a field. Returns the headers of the `file`.
+    fn start(&mut self, head: &PartHead) -> Result<Option<FileHeaders>, Problem> {
         let once = |seen: &mut bool, name: &str| {
             if std::mem::replace(seen, true) {
                 return Err(Problem::invalid_form(&format!("`{name}` is there more than once")));
             }
             Ok(())
         };
-        self.seen.part = match (&*head.name, head.is_file) {
+        self.current = match (&*head.name, head.is_file) {
             ("key", true) => return Err(Problem::invalid_form("`key` must be a text field, not a file")),
             ("file", false) => return Err(Problem::invalid_form("`file` must be a file, not a text field")),
             ("key", false) => {
-                once(&mut self.seen.key, "key")?;
-                Part::Key
+                once(&mut self.has_key, "key")?;
+                Field::Key
             }
             ("file", true) => {
-                once(&mut self.seen.file, "file")?;
-                let content_type = ContentType::parse(head.content_type.as_deref().unwrap_or_default())?;
-                self.file.headers = FileHeaders::of_type(content_type);
-                Part::File
+                once(&mut self.has_file, "file")?;
+                Field::File
             }
-            _ => Part::Other,
+            _ => Field::Other,
         };
-        Ok(())
+        if self.current != Field::File {
+            return Ok(None);
+        }
+        let content_type = ContentType::parse(head.content_type.as_deref().unwrap_or_default())?;
+        Ok(Some(FileHeaders::of_type(content_type)))
     }
 
-    fn add_to_key(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+    /// Takes content of a field that is not the file.
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        if self.current != Field::Key {
+            return Ok(());
+        }
         if self.key.len() + bytes.len() > FileKey::MAX_LEN {
             return Err(Problem::invalid_key_length(FileKey::MAX_LEN));
         }
         self.key.extend_from_slice(bytes);
         Ok(())
     }
+
+    /// Ends a field. Returns the key if that was it.
+    fn end(&mut self) -> Result<Option<FileKey>, Problem> {
+        if self.current != Field::Key {
+            return Ok(None);
+        }
+        FileKey::parse(std::mem::take(&mut self.key).into()).map(Some)
+    }
 }
 
 /// An [`Event`] that does not borrow from the parser.
-enum Step {
+enum FormEvent {
     Part(PartHead),
     Segment(usize, usize),
     HeldBack(Vec<u8>),
@@ -146,8 +170,8 @@ enum Step {
     End,
 }
 
-impl Step {
-    fn of(event: Event<'_>) -> Self {
+impl From<Event<'_>> for FormEvent {
+    fn from(event: Event<'_>) -> Self {
         match event {
             Event::Part(head) => Self::Part(head),
             Event::Content(Content::Segment(start, end)) => Self::Segment(start, end),
@@ -158,7 +182,52 @@ impl Step {
     }
 }
 
-/// A form that breaks off is a bad form.
-fn in_form(problem: &Problem) -> Problem {
+/// A form whose body breaks off is an invalid form.
+fn invalid_form(problem: &Problem) -> Problem {
     Problem::invalid_form(problem.detail())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(name: &str, is_file: bool) -> PartHead {
+        PartHead { name: name.to_owned(), is_file, content_type: None }
+    }
+
+    #[test]
+    fn a_key_is_put_together_from_its_pieces() {
+        let mut fields = Fields::default();
+        assert!(fields.start(&head("note", false)).expect("ignored").is_none());
+        fields.add(b"ignored").expect("ignored");
+        assert!(fields.end().expect("ignored").is_none());
+        assert!(fields.start(&head("key", false)).expect("a key").is_none());
+        fields.add(b"a/").expect("short");
+        fields.add(b"b").expect("short");
+        assert_eq!(fields.end().expect("valid").expect("a key").as_str(), "a/b");
+        assert!(fields.start(&head("file", true)).expect("a file").is_some());
+    }
+
+    #[test]
+    fn fields_that_are_repeated_or_of_the_wrong_kind_are_refused() {
+        for heads in [
+            &[("key", true)][..],
+            &[("file", false)],
+            &[("key", false), ("key", false)],
+            &[("file", true), ("file", true)],
+        ] {
+            let mut fields = Fields::default();
+            let refused = heads.iter().find_map(|(name, is_file)| fields.start(&head(name, *is_file)).err());
+            assert_eq!(refused.map(|problem| problem.code().name()), Some("invalid_form"), "{heads:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_is_refused_before_it_is_held() {
+        let mut fields = Fields::default();
+        fields.start(&head("key", false)).expect("a key");
+        fields.add(&[b'a'; FileKey::MAX_LEN]).expect("as long as it may be");
+        assert_eq!(fields.add(b"a").expect_err("too long").code().name(), "invalid_key");
+        assert_eq!(fields.key.len(), FileKey::MAX_LEN);
+    }
 }

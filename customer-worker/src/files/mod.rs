@@ -2,91 +2,89 @@
 
 mod download;
 mod form;
-mod parts;
+mod parts_writer;
 pub mod uploads;
 
-use edge::header::Several;
-use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query, reply};
+use shared::reply::{Deleted, FileList, FileStored};
+use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query};
 use wasm_bindgen::JsValue;
 use web_sys::Request;
+use worker::Env;
 
-use crate::bindings::r2::{self, MAX_PUT_LEN, OnlyIf, Stored};
+use crate::bindings::{FileStore, MAX_PUT_LEN, PutResult, WriteCondition};
+use crate::body::{content_length, header};
 
 pub use download::{download, inspect, open};
 pub use form::upload_form;
-pub use parts::PartsWriter;
+pub use parts_writer::PartsWriter;
 
 /// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
-pub async fn upload(request: &Request, query: Query<'_>) -> Result<String, Problem> {
+pub async fn upload(env: &Env, request: &Request, query: Query<'_>) -> Result<FileStored, Problem> {
     let key = FileKey::from_query(query)?;
-    let sent = Several::read(request, &SENT);
-    let [kept @ .., if_match, if_none_match, if_unmodified_since, length] = sent.values();
-    let headers = FileHeaders::read(kept)?;
-    let only_if = OnlyIf::new(&Preconditions::read([if_match, if_none_match, None, if_unmodified_since]))?;
-    require_length(length.and_then(|length| length.parse().ok()), "a file in one piece")?;
-    store(&key, request, &headers, &only_if).await
+    let headers = headers(request)?;
+    let condition = WriteCondition::new(&conditions(request))?;
+    require_length(request, "a file in one piece")?;
+    store(&FileStore::from_env(env)?, &key, stream(request), &headers, &condition).await
 }
 
-/// What is asked of each upload in one piece. `If-Modified-Since` means nothing to it (RFC 9110, 13.1.3).
-static SENT: [&str; 10] = {
-    let [a, b, c, d, e, f] = FileHeaders::HEADERS;
-    let [if_match, if_none_match, _, if_unmodified_since] = Preconditions::HEADERS;
-    [a, b, c, d, e, f, if_match, if_none_match, if_unmodified_since, "Content-Length"]
-};
-
-/// What R2 takes in one piece (`what`) must be of a length that is known, and not too large.
-fn require_length(length: Option<u64>, what: &str) -> Result<(), Problem> {
-    if length.ok_or_else(Problem::length_required)? > MAX_PUT_LEN {
+/// Refuses a body without a length, which R2 must know, and one that is too large for R2 in one piece.
+fn require_length(request: &Request, what: &str) -> Result<(), Problem> {
+    if content_length(request).ok_or_else(Problem::length_required)? > MAX_PUT_LEN {
         return Err(Problem::too_large(what, MAX_PUT_LEN));
     }
     Ok(())
 }
 
-/// A request's headers that are kept with a file.
+/// A request's body as R2 takes it.
+fn stream(request: &Request) -> JsValue {
+    request.body().map_or_else(|| "".into(), JsValue::from)
+}
+
+/// The headers of an upload that are stored with the file.
 fn headers(request: &Request) -> Result<FileHeaders, Problem> {
-    FileHeaders::read(Several::read(request, &FileHeaders::HEADERS).values())
+    FileHeaders::read(|name| header(request, name))
 }
 
 /// A request's conditions.
 fn conditions(request: &Request) -> Preconditions {
-    Preconditions::read(Several::read(request, &Preconditions::HEADERS).values())
+    Preconditions::read(|name| header(request, name))
 }
 
-/// R2 does not compare anything when an upload in parts becomes a file, nor when a file is deleted.
+/// Refuses conditions where R2 cannot check them: when a multipart upload is completed, and when a file is deleted.
 pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
     if conditions(request).are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }
 
-/// Stores a file in one piece, and answers what is said of it.
+/// Stores a file in one piece.
 pub async fn store(
+    files: &FileStore,
     key: &FileKey,
-    content: &JsValue,
+    content: JsValue,
     headers: &FileHeaders,
-    only_if: &OnlyIf,
-) -> Result<String, Problem> {
-    let stored = r2::put(key, content, headers, only_if).await?.ok_or_else(Problem::precondition_failed)?;
-    Ok(said_of(&stored, key, headers))
+    condition: &WriteCondition,
+) -> Result<FileStored, Problem> {
+    let stored = files.put(key, content, headers, condition).await?.ok_or_else(Problem::precondition_failed)?;
+    Ok(stored_response(stored, key, headers))
 }
 
-/// `DELETE /files?key=`: deletes a file, if it is there.
-pub async fn delete(key: &FileKey) -> Result<String, Problem> {
-    r2::delete(key).await?;
-    Ok(reply::to_json(&reply::Deleted { success: true }))
+/// `DELETE /files?key=`: deletes a file, if it exists.
+pub async fn delete(env: &Env, key: &FileKey) -> Result<Deleted, Problem> {
+    FileStore::from_env(env)?.delete(key).await?;
+    Ok(Deleted { success: true })
 }
 
 /// `GET /files`: lists files, with one R2 list.
-pub async fn list(page: &FilesPage) -> Result<String, Problem> {
-    let r2::FilePage { files, prefixes, cursor } = r2::list(page).await?;
-    Ok(reply::to_json(&reply::FileList { files, prefixes, truncated: cursor.is_some(), cursor }))
+pub async fn list(env: &Env, page: &FilesPage) -> Result<FileList, Problem> {
+    FileStore::from_env(env)?.list(page).await
 }
 
-/// What is said of a file that was stored.
-fn said_of(stored: &Stored, key: &FileKey, headers: &FileHeaders) -> String {
-    reply::to_json(&reply::FileStored {
+/// The reply for a file that was stored.
+fn stored_response(stored: PutResult, key: &FileKey, headers: &FileHeaders) -> FileStored {
+    FileStored {
         success: true,
-        key: key.as_str(),
+        key: key.as_str().to_owned(),
         size: stored.size,
-        etag: &stored.etag,
-        content_type: headers.content_type.as_str(),
-    })
+        etag: stored.etag,
+        content_type: headers.content_type.as_str().to_owned(),
+    }
 }

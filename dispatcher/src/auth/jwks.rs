@@ -2,53 +2,52 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
-use edge::object;
-use edge::task::settled;
-use js_sys::{Date, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Date, Reflect, Uint8Array};
 use shared::Problem;
 use shared::token::{FetchedKeys, Step, Token, parse_jwks};
-use wasm_bindgen::{JsCast, prelude::*};
-use web_sys::{ReadableStreamDefaultReader, Response};
+use wasm_bindgen::prelude::*;
+use web_sys::{AbortSignal, ReadableStreamDefaultReader, RequestCache, RequestInit, RequestRedirect, Response};
+use worker::{Context, Delay};
 
 use super::key_ring::KeyRing;
 use crate::json::Parsed;
-use crate::telemetry;
 
-/// How often a request looks whether the fetch that it waits for has ended, in milliseconds. One request must not await
-/// another's promise, which never settles if that one goes away.
-const POLL_INTERVAL: f64 = 10.0;
+/// How often a request checks whether the fetch that it waits for has ended. It must not wait for another request's
+/// promise, which never settles if that request's client disconnects.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The largest set, in bytes.
+/// The largest key set, in bytes.
 const MAX_LEN: usize = 256 * 1024;
 
 type Keys = FetchedKeys<KeyRing>;
 
 thread_local! {
-    /// A URL, and the keys that are known of it.
+    /// A URL, and the keys that were fetched from it.
     static KEYS: RefCell<(String, Keys)> = RefCell::default();
 }
 
-/// The keys of the set at `url`, fetched if they are not known or a token names one that is not among them.
-pub async fn fetched(url: &str, token: &Token<'_>) -> Result<Rc<KeyRing>, Problem> {
+/// The keys of the set at `url`. They are fetched if they are not known, or if a token names one that is not among them.
+pub async fn fetched(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<KeyRing>, Problem> {
     let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
     loop {
         match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
             Step::Use(ring) => return Ok(ring),
             Step::UseAndFetch(ring) => {
-                edge::wait_until(fetch_keys(url.to_owned()));
+                ctx.wait_until(fetch_keys(url.to_owned()));
                 return Ok(ring);
             }
             Step::GiveUp(cause) => return Err(Problem::auth_unavailable(cause)),
             Step::Wait => {}
-            // Others wait for it: it goes on when this request's client has gone.
-            Step::Fetch => edge::wait_until(fetch_keys(url.to_owned())),
+            // Others wait for it: it continues if this request's client disconnects.
+            Step::Fetch => ctx.wait_until(fetch_keys(url.to_owned())),
         }
-        sleep(POLL_INTERVAL).await;
+        Delay::from(POLL_INTERVAL).await;
     }
 }
 
-/// Keys that were fetched from another URL are none of this one's.
+/// Keys that were fetched from another URL are not this one's.
 fn keys_of<'k>(url: &str, (known_url, keys): &'k mut (String, Keys)) -> &'k mut Keys {
     if known_url != url {
         url.clone_into(known_url);
@@ -58,11 +57,11 @@ fn keys_of<'k>(url: &str, (known_url, keys): &'k mut (String, Keys)) -> &'k mut 
 }
 
 async fn fetch_keys(url: String) {
-    // The URL may have a password in it, and what the runtime says may have the URL.
+    // The URL may contain a password, and the runtime's message may contain the URL.
     let failure = |cause: String| format!("TOKEN_JWKS_URL gave no key set: {}", cause.replace(&url, "TOKEN_JWKS_URL"));
     let outcome = get(&url).await.map_err(failure);
     if let Err(cause) = &outcome {
-        telemetry::log_failure(cause);
+        edge::log_error(cause);
     }
     KEYS.with_borrow_mut(|(known_url, keys)| {
         if *known_url == url {
@@ -72,53 +71,49 @@ async fn fetch_keys(url: String) {
 }
 
 async fn get(url: &str) -> Result<KeyRing, String> {
-    let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
-    // No redirects: they might lead to where anybody can answer.
-    let options = object(&[
-        ("signal", abort_after(Keys::FETCH_TIMEOUT)),
-        ("cache", "no-store".into()),
-        ("redirect", "manual".into()),
-    ]);
-    let reply: Response = settled(fetch(url, &options)).await.map_err(thrown)?.unchecked_into();
+    let init = RequestInit::new();
+    init.set_signal(Some(&AbortSignal::timeout_with_f64(Keys::FETCH_TIMEOUT)));
+    init.set_cache(RequestCache::NoStore);
+    // A redirect might lead to where anybody can answer.
+    init.set_redirect(RequestRedirect::Manual);
+    let reply = edge::await_promise(Ok(edge::global().fetch_with_str_and_init(url, &init))).await;
+    let reply: Response = reply.map_err(|thrown| edge::error_message(&thrown))?.unchecked_into();
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));
     }
     KeyRing::new(&text(&reply).await?, parse_jwks::<Parsed>).map_err(|invalid| invalid.to_string())
 }
 
-/// The body of a reply, read up to where it is too long: one that does not end would fill the isolate's memory.
+/// The body of a reply, read until it is too long: an endless one would fill the isolate's memory.
 async fn text(reply: &Response) -> Result<String, String> {
-    let thrown = |thrown: JsValue| edge::thrown_message(&thrown);
+    let message = |thrown: JsValue| edge::error_message(&thrown);
     let body = reply.body().ok_or("it is empty")?;
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::new();
     loop {
-        let piece = settled(Ok(reader.read())).await.map_err(thrown)?;
-        let member = |name: &str| Reflect::get(&piece, &name.into()).map_err(thrown);
+        let chunk = edge::await_promise(Ok(reader.read())).await.map_err(message)?;
+        let member = |name: &str| Reflect::get(&chunk, &name.into()).map_err(message);
         if member("done")?.is_truthy() {
             return String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
         }
         bytes.extend(member("value")?.unchecked_into::<Uint8Array>().to_vec());
         if bytes.len() > MAX_LEN {
-            settled(Ok(reader.cancel())).await.map_err(thrown)?;
+            edge::await_promise(Ok(reader.cancel())).await.map_err(message)?;
             return Err(format!("it has more than {MAX_LEN} bytes"));
         }
     }
 }
 
-async fn sleep(milliseconds: f64) {
-    let timer = Promise::new(&mut |resolve, _| set_timeout(&resolve, milliseconds));
-    settled(Ok(timer)).await.expect("a timer does not fail");
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(catch)]
-    fn fetch(url: &str, options: &Object) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(callback: &js_sys::Function, milliseconds: f64);
-
-    #[wasm_bindgen(js_namespace = AbortSignal, js_name = timeout)]
-    fn abort_after(milliseconds: f64) -> JsValue;
+    #[test]
+    fn keys_of_another_url_are_forgotten() {
+        let mut known = (String::new(), Keys::default());
+        let now = Keys::REFRESH_AGE;
+        keys_of("https://a", &mut known).fetched(Ok(KeyRing::default()), now);
+        assert!(matches!(keys_of("https://a", &mut known).next(|_| true, now), Step::Use(_)));
+        assert!(matches!(keys_of("https://b", &mut known).next(|_| true, now), Step::Fetch));
+    }
 }

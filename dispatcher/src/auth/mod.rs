@@ -4,30 +4,41 @@ mod jwks;
 mod key_ring;
 mod web_crypto;
 
-use edge::task::apart;
+use futures::FutureExt;
 use js_sys::Date;
-use shared::token::{Token, Trust};
+use shared::token::{Refusal, Token, Trust};
 use shared::{Problem, UserId};
+use worker::Context;
 
 use crate::bindings::Bindings;
-use crate::forwarded::{Identified, Identity};
 use crate::json::Parsed;
+use crate::request::RequestContext;
 
-/// Checks that a request may be made for a customer, as `AUTH` says:
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever something in front of the dispatcher let in. `Authorization` is between client and customer.
+    Trusted,
+    /// The holder of one of the platform's tokens, which nobody else may see.
+    TokenHolder,
+}
+
+/// Checks that a request may be made for a customer, as the variable `AUTH` says:
 ///
-/// - `token`, which it is if nothing is said: it carries a token of that customer.
-/// - `trusted-header`: something in front of the dispatcher has seen to it.
+/// - `token`, the default: it carries a token of that customer.
+/// - `trusted-header`: something in front of the dispatcher has authenticated the client.
 ///
-/// Without a key, or with keys or an `AUTH` that make no sense, nobody is let in.
+/// Without a key, or with malformed keys or an unknown `AUTH`, nobody is let in.
 pub async fn check(
-    bindings: &Bindings<'_>,
-    request: &Identified<'_>,
-    method: &str,
+    bindings: &Bindings,
+    request: &RequestContext,
     user_id: &UserId,
-) -> Result<Identity, Problem> {
-    match bindings.settings.auth.as_deref() {
-        Some("trusted-header") => Ok(Identity::Trusted),
-        None | Some("" | "token") => apart(check_token(bindings, request, method, user_id)).await,
+    ctx: &Context,
+) -> Result<Caller, Problem> {
+    match bindings.auth().as_deref() {
+        Some("trusted-header") => Ok(Caller::Trusted),
+        // As a trait object, its code stays a function of its own, which V8 does not compile before it is called.
+        None | Some("" | "token") => check_token(bindings, request, user_id, ctx).boxed_local().await,
         Some(other) => {
             Err(Problem::auth_not_configured(format!("AUTH is {other:?}, neither token nor trusted-header")))
         }
@@ -35,18 +46,18 @@ pub async fn check(
 }
 
 async fn check_token(
-    bindings: &Bindings<'_>,
-    request: &Identified<'_>,
-    method: &str,
+    bindings: &Bindings,
+    request: &RequestContext,
     user_id: &UserId,
-) -> Result<Identity, Problem> {
-    let configured = key_ring::configured(bindings)?;
-    let jwks_url = bindings.env.token_jwks_url();
-    if jwks_url.as_ref().is_some_and(|url| !is_private(url)) {
-        let cause = "TOKEN_JWKS_URL is not an https URL: anybody on the way could change what it answers";
+    ctx: &Context,
+) -> Result<Caller, Problem> {
+    let rings = key_ring::configured(bindings)?;
+    let jwks_url = bindings.token_jwks_url();
+    if jwks_url.as_ref().is_some_and(|url| !is_tamper_proof(url)) {
+        let cause = "TOKEN_JWKS_URL is not an https URL: anybody on the way could change the keys";
         return Err(Problem::auth_not_configured(cause.to_owned()));
     }
-    if configured.is_empty() && jwks_url.is_none() {
+    if rings.is_empty() && jwks_url.is_none() {
         let cause = "none of TOKEN_SECRETS, TOKEN_JWKS and TOKEN_JWKS_URL is set";
         return Err(Problem::auth_not_configured(cause.to_owned()));
     }
@@ -54,28 +65,44 @@ async fn check_token(
     let authorization = request.header("Authorization");
     let token = Token::in_header::<Parsed>(authorization.as_deref())?;
     let mut signed = false;
-    for ring in configured {
+    for ring in rings {
         signed = signed || ring.has_signed(&token).await;
     }
     if !signed
         && token.has_public_algorithm()
         && let Some(url) = jwks_url
     {
-        signed = jwks::fetched(&url, &token).await?.has_signed(&token).await;
+        signed = jwks::fetched(&url, &token, ctx).await?.has_signed(&token).await;
     }
     if !signed {
-        return Err(shared::token::Refusal::NotOurs.into());
+        return Err(Refusal::NotOurs.into());
     }
 
-    let (audience, issuer) = (bindings.env.token_audience(), bindings.env.token_issuer());
+    let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());
     let claims = token.claims::<Parsed>()?;
     claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
-    claims.permit(user_id, method)?;
-    Ok(Identity::Token)
+    claims.permit(user_id, request.method())?;
+    Ok(Caller::TokenHolder)
 }
 
-/// Whether nobody on the way can change what a URL answers.
-fn is_private(url: &str) -> bool {
-    let local = ["http://127.0.0.1:", "http://localhost:"];
-    url.starts_with("https://") || local.iter().any(|local| url.starts_with(local))
+/// Whether nobody on the way can change what a URL returns.
+fn is_tamper_proof(url: &str) -> bool {
+    ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|prefix| url.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_fetched_over_https_or_from_this_machine() {
+        for url in ["https://idp.example/jwks.json", "http://127.0.0.1:8080/", "http://localhost:8080/"] {
+            assert!(is_tamper_proof(url), "{url}");
+        }
+        for url in
+            ["", "http://idp.example/", "http://127.0.0.1.evil.example/", "http://localhost.example:1/", "ftp://a/"]
+        {
+            assert!(!is_tamper_proof(url), "{url}");
+        }
+    }
 }

@@ -1,0 +1,106 @@
+//! The conditions of a write, which R2 checks in one step with it.
+
+use js_sys::Date;
+use shared::{EntityTags, HttpDate, Preconditions, Problem};
+use wasm_bindgen::JsValue;
+
+/// A write's conditions as R2 takes them.
+#[derive(Debug, Default, PartialEq)]
+pub struct WriteCondition {
+    headers: Vec<(&'static str, String)>,
+    unmodified_since: Option<HttpDate>,
+}
+
+impl WriteCondition {
+    /// Takes a request's conditions. `If-Modified-Since` has no meaning for a write (RFC 9110, 13.1.3).
+    pub fn new(conditions: &Preconditions) -> Result<Self, Problem> {
+        let mut condition = Self::default();
+        for (name, tags) in [("If-Match", &conditions.if_match), ("If-None-Match", &conditions.if_none_match)] {
+            match tags {
+                None => {}
+                Some(tags) if tags.are_none() => {
+                    return Err(Problem::invalid_parameter(&format!("{name} must be *, or one etag or more")));
+                }
+                Some(EntityTags::Any) => condition.headers.push((name, "*".to_owned())),
+                Some(EntityTags::OneOf(tags)) => {
+                    // R2's tags have no other characters, and R2 refuses a header that it cannot parse.
+                    let known = |tag: &str| {
+                        !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    };
+                    let tags = tags.iter().filter(|(weak, tag)| known(tag) && !(*weak && name == "If-Match"));
+                    let tags: Vec<String> = tags.map(|(_, tag)| format!("\"{tag}\"")).collect();
+                    match (name, tags.is_empty()) {
+                        ("If-Match", true) => return Err(Problem::precondition_failed()),
+                        // No version has any of these tags: the condition holds.
+                        (_, true) => {}
+                        (_, false) => condition.headers.push((name, tags.join(", "))),
+                    }
+                }
+            }
+        }
+        if conditions.if_match.is_none() {
+            condition.unmodified_since = conditions.if_unmodified_since;
+        }
+        if condition.unmodified_since.is_some() && !condition.headers.is_empty() {
+            return Err(Problem::invalid_parameter("If-None-Match and If-Unmodified-Since cannot be used together"));
+        }
+        Ok(condition)
+    }
+
+    /// R2's option `onlyIf`. As headers, because its other form takes neither `*` nor several tags.
+    pub fn to_only_if(&self) -> JsValue {
+        if let Some(date) = self.unmodified_since {
+            // R2 wants the file to be older than this; the header means not newer, in whole seconds.
+            let before = Date::new(&edge::number(date.min(HttpDate::LATEST).milliseconds() + 1000).into());
+            return edge::object(&[("uploadedBefore", before.into())]).into();
+        }
+        if self.headers.is_empty() {
+            return JsValue::UNDEFINED;
+        }
+        edge::headers(self.headers.iter().map(|(name, value)| (*name, &**value))).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(headers: &[(&str, &str)]) -> Result<Vec<(&'static str, String)>, &'static str> {
+        let sent = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        let condition = WriteCondition::new(&Preconditions::read(sent));
+        condition.map(|condition| condition.headers).map_err(|problem| problem.code().name())
+    }
+
+    #[test]
+    fn r2_gets_the_tags_that_it_can_parse() {
+        for (headers, expected) in [
+            (&[][..], &[][..]),
+            (&[("If-Match", "*")], &[("If-Match", "*")]),
+            (&[("If-Match", "\"a\", W/\"b\", c")], &[("If-Match", "\"a\", \"c\"")]),
+            (&[("If-None-Match", "W/\"a\", \"b?\"")], &[("If-None-Match", "\"a\"")]),
+            // No version has such a tag.
+            (&[("If-None-Match", "\"?\"")], &[]),
+            (&[("If-Modified-Since", "Sat, 21 Nov 2026 20:00:00 GMT")], &[]),
+        ] {
+            let found = condition(headers).expect("valid");
+            let found: Vec<_> = found.iter().map(|(name, value)| (*name, &**value)).collect();
+            assert_eq!(found, expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn conditions_that_cannot_hold_or_be_checked_are_refused() {
+        let date = ("If-Unmodified-Since", "Sat, 21 Nov 2026 20:00:00 GMT");
+        for (headers, code) in [
+            (&[("If-Match", "")][..], "invalid_parameter"),
+            (&[("If-None-Match", ",")], "invalid_parameter"),
+            (&[("If-Match", "\"?\"")], "precondition_failed"),
+            (&[("If-Match", "W/\"a\"")], "precondition_failed"),
+            (&[("If-None-Match", "\"a\""), date], "invalid_parameter"),
+        ] {
+            assert_eq!(condition(headers).expect_err("refused"), code, "{headers:?}");
+        }
+        // A tag counts for more than a date.
+        assert_eq!(condition(&[("If-Match", "\"a\""), date]).expect("valid"), [("If-Match", "\"a\"".to_owned())]);
+    }
+}

@@ -1,0 +1,36 @@
+//! Log lines: one line of JSON each, for the operator alone.
+
+use serde::Serialize;
+use shared::{Problem, reply};
+use web_sys::console;
+
+/// An error's log line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorLine<'a> {
+    level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    cause: &'a str,
+}
+
+/// Logs a problem's cause. Problems that are the client's fault have none.
+pub fn log_problem(problem: &Problem, request_id: &str) {
+    if let Some(cause) = problem.cause() {
+        let (status, code) = (Some(problem.status()), Some(problem.code().name()));
+        write(&ErrorLine { level: "error", request_id: Some(request_id), status, code, cause });
+    }
+}
+
+/// Logs a failure that did not make the request fail.
+pub fn log_error(cause: &str) {
+    write(&ErrorLine { level: "error", request_id: None, status: None, code: None, cause });
+}
+
+fn write(line: &ErrorLine<'_>) {
+    console::error_1(&reply::to_json(line).into());
+}

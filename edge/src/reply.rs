@@ -1,0 +1,72 @@
+//! Replies of the platform's own.
+
+use serde::Serialize;
+use shared::{PROBLEM_MEDIA_TYPE, Problem, reply};
+use wasm_bindgen::prelude::*;
+use web_sys::{Headers, Response, ResponseInit};
+
+/// The `Vary` of every reply. All customers share the same URLs: no cache may hand one the reply that another got.
+pub const VARY: &str = "X-User-ID, Authorization";
+
+/// A 200 whose body is `body` as JSON.
+#[must_use]
+pub fn json_reply(body: &impl Serialize) -> Response {
+    json_text_reply(&reply::to_json(body).into())
+}
+
+/// The reply that tells the client of a problem.
+#[must_use]
+pub fn problem_reply(problem: &Problem, request_id: &str) -> Response {
+    let init = init(problem.status(), PROBLEM_MEDIA_TYPE, problem.header());
+    new_response(&problem.to_json(request_id).into(), &init)
+}
+
+fn init(status: u16, content_type: &str, header: Option<(&str, &str)>) -> ResponseInit {
+    let common = [("Content-Type", content_type), ("Cache-Control", "no-store"), ("Vary", VARY)];
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers(common.into_iter().chain(header)));
+    init
+}
+
+/// A response with any body that the runtime takes. A stream is passed on as it is, and never enters Wasm.
+#[must_use]
+pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
+    AnyBodyResponse::new(body, init).expect("a valid status and valid headers").into()
+}
+
+/// Headers with these names and values, which must be valid.
+#[must_use]
+pub fn headers<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Headers {
+    let headers = Headers::new().expect("empty headers");
+    for (name, value) in pairs {
+        set_header(&headers, name, value);
+    }
+    headers
+}
+
+/// Sets a header to a value that must be valid.
+pub fn set_header(headers: &Headers, name: &str, value: &str) {
+    headers.set(name, value).expect("a valid name and a valid value");
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// `web_sys::Response` has one constructor for each type of body, and none for a `JsString`, which holds a text
+    /// outside Wasm. This one takes any body.
+    #[wasm_bindgen(extends = Response, js_name = Response)]
+    type AnyBodyResponse;
+
+    #[wasm_bindgen(constructor, catch, js_class = "Response")]
+    fn new(body: &JsValue, init: &ResponseInit) -> Result<AnyBodyResponse, JsValue>;
+}
+
+/// A 200 with a body that is JSON already, and may be outside Wasm.
+#[must_use]
+pub fn json_text_reply(json: &JsValue) -> Response {
+    thread_local! {
+        // The headers are the same for all of them, and `new Response` copies them.
+        static INIT: ResponseInit = init(200, "application/json", None);
+    }
+    INIT.with(|init| new_response(json, init))
+}
