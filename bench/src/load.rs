@@ -1,139 +1,67 @@
-//! Load: the same request again and again, on connections that stay open.
+//! Sends a route's request many times, on connections that stay open.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
 
-use anyhow::{Context, Result, bail, ensure};
-use async_trait::async_trait;
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use clap::Parser;
+use futures::{StreamExt, TryStreamExt, stream};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use rlt::cli::BenchCli;
-use rlt::{BenchSuite, IterInfo, IterReport, Status};
-use serde_json::Value;
-use tempfile::NamedTempFile;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 
 use crate::routes::Route;
 
-/// What a number of requests took.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Requests a second.
-    pub throughput: f64,
-    /// The latency that half of them were under, in seconds.
-    pub p50: f64,
-    /// The latency that 99 of 100 were under, in seconds.
-    pub p99: f64,
-}
-
-/// Sends a route's request `times` times. Fails at the first reply that is not as the route says.
-pub async fn run(route: &Arc<Route>, connections: &Connections, times: u64) -> Result<Timing> {
-    let report = NamedTempFile::new().context("cannot make a file for the report")?;
-    let mut options = BenchCli::try_parse_from(["load", "--quiet", "--output=json"])?;
-    options.concurrency = u32::try_from(route.connections.min(times))?.try_into()?;
-    options.iterations = Some(times.try_into()?);
-    options.output_file = Some(report.path().to_owned());
-    rlt::cli::run(options, Suite { route: route.clone(), connections: connections.clone() }).await?;
-
-    let report: Value = serde_json::from_slice(&std::fs::read(report.path())?).context("the report is no JSON")?;
-    if let Some((error, times)) = report["errors"].as_object().and_then(|errors| errors.iter().next()) {
-        bail!("{}: {error} ({times} times)", route.name);
-    }
-    let number = |value: &Value| value.as_f64().context("the report lacks a number");
-    ensure!(report["summary"]["iters"]["total"].as_u64() == Some(times), "{}: requests are missing", route.name);
-    Ok(Timing {
-        throughput: number(&report["summary"]["iters"]["rate"])?,
-        p50: number(&report["latency"]["percentiles"]["p50"])?,
-        p99: number(&report["latency"]["percentiles"]["p99"])?,
-    })
-}
-
-/// Sends a route's request once, and answers what came back.
-pub async fn once(route: &Route, address: SocketAddr) -> Result<Response<Bytes>> {
-    let connections = Connections::to(address);
-    let (head, body) = connections.send(&mut connections.take().await?, route).await?.into_parts();
-    Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
-}
-
-/// Connections to an address, kept for as long as they are good.
-#[derive(Clone, Debug)]
-pub struct Connections {
+/// A client of one address. It keeps connections open and uses them again.
+#[derive(Debug)]
+pub struct Client {
     address: SocketAddr,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    http: HttpClient<HttpConnector, Full<Bytes>>,
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+/// A reply, after its body was read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// The length of its body.
+    pub length: usize,
+}
 
-impl Connections {
-    /// None so far.
-    pub fn to(address: SocketAddr) -> Self {
-        Self { address, idle: Arc::default() }
+impl Client {
+    /// Connects when the first request is sent.
+    pub fn new(address: SocketAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self { address, http: HttpClient::builder(TokioExecutor::new()).build(connector) }
     }
 
-    async fn take(&self) -> Result<Connection> {
-        loop {
-            let idle = self.idle().pop();
-            match idle {
-                Some(connection) if connection.is_closed() => {}
-                Some(connection) => return Ok(connection),
-                None => break,
-            }
+    /// Sends a route's request `times` times, several at once as the route's class says. Every reply must have the
+    /// route's status.
+    pub async fn repeat(&self, route: &Route, times: u64) -> Result<()> {
+        let requests = stream::iter(0..times).map(|_| self.send(route));
+        requests.buffer_unordered(route.class.connections()).try_for_each(|_| async { Ok(()) }).await
+    }
+
+    /// Sends a route's request. The reply must have the route's status.
+    pub async fn send(&self, route: &Route) -> Result<Reply> {
+        let mut reply = self.request(route).await.with_context(|| format!("{}: no reply", route.name))?;
+        let (status, mut length) = (reply.status().as_u16(), 0);
+        ensure!(status == route.status, "{}: the reply has status {status}, not {}", route.name, route.status);
+        while let Some(frame) = reply.frame().await {
+            length += frame?.data_ref().map_or(0, Bytes::len);
         }
-        let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
-        stream.set_nodelay(true).context("cannot set up a connection")?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.context("cannot connect")?;
-        tokio::spawn(connection);
-        Ok(sender)
+        Ok(Reply { status, length })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().expect("nobody panics with it")
-    }
-
-    async fn send(&self, connection: &mut Connection, route: &Route) -> Result<Response<Incoming>> {
-        let mut request = Request::builder().method(route.method.clone()).uri(&*route.target);
+    async fn request(&self, route: &Route) -> Result<Response<Incoming>> {
+        let url = format!("http://{}{}", self.address, route.target);
+        let mut request = Request::builder().method(route.method.clone()).uri(url);
         for (name, value) in &route.headers {
             request = request.header(*name, value);
         }
-        let request = request.header("Host", self.address.to_string()).body(Full::new(route.body.clone()))?;
-        connection.ready().await.context("the connection was closed")?;
-        connection.send_request(request).await.context("no reply")
-    }
-}
-
-#[derive(Clone)]
-struct Suite {
-    route: Arc<Route>,
-    connections: Connections,
-}
-
-#[async_trait]
-impl BenchSuite for Suite {
-    type WorkerState = Connection;
-
-    async fn state(&self, _: u32) -> Result<Connection> {
-        self.connections.take().await
-    }
-
-    async fn bench(&mut self, connection: &mut Connection, _: &IterInfo) -> Result<IterReport> {
-        let started = Instant::now();
-        let mut reply = self.connections.send(connection, &self.route).await?;
-        ensure!(reply.status() == self.route.status, "it answered {}", reply.status());
-        let mut bytes = 0;
-        while let Some(frame) = reply.frame().await {
-            bytes += frame?.data_ref().map_or(0, Bytes::len) as u64;
-        }
-        Ok(IterReport { duration: started.elapsed(), status: Status::success(0), bytes, items: 1 })
-    }
-
-    async fn teardown(self, connection: Connection, _: IterInfo) -> Result<()> {
-        self.connections.idle().push(connection);
-        Ok(())
+        Ok(self.http.request(request.body(Full::new(route.body.clone()))?).await?)
     }
 }

@@ -1,257 +1,227 @@
-//! Measures routes, both sides in turn.
+//! Measures the CPU time of routes, Workers and twins in turn.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
-use crate::compare;
-use crate::load::{self, Connections};
-use crate::report::{Measured, Side, Spread};
-use crate::routes::{self, Route, Through};
-use crate::runtime::{Language, Runtime, Workers};
+use crate::load::Client;
+use crate::report::{Measured, Spread};
+use crate::routes::{self, Class, Route};
+use crate::runtime::{Entry, Language, Runtime};
 use crate::storage::{Counts, Operation, Storage};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// For how long a runtime serves each route before anything is measured.
-    pub warm_up: Duration,
-    /// How often each side, on most routes.
-    pub rounds: usize,
-    /// Over how many runs of the runtimes the rounds are spread.
-    pub runs: usize,
-    /// In how many slices each time: the sides take turns.
-    pub slices: usize,
-    /// About how long a slice is.
-    pub slice: Duration,
-    /// How often a Worker is started.
-    pub starts: usize,
+pub enum Plan {
+    /// Enough to judge the times.
+    Full,
+    /// A few requests of each route, to see that the benchmark works.
+    Short,
 }
 
-/// A runtime with storage of its own, and connections to it.
-struct Stand {
+impl Plan {
+    /// How many times the runtimes are started. Two processes that run the same code differ in speed, as the layout of
+    /// their memory and V8's optimizations differ.
+    fn runs(self) -> usize {
+        match self {
+            Self::Full => 4,
+            Self::Short => 1,
+        }
+    }
+
+    fn warm_up(self, class: Class) -> Duration {
+        match self {
+            Self::Full => class.warm_up(),
+            Self::Short => Duration::ZERO,
+        }
+    }
+
+    fn measuring_time(self, class: Class) -> Duration {
+        match self {
+            Self::Full => class.measuring_time(),
+            Self::Short => Duration::ZERO,
+        }
+    }
+
+    /// For how long a side is measured before it is the other side's turn.
+    fn slice(self) -> Duration {
+        match self {
+            Self::Full => Duration::from_millis(40),
+            Self::Short => Duration::from_millis(4),
+        }
+    }
+
+    /// How many times the start of each Worker is measured.
+    pub fn starts(self) -> usize {
+        match self {
+            Self::Full => 30,
+            Self::Short => 1,
+        }
+    }
+}
+
+/// The order in which the sides take turns: neither always comes after the other.
+pub const TURNS: [[usize; 2]; 2] = [[0, 1], [1, 0]];
+
+/// Measures routes.
+pub async fn all(repository: &Path, routes: &[Route], plan: Plan) -> Result<Vec<Measured>> {
+    let mut samples: Vec<[Samples; 2]> = routes.iter().map(|_| Default::default()).collect();
+    for run in 0..plan.runs() {
+        let sides = start_sides(repository, run).await?;
+        for route in routes {
+            compare_replies(route, &sides).await?;
+        }
+        if matches!(plan, Plan::Full) {
+            warm_up(&sides, plan).await?;
+        }
+        for (route, samples) in routes.iter().zip(&mut samples) {
+            measure(route, &sides, samples, plan).await?;
+            eprintln!("run {} of {}: {:25} {}", run + 1, plan.runs(), route.name, ratio(samples));
+        }
+    }
+    routes.iter().zip(&samples).map(|(route, samples)| measured(route, samples)).collect()
+}
+
+/// The Workers or their twins, in a runtime with storage of its own.
+struct Side {
     runtime: Runtime,
     storage: Storage,
-    open: Connections,
-    with_token: Connections,
+    clients: BTreeMap<Entry, Client>,
 }
 
-impl Stand {
-    async fn new(repository: &Path, dispatcher: Language, customers: Language) -> Result<Self> {
+/// Starts the Workers and the twins. Of two processes that run the same code, the one that was started last is faster by
+/// some hundredths, so each side is the last one in every other run.
+async fn start_sides(repository: &Path, run: usize) -> Result<[Side; 2]> {
+    if run.is_multiple_of(2) {
+        let rust = Side::start(repository, Language::Rust).await?;
+        Ok([rust, Side::start(repository, Language::JavaScript).await?])
+    } else {
+        let javascript = Side::start(repository, Language::JavaScript).await?;
+        Ok([Side::start(repository, Language::Rust).await?, javascript])
+    }
+}
+
+impl Side {
+    async fn start(repository: &Path, language: Language) -> Result<Self> {
         let storage = Storage::start().await?;
         routes::seed(&storage);
-        let workers = Workers::Platform { dispatcher, customers };
-        let runtime = Runtime::start(repository, workers, storage.address).await?;
-        let (open, with_token) = (Connections::to(runtime.address), Connections::to(runtime.token_address));
-        Ok(Self { runtime, storage, open, with_token })
+        let entries = [Entry::Platform, Entry::Dispatcher, Entry::DispatcherWithToken];
+        let runtime = Runtime::start(repository, language, &entries, storage.address).await?;
+        let clients = entries.into_iter().map(|entry| (entry, Client::new(runtime.addresses[&entry]))).collect();
+        Ok(Self { runtime, storage, clients })
     }
 
-    /// With all routes, whichever are measured: what they have in common has been compiled for good when the first is, and knows of
-    /// more than one kind of request.
-    async fn warm(&self, plan: &Plan) -> Result<()> {
-        for route in routes::all()? {
-            warm_up(&route, self, plan.warm_up, plan.slice).await?;
-        }
-        Ok(())
+    fn client(&self, route: &Route) -> &Client {
+        &self.clients[&route.entry]
     }
 
-    fn addresses(&self) -> [SocketAddr; 2] {
-        [self.runtime.address, self.runtime.token_address]
-    }
-
-    fn connections(&self, route: &Route) -> &Connections {
-        match route.through {
-            Through::DispatcherWithToken => &self.with_token,
-            Through::Dispatcher | Through::Both => &self.open,
-        }
-    }
-}
-
-/// Measures all routes.
-pub async fn all(repository: &Path, routes: &[Arc<Route>], plan: &Plan) -> Result<Vec<Measured>> {
-    let mut pairs: Vec<_> = routes.iter().map(|_| [Figures::new(), Figures::new()]).collect();
-    for run in 0..plan.runs {
-        let rounds = plan.rounds / plan.runs + usize::from(run < plan.rounds % plan.runs);
-        let stands = Stands::new(repository, run).await?;
-        // Before anything else, which would be in the figures of use.
-        if run == 0 {
-            let alike = compare::replies(stands.rust.addresses(), stands.javascript.addresses()).await?;
-            eprintln!("{alike} requests, answered alike by both");
-        }
-        stands.warm(plan).await?;
-        for (at, (route, pair)) in routes.iter().zip(&mut pairs).enumerate() {
-            compare(route, stands.of(route), pair, rounds * route.rounds(), plan).await?;
-            eprintln!(
-                "{:>2}/{} {:28} {}",
-                run * routes.len() + at + 1,
-                plan.runs * routes.len(),
-                route.name,
-                ratio(pair)
-            );
-        }
-    }
-    Ok(routes.iter().zip(&pairs).map(|(route, pair)| measured(route, pair)).collect())
-}
-
-/// All that is measured. No two processes are equally fast, though they run the same: where their memory lies differs, and
-/// what the engine made of their code. So there is more than one of each, one after another.
-struct Stands {
-    rust: Stand,
-    rust_dispatcher: Stand,
-    javascript: Stand,
-}
-
-impl Stands {
-    async fn new(repository: &Path, run: usize) -> Result<Self> {
-        use Language::{JavaScript, Rust};
-        let stand = |dispatcher, customers| Stand::new(repository, dispatcher, customers);
-        // Of processes that run the same, the one that was started last is faster by some hundredths: the sides take turns.
-        if run.is_multiple_of(2) {
-            let (rust, rust_dispatcher) = (stand(Rust, Rust).await?, stand(Rust, JavaScript).await?);
-            Ok(Self { rust, rust_dispatcher, javascript: stand(JavaScript, JavaScript).await? })
-        } else {
-            let javascript = stand(JavaScript, JavaScript).await?;
-            Ok(Self { javascript, rust_dispatcher: stand(Rust, JavaScript).await?, rust: stand(Rust, Rust).await? })
-        }
-    }
-
-    async fn warm(&self, plan: &Plan) -> Result<()> {
-        for stand in [&self.rust, &self.rust_dispatcher, &self.javascript] {
-            stand.warm(plan).await?;
-        }
-        Ok(())
-    }
-
-    /// What is compared on a route: Rust, JavaScript.
-    fn of(&self, route: &Route) -> [&Stand; 2] {
-        let rust = match route.through {
-            Through::Dispatcher | Through::DispatcherWithToken => &self.rust_dispatcher,
-            Through::Both => &self.rust,
-        };
-        [rust, &self.javascript]
-    }
-}
-
-/// One side's figures, a slice after another.
-struct Figures {
-    requests: u64,
-    /// CPU time a request, of each slice.
-    cpu: Vec<f64>,
-    throughput: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    peak_memory: u64,
-    counts: Counts,
-}
-
-/// Measures both sides of a route for some rounds.
-async fn compare(
-    route: &Arc<Route>,
-    stands: [&Stand; 2],
-    pair: &mut [Figures; 2],
-    rounds: usize,
-    plan: &Plan,
-) -> Result<()> {
-    let mut fitting = Vec::new();
-    for stand in stands {
-        // Others have run since it was warm.
-        fitting.push(warm_up(route, stand, plan.warm_up / 4, plan.slice).await?);
-        stand.runtime.take_peak_memory()?;
-        stand.storage.take_counts();
-    }
-    // The same for both: in a small slice, what comes once in a slice counts for more.
-    let times = fitting.iter().sum::<u64>().div_ceil(2);
-    for _ in 0..rounds {
-        for slice in 0..plan.slices {
-            // Neither is always the one that comes after the other.
-            let order = if slice % 2 == 0 { [0, 1] } else { [1, 0] };
-            for side in order {
-                pair[side].measure(route, stands[side], times).await?;
+    /// Serves a route for some time. Returns how many requests fill a slice.
+    async fn serve(&self, route: &Route, time: Duration, slice: Duration) -> Result<u64> {
+        let (started, mut times) = (Instant::now(), 1);
+        loop {
+            let before = Instant::now();
+            self.client(route).repeat(route, times).await?;
+            #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
+            let fitting = slice.as_secs_f64() / before.elapsed().as_secs_f64() * times as f64;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of requests")]
+            let fitting = (fitting as u64).max(1);
+            if started.elapsed() >= time {
+                return Ok(fitting);
             }
+            times = fitting.min(times * 4);
+        }
+    }
+}
+
+/// Serves all routes, even if few are measured: how V8 compiles what they share depends on all of them.
+async fn warm_up(sides: &[Side; 2], plan: Plan) -> Result<()> {
+    for route in routes::all()? {
+        for side in sides {
+            side.serve(&route, plan.warm_up(route.class), plan.slice()).await?;
         }
     }
     Ok(())
 }
 
-/// Of each slice and the other side's next to it: what slows the machine down for longer slows both, and what is shorter is in
-/// few of them.
-fn ratio([rust, javascript]: &[Figures; 2]) -> Spread {
-    let ratios: Vec<f64> = rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript).collect();
-    Spread::of(&ratios)
+/// Both sides must answer with the route's status and with bodies of the same length.
+async fn compare_replies(route: &Route, [rust, javascript]: &[Side; 2]) -> Result<()> {
+    let (rust, javascript) = (rust.client(route).send(route).await?, javascript.client(route).send(route).await?);
+    ensure!(rust == javascript, "{}: the twin replies {javascript:?}, the Worker {rust:?}", route.name);
+    Ok(())
 }
 
-fn measured(route: &Arc<Route>, pair: &[Figures; 2]) -> Measured {
-    let [rust, javascript] = pair;
-    Measured {
-        route: route.clone(),
-        rust: rust.side(),
-        javascript: javascript.side(),
-        ratio: ratio(pair),
-        limit: route.limit(),
+/// What was measured of one side.
+#[derive(Default)]
+struct Samples {
+    /// The CPU time a request in seconds, for each slice.
+    cpu: Vec<f64>,
+    requests: u64,
+    counts: Counts,
+}
+
+async fn measure(route: &Route, sides: &[Side; 2], samples: &mut [Samples; 2], plan: Plan) -> Result<()> {
+    let mut fitting = 0;
+    for side in sides {
+        // Other routes have run since the first warm-up.
+        fitting += side.serve(route, plan.warm_up(route.class) / 5, plan.slice()).await?;
+        side.storage.take_counts();
     }
-}
-
-/// Lets the runtime compile what it finds worth it, for so long, and finds out how many requests fill a slice.
-async fn warm_up(route: &Arc<Route>, stand: &Stand, long: Duration, slice: Duration) -> Result<u64> {
-    let (started, mut times) = (Instant::now(), 1);
+    // The same number for both sides, as what happens once a slice would otherwise cost one of them more.
+    let times = fitting.div_ceil(2);
+    let started = Instant::now();
     loop {
-        let timing = load::run(route, stand.connections(route), times).await?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of requests")]
-        let fitting = (timing.throughput * slice.as_secs_f64()) as u64;
-        if started.elapsed() > long {
-            return Ok(fitting.max(1));
+        for side in TURNS.into_iter().flatten() {
+            samples[side].add_slice(route, &sides[side], times).await?;
         }
-        times = (fitting * 4).clamp(1, times * 4);
+        if started.elapsed() >= plan.measuring_time(route.class) {
+            return Ok(());
+        }
     }
 }
 
-impl Figures {
-    fn new() -> Self {
-        Self {
-            requests: 0,
-            cpu: Vec::new(),
-            throughput: Vec::new(),
-            p50: Vec::new(),
-            p99: Vec::new(),
-            peak_memory: 0,
-            counts: Counts::new(),
-        }
-    }
-
-    async fn measure(&mut self, route: &Arc<Route>, stand: &Stand, times: u64) -> Result<()> {
-        let before = stand.runtime.cpu_time()?;
-        let timing = load::run(route, stand.connections(route), times).await?;
-        let taken = stand.runtime.cpu_time()?.saturating_sub(before);
+impl Samples {
+    async fn add_slice(&mut self, route: &Route, side: &Side, times: u64) -> Result<()> {
+        let before = side.runtime.cpu_time()?;
+        side.client(route).repeat(route, times).await?;
+        let cpu = side.runtime.cpu_time()?.saturating_sub(before);
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
-        self.cpu.push(taken.as_secs_f64() / times as f64);
-        self.throughput.push(timing.throughput);
-        self.p50.push(timing.p50);
-        self.p99.push(timing.p99);
+        self.cpu.push(cpu.as_secs_f64() / times as f64);
         self.requests += times;
-        self.peak_memory = self.peak_memory.max(stand.runtime.take_peak_memory()?);
-        for (operation, count) in stand.storage.take_counts() {
+        for (operation, count) in side.storage.take_counts() {
             *self.counts.entry(operation).or_default() += count;
         }
         Ok(())
     }
 
-    fn side(&self) -> Side {
+    /// Storage operations a request.
+    fn operations(&self) -> BTreeMap<Operation, f64> {
+        let counts = self.counts.iter().filter(|(operation, _)| **operation != Operation::KvUsageWrite);
         #[expect(clippy::cast_precision_loss, reason = "a number of operations")]
-        let per_request = |count: u64| count as f64 / self.requests as f64;
-        let operations = self.counts.iter().filter(|(operation, _)| **operation != Operation::KvUsageWrite);
-        Side {
-            cpu: Spread::of(&self.cpu),
-            throughput: Spread::of(&self.throughput),
-            p50: Spread::of(&self.p50),
-            p99: Spread::of(&self.p99),
-            peak_memory: self.peak_memory,
-            requests: self.requests,
-            operations: operations.map(|(operation, count)| (*operation, per_request(*count))).collect(),
-            usage_writes: self.counts.get(&Operation::KvUsageWrite).copied().unwrap_or_default(),
-        }
+        counts.map(|(operation, count)| (*operation, *count as f64 / self.requests as f64)).collect()
     }
+}
+
+/// Compares each slice with the other side's slice next to it: a machine that slows down slows both. The median ignores
+/// the few slices that something else disturbed.
+fn ratio([rust, javascript]: &[Samples; 2]) -> Spread {
+    Spread::of(rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript))
+}
+
+fn measured(route: &Route, samples: &[Samples; 2]) -> Result<Measured> {
+    let [rust, javascript] = samples;
+    let operations = rust.operations();
+    ensure!(operations == javascript.operations(), "{}: the twin has other storage operations", route.name);
+    Ok(Measured {
+        name: route.name,
+        class: route.class,
+        rust: Spread::of(rust.cpu.iter().copied()),
+        javascript: Spread::of(javascript.cpu.iter().copied()),
+        ratio: ratio(samples),
+        operations,
+        requests: rust.requests,
+        usage_writes: rust.counts.get(&Operation::KvUsageWrite).copied().unwrap_or_default(),
+    })
 }

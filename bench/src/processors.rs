@@ -1,31 +1,36 @@
-//! Who runs on which processor. Where the operating system decides, it does so anew all the time, and how often workerd is
-//! woken, which is much of its CPU time, changes with it.
+//! Gives workerd a processor of its own. If the operating system chose the processor, it would change its choice all the
+//! time, and with it how often workerd is woken up, which is a large part of its CPU time.
 
 use std::ffi::OsStr;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::process::Command;
 
-/// This process.
+/// The process id by which the calls below mean this process.
 const SELF: Pid = Pid::from_raw(0);
 
-/// Leaves one processor to the runtimes, if there are two or more: the load and the storage have the others.
-pub fn keep_off_the_runtimes() -> Result<()> {
-    let mut own = sched_getaffinity(SELF).context("cannot see which processors there are")?;
+/// The processor of the runtimes.
+static RUNTIMES: OnceLock<usize> = OnceLock::new();
+
+/// Leaves the first processor to the runtimes. The load and the storage get the others. Must be called once, before there
+/// are threads, as threads inherit their processors.
+pub fn reserve_one() -> Result<()> {
+    let mut own = sched_getaffinity(SELF).context("cannot list the processors")?;
     let numbers: Vec<usize> = (0..CpuSet::count()).filter(|number| own.is_set(*number).unwrap_or(false)).collect();
     if let [first, _, ..] = numbers[..] {
-        own.unset(first).context("a processor has a number")?;
+        own.unset(first).context("invalid processor number")?;
         sched_setaffinity(SELF, &own).context("cannot choose processors")?;
         RUNTIMES.set(first).expect("this is called once");
     } else {
-        eprintln!("warning: there is one processor for the runtimes, the load and the storage: the figures say little");
+        eprintln!("warning: the runtimes, the load and the storage share one processor, so the times mean little");
     }
     Ok(())
 }
 
-/// A program that is to run on the runtimes' processor.
+/// A program that runs on the reserved processor.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     match RUNTIMES.get() {
         Some(number) => {
@@ -36,5 +41,3 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
         None => Command::new(program),
     }
 }
-
-static RUNTIMES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();

@@ -1,293 +1,256 @@
-//! What was measured, as a table and as JSON.
+//! What was measured, as Markdown, and what is over its limit.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 use std::fs;
-use std::ops::Add;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use serde::{Serialize, Serializer};
 
-use crate::obvious;
-use crate::routes::{Route, Through};
+use crate::measure::Plan;
+use crate::routes::Class;
+use crate::runtime::Worker;
 use crate::sizes::Size;
 use crate::storage::Operation;
 
-/// Everything.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// Everything that was measured.
+#[derive(Debug)]
 pub struct Report {
-    /// What it was measured on.
-    pub machine: Machine,
-    /// How often each side was.
-    pub rounds: usize,
-    /// Each route.
+    /// How much was measured.
+    pub plan: Plan,
+    /// The routes.
     pub routes: Vec<Measured>,
-    /// Each Worker's first reply.
+    /// The start of each Worker.
     pub start_ups: Vec<StartUp>,
-    /// Each Worker's size.
+    /// The size of each Worker.
     pub sizes: Vec<Size>,
 }
 
-/// A machine.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Machine {
-    processor: String,
-    processors: usize,
-    memory: u64,
-    system: String,
-}
-
 /// A route.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct Measured {
-    /// The route.
-    #[serde(flatten, serialize_with = "name_and_group")]
-    pub route: Arc<Route>,
-    /// The Workers.
-    pub rust: Side,
-    /// Their twins.
-    pub javascript: Side,
-    /// The Workers' CPU time divided by the twins', a round after another.
+    /// Its name.
+    pub name: &'static str,
+    /// Its class, which has the limit.
+    pub class: Class,
+    /// The Workers' CPU time a request, in seconds.
+    pub rust: Spread,
+    /// The twins' CPU time a request, in seconds.
+    pub javascript: Spread,
+    /// The Workers' CPU time divided by the twins'.
     pub ratio: Spread,
-    /// What the ratio's median may be.
-    pub limit: f64,
-}
-
-/// One side of a route.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Side {
-    /// CPU time a request, in seconds.
-    pub cpu: Spread,
-    /// Requests a second.
-    pub throughput: Spread,
-    /// Latency, in seconds.
-    pub p50: Spread,
-    /// Latency, in seconds.
-    pub p99: Spread,
-    /// The runtime's most memory, in bytes.
-    pub peak_memory: u64,
-    /// How many requests were measured.
-    pub requests: u64,
     /// Storage operations a request.
     pub operations: BTreeMap<Operation, f64>,
-    /// Writes of usage counts, in all rounds together.
+    /// How many requests to the Workers were measured.
+    pub requests: u64,
+    /// How often the Workers wrote usage counts meanwhile.
     pub usage_writes: u64,
 }
 
-/// A Worker's first reply, in seconds after the start of the runtime.
-#[derive(Debug, Serialize)]
+/// The time from the start of the runtime to a Worker's first reply, in seconds.
+#[derive(Debug)]
 pub struct StartUp {
     /// The Worker.
-    pub worker: &'static str,
-    /// It.
-    pub rust: Spread,
-    /// Its twin.
-    pub javascript: Spread,
-    /// How much more the Worker takes than its twin, of two starts next to each other.
-    pub more: Spread,
+    pub worker: Worker,
+    /// The Worker's fastest start, in seconds. What is slower waited for the machine.
+    pub rust: f64,
+    /// Its twin's.
+    pub javascript: f64,
 }
 
-/// What the middle half of the slices measured, and the median.
-#[derive(Clone, Copy, Debug, Serialize)]
+impl Measured {
+    fn is_over(&self) -> bool {
+        self.ratio.median > self.class.limit()
+    }
+}
+
+impl StartUp {
+    /// The limit of the difference, in seconds.
+    const LIMIT: f64 = 0.010;
+
+    fn difference(&self) -> f64 {
+        self.rust - self.javascript
+    }
+
+    fn is_over(&self) -> bool {
+        self.difference() > Self::LIMIT
+    }
+}
+
+/// A median and its quartiles.
+#[derive(Clone, Copy, Debug)]
 pub struct Spread {
-    /// The first quartile.
-    pub low: f64,
-    /// The median.
-    pub median: f64,
-    /// The third quartile.
-    pub high: f64,
+    low: f64,
+    median: f64,
+    high: f64,
 }
 
 impl Spread {
-    /// Of one value at least.
-    pub fn of(values: &[f64]) -> Self {
-        let mut values = values.to_vec();
+    /// The spread of one value or more.
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an index"
-        )]
-        let quantile = |part: f64| {
-            let at = part * (values.len() - 1) as f64;
-            let (below, above) = (values[at.floor() as usize], values[at.ceil() as usize]);
-            below + (above - below) * at.fract()
+        let quartile = |number: usize| {
+            let quarters = (values.len() - 1) * number;
+            let (below, above) = (values[quarters / 4], values[quarters.div_ceil(4)]);
+            below + (above - below) * [0.0, 0.25, 0.5, 0.75][quarters % 4]
         };
-        Self { low: quantile(0.25), median: quantile(0.5), high: quantile(0.75) }
-    }
-
-    fn scaled(self, factor: f64, decimals: usize) -> String {
-        let [low, median, high] = [self.low, self.median, self.high].map(|value| value * factor);
-        format!("{median:.decimals$} ({low:.decimals$} to {high:.decimals$})")
+        Self { low: quartile(1), median: quartile(2), high: quartile(3) }
     }
 }
 
 impl Display for Spread {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.scaled(1.0, 2))
-    }
-}
-
-impl Machine {
-    /// The one that this runs on.
-    pub fn this() -> Result<Self> {
-        let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}: this needs Linux"));
-        let processors = read("/proc/cpuinfo")?.lines().filter(|line| line.starts_with("processor")).count();
-        let field = |text: &str, name: &str| {
-            let line = text.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-        };
-        let memory = field(&read("/proc/meminfo")?, "MemTotal");
-        let kib: u64 = memory.trim_end_matches(" kB").parse().context("/proc/meminfo says no size")?;
-        Ok(Self {
-            processor: field(&read("/proc/cpuinfo")?, "model name"),
-            processors,
-            memory: kib * 1024,
-            system: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-        })
-    }
-}
-
-impl Display for Machine {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gib = self.memory >> 30;
-        write!(formatter, "{} × {}, {gib} GiB, Linux {}", self.processors, self.processor, self.system)
+        let Self { low, median, high } = self;
+        let decimals = formatter.precision().unwrap_or(3);
+        write!(formatter, "{median:.decimals$} ({low:.decimals$} to {high:.decimals$})")
     }
 }
 
 impl Report {
-    /// Tables for people.
-    pub fn to_markdown(&self) -> String {
+    /// The report as Markdown.
+    pub fn to_markdown(&self) -> Result<String> {
         let mut text = String::new();
-        self.write_markdown(&mut text).expect("a string takes everything");
-        text
-    }
-
-    fn write_markdown(&self, text: &mut String) -> fmt::Result {
-        writeln!(text, "Measured on {}, {} rounds: the median, and the quartiles.\n", self.machine, self.rounds)?;
-        for (title, both) in [("Through the dispatcher alone", false), ("Through both Workers", true)] {
-            let routes = self.routes.iter().filter(|measured| (measured.route.through == Through::Both) == both);
-            if routes.clone().next().is_none() {
-                continue;
-            }
-            writeln!(text, "### {title}\n")?;
-            writeln!(text, "| route | CPU a request, Rust, µs | JavaScript, µs | Rust / JavaScript | at most |")?;
-            writeln!(text, "| --- | --- | --- | --- | --- |")?;
-            for Measured { route, rust, javascript, ratio, limit } in routes.clone() {
-                let over = if ratio.median > *limit { " **over**" } else { "" };
-                let (rust, javascript) = (rust.cpu.scaled(1e6, 0), javascript.cpu.scaled(1e6, 0));
-                // Limits have two decimals: a third says on which side of them it is.
-                let ratio = ratio.scaled(1.0, 3);
-                writeln!(text, "| `{}` | {rust} | {javascript} | {ratio}{over} | {limit:.2} |", route.name)?;
-            }
-            writeln!(
-                text,
-                "\n| route | requests/s, Rust | JavaScript | p50, ms, Rust | JavaScript | p99, ms, Rust | JavaScript | peak, MiB, Rust | JavaScript |"
-            )?;
-            writeln!(text, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")?;
-            for Measured { route, rust, javascript, .. } in routes {
-                writeln!(
-                    text,
-                    "| `{}` | {} | {} | {} | {} | {} | {} | {} | {} |",
-                    route.name,
-                    rust.throughput.scaled(1.0, 0),
-                    javascript.throughput.scaled(1.0, 0),
-                    rust.p50.scaled(1e3, 2),
-                    javascript.p50.scaled(1e3, 2),
-                    rust.p99.scaled(1e3, 2),
-                    javascript.p99.scaled(1e3, 2),
-                    rust.peak_memory >> 20,
-                    javascript.peak_memory >> 20,
-                )?;
-            }
+        let what = if self.judges_times() {
+            "The quartiles are in parentheses."
+        } else {
+            "**This was a short run: its times mean nothing.**"
+        };
+        writeln!(text, "Measured on {}.\n{what}\n", machine()?)?;
+        writeln!(text, "| Route | Class | Rust, µs | JS, µs | Rust / JS | Limit | Storage operations |")?;
+        writeln!(text, "| --- | --- | --- | --- | --- | --- | --- |")?;
+        for route in &self.routes {
+            let Measured { name, class, rust, javascript, ratio, operations, .. } = route;
+            let [rust, javascript] = [rust, javascript].map(|side| side.median * 1e6);
+            let operations: Vec<String> =
+                operations.iter().map(|(operation, count)| format!("{count} {operation}")).collect();
+            let operations = if operations.is_empty() { "none".to_owned() } else { operations.join(", ") };
+            let over = if self.judges_times() && route.is_over() { " (over)" } else { "" };
+            let (class, limit) = (class.name(), class.limit());
+            write!(text, "| {name} | {class} | {rust:.0} | {javascript:.0} | {ratio} | {limit:.2}{over} ")?;
+            writeln!(text, "| {operations} |")?;
+        }
+        let requests: u64 = self.routes.iter().map(|route| route.requests).sum();
+        let usage_writes: u64 = self.routes.iter().map(|route| route.usage_writes).sum();
+        writeln!(text, "\nDuring {requests} requests, usage counts were written {usage_writes} times.")?;
+        if !self.start_ups.is_empty() {
             writeln!(text)?;
         }
-        self.write_operations(text)?;
-        if self.start_ups.is_empty() {
-            return Ok(());
+        for (start, size) in self.start_ups.iter().zip(&self.sizes) {
+            let (worker, limit, difference) = (start.worker.name(), StartUp::LIMIT * 1e3, start.difference() * 1e3);
+            let (rust, javascript) = (start.rust * 1e3, start.javascript * 1e3);
+            writeln!(text, "- {worker}: first reply after {rust:.1} ms, the twin's after {javascript:.1} ms;")?;
+            writeln!(text, "  difference {difference:.1} ms, limit {limit} ms.")?;
+            let Size { wasm, javascript, text: texts, .. } = size;
+            let (code, limit) = (size.code(), size.limit());
+            write!(text, "  Size {code} bytes compressed (Wasm {wasm}, JavaScript {javascript}), limit {limit}")?;
+            writeln!(text, "; text {texts}.")?;
         }
-        writeln!(text, "\n### Start and size\n")?;
-        writeln!(
-            text,
-            "| Worker | first reply, ms, Rust | JavaScript | more, at most 10 | Wasm + glue, KB compressed | JavaScript |"
-        )?;
-        writeln!(text, "| --- | --- | --- | --- | --- | --- |")?;
-        for (start_up, size) in self.start_ups.iter().zip(&self.sizes) {
-            let kb = |bytes: usize| format!("{}.{}", bytes / 1000, bytes / 100 % 10);
-            writeln!(
-                text,
-                "| {} | {} | {} | {} | {} + {} = {} | {} |",
-                start_up.worker,
-                start_up.rust.scaled(1e3, 1),
-                start_up.javascript.scaled(1e3, 1),
-                start_up.more.scaled(1e3, 1),
-                kb(size.wasm),
-                kb(size.glue),
-                kb(size.wasm + size.glue),
-                kb(size.javascript)
-            )?;
+        let over = self.over_the_limit();
+        if over.is_empty() {
+            writeln!(text, "\nEverything that was judged is within its limit.")?;
+        } else {
+            writeln!(text, "\nOver the limit:\n\n- {}", over.join("\n- "))?;
         }
-        Ok(())
+        Ok(text)
     }
 
-    fn write_operations(&self, text: &mut String) -> fmt::Result {
-        writeln!(text, "### Storage operations\n")?;
-        writeln!(
-            text,
-            "| route | a request | usage writes, of all requests measured | a million requests | the obvious way |"
-        )?;
-        writeln!(text, "| --- | --- | --- | --- | --- |")?;
-        for Measured { route, rust, .. } in self.routes.iter().filter(|one| one.route.through == Through::Both) {
-            let operations: Vec<String> =
-                rust.operations.iter().map(|(operation, count)| format!("{count:.2} {operation}")).collect();
-            let operations = if operations.is_empty() { "none".to_owned() } else { operations.join(", ") };
-            let obvious = obvious::operations(route).iter().map(|operation| operation.price()).fold(0.0, Add::add);
-            let (usage_writes, requests, cost) = (rust.usage_writes, rust.requests, cost(&rust.operations));
-            let name = route.name;
-            writeln!(text, "| `{name}` | {operations} | {usage_writes} of {requests} | ${cost:.2} | ${obvious:.2} |")?;
-        }
-        Ok(())
+    fn judges_times(&self) -> bool {
+        matches!(self.plan, Plan::Full)
     }
 
-    /// Writes the figures as JSON.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).context("the report cannot be written")?;
-        fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+    /// What is over its limit. The times of a short run are not judged.
+    #[must_use]
+    pub fn over_the_limit(&self) -> Vec<String> {
+        let routes =
+            self.routes.iter().filter(|route| route.is_over()).map(|Measured { name, class, ratio, .. }| {
+                format!("{name}: {ratio} of the twin's CPU time, limit {:.2}", class.limit())
+            });
+        let starts = self.start_ups.iter().filter(|start| start.is_over()).map(|start| {
+            let (difference, limit) = (start.difference() * 1e3, StartUp::LIMIT * 1e3);
+            format!("{}: starts {difference:.1} ms after its twin, limit {limit} ms", start.worker.name())
+        });
+        let sizes =
+            self.sizes.iter().filter(|size| size.code() > size.limit()).map(|size| {
+                format!("{}: {} bytes compressed, limit {}", size.worker.name(), size.code(), size.limit())
+            });
+        if self.judges_times() { routes.chain(starts).chain(sizes).collect() } else { sizes.collect() }
+    }
+
+    /// Writes the report into a document, between its markers.
+    pub fn write_into(&self, document: &Path) -> Result<()> {
+        const MARKERS: [&str; 2] = ["<!-- cargo xtask bench writes this -->\n", "<!-- end -->"];
+        let text = fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))?;
+        let parts =
+            text.split_once(MARKERS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKERS[1])?.1)));
+        let (before, after) = parts.with_context(|| format!("{} has no markers for the table", document.display()))?;
+        let text = format!("{before}{}\n{}\n{}{after}", MARKERS[0], self.to_markdown()?, MARKERS[1]);
+        fs::write(document, text).with_context(|| format!("cannot write {}", document.display()))
     }
 }
 
-/// US dollars for a million requests.
-fn cost(operations: &BTreeMap<Operation, f64>) -> f64 {
-    operations.iter().map(|(operation, count)| operation.price() * count).fold(0.0, Add::add)
-}
-
-/// Puts the tables into a document, between the marks that it has for them.
-pub fn put_into(document: &Path, tables: &str) -> Result<()> {
-    const MARKS: [&str; 2] = ["<!-- tables of cargo xtask bench -->\n", "<!-- end of the tables -->"];
-    let text = fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))?;
-    let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-    let (before, after) = parts.with_context(|| format!("{} has no place for the tables", document.display()))?;
-    let text = format!("{before}{}\n{tables}\n{}{after}", MARKS[0], MARKS[1]);
-    fs::write(document, text).with_context(|| format!("cannot write {}", document.display()))
-}
-
-fn name_and_group<S: Serializer>(route: &Arc<Route>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct NameAndGroup {
-        name: &'static str,
-        through: &'static str,
-    }
-    let through = match route.through {
-        Through::Dispatcher => "dispatcher",
-        Through::DispatcherWithToken => "dispatcher with token",
-        Through::Both => "both",
+/// What the benchmark runs on.
+fn machine() -> Result<String> {
+    let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}: this needs Linux"));
+    let (processors, memory) = (read("/proc/cpuinfo")?, read("/proc/meminfo")?);
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
-    NameAndGroup { name: route.name, through }.serialize(serializer)
+    let count = processors.lines().filter(|line| line.starts_with("processor")).count();
+    let kib: u64 = field(&memory, "MemTotal").trim_end_matches(" kB").parse().context("/proc/meminfo has no size")?;
+    Ok(format!("{count} × {}, {} GiB", field(&processors, "model name"), kib >> 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(plan: Plan, ratio: f64, seconds: f64, wasm: usize) -> Report {
+        let spread = |value: f64| Spread::of([value].into_iter());
+        let route = Measured {
+            name: "GET /",
+            class: Class::Small,
+            rust: spread(ratio),
+            javascript: spread(1.0),
+            ratio: spread(ratio),
+            operations: BTreeMap::new(),
+            requests: 1,
+            usage_writes: 0,
+        };
+        let worker = Worker::Dispatcher;
+        let start = StartUp { worker, rust: seconds, javascript: 0.0 };
+        Report {
+            plan,
+            routes: vec![route],
+            start_ups: vec![start],
+            sizes: vec![Size { worker, javascript: 0, wasm, text: 0 }],
+        }
+    }
+
+    #[test]
+    fn what_is_over_its_limit_is_named() {
+        assert!(report(Plan::Full, 1.4, 0.01, 80_000).over_the_limit().is_empty());
+        let over = report(Plan::Full, 1.401, 0.0101, 80_001).over_the_limit();
+        assert_eq!(
+            over,
+            [
+                "GET /: 1.401 (1.401 to 1.401) of the twin's CPU time, limit 1.40",
+                "dispatcher: starts 10.1 ms after its twin, limit 10 ms",
+                "dispatcher: 80001 bytes compressed, limit 80000",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_short_run_judges_no_times() {
+        assert!(report(Plan::Short, 9.0, 9.0, 80_000).over_the_limit().is_empty());
+        assert_eq!(report(Plan::Short, 9.0, 9.0, 80_001).over_the_limit().len(), 1);
+    }
+
+    #[test]
+    fn quartiles_are_interpolated() {
+        let Spread { low, median, high } = Spread::of([4.0, 1.0, 2.0, 3.0].into_iter());
+        assert_eq!([low, median, high].map(|value| format!("{value}")), ["1.75", "2.5", "3.25"]);
+    }
 }

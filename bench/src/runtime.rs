@@ -1,7 +1,6 @@
-//! workerd by itself, as wrangler uses it, but without wrangler's proxy: the two Workers, and a dispatch namespace between
-//! them.
+//! Starts workerd without wrangler, whose proxy would cost more CPU time than the Workers.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use nix::sys::time::TimeValLike;
-use nix::time::clock_getcpuclockid;
+use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,26 +22,23 @@ use tokio::time::timeout;
 use crate::processors;
 use crate::storage::STORE_HEADER;
 
-/// The customers, each with a KV namespace and a bucket of its name.
-pub const CUSTOMERS: [&str; 4] = ["work", "ten", "thousand", "ten-thousand"];
+/// The customers. Each has a KV namespace and a bucket of its name.
+const CUSTOMERS: [&str; 2] = ["work", "thousand"];
 
-/// What tokens are signed with.
+/// The secret that tokens are signed with.
 pub const SECRET: &[u8] = b"a secret of thirty-two bytes or more";
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The name of a Worker's Wasm.
-const WASM: &str = "index_bg.wasm";
-
-/// The name of the description of the HTTP API, which the dispatcher has as a text.
-const DOCUMENT: &str = "openapi.txt";
+/// The compatibility date in the Workers' wrangler files.
+const COMPATIBILITY_DATE: &str = "2026-11-17";
 
 /// What a Worker is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// The Workers of this repository.
+    /// A Worker of this repository.
     Rust,
-    /// Their twins.
+    /// Its twin.
     JavaScript,
 }
 
@@ -51,12 +47,12 @@ pub enum Language {
 pub enum Worker {
     /// The dispatcher.
     Dispatcher,
-    /// The customers' Worker.
+    /// The customer Worker.
     CustomerWorker,
 }
 
 impl Worker {
-    /// Its name, which is that of its folder and of its twin's file.
+    /// The name of its folder and of its twin's file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,54 +61,90 @@ impl Worker {
         }
     }
 
-    /// Its modules, the main one first: names and paths in the repository.
+    /// The names of its modules and their paths in the repository: JavaScript, Wasm, text.
     #[must_use]
     pub fn modules(self, language: Language) -> Vec<(&'static str, String)> {
         let name = self.name();
-        match language {
-            Language::Rust => {
-                let document = (self == Self::Dispatcher).then_some(DOCUMENT);
-                let built = |module| (module, format!("{name}/build/{module}"));
-                ["index.js", WASM].into_iter().chain(document).map(built).collect()
-            }
-            Language::JavaScript => vec![("index.js", format!("bench/twins/{name}.js"))],
-        }
+        let modules: &[&str] = match (language, self) {
+            (Language::JavaScript, _) => return vec![("index.js", format!("bench/twins/{name}.js"))],
+            (Language::Rust, Self::Dispatcher) => &["index.js", "index_bg.wasm", "openapi.txt"],
+            (Language::Rust, Self::CustomerWorker) => &["index.js", "index_bg.wasm"],
+        };
+        modules.iter().map(|module| (*module, format!("{name}/build/{module}"))).collect()
     }
 }
 
-/// What a runtime runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workers {
-    /// Customers' Workers behind a dispatcher.
-    Platform {
-        /// What the dispatcher is written in.
-        dispatcher: Language,
-        /// What the customers' Workers are written in.
-        customers: Language,
-    },
-    /// A dispatcher in front of the twin of the customer `work`.
-    Dispatcher(Language),
-    /// The Worker of the customer `work` alone.
-    Customer(Language),
+/// What a request to the runtime reaches first, and what is behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// A dispatcher in front of customer Workers in the same language.
+    Platform,
+    /// A dispatcher in front of the customer Worker's twin.
+    Dispatcher,
+    /// The same, but requests need a token.
+    DispatcherWithToken,
+    /// A customer Worker without a dispatcher.
+    CustomerWorker,
 }
 
-/// A runtime that serves requests, until it is dropped.
+impl Entry {
+    const ALL: [Self; 4] = [Self::Platform, Self::Dispatcher, Self::DispatcherWithToken, Self::CustomerWorker];
+
+    /// The name of its socket and its service.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Dispatcher => "dispatcher",
+            Self::DispatcherWithToken => "token",
+            Self::CustomerWorker => "customer-worker",
+        }
+    }
+
+    /// Its services in workerd's configuration.
+    fn services(self, repository: &Path, language: Language) -> Vec<String> {
+        let (customers, customer_language) = match self {
+            Self::Platform => (&CUSTOMERS[..], language),
+            Self::Dispatcher | Self::DispatcherWithToken => (&CUSTOMERS[..1], Language::JavaScript),
+            Self::CustomerWorker => {
+                return vec![service(self.name(), &customer_worker(repository, language, CUSTOMERS[0]))];
+            }
+        };
+        let entry = self.name();
+        let customer_service = |customer: &&str| {
+            service(&format!("{entry}-{customer}"), &customer_worker(repository, customer_language, customer))
+        };
+        let namespace = |customer: &&str| format!("(name = \"{customer}\", service = \"{entry}-{customer}\")");
+        let variable = if self == Self::DispatcherWithToken {
+            let secrets = json!([{"kid": "bench", "secret": BASE64_URL_SAFE_NO_PAD.encode(SECRET)}]).to_string();
+            format!("(name = \"TOKEN_SECRETS\", text = {secrets:?})")
+        } else {
+            "(name = \"AUTH\", text = \"trusted-header\")".to_owned()
+        };
+        let dispatcher = format!(
+            "{}, bindings = [{variable}, (name = \"DISPATCHER\", wrapped = (moduleName = \"bench:namespace\", \
+             innerBindings = [{}]))]",
+            modules(repository, Worker::Dispatcher, language),
+            customers.iter().map(namespace).collect::<Vec<_>>().join(", ")
+        );
+        customers.iter().map(customer_service).chain([service(entry, &dispatcher)]).collect()
+    }
+}
+
+/// A workerd process. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Runtime {
-    /// Where requests need no token (`AUTH` is `trusted-header`).
-    pub address: SocketAddr,
-    /// Where they need one.
-    pub token_address: SocketAddr,
+    /// Where each entry listens.
+    pub addresses: BTreeMap<Entry, SocketAddr>,
     process: Child,
     _folder: TempDir,
 }
 
 impl Runtime {
-    /// Starts one on free ports.
-    pub async fn start(repository: &Path, workers: Workers, storage: SocketAddr) -> Result<Self> {
+    /// Starts workerd with these entries, on free ports.
+    pub async fn start(repository: &Path, language: Language, entries: &[Entry], storage: SocketAddr) -> Result<Self> {
         let folder = TempDir::new().context("cannot make a folder for the configuration")?;
         let path = folder.path().join("workerd.capnp");
-        fs::write(&path, config(repository, workers, storage)).context("cannot write the configuration")?;
+        fs::write(&path, config(repository, language, entries, storage)).context("cannot write the configuration")?;
         let program = repository.join("node_modules/workerd/bin/workerd");
         let mut process = processors::command(&program)
             .args(["serve", "--experimental", "--control-fd=1", "--import-path=/"])
@@ -123,137 +155,83 @@ impl Runtime {
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut lines = BufReader::new(process.stdout.take().context("stdout is piped")?).lines();
-        let addresses = timeout(START_TIMEOUT, listening(&mut lines)).await.context("workerd does not start")??;
-        // The dispatcher's log: it goes nowhere, but somebody has to read it.
+        let listening = timeout(START_TIMEOUT, listening(&mut lines, entries.len())).await;
+        let addresses = listening.context("workerd did not start in time")??;
+        // The rest is the dispatcher's log. It must be read, or workerd would wait.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { address: addresses[0], token_address: addresses[1], process, _folder: folder })
+        Ok(Self { addresses, process, _folder: folder })
     }
 
-    /// The CPU time that it has taken so far, user and system.
+    /// The CPU time that the process has used so far, user and system.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let time = clock_getcpuclockid(self.pid()?).and_then(nix::time::ClockId::now);
-        let time = time.context("the operating system does not tell a process's CPU time")?;
+        let pid = self.process.id().context("workerd has ended")?;
+        let pid = Pid::from_raw(pid.try_into().context("a process id is small")?);
+        let time = clock_getcpuclockid(pid).and_then(ClockId::now).context("cannot read a process's CPU time")?;
         Ok(Duration::from_nanos(time.num_nanoseconds().try_into().context("time is positive")?))
     }
-
-    /// The most memory that it has held since the last time, in bytes.
-    pub fn take_peak_memory(&self) -> Result<u64> {
-        let pid = self.pid()?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("cannot read a process's memory")?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).context("VmHWM is missing")?;
-        // https://www.kernel.org/doc/html/latest/filesystems/proc.html: 5 resets the peak.
-        fs::write(format!("/proc/{pid}/clear_refs"), "5").context("cannot reset a process's peak memory")?;
-        Ok(kib.trim().parse::<u64>().context("VmHWM is a number")? * 1024)
-    }
-
-    fn pid(&self) -> Result<Pid> {
-        let pid = self.process.id().context("workerd has ended")?;
-        Ok(Pid::from_raw(pid.try_into().context("a process id is small")?))
-    }
 }
 
-/// Where the runtime listens, once it says so.
-async fn listening(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<[SocketAddr; 2]> {
-    let (mut open, mut token) = (None, None);
-    loop {
-        let Some(line) = lines.next_line().await.context("cannot read what workerd says")? else {
-            bail!("workerd ended; it says above why");
+/// Waits until workerd listens on so many sockets.
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) -> Result<BTreeMap<Entry, SocketAddr>> {
+    let mut addresses = BTreeMap::new();
+    while addresses.len() < sockets {
+        let Some(line) = lines.next_line().await.context("cannot read workerd's output")? else {
+            bail!("workerd ended; its messages are above");
         };
         let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+        let entry = Entry::ALL.into_iter().find(|entry| event["socket"] == entry.name());
         let port = event["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let address = port.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        match event["socket"].as_str() {
-            Some("open") => open = address,
-            Some("token") => token = address,
-            _ => {}
-        }
-        if let (Some(open), Some(token)) = (open, token) {
-            return Ok([open, token]);
+        if let (Some(entry), Some(port)) = (entry, port) {
+            addresses.insert(entry, SocketAddr::from(([127, 0, 0, 1], port)));
         }
     }
+    Ok(addresses)
 }
 
-/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
-fn config(repository: &Path, workers: Workers, storage: SocketAddr) -> String {
-    let mut services = String::new();
-    let mut put = |line: String| writeln!(services, "{line},").expect("a string takes everything");
-    let (open, token) = match workers {
-        Workers::Customer(language) => {
-            put(format!("(name = \"customer-work\", worker = ({}))", customer(repository, language, "work")));
-            ("customer-work", "customer-work")
-        }
-        Workers::Dispatcher(language) => {
-            put(format!(
-                "(name = \"customer-work\", worker = ({}))",
-                customer(repository, Language::JavaScript, "work")
-            ));
-            put(dispatcher(repository, language, "open", OPEN, &["work"]));
-            ("open", "open")
-        }
-        Workers::Platform { dispatcher: language, customers } => {
-            for name in CUSTOMERS {
-                put(format!("(name = \"customer-{name}\", worker = ({}))", customer(repository, customers, name)));
-            }
-            put(dispatcher(repository, language, "open", OPEN, &CUSTOMERS));
-            let with_token = format!("(name = \"TOKEN_SECRETS\", text = {:?})", secrets());
-            put(dispatcher(repository, language, "token", &with_token, &CUSTOMERS));
-            ("open", "token")
-        }
-    };
-    for name in CUSTOMERS {
-        for kind in ["kv", "r2"] {
-            put(format!(
-                "(name = \"{kind}-{name}\", external = (address = \"{storage}\", http = (injectRequestHeaders = \
-                 [(name = \"{STORE_HEADER}\", value = \"{kind}/{name}\")])))"
-            ));
-        }
-    }
-    let socket =
-        |name, service| format!("(name = \"{name}\", address = \"127.0.0.1:0\", http = (), service = \"{service}\")");
+/// workerd's configuration: <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
+fn config(repository: &Path, language: Language, entries: &[Entry], storage: SocketAddr) -> String {
+    let stores = CUSTOMERS.iter().flat_map(|customer| ["kv", "r2"].map(|kind| store(kind, customer, storage)));
+    let services = entries.iter().flat_map(|entry| entry.services(repository, language));
+    let sockets = entries.iter().map(|entry| {
+        let name = entry.name();
+        format!("(name = \"{name}\", address = \"127.0.0.1:0\", http = (), service = \"{name}\")")
+    });
     format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
-         const config :Workerd.Config = (services = [{services}], sockets = [{}, {}], extensions = [(modules = \
-         [(name = \"bench:namespace\", internal = true, esModule = {})])]);\n",
-        socket("open", open),
-        socket("token", token),
+         const config :Workerd.Config = (services = [{}], sockets = [{}], extensions = [(modules = [(name = \
+         \"bench:namespace\", internal = true, esModule = {})])]);\n",
+        stores.chain(services).collect::<Vec<_>>().join(",\n"),
+        sockets.collect::<Vec<_>>().join(",\n"),
         embed(repository, "bench/twins/namespace.js"),
     )
 }
 
-/// A dispatcher's variable by which requests need no token.
-const OPEN: &str = r#"(name = "AUTH", text = "trusted-header")"#;
+fn service(name: &str, worker: &str) -> String {
+    format!("(name = \"{name}\", worker = ({worker}))")
+}
 
-/// A dispatcher with a variable, and these customers in its namespace.
-fn dispatcher(repository: &Path, language: Language, name: &str, variable: &str, customers: &[&str]) -> String {
-    let namespace: Vec<String> =
-        customers.iter().map(|name| format!("(name = \"{name}\", service = \"customer-{name}\")")).collect();
+/// A customer's KV namespace or bucket.
+fn store(kind: &str, customer: &str, storage: SocketAddr) -> String {
     format!(
-        "(name = \"{name}\", worker = ({}, bindings = [{variable}, (name = \"DISPATCHER\", wrapped = (moduleName = \
-         \"bench:namespace\", innerBindings = [{}]))]))",
-        worker(repository, Worker::Dispatcher, language),
-        namespace.join(", ")
+        "(name = \"{kind}-{customer}\", external = (address = \"{storage}\", http = (injectRequestHeaders = [(name = \
+         \"{STORE_HEADER}\", value = \"{kind}/{customer}\")])))"
     )
 }
 
-/// The secret, as the dispatcher's `TOKEN_SECRETS` has it.
-fn secrets() -> String {
-    json!([{"kid": "bench", "secret": BASE64_URL_SAFE_NO_PAD.encode(SECRET)}]).to_string()
-}
-
-/// A customer's Worker with its storage.
-fn customer(repository: &Path, language: Language, name: &str) -> String {
+/// A customer Worker with its storage.
+fn customer_worker(repository: &Path, language: Language, customer: &str) -> String {
     format!(
-        "{}, bindings = [(name = \"USER_KV\", kvNamespace = \"kv-{name}\"), (name = \"USER_R2\", r2Bucket = \"r2-{name}\")]",
-        worker(repository, Worker::CustomerWorker, language)
+        "{}, bindings = [(name = \"USER_KV\", kvNamespace = \"kv-{customer}\"), (name = \"USER_R2\", r2Bucket = \
+         \"r2-{customer}\")]",
+        modules(repository, Worker::CustomerWorker, language)
     )
 }
 
-fn worker(repository: &Path, worker: Worker, language: Language) -> String {
+fn modules(repository: &Path, worker: Worker, language: Language) -> String {
     let module = |(name, path): &(&str, String)| {
-        let kind = match *name {
-            WASM => "wasm",
-            DOCUMENT => "text",
+        let kind = match name.rsplit_once('.') {
+            Some((_, "wasm")) => "wasm",
+            Some((_, "txt")) => "text",
             _ => "esModule",
         };
         format!("(name = \"{name}\", {kind} = {})", embed(repository, path))
@@ -261,9 +239,6 @@ fn worker(repository: &Path, worker: Worker, language: Language) -> String {
     let modules: Vec<String> = worker.modules(language).iter().map(module).collect();
     format!("modules = [{}], compatibilityDate = \"{COMPATIBILITY_DATE}\"", modules.join(", "))
 }
-
-/// The Workers' own, in the wrangler files.
-const COMPATIBILITY_DATE: &str = "2026-11-17";
 
 fn embed(repository: &Path, path: &str) -> String {
     format!("embed {:?}", repository.join(path).to_string_lossy())

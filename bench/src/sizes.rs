@@ -1,4 +1,4 @@
-//! How large the Workers are.
+//! Measures how large the Workers are.
 
 use std::fs;
 use std::io::Write;
@@ -7,42 +7,47 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde::Serialize;
 
 use crate::runtime::{Language, Worker};
 
-/// A Worker's size, compressed as uploads are measured, in bytes: each of its modules.
-#[derive(Debug, Serialize)]
+/// A Worker's size in bytes, compressed by gzip as Cloudflare's limit counts it.
+#[derive(Debug)]
 pub struct Size {
     /// The Worker.
-    pub worker: &'static str,
-    /// Its JavaScript: the glue that wasm-bindgen makes.
-    pub glue: usize,
+    pub worker: Worker,
+    /// Its JavaScript.
+    pub javascript: usize,
     /// Its Wasm.
     pub wasm: usize,
-    /// The description of the HTTP API that the dispatcher has beside them, a text that only its own route reads.
+    /// The texts beside them: the dispatcher has the description of the HTTP API.
     pub text: usize,
-    /// Its twin.
-    pub javascript: usize,
+}
+
+impl Size {
+    /// The size of the code.
+    #[must_use]
+    pub fn code(&self) -> usize {
+        self.javascript + self.wasm
+    }
+
+    /// How large the code may be.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        match self.worker {
+            Worker::Dispatcher => 80_000,
+            Worker::CustomerWorker => 170_000,
+        }
+    }
 }
 
 /// The sizes of both Workers.
 pub fn all(repository: &Path) -> Result<Vec<Size>> {
-    [Worker::Dispatcher, Worker::CustomerWorker].into_iter().map(|worker| size(repository, worker)).collect()
-}
-
-fn size(repository: &Path, worker: Worker) -> Result<Size> {
-    let compressed = |language| -> Result<Vec<usize>> {
-        worker.modules(language).iter().map(|(_, path)| compressed_size(&repository.join(path))).collect()
+    let size = |worker: Worker| {
+        let modules = worker.modules(Language::Rust).into_iter();
+        let sizes = modules.map(|(_, path)| compressed_size(&repository.join(path))).collect::<Result<Vec<_>>>()?;
+        Ok(Size { worker, javascript: sizes[0], wasm: sizes[1], text: sizes[2..].iter().sum() })
     };
-    let (rust, javascript) = (compressed(Language::Rust)?, compressed(Language::JavaScript)?);
-    Ok(Size {
-        worker: worker.name(),
-        glue: rust[0],
-        wasm: rust[1],
-        text: rust[2..].iter().sum(),
-        javascript: javascript[0],
-    })
+    [Worker::Dispatcher, Worker::CustomerWorker].into_iter().map(size).collect()
 }
 
 fn compressed_size(path: &Path) -> Result<usize> {

@@ -1,5 +1,4 @@
-// The dispatch namespace of the benchmark: a wrapped binding around the customers' Workers. An unknown name fails as it does
-// in production, at the first call.
+// The benchmark's dispatch namespace: a wrapped binding that has the customer Workers as inner bindings.
 export default function namespace(customers) {
   return {
     get(name) {

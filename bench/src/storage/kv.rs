@@ -1,4 +1,5 @@
-//! A KV namespace, as workerd asks for it: a value by `GET`, `PUT` and `DELETE /<key>`, a page of keys by `GET /`.
+//! A KV namespace in workerd's protocol: `GET` and `PUT /<key>` for a value, `GET /` for a page of keys. It has what the
+//! measured routes need: no deletion, no expiration, and lists of one page.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::{Operation, Reply, body, error};
 
 const METADATA_HEADER: &str = "CF-KV-Metadata";
 
-/// Values by their keys.
+/// Values by key.
 #[derive(Debug, Default)]
 pub struct Namespace(BTreeMap<String, Entry>);
 
@@ -22,24 +23,18 @@ struct Entry {
 }
 
 impl Namespace {
-    pub fn seed(&mut self, key: &str, value: Bytes) {
-        self.0.insert(key.to_owned(), Entry { value, metadata: None });
+    pub fn put(&mut self, key: &str, value: Bytes, metadata: Option<HeaderValue>) {
+        self.0.insert(key.to_owned(), Entry { value, metadata });
     }
 
-    pub fn answer(&mut self, head: &request::Parts, content: Bytes) -> (Operation, Reply) {
-        let path = head.uri.path().trim_start_matches('/');
-        let key = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    pub fn answer(&mut self, head: &request::Parts) -> (Operation, Reply) {
+        let key = percent_decode_str(head.uri.path().trim_start_matches('/')).decode_utf8_lossy();
         match (&head.method, &*key) {
             (&Method::GET, "") => (Operation::KvList, self.list(head.uri.query().unwrap_or_default())),
             (&Method::GET, key) => (Operation::KvRead, self.get(key)),
-            (&Method::DELETE, key) => {
-                self.0.remove(key);
-                (Operation::KvDelete, Response::new(body("")))
-            }
             (_, key) => {
+                self.put(key, Bytes::new(), head.headers.get(METADATA_HEADER).cloned());
                 let operation = if key.starts_with("usage/") { Operation::KvUsageWrite } else { Operation::KvWrite };
-                let metadata = head.headers.get(METADATA_HEADER).cloned();
-                self.0.insert(key.to_owned(), Entry { value: content, metadata });
                 (operation, Response::new(body("")))
             }
         }
@@ -55,30 +50,19 @@ impl Namespace {
     }
 
     fn list(&self, query: &str) -> Reply {
-        let parameter = |name: &str| {
-            let (_, value) =
-                query.split('&').filter_map(|pair| pair.split_once('=')).find(|(other, _)| *other == name)?;
-            Some(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned())
-        };
-        let prefix = parameter("prefix").unwrap_or_default();
-        let limit = parameter("key_count_limit").and_then(|limit| limit.parse().ok()).unwrap_or(1000);
-        let after = parameter("cursor").unwrap_or_default();
-        let matching = |key: &String| key.starts_with(&prefix) && *key > after;
-        let mut entries = self.0.iter().filter(|(key, _)| matching(key));
-        let listed: Vec<(&String, &Entry)> = entries.by_ref().take(limit).collect();
-        let keys: Vec<Value> = listed.iter().map(|(key, entry)| listed_key(key, entry)).collect();
-        let more = entries.next().and(listed.last()).map(|(key, _)| *key);
-        let page = match more {
-            Some(cursor) => json!({"keys": keys, "list_complete": false, "cursor": cursor, "cacheStatus": null}),
-            None => json!({"keys": keys, "list_complete": true, "cacheStatus": null}),
-        };
-        Response::new(body(page.to_string()))
+        let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or_default();
+        let prefix = percent_decode_str(prefix).decode_utf8_lossy();
+        let listed = self.0.iter().filter(|(key, _)| key.starts_with(&*prefix));
+        let keys: Vec<Value> = listed.map(|(key, entry)| entry.described(key)).collect();
+        Response::new(body(json!({"keys": keys, "list_complete": true, "cacheStatus": null}).to_string()))
     }
 }
 
-fn listed_key(key: &str, entry: &Entry) -> Value {
-    match entry.metadata.as_ref().and_then(|metadata| metadata.to_str().ok()) {
-        Some(metadata) => json!({"name": key, "metadata": metadata}),
-        None => json!({"name": key}),
+impl Entry {
+    fn described(&self, key: &str) -> Value {
+        match self.metadata.as_ref().and_then(|metadata| metadata.to_str().ok()) {
+            Some(metadata) => json!({"name": key, "metadata": metadata}),
+            None => json!({"name": key}),
+        }
     }
 }

@@ -1,5 +1,7 @@
-//! KV and R2 in memory, behind the runtime's own bindings: workerd sends each operation as an HTTP request, and here it is
-//! answered, and counted. It runs outside workerd, whose CPU time is the Workers' alone then.
+//! KV and R2 in memory. workerd's bindings send each operation as an HTTP request, which is answered and counted here,
+//! outside workerd, so that it takes no part of the measured CPU time.
+//!
+//! The content of uploads is not kept, as no measured route reads it.
 
 mod kv;
 mod r2;
@@ -13,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -21,11 +23,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The header by which a binding says which store it is bound to: `kv/<name>` or `r2/<name>`.
+/// The header in which a binding names its store: `kv/<customer>` or `r2/<customer>`.
 pub const STORE_HEADER: &str = "X-Store";
 
 /// Serves stores until it is dropped.
@@ -37,7 +38,7 @@ pub struct Storage {
     server: JoinHandle<()>,
 }
 
-/// All stores, by name.
+/// All stores, by customer.
 #[derive(Debug, Default)]
 struct Stores {
     kv: Mutex<BTreeMap<String, kv::Namespace>>,
@@ -45,42 +46,23 @@ struct Stores {
     counts: Mutex<Counts>,
 }
 
-/// An operation, as Cloudflare bills it (<https://developers.cloudflare.com/kv/platform/pricing/>,
-/// <https://developers.cloudflare.com/r2/pricing/>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// A storage operation, as Cloudflare bills it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// A value read from KV.
+    /// A read of a value in KV.
     KvRead,
-    /// A value written to KV.
+    /// A write of a value to KV.
     KvWrite,
-    /// What an isolate has counted, written to KV: a write, too, but not one of any request.
+    /// A write of an isolate's usage counts to KV. It is not part of a request.
     KvUsageWrite,
-    /// A value deleted from KV.
-    KvDelete,
-    /// A page of KV's keys.
+    /// A page of keys in KV.
     KvList,
-    /// An object or its metadata read from R2 (class B).
+    /// A read of an object in R2 (class B).
     R2Read,
-    /// An object, or a step of an upload in parts, written to R2 (class A).
+    /// A write of an object to R2, or a step of a multipart upload (class A).
     R2Write,
-    /// A page of R2's objects (class A).
+    /// A page of objects in R2 (class A).
     R2List,
-    /// An object deleted from R2 (free).
-    R2Delete,
-}
-
-impl Operation {
-    /// What a million of them cost in US dollars, past what is included.
-    pub fn price(self) -> f64 {
-        match self {
-            Self::KvRead => 0.50,
-            Self::KvWrite | Self::KvUsageWrite | Self::KvDelete | Self::KvList => 5.00,
-            Self::R2Read => 0.36,
-            Self::R2Write | Self::R2List => 4.50,
-            Self::R2Delete => 0.0,
-        }
-    }
 }
 
 impl fmt::Display for Operation {
@@ -89,33 +71,31 @@ impl fmt::Display for Operation {
             Self::KvRead => "KV read",
             Self::KvWrite => "KV write",
             Self::KvUsageWrite => "KV usage write",
-            Self::KvDelete => "KV delete",
             Self::KvList => "KV list",
             Self::R2Read => "R2 read",
             Self::R2Write => "R2 write",
             Self::R2List => "R2 list",
-            Self::R2Delete => "R2 delete",
         })
     }
 }
 
-/// How often each operation was asked for.
+/// How often each operation was requested.
 pub type Counts = BTreeMap<Operation, u64>;
 
-/// A reply to the runtime.
+/// A reply to workerd.
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 
 impl Storage {
-    /// Serves empty stores on a free port of this machine.
+    /// Serves empty stores on a free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen")?;
         let address = listener.local_addr().context("a listener has an address")?;
         let stores = Arc::<Stores>::default();
-        let all = stores.clone();
+        let shared = stores.clone();
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 drop(connection.set_nodelay(true));
-                let stores = all.clone();
+                let stores = shared.clone();
                 let service = service_fn(move |request| {
                     let stores = stores.clone();
                     async move { stores.answer(request).await }
@@ -126,19 +106,19 @@ impl Storage {
         Ok(Self { address, stores, server })
     }
 
-    /// Puts an object into a bucket.
-    pub fn put_object(&self, bucket: &str, key: &str, content: Bytes) {
-        held(&self.stores.r2).entry(bucket.to_owned()).or_default().seed(key, content);
+    /// Puts an object into a customer's bucket.
+    pub fn put_object(&self, customer: &str, key: &str, content: Bytes) {
+        lock(&self.stores.r2).entry(customer.to_owned()).or_default().seed(key, content);
     }
 
-    /// Puts a value into a namespace.
-    pub fn put_value(&self, namespace: &str, key: &str, value: Bytes) {
-        held(&self.stores.kv).entry(namespace.to_owned()).or_default().seed(key, value);
+    /// Puts a value into a customer's KV namespace.
+    pub fn put_value(&self, customer: &str, key: &str, value: Bytes) {
+        lock(&self.stores.kv).entry(customer.to_owned()).or_default().put(key, value, None);
     }
 
-    /// What was counted since the last time.
+    /// What was counted since the last call.
     pub fn take_counts(&self) -> Counts {
-        std::mem::take(&mut held(&self.stores.counts))
+        std::mem::take(&mut lock(&self.stores.counts))
     }
 }
 
@@ -150,22 +130,30 @@ impl Drop for Storage {
 
 impl Stores {
     async fn answer(&self, request: Request<Incoming>) -> Result<Reply, hyper::Error> {
-        let store = request.headers().get(STORE_HEADER).and_then(|store| store.to_str().ok()).unwrap_or_default();
-        let store = store.to_owned();
-        let (head, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let (operation, reply) = match store.split_once('/') {
-            Some(("kv", name)) => held(&self.kv).entry(name.to_owned()).or_default().answer(&head, body),
-            Some(("r2", name)) => held(&self.r2).entry(name.to_owned()).or_default().answer(&head, &body),
-            _ => return Ok(error(StatusCode::BAD_REQUEST, "no such store")),
+        let (head, mut body) = request.into_parts();
+        let metadata_size = r2::metadata_size(&head);
+        let (mut metadata, mut size) = (BytesMut::new(), 0);
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                size += data.len();
+                metadata.extend_from_slice(&data[..data.len().min(metadata_size - metadata.len())]);
+            }
+        }
+        let store = head.headers.get(STORE_HEADER).and_then(|store| store.to_str().ok()?.split_once('/'));
+        let (operation, reply) = match store {
+            Some(("kv", customer)) => lock(&self.kv).entry(customer.to_owned()).or_default().answer(&head),
+            Some(("r2", customer)) => {
+                lock(&self.r2).entry(customer.to_owned()).or_default().answer(&head, &metadata, size - metadata.len())
+            }
+            _ => return Ok(error(StatusCode::BAD_REQUEST, "unknown store")),
         };
-        *held(&self.counts).entry(operation).or_default() += 1;
+        *lock(&self.counts).entry(operation).or_default() += 1;
         Ok(reply)
     }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("no request panics")
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics while it holds the lock")
 }
 
 fn body(bytes: impl Into<Bytes>) -> BoxBody<Bytes, Infallible> {
