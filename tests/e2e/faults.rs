@@ -12,9 +12,9 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use nix::sys::signal::Signal;
 use reqwest::{Body, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::{Customer, Dev, Reply, expect_problem, expect_success, noise};
+use tests::{Customer, Dev, Reply, expect_json, expect_problem, expect_success, noise};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -66,7 +66,7 @@ impl Held {
     }
 }
 
-/// Waits until so many futures wait in a Worker, which tells at this path.
+/// Waits until a Worker says, at this path, that so many handlers are in progress.
 async fn until_waiting(user: &Customer, path: &str) {
     let started = Instant::now();
     loop {
@@ -74,7 +74,7 @@ async fn until_waiting(user: &Customer, path: &str) {
         if waiting.as_u64().expect("a number") >= IN_FLIGHT as u64 {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "{waiting} wait");
+        assert!(started.elapsed() < Duration::from_secs(30), "{waiting} are in progress");
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -190,8 +190,8 @@ async fn a_dispatcher_that_panics_loses_what_it_has_in_flight_and_nothing_after_
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// Futures go by numbers, which the next instance counts from the start again: those that a panic ended must not go on as those of the
-/// same numbers, which are of another customer's requests.
+/// A promise of a request that a panic ended settles later. It must not resume a future of the next instance, which may be
+/// another customer's request.
 #[tokio::test]
 async fn requests_that_a_panic_ended_do_not_go_on_as_anothers() {
     let state = TempDir::new().expect("a folder");
@@ -211,6 +211,20 @@ async fn requests_that_a_panic_ended_do_not_go_on_as_anothers() {
     assert_eq!(others.replies.iter().filter(|reply| reply.is_finished()).count(), 0);
     assert_eq!(lost(&others.end().await), 0);
     assert_eq!((stored(&one).await, stored(&other).await), (IN_FLIGHT, IN_FLIGHT));
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+/// Promises, timers, and the SDK's asynchronous methods, side by side.
+#[tokio::test]
+async fn every_kind_of_future_works_in_a_handler() {
+    let state = TempDir::new().expect("a folder");
+    let dev = start(&state).await;
+    let user = Customer::of(&dev.url, "one");
+    for path in ["/faults/futures", "/dispatcher/faults/futures"] {
+        expect_json(user.get(path), json!([1.0, 2.0, 3.0])).await;
+    }
+    let results = json!({"kv": "value of 1", "r2": "content, then (4, 4, 1)", "d1": "Some(42) in 1 row"});
+    expect_json(user.get("/faults/sdk"), results).await;
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 

@@ -6,6 +6,7 @@
 
 mod auth;
 mod bench;
+mod bindings;
 mod contract;
 mod cors;
 mod crossing_over;

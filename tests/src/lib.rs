@@ -10,6 +10,7 @@ pub mod raw;
 mod reply;
 pub mod storage;
 pub mod token;
+pub mod workerd;
 
 use std::env;
 
@@ -104,7 +105,12 @@ impl Customer {
 
     /// `POST` with a JSON body as it stands.
     pub fn post_json(&self, path: &str, body: impl Into<Body>) -> RequestBuilder {
-        self.post(path).header("Content-Type", "application/json").body(body)
+        self.json(Method::POST, path, body)
+    }
+
+    /// A request with a JSON body as it stands.
+    pub fn json(&self, method: Method, path: &str, body: impl Into<Body>) -> RequestBuilder {
+        self.request(method, path).header("Content-Type", "application/json").body(body)
     }
 }
 

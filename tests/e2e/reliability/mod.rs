@@ -1,6 +1,7 @@
 //! Whether what the platform promises holds while it is hard to keep. docs/reliability.md has the figures. Each is here in a
 //! size for every day; `cargo xtask soak` runs the long ones.
 
+mod abandoned;
 mod clients;
 mod crashes;
 mod failing_storage;
