@@ -14,6 +14,7 @@ mod customer_worker;
 mod customers;
 mod deploy;
 mod dispatcher;
+mod extending;
 mod faults;
 mod front;
 mod local_api;

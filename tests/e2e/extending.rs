@@ -1,0 +1,99 @@
+//! docs/extending.md: its diffs apply to this repository, and what they make compiles and passes its unit tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder").to_owned()
+}
+
+/// Runs a command to its end, and returns what it prints.
+fn run(command: &mut Command) -> Vec<u8> {
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// A copy of the files that git knows, or would.
+fn copy(repository: &Path) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+    let listed = run(Command::new("git").current_dir(repository).args(arguments));
+    for name in String::from_utf8(listed).expect("text").split_terminator('\0') {
+        let (from, to) = (repository.join(name), folder.path().join(name));
+        if from.exists() {
+            fs::create_dir_all(to.parent().expect("a folder")).expect("it can be made");
+            fs::copy(from, to).expect(name);
+        }
+    }
+    folder
+}
+
+/// The page's diffs as git takes them. On the page they have neither git's header nor line numbers, which would change all
+/// the time: git finds the place by the lines around it.
+fn diffs(page: &str) -> Vec<String> {
+    let blocks = page.split("```diff\n").skip(1);
+    blocks.map(|block| diff(block.split_once("\n```").expect("an end").0)).collect()
+}
+
+fn diff(block: &str) -> String {
+    let (mut diff, mut is_new) = (String::new(), false);
+    for (number, line) in block.lines().enumerate() {
+        if let Some(old) = line.strip_prefix("--- ") {
+            is_new = old == "/dev/null";
+            let path = block.lines().nth(number + 1).and_then(|line| line.strip_prefix("+++ b/")).expect("a path");
+            diff.extend(["diff --git a/", path, " b/", path, "\n"]);
+            diff += if is_new { "new file mode 100644\n" } else { "" };
+        }
+        diff += match (line, is_new) {
+            ("@@", true) => "@@ -0,0 +1,1 @@",
+            ("@@", false) => "@@ -2,1 +2,1 @@",
+            _ => line,
+        };
+        diff += "\n";
+    }
+    diff
+}
+
+/// A copy of the repository with the page's diffs.
+fn extended(repository: &Path) -> TempDir {
+    let page = fs::read_to_string(repository.join("docs/extending.md")).expect("the page");
+    let copy = copy(repository);
+    let diffs = diffs(&page);
+    assert!(diffs.len() >= 8, "{} diffs", diffs.len());
+    for (number, diff) in diffs.iter().enumerate() {
+        let file = copy.path().join(format!("{number}.diff"));
+        fs::write(&file, diff).expect("it can be written");
+        run(Command::new("git").current_dir(copy.path()).args(["apply", "--recount"]).arg(&file));
+    }
+    copy
+}
+
+#[test]
+fn the_pages_diffs_apply() {
+    let repository = repository();
+    let copy = extended(&repository);
+    let routes = fs::read_to_string(copy.path().join("shared/src/route.rs")).expect("the routes");
+    assert!(routes.contains("/data/count"), "{routes}");
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn what_the_page_adds_compiles_and_passes_its_unit_tests() {
+    let repository = repository();
+    let copy = extended(&repository);
+    let cargo = |arguments: &[&str]| {
+        // A folder of its own, or other tests would wait for Cargo's lock.
+        let target = repository.join("target/extending");
+        run(Command::new("cargo").current_dir(copy.path()).env("CARGO_TARGET_DIR", target).args(arguments))
+    };
+    let workers = ["--package=dispatcher", "--package=customer-worker"];
+    cargo(
+        &[&["clippy", "--quiet", "--target=wasm32-unknown-unknown"], &workers[..], &["--", "-D", "warnings"]].concat(),
+    );
+    cargo(&["check", "--quiet", "--package=tests", "--tests"]);
+    cargo(&[&["test", "--quiet", "--package=shared"], &workers[..]].concat());
+}
