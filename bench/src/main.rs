@@ -3,6 +3,7 @@
 
 mod load;
 mod measure;
+mod plan;
 mod processors;
 mod report;
 mod routes;
@@ -20,7 +21,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::measure::Plan;
+use crate::plan::Plan;
 use crate::report::Report;
 
 /// Measure the Workers against their JavaScript twins, and fail if one is over its limit

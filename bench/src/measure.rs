@@ -8,60 +8,11 @@ use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
 use crate::load::Client;
+use crate::plan::Plan;
 use crate::report::{Measured, Spread};
-use crate::routes::{self, Class, Route};
+use crate::routes::{self, Route};
 use crate::runtime::{Entry, Language, Runtime};
 use crate::storage::{Counts, Operation, Storage};
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-pub enum Plan {
-    /// Enough to judge the times.
-    Full,
-    /// A few requests of each route, to see that the benchmark works.
-    Short,
-}
-
-impl Plan {
-    /// How many times the runtimes are started. Two processes that run the same code differ in speed, as the layout of
-    /// their memory and V8's optimizations differ.
-    fn runs(self) -> usize {
-        match self {
-            Self::Full => 4,
-            Self::Short => 1,
-        }
-    }
-
-    fn warm_up(self, class: Class) -> Duration {
-        match self {
-            Self::Full => class.warm_up(),
-            Self::Short => Duration::ZERO,
-        }
-    }
-
-    fn measuring_time(self, class: Class) -> Duration {
-        match self {
-            Self::Full => class.measuring_time(),
-            Self::Short => Duration::ZERO,
-        }
-    }
-
-    /// For how long a side is measured before it is the other side's turn.
-    fn slice(self) -> Duration {
-        match self {
-            Self::Full => Duration::from_millis(40),
-            Self::Short => Duration::from_millis(4),
-        }
-    }
-
-    /// How many times the start of each Worker is measured.
-    pub fn starts(self) -> usize {
-        match self {
-            Self::Full => 30,
-            Self::Short => 1,
-        }
-    }
-}
 
 /// The order in which the sides take turns: neither always comes after the other.
 pub const TURNS: [[usize; 2]; 2] = [[0, 1], [1, 0]];

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::measure::Plan;
+use crate::plan::Plan;
 use crate::routes::Class;
 use crate::runtime::Worker;
 use crate::sizes::Size;

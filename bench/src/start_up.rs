@@ -6,7 +6,8 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use crate::load::Client;
-use crate::measure::{Plan, TURNS};
+use crate::measure::TURNS;
+use crate::plan::Plan;
 use crate::report::StartUp;
 use crate::routes::{self, Route};
 use crate::runtime::{Entry, Language, Runtime, Worker};

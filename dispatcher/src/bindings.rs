@@ -6,10 +6,8 @@ use shared::reply::Deployment;
 use shared::{Plan, Problem};
 use wasm_bindgen::prelude::*;
 use worker::kv::KvStore;
-use worker::worker_sys::RateLimiter;
+use worker::worker_sys::{Fetcher, RateLimiter};
 use worker::{AnalyticsEngineDataset, Env};
-
-use crate::namespace::DispatchNamespace;
 
 #[wasm_bindgen]
 extern "C" {
@@ -58,6 +56,16 @@ extern "C" {
 
     #[wasm_bindgen(method, getter, js_name = TOKEN_SECRETS)]
     fn token_secrets_value(this: &Bindings) -> JsValue;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The binding `DISPATCHER`. `worker::DynamicDispatcher` passes neither arguments nor options to `get`.
+    #[wasm_bindgen(extends = Object)]
+    pub type DispatchNamespace;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn get(this: &DispatchNamespace, script: &str, args: &Object, options: &Object) -> Result<Fetcher, JsValue>;
 }
 
 impl Bindings {

@@ -15,6 +15,7 @@
 
 mod auth;
 mod bindings;
+mod caller;
 mod cors;
 mod customer;
 mod json;

@@ -5,19 +5,8 @@ use js_sys::Object;
 use shared::{Limits, Plan, Problem, UserId};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
-use worker::worker_sys::Fetcher;
 
 use crate::bindings::Bindings;
-
-#[wasm_bindgen]
-extern "C" {
-    /// The binding `DISPATCHER`. `worker::DynamicDispatcher` passes neither arguments nor options to `get`.
-    #[wasm_bindgen(extends = Object)]
-    pub type DispatchNamespace;
-
-    #[wasm_bindgen(method, catch)]
-    fn get(this: &DispatchNamespace, script: &str, args: &Object, options: &Object) -> Result<Fetcher, JsValue>;
-}
 
 /// Forwards a request to a script. The reply arrives as soon as its headers do.
 pub async fn forward(

@@ -7,7 +7,7 @@ use js_sys::Date;
 use shared::{RequestId, Target};
 use web_sys::{Headers, Request};
 
-use crate::auth::Caller;
+use crate::caller::Caller;
 
 /// Cloudflare adds this header to what a Worker sends. A customer's Worker must not take such a request for one of the
 /// platform's own (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).

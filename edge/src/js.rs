@@ -5,6 +5,8 @@ use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::WorkerGlobalScope;
 
+use crate::property;
+
 /// The global scope: `fetch`, `crypto`.
 #[must_use]
 pub fn global() -> WorkerGlobalScope {
@@ -41,8 +43,7 @@ pub fn number(count: u64) -> f64 {
 /// The message of a thrown value.
 #[must_use]
 pub fn error_message(thrown: &JsValue) -> String {
-    let message = Reflect::get(thrown, &"message".into()).ok().and_then(|message| message.as_string());
-    message.or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
+    property(thrown, "message").as_string().or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
 }
 
 #[cfg(test)]

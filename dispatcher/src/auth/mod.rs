@@ -1,4 +1,4 @@
-//! Who is asking.
+//! Who may ask.
 
 mod jwks;
 mod key_ring;
@@ -11,17 +11,9 @@ use shared::{Problem, UserId};
 use worker::Context;
 
 use crate::bindings::Bindings;
+use crate::caller::Caller;
 use crate::json::Parsed;
 use crate::request::RequestContext;
-
-/// Who sent a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Whoever something in front of the dispatcher let in. `Authorization` is between client and customer.
-    Trusted,
-    /// The holder of one of the platform's tokens, which nobody else may see.
-    TokenHolder,
-}
 
 /// Checks that a request may be made for a customer, as the variable `AUTH` says:
 ///

@@ -21,6 +21,10 @@ const MANY: usize = 40;
 /// How long a request of somebody else's may take meanwhile.
 const SOON: Duration = Duration::from_secs(10);
 
+/// How long the platform may take to give back what the clients used. It first handles all that they sent, which takes
+/// minutes on a machine that is busy with other tests.
+const SETTLED_AFTER: Duration = Duration::from_secs(150);
+
 /// What a client does that is no good.
 #[derive(Clone, Copy, Debug)]
 enum Habit {
@@ -90,12 +94,12 @@ async fn slow_and_vanishing_clients_hurt_nobody() {
     let value = format!("{{\"key\":\"large\",\"value\":\"{}\"}}", "x".repeat(2 * MIB));
     let started = Instant::now();
     while Reply::to(slow.post_json("/data", value.clone())).await.status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(40), "it stays busy");
+        assert!(started.elapsed() < SETTLED_AFTER, "it stays busy");
         sleep(Duration::from_millis(500)).await;
     }
     let unfinished = "SELECT upload_id FROM _mf_multipart_uploads WHERE state = 0";
     while !query_in(state.path(), "r2", unfinished).is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(40), "uploads are left behind");
+        assert!(started.elapsed() < SETTLED_AFTER, "uploads are left behind");
         sleep(Duration::from_millis(500)).await;
     }
     assert!(Reply::to(slow.get("/files?key=file")).await.body == file);

@@ -1,0 +1,57 @@
+//! How much is measured.
+
+use std::time::Duration;
+
+use crate::routes::Class;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Plan {
+    /// Enough to judge the times.
+    Full,
+    /// A few requests of each route, to see that the benchmark works.
+    Short,
+}
+
+impl Plan {
+    /// How many times the runtimes are started. Two processes that run the same code differ in speed, as the layout of
+    /// their memory and V8's optimizations differ.
+    pub fn runs(self) -> usize {
+        match self {
+            Self::Full => 4,
+            Self::Short => 1,
+        }
+    }
+
+    /// How long a route is called before it is measured.
+    pub fn warm_up(self, class: Class) -> Duration {
+        match self {
+            Self::Full => class.warm_up(),
+            Self::Short => Duration::ZERO,
+        }
+    }
+
+    /// For how long both sides of a route are measured.
+    pub fn measuring_time(self, class: Class) -> Duration {
+        match self {
+            Self::Full => class.measuring_time(),
+            Self::Short => Duration::ZERO,
+        }
+    }
+
+    /// For how long a side is measured before it is the other side's turn.
+    pub fn slice(self) -> Duration {
+        match self {
+            Self::Full => Duration::from_millis(40),
+            Self::Short => Duration::from_millis(4),
+        }
+    }
+
+    /// How many times the start of each Worker is measured.
+    pub fn starts(self) -> usize {
+        match self {
+            Self::Full => 30,
+            Self::Short => 1,
+        }
+    }
+}
