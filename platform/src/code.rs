@@ -14,7 +14,7 @@ use crate::cloudflare::Module;
 use crate::manifest::ScriptSource;
 
 /// A script's code, and how it is run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     /// Whose it is.
     pub whose: Whose,

@@ -30,7 +30,7 @@ impl Manifests {
             Err(error) if error.kind() == ErrorKind::NotFound && !needed => return Ok(Manifest::default()),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let mut manifest = Manifest::parse(&text).with_context(|| path.display().to_string())?;
+        let mut manifest = Manifest::parse(&text, id).with_context(|| path.display().to_string())?;
         if let Some(script) = &mut manifest.script {
             script.path = path.parent().unwrap_or(Path::new("")).join(&script.path);
         }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use platform::customers::{Claims, ConfigFile, Customers, Holdings, Listed, Order, Report, Targets, for_each, stats};
+use platform::customers::{
+    Audit, Claims, ConfigFile, Customers, Holdings, Listed, Order, Report, Run, Targets, for_each, stats,
+};
 use platform::token::{Grant, Secrets};
 use serde_json::{Value, json};
 use shared::UserId;
@@ -47,6 +49,10 @@ enum Command {
     /// List all customers
     #[command(after_help = EXIT_CODES)]
     List,
+
+    /// Report each customer's script that is bound to what others have as well, however it was uploaded
+    #[command(after_help = EXIT_CODES)]
+    Audit(AuditArguments),
 
     /// Show all there is of a customer
     #[command(after_help = EXIT_CODES)]
@@ -108,6 +114,12 @@ struct Create {
 
     #[command(flatten)]
     code: CodeArguments,
+}
+
+#[derive(Debug, Args)]
+struct AuditArguments {
+    #[command(flatten)]
+    manifests: ManifestArguments,
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +224,7 @@ impl Command {
             Self::Resume(ids) => suspend(ids, false, place, reader).await,
             Self::Delete(delete) => delete.run(place, reader).await,
             Self::List => return reader.answer(list(place, reader).await, |listed| view::list(&listed["customers"])),
+            Self::Audit(audit) => return reader.audit(audit.run(place, reader).await),
             Self::Show(show) => return reader.answer(show.run(place, reader).await, view::customer),
             Self::Stats(stats) => return reader.answer(stats.run(place).await, |stats| format!("{stats:#}")),
             Self::Config(config) => {
@@ -244,15 +257,15 @@ impl Create {
         if !self.dry_run {
             orders.build(prepared.iter().map(|(_, prepared)| prepared))?;
         }
-        let (customers, orders) = (&customers, &orders);
+        let (customers, orders, run) = (&customers, &orders, &Run::default());
         let work = async |(id, prepared): (UserId, Result<Prepared>)| {
             Report::of(id, async |id, steps| {
                 let prepared = prepared?;
                 let manifest = &prepared.manifest;
                 if self.dry_run {
-                    return customers.create_dry_run(id, manifest, steps).await;
+                    return customers.create_dry_run(id, manifest, run, steps).await;
                 }
-                customers.create(Order { id, manifest, code: orders.code(&prepared)? }, steps).await
+                customers.create(Order { id, manifest, code: orders.code(&prepared)? }, run, steps).await
             })
             .await
         };
@@ -353,6 +366,14 @@ fn confirmed(ids: &[UserId], keep_data: bool) -> Result<bool> {
 async fn list(place: &Place, reader: Reader) -> Result<Value> {
     let listed: Vec<Listed> = place.customers(reader).await?.list().await?;
     Ok(json!({ "customers": listed }))
+}
+
+impl AuditArguments {
+    async fn run(self, place: &Place, reader: Reader) -> Result<Audit> {
+        let customers = place.customers(reader).await?;
+        let manifests = self.manifests.manifests(&repository()?)?;
+        customers.audit(|id| manifests.read(id)).await
+    }
 }
 
 impl Show {

@@ -7,15 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use platform::customers::Report;
+use platform::customers::{Audit, Report};
 use serde::Serialize;
 use serde_json::json;
 
+use super::view;
+
 /// What `--help` says of exit codes.
-pub const EXIT_CODES: &str = "Exit codes: 0 all is done; 1 it failed; 2 wrong usage; 3 some of several customers failed, and the others are done.";
+pub const EXIT_CODES: &str = "Exit codes: 0 all is done; 1 it failed; 2 wrong usage; 3 some of several customers failed, and the others are done; 4 the audit found what no manifest marks as shared.";
 
 const WRONG_USAGE: u8 = 2;
 const SOME_FAILED: u8 = 3;
+const CROSSINGS: u8 = 4;
 
 /// For whom the tool prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,13 @@ impl Reader {
                 code
             }
         }
+    }
+
+    /// Prints what an audit found.
+    pub fn audit(self, audit: Result<Audit>) -> ExitCode {
+        let unmarked = audit.as_ref().map_or(0, Audit::unmarked);
+        let code = self.answer(audit, view::audit);
+        if unmarked == 0 { code } else { CROSSINGS.into() }
     }
 
     /// Where reports go as they come: a bar that shows how far it is, on a terminal, and for people the reports themselves.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use platform::customers::Audit;
 use serde_json::Value;
 
 /// A value as text: a string as it is, anything else as JSON.
@@ -35,6 +36,25 @@ pub fn list(customers: &Value) -> String {
         line.trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What an audit found: a line for each crossing, and the sum.
+pub fn audit(audit: &Audit) -> String {
+    let mut lines = String::new();
+    for crossing in &audit.crossings {
+        let mark = if crossing.shared { " (marked as shared)" } else { "" };
+        let others = crossing.others.join(", ");
+        writeln!(
+            lines,
+            "{}: {} is {}, shared with {others}{mark}",
+            crossing.script, crossing.binding, crossing.resource
+        )
+        .expect("a string takes all");
+    }
+    let (scripts, shared) = (audit.scripts, audit.crossings.len() - audit.unmarked());
+    write!(lines, "{scripts} scripts, {} crossings, {shared} bindings marked as shared", audit.unmarked())
+        .expect("a string takes all");
+    lines
 }
 
 /// All there is of a customer.

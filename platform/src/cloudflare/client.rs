@@ -310,7 +310,8 @@ impl Call<'_> {
             match self.attempt(url).await {
                 Ok(Attempt { status, body, retry_after }) => {
                     let overloaded = status == StatusCode::TOO_MANY_REQUESTS;
-                    if attempt == ATTEMPTS || !(overloaded || status.is_server_error()) {
+                    let failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+                    if attempt == ATTEMPTS || !(overloaded || failed) {
                         return Ok((status, body));
                     }
                     wait = wait.max(retry_after);

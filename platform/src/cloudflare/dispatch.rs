@@ -40,7 +40,7 @@ pub struct SecretName {
 }
 
 /// A part of a script.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// The name that other modules import it by: a path, without quotation marks and control characters.
     pub name: String,

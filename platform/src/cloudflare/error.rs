@@ -72,6 +72,12 @@ impl Error {
         matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, .. })
     }
 
+    /// Whether it is an API that does not have this, as that of the local platform.
+    #[must_use]
+    pub fn is_not_implemented(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_IMPLEMENTED, .. })
+    }
+
     /// Whether the API gives one of these numbers for it.
     #[must_use]
     pub fn has_code(&self, codes: &[u64]) -> bool {

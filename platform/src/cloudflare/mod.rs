@@ -4,6 +4,7 @@
 mod client;
 mod dispatch;
 mod error;
+mod lookup;
 mod pace;
 mod storage;
 #[cfg(test)]

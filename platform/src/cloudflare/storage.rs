@@ -70,6 +70,12 @@ impl Jurisdiction {
             Self::Fedramp => "fedramp",
         }
     }
+
+    /// The jurisdiction of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Eu, Self::Fedramp].into_iter().find(|jurisdiction| jurisdiction.name() == name)
+    }
 }
 
 /// The header that says in which jurisdiction a bucket is.

@@ -4,8 +4,9 @@ use anyhow::Result;
 use serde_json::Value;
 use shared::UserId;
 
-use super::ownership::Stored;
 use super::report::{Outcome, Steps, What};
+use super::resource::{Kind, Resource};
+use super::run::Run;
 use super::storage::{self, Ids, Made};
 use super::upload::{Keep, Script};
 use super::{Customers, Holdings, Order};
@@ -14,8 +15,11 @@ use crate::manifest::{Bound, Manifest, Storage};
 
 impl Customers {
     /// Makes what a customer is to have and does not have yet. A script that is there is not replaced: `deploy` does that.
-    pub async fn create(&self, order: Order<'_>, steps: &mut Steps) -> Result<()> {
-        let (found, further) = self.before_create(order.id, order.manifest).await?;
+    pub async fn create(&self, order: Order<'_>, run: &Run, steps: &mut Steps) -> Result<()> {
+        let (found, further) = self.before_create(order.id, order.manifest, run).await?;
+        if found.settings.is_none() {
+            self.check_code(order.code, run).await?;
+        }
 
         let (ids, late) = self.make_storage(order, &found, steps).await?;
         let name = &found.script;
@@ -38,8 +42,8 @@ impl Customers {
     }
 
     /// Says what `create` would do, and changes nothing.
-    pub async fn create_dry_run(&self, id: &UserId, manifest: &Manifest, steps: &mut Steps) -> Result<()> {
-        let (found, _) = self.before_create(id, manifest).await?;
+    pub async fn create_dry_run(&self, id: &UserId, manifest: &Manifest, run: &Run, steps: &mut Steps) -> Result<()> {
+        let (found, _) = self.before_create(id, manifest, run).await?;
 
         let Storage { kv, r2, d1, jurisdiction } = manifest.storage;
         let name = id.resource_name();
@@ -64,14 +68,18 @@ impl Customers {
             Some(binding) => {
                 steps.add_with_note(What::Script, &found.script, Outcome::WasThere, another(&binding, id));
             }
+            None if found.settings.is_none() && manifest.script.is_some() => {
+                let note = "its code is not checked: a dry run uploads nothing";
+                steps.add_with_note(What::Script, &found.script, Outcome::WouldBeMade, note);
+            }
             None => steps.add(What::Script, &found.script, outcome(found.settings.is_some())),
         }
         self.write_record(id, manifest, steps, true).await
     }
 
     /// What can be refused is refused before anything is made. Answers what there is, and what else a new script is bound to.
-    async fn before_create(&self, id: &UserId, manifest: &Manifest) -> Result<(Holdings, Vec<Bound>)> {
-        self.check_ownership(id, manifest).await?;
+    async fn before_create(&self, id: &UserId, manifest: &Manifest, run: &Run) -> Result<(Holdings, Vec<Bound>)> {
+        self.check_ownership(id, manifest, run).await?;
         let found = self.look(id, &manifest.storage).await?;
         let Storage { kv, r2, d1, jurisdiction } = manifest.storage;
         if r2 {
@@ -86,17 +94,23 @@ impl Customers {
             return Ok((found, Vec::new()));
         }
         let further = manifest.bindings(self.secret)?;
-        let wanted = |stored: &Stored| match stored {
-            Stored::Kv(_) => kv,
-            Stored::R2(..) => r2,
-            Stored::D1(_) => d1,
+        self.check_existence(id, manifest).await?;
+        let wanted = |resource: &Resource| match resource.kind {
+            Kind::KvNamespace => kv,
+            Kind::Bucket => r2,
+            _ => d1,
         };
         self.check_found(id, found.storage().filter(wanted)).await?;
         Ok((found, further))
     }
 
     /// Makes the storage that is not there. Answers all of it, and what somebody else made since it was looked for.
-    async fn make_storage(&self, order: Order<'_>, found: &Holdings, steps: &mut Steps) -> Result<(Ids, Vec<Stored>)> {
+    async fn make_storage(
+        &self,
+        order: Order<'_>,
+        found: &Holdings,
+        steps: &mut Steps,
+    ) -> Result<(Ids, Vec<Resource>)> {
         let Storage { kv, r2, d1, jurisdiction } = order.manifest.storage;
         let name = order.id.resource_name();
         let mut ids = Ids::default();
@@ -104,22 +118,22 @@ impl Customers {
         if kv {
             let (namespace, made) = storage::kv(&self.cloudflare, order.id).await?;
             steps.add_with_id(What::Kv, &name, Some(namespace.id.clone()), made.into());
-            there.extend((made == Made::Before).then(|| Stored::Kv(namespace.id.clone())));
+            there.extend((made == Made::Before).then(|| Resource::new(Kind::KvNamespace, &namespace.id)));
             ids.kv = Some(namespace.id);
         }
         if r2 {
             let made = storage::bucket(&self.cloudflare, order.id, jurisdiction).await?;
             steps.add(What::R2, &name, made.into());
-            there.extend((made == Made::Before).then(|| Stored::bucket(&name, jurisdiction)));
+            there.extend((made == Made::Before).then(|| Resource::bucket(&name, jurisdiction)));
             ids.bucket = Some((name.clone(), jurisdiction));
         }
         if d1 {
             let (database, made) = storage::database(&self.cloudflare, order.id, jurisdiction).await?;
             steps.add_with_id(What::D1, &name, Some(database.uuid.clone()), made.into());
-            there.extend((made == Made::Before).then(|| Stored::D1(database.uuid.clone())));
+            there.extend((made == Made::Before).then(|| Resource::new(Kind::Database, &database.uuid)));
             ids.database = Some(database.uuid);
         }
-        there.retain(|stored| found.storage().all(|looked_at| looked_at != *stored));
+        there.retain(|resource| found.storage().all(|looked_at| looked_at != *resource));
         Ok((ids, there))
     }
 }
@@ -142,8 +156,8 @@ fn another(binding: &str, id: &UserId) -> String {
 fn unbound(settings: &Value, wanted: &[Bound]) -> Option<String> {
     let has = |wanted: &Bound| {
         let there = settings["bindings"].as_array().into_iter().flatten().find(|there| there["name"] == wanted.name);
-        let there = there.and_then(Stored::of);
-        there.is_some() && there == Stored::of_bound(wanted)
+        let there = there.and_then(Resource::of);
+        there.is_some() && there == Resource::of_bound(wanted)
     };
     wanted.iter().find(|wanted| !has(wanted)).map(|wanted| wanted.name.clone())
 }

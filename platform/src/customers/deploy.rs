@@ -4,8 +4,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use shared::UserId;
 
-use super::ownership::{Stored, is_bound};
 use super::report::{Outcome, Steps, What};
+use super::resource::{Resource, is_bound};
+use super::run::Run;
 use super::upload::{Keep, Script};
 use super::{Customers, Order, holdings, storage};
 use crate::cloudflare::KvNamespace;
@@ -31,6 +32,7 @@ pub struct Deployment {
     /// Whether the customers were named, so that one who cannot be deployed to is a failure.
     named: bool,
     keep: Keep,
+    run: Run,
 }
 
 impl Customers {
@@ -48,11 +50,11 @@ impl Customers {
         // Once, and not for each customer.
         let namespaces = if ids.is_empty() { Vec::new() } else { self.cloudflare.kv_namespaces().await? };
         let keep = if exact { Keep::Secrets } else { Keep::Unnamed };
-        Ok((ids, Deployment { namespaces, named, keep }))
+        Ok((ids, Deployment { namespaces, named, keep, run: Run::default() }))
     }
 
     /// Uploads the code with the bindings of the manifest, and brings the record up to date.
-    pub async fn deploy(&self, order: Order<'_>, run: &Deployment, steps: &mut Steps) -> Result<()> {
+    pub async fn deploy(&self, order: Order<'_>, deployment: &Deployment, steps: &mut Steps) -> Result<()> {
         let Order { id, manifest, code } = order;
         let name = self.script_name(id);
         let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
@@ -63,11 +65,13 @@ impl Customers {
                     "its code is the customer's own: give it with --script, or name it under [script] in the manifest",
                 ),
                 // Somebody else uploaded it, with wrangler for instance, and nobody can tell what it is.
-                None if !run.named => Some("its code was uploaded by other means: name the customer to replace it"),
+                None if !deployment.named => {
+                    Some("its code was uploaded by other means: name the customer to replace it")
+                }
                 _ => None,
             };
             match reason {
-                Some(reason) if run.named => bail!("{name} is left as it is: {reason}"),
+                Some(reason) if deployment.named => bail!("{name} is left as it is: {reason}"),
                 Some(reason) => {
                     steps.add_with_note(What::Script, &name, Outcome::LeftAlone, reason);
                     return Ok(());
@@ -76,16 +80,17 @@ impl Customers {
             }
         }
         let further = self.with_secrets_to_set(manifest, &settings).bindings(self.secret)?;
-        self.check_ownership(id, manifest).await?;
-        let ids = storage::find(&self.cloudflare, id, &manifest.storage, Some(&settings), &run.namespaces).await?;
+        self.check_ownership(id, manifest, &deployment.run).await?;
+        let ids =
+            storage::find(&self.cloudflare, id, &manifest.storage, Some(&settings), &deployment.namespaces).await?;
         let own = ids.bindings();
         // What the script has already was looked at when it got it.
-        let new = own.iter().filter_map(Stored::of_bound).filter(|stored| !is_bound(&settings, stored));
+        let new = own.iter().filter_map(Resource::of_bound).filter(|resource| !is_bound(&settings, resource));
         self.check_found(id, new).await?;
 
         let bindings = [own, further].concat();
         let script = Script { code, tags: &manifest.tags, bindings: &bindings };
-        let upload = script.upload(Some(&settings), run.keep)?;
+        let upload = script.upload(Some(&settings), deployment.keep)?;
         let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
         steps.add_with_notes(What::Script, &name, Outcome::Changed, &notes);
         self.write_record(id, manifest, steps, false).await

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::UserId;
 
 use super::Customers;
-use super::ownership::Stored;
+use super::resource::{Kind, Resource};
 use super::storage::{USER_R2, titled};
 use crate::cloudflare::{Cloudflare, Database, Jurisdiction, KvNamespace};
 use crate::manifest::Storage;
@@ -41,11 +41,12 @@ impl Holdings {
     }
 
     /// The storage.
-    pub(super) fn storage(&self) -> impl Iterator<Item = Stored> {
+    pub(super) fn storage(&self) -> impl Iterator<Item = Resource> {
         let name = self.id.resource_name();
-        let buckets = self.buckets.iter().map(move |jurisdiction| Stored::bucket(&name, *jurisdiction));
-        let ids = self.kv.clone().map(Stored::Kv).into_iter().chain(self.database.clone().map(Stored::D1));
-        ids.chain(buckets)
+        let buckets = self.buckets.iter().map(move |jurisdiction| Resource::bucket(&name, *jurisdiction));
+        let kv = self.kv.iter().map(|id| Resource::new(Kind::KvNamespace, id));
+        let database = self.database.iter().map(|id| Resource::new(Kind::Database, id));
+        kv.chain(database).chain(buckets)
     }
 
     /// The script's tags.

@@ -1,12 +1,15 @@
 //! All customers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use futures::try_join;
 use serde::Serialize;
 use shared::UserId;
 
 use super::Customers;
+use super::ownership::customer_named_in;
+use crate::cloudflare::Jurisdiction;
 
 /// A customer, as the list has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -21,14 +24,23 @@ pub struct Listed {
     pub modified_on: Option<String>,
     /// Whether there is a record; `None` where none are kept.
     pub record: Option<bool>,
+    /// Whether there is storage of the customer's name.
+    pub storage: bool,
 }
 
 impl Customers {
-    /// All who have a script or a record, by their ids. Who has only one of them where both are needed is not finished: `create`
-    /// does the rest.
+    /// All who have a script, a record or storage, by their ids. Who has no script, or no record where records are kept, is
+    /// incomplete: `create` does the rest.
     pub async fn list(&self) -> Result<Vec<Listed>> {
+        let (scripts, owners) = try_join!(
+            async { Ok::<_, anyhow::Error>(self.cloudflare.scripts(&self.namespace).await?) },
+            self.storage_owners(),
+        )?;
         let mut customers: BTreeMap<UserId, Listed> = BTreeMap::new();
-        for script in self.cloudflare.scripts(&self.namespace).await? {
+        for id in owners {
+            customers.entry(id).or_default().storage = true;
+        }
+        for script in scripts {
             let Some(id) = self.owner(&script.script_name) else { continue };
             let listed = customers.entry(id).or_default();
             listed.script = Some(script.script_name);
@@ -46,5 +58,20 @@ impl Customers {
         }
         let listed = customers.into_iter().map(|(id, listed)| Listed { id: id.to_string(), ..listed });
         Ok(listed.collect())
+    }
+
+    /// The customers who have storage of their name: a `create` that broke off leaves at least some of it. Buckets in
+    /// `FedRAMP` are not listed, because not every account may.
+    async fn storage_owners(&self) -> Result<BTreeSet<UserId>> {
+        let (namespaces, databases, buckets, in_eu) = try_join!(
+            self.cloudflare.kv_namespaces(),
+            self.cloudflare.databases(),
+            self.cloudflare.buckets(None),
+            self.cloudflare.buckets(Some(Jurisdiction::Eu)),
+        )?;
+        let names = namespaces.into_iter().map(|namespace| namespace.title);
+        let names = names.chain(databases.into_iter().map(|database| database.name));
+        let names = names.chain(buckets.into_iter().chain(in_eu).map(|bucket| bucket.name));
+        Ok(names.filter_map(|name| customer_named_in(&name)).collect())
     }
 }

@@ -9,21 +9,26 @@
 //! Everything is found by its name, which is made from the user id. So whatever was begun and not finished is finished when it
 //! is begun again, and nothing is made twice.
 
+mod audit;
 mod config;
 mod create;
 mod delete;
 mod deploy;
 mod holdings;
 mod list;
+mod lookup;
 mod ownership;
 mod record;
 mod report;
+mod resource;
+mod run;
 mod stats;
 mod storage;
 #[cfg(test)]
 mod tests;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::env;
 
 use anyhow::{Context, Result, bail};
@@ -33,13 +38,16 @@ use shared::UserId;
 use crate::cloudflare::Cloudflare;
 use crate::code::Code;
 use crate::manifest::Manifest;
+use resource::{Kind, Resource};
 
+pub use audit::{Audit, Crossing};
 pub use config::ConfigFile;
 pub use deploy::{Deployment, Targets};
 pub use holdings::Holdings;
 pub use list::Listed;
 pub use ownership::Claims;
 pub use report::{Outcome, Report, Step, Steps, What, for_each};
+pub use run::Run;
 pub use stats::stats;
 
 /// The customers of a platform.
@@ -54,6 +62,8 @@ pub struct Customers {
     records: Option<String>,
     /// What the scripts' names begin with.
     prefix: String,
+    /// What is the platform's own: what its Workers are bound to, and these themselves.
+    platforms: BTreeSet<Resource>,
     /// The texts of secrets, by their names.
     secret: fn(&str) -> Option<String>,
 }
@@ -89,7 +99,8 @@ impl Customers {
         let prefix = bound("SCRIPT_PREFIX", "plain_text", "text").unwrap_or_default();
         // One that is empty is not set: wrangler and shells leave such behind, and no secret has no text.
         let secret = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
-        Ok(Self { cloudflare, dispatcher: dispatcher.to_owned(), namespace, records, prefix, secret })
+        let platforms = platforms(&cloudflare, dispatcher, bindings).await?;
+        Ok(Self { cloudflare, dispatcher: dispatcher.to_owned(), namespace, records, prefix, platforms, secret })
     }
 
     /// The name of a customer's script.
@@ -101,12 +112,19 @@ impl Customers {
     fn owner(&self, script: &str) -> Option<UserId> {
         script.strip_prefix(&self.prefix)?.parse().ok()
     }
+}
 
-    /// What a script is bound to; of a script that is not there, nothing.
-    async fn script_bindings(&self, namespace: &str, script: &str) -> Result<Vec<Value>> {
-        match self.cloudflare.script_bindings(namespace, script).await {
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
-            bindings => Ok(bindings?),
-        }
+/// What is the platform's own: the dispatcher, the outbound Worker, and what they are bound to.
+async fn platforms(cloudflare: &Cloudflare, dispatcher: &str, bindings: &[Value]) -> Result<BTreeSet<Resource>> {
+    let mut all: BTreeSet<Resource> = resource::named(bindings).map(|(_, resource)| resource).collect();
+    let outbound = bindings.iter().find_map(|binding| binding["outbound"]["worker"]["service"].as_str());
+    for worker in [dispatcher, outbound.unwrap_or("outbound")] {
+        all.insert(Resource::new(Kind::Worker, worker));
     }
+    if let Some(outbound) = outbound {
+        let settings = cloudflare.worker_settings(outbound).await?.unwrap_or_default();
+        let bindings = settings["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        all.extend(resource::named(bindings).map(|(_, resource)| resource));
+    }
+    Ok(all)
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use shared::UserId;
 
 use super::holdings::buckets;
-use super::ownership::{Stored, is_bound};
+use super::resource::{Resource, is_bound};
 use crate::cloudflare::{Cloudflare, Database, Error, Jurisdiction, KvNamespace};
 use crate::manifest::{Binding, Bound, Storage};
 
@@ -39,18 +39,12 @@ pub struct Ids {
 impl Ids {
     /// The bindings of a script with this storage.
     pub fn bindings(&self) -> Vec<Bound> {
-        let kv = self.kv.clone().map(|namespace_id| Binding::KvNamespace { namespace_id, shared: false });
-        let bucket = self.bucket.clone().map(|(bucket_name, jurisdiction)| Binding::R2Bucket {
-            bucket_name,
-            jurisdiction,
-            shared: false,
-        });
-        let database = self.database.clone().map(|id| Binding::D1 { id, shared: false });
+        let kv = self.kv.clone().map(|namespace_id| Binding::KvNamespace { namespace_id });
+        let bucket =
+            self.bucket.clone().map(|(bucket_name, jurisdiction)| Binding::R2Bucket { bucket_name, jurisdiction });
+        let database = self.database.clone().map(|id| Binding::D1 { id });
         let named = [(USER_KV, kv), (USER_R2, bucket), (USER_DB, database)];
-        named
-            .into_iter()
-            .filter_map(|(name, binding)| Some(Bound { name: name.to_owned(), binding: binding? }))
-            .collect()
+        named.into_iter().filter_map(|(name, binding)| Some(Bound::new(name, binding?))).collect()
     }
 }
 
@@ -153,7 +147,7 @@ pub async fn find(
         ids.kv = Some(titled(namespaces, &name).ok_or_else(|| missing("KV namespace"))?.id);
     }
     if wanted.r2 {
-        let bucket = Stored::bucket(&name, wanted.jurisdiction);
+        let bucket = Resource::bucket(&name, wanted.jurisdiction);
         let there = if settings.is_some_and(|settings| is_bound(settings, &bucket)) {
             cloudflare.bucket(&name, wanted.jurisdiction).await?.is_some()
         } else {

@@ -249,6 +249,17 @@ fn dispatcher<'a>(
     Ok(config)
 }
 
+/// What the dispatcher can be bound to besides variables: the section of a wrangler file, the API's type, and the member with
+/// the binding's name, and that with what it names, in the file and in the API.
+const DISPATCHER_BINDINGS: [(&str, &str, &str, [&str; 2]); 6] = [
+    ("analytics_engine_datasets", "analytics_engine", "binding", ["dataset", "dataset"]),
+    ("d1_databases", "d1", "binding", ["database_id", "id"]),
+    ("kv_namespaces", "kv_namespace", "binding", ["id", "namespace_id"]),
+    ("r2_buckets", "r2_bucket", "binding", ["bucket_name", "bucket_name"]),
+    ("ratelimits", "ratelimit", "name", ["namespace_id", "namespace_id"]),
+    ("services", "service", "binding", ["service", "service"]),
+];
+
 /// The dispatcher's bindings, as Cloudflare's API tells them: the namespace, the customers' records, variables.
 pub fn dispatcher_bindings(
     repository: &Path,
@@ -257,9 +268,11 @@ pub fn dispatcher_bindings(
 ) -> Result<Vec<serde_json::Value>> {
     let config = deployed_dispatcher(repository, options, records)?;
     let mut bindings = vec![json!({ "type": "dispatch_namespace", "name": "DISPATCHER", "namespace": NAMESPACE })];
-    for namespace in config.get("kv_namespaces").and_then(Value::as_array).into_iter().flatten() {
-        let member = |name: &str| namespace.get(name).and_then(Value::as_str);
-        bindings.push(json!({ "type": "kv_namespace", "name": member("binding"), "namespace_id": member("id") }));
+    for (section, kind, name, [in_file, in_api]) in DISPATCHER_BINDINGS {
+        for binding in config.get(section).and_then(Value::as_array).into_iter().flatten() {
+            let member = |name: &str| binding.get(name).and_then(Value::as_str);
+            bindings.push(json!({ "type": kind, "name": member(name), in_api: member(in_file) }));
+        }
     }
     for (name, value) in config.get("vars").and_then(Value::as_table).into_iter().flatten() {
         bindings.push(match value {

@@ -9,6 +9,7 @@ mod connections;
 mod headers;
 mod keys;
 mod pages;
+mod shared_names;
 mod smuggling;
 mod sql_and_rpc;
 mod tokens;

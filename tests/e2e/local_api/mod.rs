@@ -3,6 +3,7 @@
 
 mod customers;
 mod interrupted;
+mod refused;
 mod restarts;
 mod scripts;
 mod storage;
@@ -17,15 +18,15 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 static PLATFORMS: Semaphore = Semaphore::const_new(3);
 
 /// A platform with its state folder.
-struct Platform {
-    state: TempDir,
+pub struct Platform {
+    pub state: TempDir,
     dev: Dev,
-    api: Api,
+    pub api: Api,
     _permit: SemaphorePermit<'static>,
 }
 
 impl Platform {
-    async fn start(arguments: &[&str]) -> Self {
+    pub async fn start(arguments: &[&str]) -> Self {
         let permit = PLATFORMS.acquire().await.expect("it is never closed");
         let state = TempDir::new().expect("a folder");
         let dev = Dev::start(state.path(), arguments).await;
@@ -34,7 +35,7 @@ impl Platform {
     }
 
     /// A customer of it.
-    fn customer(&self, id: &str) -> tests::Customer {
+    pub fn customer(&self, id: &str) -> tests::Customer {
         tests::Customer::of(&self.dev.url, id)
     }
 }

@@ -32,6 +32,10 @@ pub struct State {
     pub staging: BTreeMap<String, Value>,
     /// What the dispatcher is bound to; none if there is no dispatcher.
     pub dispatcher: Option<Value>,
+    /// What the outbound Worker is bound to; none if there is none.
+    pub outbound: Option<Value>,
+    /// What else exists, as the paths that it is looked up by.
+    pub others: BTreeSet<String>,
 }
 
 /// When and how it breaks.
@@ -203,6 +207,22 @@ impl Inner {
             ("GET", ["workers", "scripts", "dispatcher", "settings"]) => {
                 self.state.dispatcher.clone().map_or(NOT_FOUND, |bindings| Ok(json!({ "bindings": bindings })))
             }
+            ("GET", ["workers", "scripts", "outbound", "settings"]) => {
+                self.state.outbound.clone().map_or(NOT_FOUND, |bindings| Ok(json!({ "bindings": bindings })))
+            }
+            ("GET", ["workers", "scripts"]) => Ok(self.others("workers/").map(|name| json!({ "id": name })).collect()),
+            ("GET", ["hyperdrive" | "vectorize" | "mtls_certificates", ..]) => {
+                if self.state.others.contains(&path.join("/")) { Ok(json!({})) } else { NOT_FOUND }
+            }
+            ("GET", ["queues"]) => Ok(self.others("queues/").map(|name| json!({ "queue_name": name })).collect()),
+            ("GET", ["secrets_store", ..]) => {
+                let secrets = format!("{}/", path.join("/"));
+                Ok(self.others(&secrets).map(|name| json!({ "name": name })).collect())
+            }
+            ("GET", ["workers", "dispatch", "namespaces", name]) => {
+                let there = ["customers", "staging"].contains(name);
+                if there { Ok(json!({ "namespace_name": name })) } else { NOT_FOUND }
+            }
             (_, ["storage", "kv", "namespaces", path @ ..]) => self.kv(method, path, body, &body_json),
             (_, ["r2", "buckets", path @ ..]) => self.r2(method, path, jurisdiction, &body_json),
             (_, ["d1", "database", path @ ..]) => self.d1(method, path, query, &body_json),
@@ -220,6 +240,10 @@ impl Inner {
             }
             _ => panic!("not in the stand-in: {method} {path:?}"),
         }
+    }
+
+    fn others(&self, path: &str) -> impl Iterator<Item = &str> {
+        self.state.others.iter().filter_map(move |other| other.strip_prefix(path))
     }
 
     fn new_id(&mut self, kind: &str) -> String {
@@ -272,6 +296,10 @@ impl Inner {
                 }
                 self.state.r2.insert(key(name), BTreeSet::new());
                 Ok(json!({ "name": name }))
+            }
+            ("GET", []) => {
+                let buckets = self.state.r2.keys().filter(|(within, _)| within == jurisdiction);
+                Ok(json!({ "buckets": buckets.map(|(_, name)| json!({ "name": name })).collect::<Vec<_>>() }))
             }
             ("GET", [name]) => {
                 if self.state.r2.contains_key(&key(name)) {
@@ -335,6 +363,9 @@ impl Inner {
             ("GET", []) => {
                 let scripts = self.state.scripts.iter();
                 Ok(scripts.map(|(name, settings)| json!({"id": name, "tags": settings["tags"]})).collect())
+            }
+            ("PUT", [_]) if body.contains("export default }") => {
+                Err((400, 10021, "Uncaught SyntaxError: Unexpected token '}'"))
             }
             ("PUT", [name]) => {
                 let metadata = body.split("name=\"metadata\"").nth(1).expect("metadata");

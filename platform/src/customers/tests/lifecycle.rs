@@ -236,7 +236,9 @@ async fn a_dry_run_says_what_would_be_made_and_makes_nothing() {
     let (api, customers) = Api::start().await;
     let dry_run = async |text: &str| {
         let manifest = manifest(text);
-        let run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest, steps).await;
+        let run = async |id: &UserId, steps: &mut Steps| {
+            customers.create_dry_run(id, &manifest, &Run::default(), steps).await
+        };
         Report::of(id("user3"), run).await.all_done()
     };
     let before = api.state();

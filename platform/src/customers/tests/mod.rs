@@ -17,7 +17,11 @@ fn id(id: &str) -> UserId {
 }
 
 fn manifest(text: &str) -> Manifest {
-    Manifest::parse(text).expect(text)
+    manifest_of("user1", text)
+}
+
+fn manifest_of(user: &str, text: &str) -> Manifest {
+    Manifest::parse(text, &id(user)).expect(text)
 }
 
 /// A Worker of one module.
@@ -40,11 +44,20 @@ fn code(whose: Whose) -> Code {
 
 impl Customers {
     async fn try_create(&self, user: &str, text: &str) -> Report {
-        let (manifest, code) = (manifest(text), code(Whose::Platform));
-        let order = async |id: &UserId, steps: &mut Steps| {
-            self.create(Order { id, manifest: &manifest, code: &code }, steps).await
-        };
+        self.try_create_with(user, text, &code(Whose::Platform), &Run::default()).await
+    }
+
+    async fn try_create_with(&self, user: &str, text: &str, code: &Code, run: &Run) -> Report {
+        let manifest = &manifest_of(user, text);
+        let order = async |id: &UserId, steps: &mut Steps| self.create(Order { id, manifest, code }, run, steps).await;
         Report::of(id(user), order).await
+    }
+
+    async fn try_create_dry(&self, user: &str, text: &str) -> Report {
+        let manifest = &manifest_of(user, text);
+        let dry_run =
+            async |id: &UserId, steps: &mut Steps| self.create_dry_run(id, manifest, &Run::default(), steps).await;
+        Report::of(id(user), dry_run).await
     }
 
     async fn try_deploy(&self, targets: Targets, text: &str, whose: Whose) -> Vec<Report> {

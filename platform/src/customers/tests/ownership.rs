@@ -16,6 +16,7 @@ async fn platform() -> (Api, Customers) {
             state.d1.insert(format!("d1-{name}"), (name.to_owned(), None));
             state.r2.insert((String::new(), format!("{name}-bucket")), BTreeSet::new());
         }
+        state.r2.insert((String::new(), "customer-nobody".to_owned()), BTreeSet::new());
     });
     customers.try_create("user1", "").await.all_done();
     api.change(|state| {
@@ -46,12 +47,11 @@ async fn what_is_another_customers_is_refused_before_anything_is_made() {
         ("type = 'kv_namespace'\nnamespace_id = 'kv-theirs'".to_owned(), "the script p-user1 is bound to as well"),
         ("type = 'd1'\nid = 'd1-theirs'".to_owned(), "the script p-user1 is bound to as well"),
         ("type = 'r2_bucket'\nbucket_name = 'theirs-bucket'".to_owned(), "the script p-user1 is bound to as well"),
-        ("type = 'kv_namespace'\nnamespace_id = 'records'".to_owned(), "has all customers' records"),
         (
             "type = 'durable_object_namespace'\nclass_name = 'Room'\nscript_name = 'p-user1'".to_owned(),
-            "Durable Objects of another script",
+            "the Durable Object class Room of the script p-user1, which is another script",
         ),
-        ("type = 'dispatch_namespace'\nnamespace = 'customers'".to_owned(), "all its customers are reached"),
+        ("type = 'dispatch_namespace'\nnamespace = 'staging'".to_owned(), "all its customers are reached"),
     ] {
         let text = format!("[[bindings]]\nname = 'X'\n{binding}");
         let before = api.state();
@@ -103,7 +103,212 @@ async fn what_is_nobodys_or_the_customers_own_is_bound() {
     assert_eq!(bindings, 8);
 
     let report = customers.try_create("user3", "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'nowhere'").await;
-    assert_eq!(report.error(), "there is no such storage: the database nowhere");
+    assert_eq!(report.error(), "the database nowhere does not exist");
+}
+
+/// A binding of each kind that names something of the account: its members, what else exists of it, how messages call it.
+const SHARED_BY_NAME: [(&str, &str, &str); 10] = [
+    ("type = 'analytics_engine'\ndataset = 'n'", "", "the dataset n"),
+    ("type = 'hyperdrive'\nid = 'n'", "hyperdrive/configs/n", "the Hyperdrive configuration n"),
+    ("type = 'mtls_certificate'\ncertificate_id = 'n'", "mtls_certificates/n", "the client certificate n"),
+    ("type = 'pipelines'\npipeline = 'n'", "", "the pipeline n"),
+    ("type = 'queue'\nqueue_name = 'n'", "queues/n", "the queue n"),
+    ("type = 'ratelimit'\nnamespace_id = '7'\nsimple = { limit = 1, period = 10 }", "", "the rate limiter namespace 7"),
+    (
+        "type = 'secrets_store_secret'\nstore_id = 's'\nsecret_name = 'n'",
+        "secrets_store/stores/s/secrets/n",
+        "the secret n of the store s",
+    ),
+    ("type = 'service'\nservice = 'n'", "workers/n", "the Worker n"),
+    ("type = 'vectorize'\nindex_name = 'n'", "vectorize/v2/indexes/n", "the Vectorize index n"),
+    ("type = 'workflow'\nworkflow_name = 'n'\nclass_name = 'W'", "", "the Workflow n"),
+];
+
+#[tokio::test]
+async fn what_is_shared_by_name_is_one_customers_unless_it_is_marked() {
+    for (members, path, words) in SHARED_BY_NAME {
+        let (api, customers) = Api::start().await;
+        let text = format!("[[bindings]]\nname = 'X'\n{members}");
+        let shared = format!("{text}\nshared = true");
+        if !path.is_empty() {
+            let before = api.state();
+            let report = customers.try_create("user1", &text).await;
+            assert_eq!(report.error(), format!("X is {words}, which does not exist"));
+            assert_eq!(customers.try_create_dry("user1", &text).await.error(), report.error());
+            assert_eq!(api.state(), before, "{members}");
+            api.change(|state| {
+                state.others.insert(path.to_owned());
+            });
+        }
+        customers.try_create("user1", &text).await.all_done();
+        let before = api.state();
+        let report = customers.try_create("user2", &text).await;
+        let expected = format!("X is {words}, which the script p-user1 is bound to as well");
+        assert!(report.error().starts_with(&expected), "{}", report.error());
+        assert_eq!(api.state(), before, "{members}");
+
+        let audit = async |user1: &str, user2: &str| {
+            let manifests = [("user1", user1), ("user2", user2)];
+            let manifest_of = |id: &UserId| {
+                let (user, text) = manifests.into_iter().find(|(user, _)| *user == id.as_str()).expect("one of them");
+                Manifest::parse(text, &super::id(user))
+            };
+            customers.audit(manifest_of).await.expect("an audit")
+        };
+        assert_eq!(audit(&text, "").await, Audit { scripts: 1, crossings: Vec::new() });
+        customers.try_create("user2", &shared).await.all_done();
+        let found = audit(&text, &shared).await;
+        let crossing = |own: &str, other: &str, shared| Crossing {
+            script: format!("p-{own}"),
+            binding: "X".to_owned(),
+            resource: words.to_owned(),
+            others: vec![format!("the script p-{other}")],
+            shared,
+        };
+        assert_eq!(found.crossings, [crossing("user1", "user2", false), crossing("user2", "user1", true)]);
+        assert_eq!((found.unmarked(), audit(&shared, &shared).await.unmarked()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
+    let (api, _) = Api::start().await;
+    api.change(|state| {
+        let bindings = state.dispatcher.as_mut().and_then(|bindings| bindings.as_array_mut()).expect("bindings");
+        bindings[0]["outbound"] = json!({"worker": {"service": "outbound"}});
+        bindings.push(json!({"type": "ratelimit", "name": "RATE_LIMIT_FREE", "namespace_id": "1001"}));
+        bindings.push(json!({"type": "analytics_engine", "name": "ANALYTICS", "dataset": "requests"}));
+        state.outbound = Some(json!([{"type": "kv_namespace", "name": "HOSTS", "namespace_id": "kv-hosts"}]));
+    });
+    let customers = api.customers().await.expect("a platform");
+    customers.try_create("user1", "").await.all_done();
+    for (members, binding) in [
+        ("type = 'kv_namespace'\nnamespace_id = 'records'", json!({"type": "kv_namespace", "namespace_id": "records"})),
+        (
+            "type = 'kv_namespace'\nnamespace_id = 'kv-hosts'",
+            json!({"type": "kv_namespace", "namespace_id": "kv-hosts"}),
+        ),
+        (
+            "type = 'dispatch_namespace'\nnamespace = 'customers'",
+            json!({"type": "dispatch_namespace", "namespace": "customers"}),
+        ),
+        (
+            "type = 'ratelimit'\nnamespace_id = '1001'\nsimple = { limit = 1, period = 10 }",
+            json!({"type": "ratelimit", "namespace_id": "1001"}),
+        ),
+        ("type = 'analytics_engine'\ndataset = 'requests'", json!({"type": "analytics_engine", "dataset": "requests"})),
+        ("type = 'service'\nservice = 'dispatcher'", json!({"type": "service", "service": "dispatcher"})),
+        ("type = 'service'\nservice = 'outbound'", json!({"type": "service", "service": "outbound"})),
+    ] {
+        let text = format!("[[bindings]]\nname = 'X'\n{members}");
+        for text in [text.clone(), format!("{text}\nshared = true")] {
+            let before = api.state();
+            for report in [
+                customers.try_create("user2", &text).await,
+                customers.try_create_dry("user2", &text).await,
+                customers.try_deploy(Targets::Named(vec![id("user1")]), &text, Whose::Platform).await.remove(0),
+            ] {
+                assert!(report.error().ends_with("which is the platform's own: no customer can have it"), "{members}");
+            }
+            assert_eq!(api.state(), before, "{members}");
+        }
+
+        // Whoever bound a script to it by other means is found.
+        let mut binding = binding;
+        binding["name"] = "X".into();
+        api.change(|state| {
+            state.scripts.get_mut("p-user1").expect("a script")["bindings"] = json!([binding]);
+        });
+        let marked = |id: &UserId| Manifest::parse(&format!("{text}\nshared = true"), id);
+        let audit = customers.audit(marked).await.expect("an audit");
+        assert_eq!((audit.unmarked(), &*audit.crossings[0].others), (1, &["the platform".to_owned()][..]), "{members}");
+    }
+}
+
+#[tokio::test]
+async fn an_audit_finds_storage_by_its_name_and_scripts_of_other_namespaces() {
+    let (api, customers) = platform().await;
+    let kv = api.state().kv.iter().find(|(_, (title, _))| title == "customer-user1").expect("theirs").0.clone();
+    api.change(|state| {
+        state.scripts.insert(
+            "p-user2".to_owned(),
+            json!({"tags": [], "bindings": [
+                {"name": "A", "type": "kv_namespace", "namespace_id": kv},
+                {"name": "B", "type": "r2_bucket", "bucket_name": "customer-nobody"},
+                {"name": "C", "type": "d1", "id": "d1-free"},
+                {"name": "D", "type": "dispatch_namespace", "namespace": "staging"},
+                {"name": "E", "type": "durable_object_namespace", "class_name": "Room", "script_name": "p-user1"},
+                {"name": "F", "type": "durable_object_namespace", "class_name": "Room", "script_name": "p-user2"},
+                {"name": "G", "type": "durable_object_namespace", "class_name": "Room"},
+            ]}),
+        );
+        state.staging.insert("s".to_owned(), json!({"bindings": [{"name": "Z", "type": "d1", "id": "d1-free"}]}));
+    });
+    let audit = customers.audit(|_| Ok(Manifest::default())).await.expect("an audit");
+    let found: Vec<(&str, &str, Vec<&str>)> = audit
+        .crossings
+        .iter()
+        .map(|found| (&*found.script, &*found.binding, found.others.iter().map(String::as_str).collect()))
+        .collect();
+    let expected = [
+        ("p-user1", "USER_KV", vec!["the script p-user2"]),
+        ("p-user2", "A", vec!["the customer user1", "the script p-user1"]),
+        ("p-user2", "B", vec!["the customer nobody"]),
+        ("p-user2", "C", vec!["the script s in the dispatch namespace staging"]),
+        ("p-user2", "D", vec!["all scripts in it"]),
+        ("p-user2", "E", vec!["the script p-user1"]),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn code_that_is_refused_leaves_nothing_behind_and_is_tried_once() {
+    let (api, customers) = Api::start().await;
+    let mut broken = code(Whose::Customer);
+    broken.modules[0].content = Bytes::from_static(b"export default }");
+    let before = api.state();
+    let run = Run::default();
+    for user in ["user1", "user2"] {
+        let report = customers.try_create_with(user, "", &broken, &run).await;
+        let error = report.error();
+        assert!(error.starts_with("the code is refused: ") && error.contains("SyntaxError"), "{error}");
+        assert!(report.steps.is_empty());
+    }
+    assert_eq!(api.state(), before);
+    let uploads = || api.calls().iter().filter(|call| call.starts_with("PUT ") && call.contains("scripts")).count();
+    assert_eq!(uploads(), 1);
+
+    // Good code of two customers is tried once as well, and then uploaded for each.
+    api.set_fault(super::api::Fault::None);
+    let run = Run::default();
+    for user in ["user1", "user2"] {
+        customers.try_create_with(user, "", &code(Whose::Customer), &run).await.all_done();
+    }
+    assert_eq!(uploads(), 3);
+    assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["p-user1", "p-user2"]);
+    // The platform's is known to be good.
+    api.set_fault(super::api::Fault::None);
+    customers.try_create("user3", "").await.all_done();
+    assert_eq!(uploads(), 1);
+
+    let report = customers.try_create_dry("user4", "[script]\npath = 'own.js'").await.all_done();
+    let note = report.steps.iter().find_map(|step| step.note.clone());
+    assert_eq!(note.as_deref(), Some("its code is not checked: a dry run uploads nothing"));
+}
+
+#[tokio::test]
+async fn a_list_has_those_of_whom_there_is_storage_alone() {
+    let (api, customers) = Api::start().await;
+    customers.try_create("user1", "").await.all_done();
+    api.change(|state| {
+        state.kv.insert("k".to_owned(), ("customer-user2".to_owned(), BTreeMap::new()));
+        state.kv.insert("l".to_owned(), ("another".to_owned(), BTreeMap::new()));
+        state.d1.insert("d".to_owned(), ("customer-user3".to_owned(), None));
+        state.r2.insert(("eu".to_owned(), "customer-user4".to_owned()), BTreeSet::new());
+    });
+    let listed = customers.list().await.expect("a list");
+    let listed: Vec<_> = listed.iter().map(|user| (&*user.id, user.script.is_some(), user.storage)).collect();
+    assert_eq!(listed, [("user1", true, true), ("user2", false, true), ("user3", false, true), ("user4", false, true)]);
 }
 
 /// As when another dispatcher of the same namespace, with another prefix, has a customer of that id.
@@ -162,8 +367,7 @@ async fn storage_that_a_script_in_another_namespace_has_is_neither_bound_nor_del
     });
     let before = api.state();
     refused(customers.try_create("user1", "").await);
-    let dry_run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest(""), steps).await;
-    refused(Report::of(id("user1"), dry_run).await);
+    refused(customers.try_create_dry("user1", "").await);
     assert_eq!(api.state(), before);
 }
 
@@ -177,11 +381,10 @@ async fn no_second_bucket_is_made_in_another_jurisdiction() {
         customers.try_create("user1", first).await.all_done();
         let named = || Targets::Named(vec![id("user1")]);
         let before = api.state();
-        let dry_run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest(then), steps).await;
         for report in [
             customers.try_create("user1", then).await,
             customers.try_deploy(named(), then, Whose::Platform).await.remove(0),
-            Report::of(id("user1"), dry_run).await,
+            customers.try_create_dry("user1", then).await,
         ] {
             assert!(report.error().contains(reason), "{}", report.error());
             assert!(report.steps.is_empty());
@@ -211,8 +414,7 @@ async fn create_needs_secrets_only_for_a_new_script_and_a_dry_run_says_what_is_u
     assert!(customers.try_create("user2", "secrets = ['KEY']").await.error().contains("KEY is not set"));
 
     api.change(|state| state.kv.retain(|_, (title, _)| title != "customer-user1"));
-    let dry_run = async |id: &UserId, steps: &mut Steps| customers.create_dry_run(id, &manifest(""), steps).await;
-    let report = Report::of(id("user1"), dry_run).await.all_done();
+    let report = customers.try_create_dry("user1", "").await.all_done();
     let note = report.steps.iter().find_map(|step| step.note.clone()).expect("a note");
     assert!(note.starts_with("it has another USER_KV or none"), "{note}");
 }

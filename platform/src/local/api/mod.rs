@@ -11,6 +11,7 @@ mod r2;
 mod reply;
 mod scripts;
 mod take;
+mod unsupported;
 mod upload;
 
 use std::collections::BTreeSet;
@@ -129,6 +130,7 @@ fn router(local: Arc<Local>) -> Router {
         .merge(queues::routes())
         .merge(namespaces::routes())
         .merge(scripts::routes())
+        .merge(unsupported::routes())
         .route("/", get(this_account))
         .layer(middleware::from_fn_with_state(local.clone(), only_this_account));
     let api = Router::new()

@@ -1,17 +1,24 @@
 //! What a customer gets, as a file says it: `customers/<id>.toml`.
 
+mod binding;
+mod toml_error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Result, anyhow};
+use serde::Deserialize;
 use serde_json::Value;
-use shared::{Limits, Plan};
-use toml::{Spanned, Table};
+use shared::{Limits, Plan, UserId};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 use crate::cloudflare::Jurisdiction;
 use crate::code::Whose;
+use toml_error::Located;
+
+pub use binding::{Binding, Bound, Rate};
 
 /// What a customer gets. Without a file: storage of every kind, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,119 +78,15 @@ impl Default for Storage {
 /// The names that the customer Worker has for its storage.
 const STORAGE: [&str; 3] = ["USER_KV", "USER_R2", "USER_DB"];
 
-/// A binding and its name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Bound {
-    /// What the script calls it.
-    pub name: String,
-    /// What it is.
-    #[serde(flatten)]
-    pub binding: Binding,
-}
-
-/// A binding, named and described as the API describes it
-/// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>).
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "the API's own names, described there")]
-pub enum Binding {
-    Ai {},
-    AnalyticsEngine {
-        dataset: String,
-    },
-    Browser {},
-    D1 {
-        id: String,
-        /// It may be another customer's as well, on purpose.
-        #[serde(default, skip_serializing)]
-        shared: bool,
-    },
-    DispatchNamespace {
-        namespace: String,
-        /// It may reach all customers of that namespace, on purpose.
-        #[serde(default, skip_serializing)]
-        shared: bool,
-    },
-    DurableObjectNamespace {
-        class_name: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        script_name: Option<String>,
-        /// The objects may be another script's, on purpose.
-        #[serde(default, skip_serializing)]
-        shared: bool,
-    },
-    Hyperdrive {
-        id: String,
-    },
-    Json {
-        json: Value,
-    },
-    KvNamespace {
-        namespace_id: String,
-        /// It may be another customer's as well, on purpose.
-        #[serde(default, skip_serializing)]
-        shared: bool,
-    },
-    MtlsCertificate {
-        certificate_id: String,
-    },
-    PlainText {
-        text: String,
-    },
-    Queue {
-        queue_name: String,
-    },
-    R2Bucket {
-        bucket_name: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        jurisdiction: Option<Jurisdiction>,
-        /// It may be another customer's as well, on purpose.
-        #[serde(default, skip_serializing)]
-        shared: bool,
-    },
-    Ratelimit {
-        namespace_id: String,
-        simple: Rate,
-    },
-    SecretText {
-        text: String,
-    },
-    Service {
-        service: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        environment: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        entrypoint: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        props: Option<Value>,
-    },
-    Vectorize {
-        index_name: String,
-    },
-    VersionMetadata {},
-}
-
-/// How often something may be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// So often,
-    pub limit: u32,
-    /// in so many seconds: 10 or 60.
-    pub period: u32,
-}
-
-/// The file as it is, before what its bindings say is looked at.
+/// The file but for its bindings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
     plan: Option<Plan>,
     limits: Limits,
-    tags: BTreeSet<String>,
+    tags: Vec<Spanned<String>>,
     storage: Storage,
-    vars: BTreeMap<String, Spanned<toml::Value>>,
-    secrets: BTreeSet<String>,
-    bindings: Vec<Spanned<BTreeMap<Spanned<String>, toml::Value>>>,
+    secrets: Vec<Spanned<String>>,
     script: Option<ScriptSource>,
 }
 
@@ -192,67 +95,48 @@ struct File {
 pub const MAX_TAGS: usize = 8;
 
 impl Manifest {
-    /// Parses the file's text. What it does not know is an error, which names the line.
-    pub fn parse(text: &str) -> Result<Self> {
-        let file: File = toml::from_str(text)?;
+    /// Parses the file's text, for a customer. What it does not know is an error, which names the line.
+    pub fn parse(text: &str, id: &UserId) -> Result<Self> {
+        Self::read(text, id).map_err(|error| error.in_text(text))
+    }
+
+    fn read(text: &str, id: &UserId) -> Result<Self, Located> {
+        let whole = 0..text.len();
+        let mut table = DeTable::parse(text).map_err(|error| Located::of(&error, whole.clone()))?;
         let mut bindings = Vec::new();
-        for table in file.bindings {
+        let mut names = Vec::new();
+        if let Some(tables) = table.get_mut().remove("bindings") {
+            let span = tables.span();
+            let DeValue::Array(tables) = tables.into_inner() else {
+                return Err(Located::new(span, "bindings are tables: [[bindings]]"));
+            };
+            for table in tables {
+                check_json(&table)?;
+                let span = member_span(&table, "name");
+                let bound = Bound::parse(table, id)?;
+                names.push(Spanned::new(span, bound.name.clone()));
+                bindings.push(bound);
+            }
+        }
+        let mut vars = BTreeMap::new();
+        if let Some(table) = table.get_mut().remove("vars") {
+            check_json(&table)?;
             let span = table.span();
-            let members = table.into_inner();
-            let keys: Vec<Spanned<String>> = members.keys().cloned().collect();
-            let table = members.into_iter().map(|(key, value)| (key.into_inner(), value)).collect();
-            bindings.push(Bound::parse(table).map_err(|error| {
-                // The line of the member that it is about, if it is about one that is there, and else of the table.
-                let about = |key: &str| [format!("unknown field `{key}`"), format!(": {key}: JSON has no")];
-                let error = format!("{error:#}");
-                let member = keys.iter().find(|key| about(key.get_ref()).iter().any(|text| error.contains(text)));
-                anyhow!("line {}: {error}", line(text, &member.map_or(span, Spanned::span)))
-            })?);
-        }
-        let vars = file.vars.into_iter().map(|(name, value)| {
-            let at_line = line(text, &value.span());
-            let json = json_of(value.into_inner()).map_err(|error| anyhow!("line {at_line}: {name}: {error:#}"))?;
-            Ok((name, json))
-        });
-        let vars = vars.collect::<Result<_>>()?;
-        let File { plan, limits, tags, storage, secrets, script, .. } = file;
-        let manifest = Self { plan, limits, tags, storage, vars, secrets, bindings, script };
-        manifest.check_names()?;
-        manifest.check_tags()?;
-        Ok(manifest)
-    }
-
-    fn check_tags(&self) -> Result<()> {
-        let most = MAX_TAGS - 1;
-        if self.tags.len() > most {
-            bail!("there are {} tags: a script has at most {most}, besides the platform's own", self.tags.len());
-        }
-        let own = [Whose::Platform, Whose::Customer].map(Whose::tag);
-        if let Some(tag) = self.tags.iter().find(|tag| own.contains(&tag.as_str())) {
-            bail!("the tag {tag} says whose code a script has, and is the platform's to give");
-        }
-        // The API takes them apart at these.
-        match self.tags.iter().find(|tag| tag.is_empty() || tag.contains([',', '&', ':'])) {
-            Some(tag) => bail!("{tag:?} cannot be a tag: it is empty, or has `,`, `&` or `:` in it"),
-            None => Ok(()),
-        }
-    }
-
-    /// A script has each name once, and code can write it.
-    fn check_names(&self) -> Result<()> {
-        let own = [self.storage.kv, self.storage.r2, self.storage.d1];
-        let own = STORAGE.into_iter().zip(own).filter_map(|(name, made)| made.then_some(name));
-        let others = self.vars.keys().chain(&self.secrets).chain(self.bindings.iter().map(|bound| &bound.name));
-        let mut seen = BTreeSet::new();
-        for name in own.chain(others.map(String::as_str)) {
-            if !is_identifier(name) {
-                bail!("{name:?} cannot be a binding's name: use letters, digits and _, not starting with a digit");
-            }
-            if !seen.insert(name) {
-                bail!("there are two bindings called {name}");
+            let table: BTreeMap<Spanned<String>, Value> = BTreeMap::deserialize(ValueDeserializer::from(table))
+                .map_err(|error| Located::of(&error, span).prefixed("vars"))?;
+            for (name, value) in table {
+                names.push(name.clone());
+                vars.insert(name.into_inner(), value);
             }
         }
-        Ok(())
+
+        let file = File::deserialize(Deserializer::from(table)).map_err(|error| Located::of(&error, whole))?;
+        names.extend(file.secrets.iter().cloned());
+        check_names(&file.storage, &names)?;
+        check_tags(&file.tags)?;
+        let File { plan, limits, tags, storage, secrets, script } = file;
+        let plain = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();
+        Ok(Self { plan, limits, tags: plain(tags), storage, vars, secrets: plain(secrets), bindings, script })
     }
 
     /// All bindings but those of the customer's own storage. A secret's text is what `secret` says.
@@ -262,52 +146,74 @@ impl Manifest {
                 Value::String(text) => Binding::PlainText { text: text.clone() },
                 json => Binding::Json { json: json.clone() },
             };
-            Ok(Bound { name: name.clone(), binding })
+            Ok(Bound::new(name, binding))
         });
         let secrets = self.secrets.iter().map(|name| {
             let text = secret(name).ok_or_else(|| anyhow!("the secret {name} is not set in the environment"))?;
-            Ok(Bound { name: name.clone(), binding: Binding::SecretText { text } })
+            Ok(Bound::new(name, Binding::SecretText { text }))
         });
         vars.chain(secrets).chain(self.bindings.iter().cloned().map(Ok)).collect()
     }
 }
 
-impl Bound {
-    fn parse(mut table: Table) -> Result<Self> {
-        let Some(toml::Value::String(name)) = table.remove("name") else {
-            bail!("a binding needs a `name`");
-        };
-        for (member, value) in &table {
-            check_json(value).with_context(|| format!("the binding {name}: {member}"))?;
-        }
-        match table.try_into() {
-            Ok(Binding::SecretText { .. }) => {
-                bail!(
-                    "a secret's text does not belong in a file: put {name} among `secrets`, and its text into the environment"
-                )
-            }
-            Ok(Binding::Ratelimit { simple: Rate { period, .. }, .. }) if ![10, 60].contains(&period) => {
-                bail!("the period of {name} must be 10 or 60 seconds")
-            }
-            Ok(binding) => Ok(Self { name, binding }),
-            Err(error) => bail!("the binding {name}: {}", error.message()),
-        }
-    }
+/// Where a table's member is, or the table, if it has no such member.
+fn member_span(table: &Spanned<DeValue<'_>>, name: &str) -> Range<usize> {
+    let member = table.get_ref().as_table().and_then(|members| members.get(name));
+    member.map_or_else(|| table.span(), Spanned::span)
 }
 
-/// A value as JSON, if JSON has such a value.
-fn json_of(value: toml::Value) -> Result<Value> {
-    check_json(&value)?;
-    Ok(value.try_into()?)
+fn check_tags(tags: &[Spanned<String>]) -> Result<(), Located> {
+    let most = MAX_TAGS - 1;
+    if let Some(tag) = tags.get(most) {
+        let message = format!("there are {} tags: a script has at most {most}, besides the platform's own", tags.len());
+        return Err(Located::new(tag.span(), message));
+    }
+    let own = [Whose::Platform, Whose::Customer].map(Whose::tag);
+    for tag in tags {
+        let text = tag.get_ref();
+        if own.contains(&text.as_str()) {
+            let message = format!("the tag {text} says whose code a script has, and is the platform's to give");
+            return Err(Located::new(tag.span(), message));
+        }
+        // The API takes them apart at these.
+        if text.is_empty() || text.contains([',', '&', ':']) {
+            let message = format!("{text:?} cannot be a tag: it is empty, or has `,`, `&` or `:` in it");
+            return Err(Located::new(tag.span(), message));
+        }
+    }
+    Ok(())
+}
+
+/// A script has each name once, and code can write it.
+fn check_names(storage: &Storage, names: &[Spanned<String>]) -> Result<(), Located> {
+    let own = STORAGE.into_iter().zip([storage.kv, storage.r2, storage.d1]);
+    let mut seen: BTreeSet<&str> = own.filter_map(|(name, made)| made.then_some(name)).collect();
+    for name in names {
+        let text = name.get_ref().as_str();
+        if !is_identifier(text) {
+            let message =
+                format!("{text:?} cannot be a binding's name: use letters, digits and _, not starting with a digit");
+            return Err(Located::new(name.span(), message));
+        }
+        if !seen.insert(text) {
+            return Err(Located::new(name.span(), format!("there are two bindings called {text}")));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what JSON does not have, and would become something else.
-fn check_json(value: &toml::Value) -> Result<()> {
-    match value {
-        toml::Value::Datetime(date) => bail!("JSON has no dates: put {date} in quotation marks"),
-        toml::Value::Float(number) if !number.is_finite() => bail!("JSON has no number {number}"),
-        toml::Value::Array(values) => values.iter().try_for_each(check_json),
-        toml::Value::Table(table) => table.values().try_for_each(check_json),
+fn check_json(value: &Spanned<DeValue<'_>>) -> Result<(), Located> {
+    let wrong = |message: String| Err(Located::new(value.span(), message));
+    match value.get_ref() {
+        DeValue::Datetime(date) => wrong(format!("JSON has no dates: put {date} in quotation marks")),
+        DeValue::Float(number) if !number.as_str().parse().is_ok_and(f64::is_finite) => {
+            wrong(format!("JSON has no number {}", number.as_str()))
+        }
+        DeValue::Array(values) => values.iter().try_for_each(check_json),
+        DeValue::Table(table) => {
+            table.iter().try_for_each(|(name, value)| check_json(value).map_err(|error| error.prefixed(name.get_ref())))
+        }
         _ => Ok(()),
     }
 }
@@ -317,15 +223,15 @@ fn is_identifier(name: &str) -> bool {
     name.bytes().all(inner) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
-fn line(text: &str, span: &Range<usize>) -> usize {
-    text[..span.start].matches('\n').count() + 1
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn parse(text: &str) -> Result<Manifest> {
+        Manifest::parse(text, &"user1".parse().expect("an id"))
+    }
 
     fn bindings(manifest: &Manifest) -> Value {
         let secret = |name: &str| (name == "API_KEY").then(|| "hush".to_owned());
@@ -334,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_customer_without_a_file_gets_storage_and_nothing_else() {
-        let manifest = Manifest::parse("").expect("nothing is enough");
+        let manifest = parse("").expect("nothing is enough");
         assert_eq!(manifest, Manifest::default());
         assert_eq!(manifest.storage, Storage { kv: true, r2: true, d1: true, jurisdiction: None });
         assert_eq!(bindings(&manifest), json!([]));
@@ -380,10 +286,19 @@ mod tests {
                 r#"type = "service", service = "s", entrypoint = "E", environment = "e", props = { a = 1 }"#,
                 json!({"type": "service", "service": "s", "entrypoint": "E", "environment": "e", "props": {"a": 1}}),
             ),
+            (
+                r#"type = "secrets_store_secret", store_id = "s", secret_name = "n""#,
+                json!({"type": "secrets_store_secret", "store_id": "s", "secret_name": "n"}),
+            ),
+            (r#"type = "pipelines", pipeline = "p""#, json!({"type": "pipelines", "pipeline": "p"})),
+            (
+                r#"type = "workflow", workflow_name = "w", class_name = "W", shared = true"#,
+                json!({"type": "workflow", "workflow_name": "w", "class_name": "W"}),
+            ),
             (r#"type = "vectorize", index_name = "i""#, json!({"type": "vectorize", "index_name": "i"})),
             (r#"type = "version_metadata""#, json!({"type": "version_metadata"})),
         ] {
-            let manifest = Manifest::parse(&format!("bindings = [{{ name = \"A\", {fields} }}]")).expect(fields);
+            let manifest = parse(&format!("bindings = [{{ name = \"A\", {fields} }}]")).expect(fields);
             let mut expected = expected;
             expected["name"] = "A".into();
             assert_eq!(bindings(&manifest), json!([expected]));
@@ -393,9 +308,9 @@ mod tests {
     /// Whoever writes a manifest begins with the example, so it has everything.
     #[test]
     fn the_documented_example_is_one_and_has_every_type() {
-        let page = include_str!("../../docs/customers.md");
+        let page = include_str!("../../../docs/customers.md");
         let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("it ends");
-        let manifest = Manifest::parse(example).expect("a manifest");
+        let manifest = parse(example).expect("a manifest");
         let types: BTreeSet<String> = bindings(&manifest)
             .as_array()
             .expect("bindings")
@@ -413,18 +328,21 @@ mod tests {
             "json",
             "kv_namespace",
             "mtls_certificate",
+            "pipelines",
             "plain_text",
             "queue",
             "r2_bucket",
             "ratelimit",
             "secret_text",
+            "secrets_store_secret",
             "service",
             "vectorize",
             "version_metadata",
+            "workflow",
         ];
         assert_eq!(types, BTreeSet::from(expected.map(str::to_owned)));
         // A type that is new must be there as well.
-        let unknown = Manifest::parse("bindings = [{ name = 'A', type = 'none' }]").expect_err("unknown").to_string();
+        let unknown = parse("bindings = [{ name = 'A', type = 'none' }]").expect_err("unknown").to_string();
         assert_eq!(unknown.matches('`').count() / 2 - 1, expected.len(), "{unknown}");
     }
 
@@ -438,7 +356,7 @@ mod tests {
             storage = { d1 = false, jurisdiction = "eu" }
             vars = { GREETING = "hello", FLAGS = { dark = true, ids = [1, 2] } }
         "#;
-        let manifest = Manifest::parse(text).expect("a manifest");
+        let manifest = parse(text).expect("a manifest");
         assert_eq!(manifest.plan.as_ref().map(Plan::as_str), Some("pro"));
         assert_eq!(manifest.limits.cpu_ms.map(std::num::NonZero::get), Some(50));
         let expected_storage = Storage { kv: true, r2: true, d1: false, jurisdiction: Some(Jurisdiction::Eu) };
@@ -464,31 +382,50 @@ mod tests {
             ("[script]\nmain = \"index.js\"", 1, "missing field `path`"),
             ("[script]\npath = \".\"\nmian = \"index.js\"", 3, "unknown field `mian`"),
             ("[storage]\njurisdiction = \"mars\"", 2, "unknown variant `mars`"),
-            ("\n[[bindings]]\nname = \"A\"\ntype = \"kv\"", 2, "unknown variant `kv`"),
+            ("\n[[bindings]]\nname = \"A\"\ntype = \"kv\"", 4, "unknown variant `kv`"),
             ("\n\n[[bindings]]\ntype = \"ai\"", 3, "needs a `name`"),
             ("[[bindings]]\nname = \"A\"\ntype = \"queue\"", 1, "missing field `queue_name`"),
-            ("[[bindings]]\nname = \"A\"\ntype = \"queue\"\nqueue = \"q\"", 4, "unknown field `queue`"),
-            ("[[bindings]]\nname = \"A\"\ntype = \"ai\"\nmodel = \"m\"", 4, "unknown field `model`"),
+            (
+                "[[bindings]]\nname = \"A\"\ntype = \"queue\"\nqueue = \"q\"",
+                4,
+                "unexpected keys in table: queue, available keys: queue_name",
+            ),
+            ("[[bindings]]\nname = \"A\"\ntype = \"ai\"\nmodel = \"m\"", 4, "unexpected keys in table: model"),
             ("[vars]\nA = 1\nB = 2026-11-22", 3, "JSON has no dates: put 2026-11-22 in quotation marks"),
             ("[vars]\nA = { b = [1.0, nan] }", 2, "JSON has no number"),
             ("[vars]\nA = -inf", 2, "JSON has no number -inf"),
+            ("[[bindings]]\nname = 'A'\ntype = 'json'\njson = { on = 2026-11-22 }", 4, "json: on: JSON has no dates"),
+            ("[[bindings]]\nname = \"A\"\ntype = \"secret_text\"\ntext = \"hush\"", 3, "among `secrets`"),
+            ("[[bindings]]\nname = 1\ntype = 'ai'", 2, "`name`: invalid type: integer"),
+            ("[[bindings]]\nname = 'A'\ntype = 'd1'\nid = 7", 4, "invalid type: integer `7`, expected a string"),
+            ("[[bindings]]\nname = 'A'\ntype = 'ai'\nshared = true", 4, "`shared` is for what several"),
+            ("[[bindings]]\nname = 'A'\ntype = 'd1'\nid = 'x'\nshared = 'yes'", 5, "`shared`: invalid type"),
             (
-                "[[bindings]]\nname = 'A'\ntype = 'json'\njson = { on = 2026-11-22 }",
-                4,
-                "the binding A: json: JSON has no dates",
+                "[[bindings]]\nname = 'A'\ntype = 'ratelimit'\n[bindings.simple]\nlimit = 1\nperiod = 30",
+                6,
+                "a period is 10 or 60 seconds, not 30",
             ),
-            ("[[bindings]]\nname = \"A\"\ntype = \"secret_text\"\ntext = \"hush\"", 1, "among `secrets`"),
+            (
+                "[[bindings]]\nname = 'A'\ntype = 'ratelimit'\nnamespace_id = 'mine'\nsimple = { limit = 1, period = 10 }",
+                4,
+                "a namespace_id is a positive integer",
+            ),
+            ("[[bindings]]\nname = 'A'\ntype = 'ai'\n[[bindings]]\nname = 'A'\ntype = 'browser'", 5, "two bindings"),
+            ("[vars]\nA = 1\nUSER_KV = 1", 3, "two bindings called USER_KV"),
+            ("secrets = [\n  'A',\n  'b-c',\n]", 3, "cannot be a binding's name"),
+            ("tags = [\n  'eu',\n  'own-script',\n]", 3, "says whose code a script has"),
+            ("bindings = 1", 1, "bindings are tables"),
+            ("bindings = [1]", 1, "a binding is a table"),
+            ("vars = 1", 1, "vars: invalid type"),
         ] {
-            let error = format!("{:#}", Manifest::parse(text).expect_err(text));
+            let error = format!("{:#}", parse(text).expect_err(text));
             assert!(error.contains(&format!("line {line}")) && error.contains(reason), "{text}: {error}");
         }
-        let rate = "[[bindings]]\nname = \"A\"\ntype = \"ratelimit\"\nnamespace_id = \"1\"\nsimple = { limit = 1, period = 30 }";
-        assert!(Manifest::parse(rate).expect_err("neither").to_string().contains("10 or 60 seconds"));
     }
 
     #[test]
     fn tags_are_few_and_plain() {
-        let seven = Manifest::parse(r#"tags = ["a", "b", "c", "d", "e", "f", "g"]"#).expect("as many as there may be");
+        let seven = parse(r#"tags = ["a", "b", "c", "d", "e", "f", "g"]"#).expect("as many as there may be");
         assert_eq!(seven.tags.len(), 7);
         for (tags, reason) in [
             (r#"["a", "b", "c", "d", "e", "f", "g", "h"]"#, "there are 8 tags"),
@@ -499,7 +436,7 @@ mod tests {
             (r#"["a:b"]"#, "cannot be a tag"),
             (r#"[""]"#, "cannot be a tag"),
         ] {
-            let error = Manifest::parse(&format!("tags = {tags}")).expect_err(tags).to_string();
+            let error = parse(&format!("tags = {tags}")).expect_err(tags).to_string();
             assert!(error.contains(reason), "{error}");
         }
     }
@@ -512,15 +449,15 @@ mod tests {
             "[[bindings]]\nname = \"USER_DB\"\ntype = \"ai\"",
             "[[bindings]]\nname = \"A\"\ntype = \"ai\"\n[[bindings]]\nname = \"A\"\ntype = \"browser\"",
         ] {
-            let error = Manifest::parse(text).expect_err(text).to_string();
-            assert!(error.starts_with("there are two bindings called"), "{text}: {error}");
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(": there are two bindings called"), "{text}: {error}");
         }
         // A customer without a database of its own may have one of that name.
         let text = "storage = { d1 = false }\n[[bindings]]\nname = \"USER_DB\"\ntype = \"d1\"\nid = \"x\"";
-        assert_eq!(Manifest::parse(text).expect("a manifest").bindings.len(), 1);
+        assert_eq!(parse(text).expect("a manifest").bindings.len(), 1);
         for name in ["", "1A", "a-b", "a b", "é"] {
             let text = format!("[vars]\n\"{name}\" = 1");
-            assert!(Manifest::parse(&text).expect_err(name).to_string().contains("cannot be a binding's name"));
+            assert!(parse(&text).expect_err(name).to_string().contains("cannot be a binding's name"));
         }
     }
 }

@@ -1,0 +1,60 @@
+//! Whether what a manifest names exists, asked before anything is made.
+
+use anyhow::{Context, Result, bail};
+use shared::UserId;
+
+use super::Customers;
+use super::resource::{Kind, Resource};
+use crate::cloudflare::{Error, Jurisdiction};
+use crate::manifest::Manifest;
+
+impl Customers {
+    /// Refuses bindings to what does not exist. Datasets and rate limiters exist by being named; for pipelines and the like
+    /// it is the upload that tells.
+    pub(super) async fn check_existence(&self, id: &UserId, manifest: &Manifest) -> Result<()> {
+        let script = self.script_name(id);
+        for bound in &manifest.bindings {
+            let Some(resource) = Resource::of_bound(bound) else { continue };
+            let is_to_be_made = resource.kind == Kind::Bucket && resource.name == id.resource_name();
+            if is_to_be_made || resource.is_part_of(&script) {
+                continue;
+            }
+            match self.exists(&resource).await {
+                Ok(true) => {}
+                Ok(false) => bail!("{} is {resource}, which does not exist", bound.name),
+                // The local platform's API has no such things yet.
+                Err(error) if error.is_not_implemented() => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot look up {resource}, which is {}", bound.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn exists(&self, resource: &Resource) -> Result<bool, Error> {
+        let Resource { kind, name, within } = resource;
+        let api = &self.cloudflare;
+        Ok(match kind {
+            Kind::Bucket => api.bucket(name, within.as_deref().and_then(Jurisdiction::named)).await?.is_some(),
+            Kind::Certificate => api.certificate_exists(name).await?,
+            Kind::Database => api.database(name).await?.is_some(),
+            Kind::DispatchNamespace => api.dispatch_namespace(name).await?.is_some(),
+            Kind::DurableObjects => api.script(&self.namespace, within.as_deref().unwrap_or_default()).await?.is_some(),
+            Kind::Hyperdrive => api.hyperdrive_exists(name).await?,
+            Kind::KvNamespace => api.kv_namespace(name).await?.is_some(),
+            Kind::Queue => api.queue_exists(name).await?,
+            Kind::StoredSecret => api.stored_secret_exists(within.as_deref().unwrap_or_default(), name).await?,
+            Kind::VectorizeIndex => api.vectorize_index_exists(name).await?,
+            Kind::Worker => api.worker_exists(name).await?,
+            Kind::AiSearch
+            | Kind::AiSearchNamespace
+            | Kind::Dataset
+            | Kind::Pipeline
+            | Kind::RateLimiter
+            | Kind::VpcNetwork
+            | Kind::VpcService
+            | Kind::Workflow => true,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! What is asked once in a run, whatever the number of its customers.
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::Customers;
+use super::resource::{self, Resource};
+use crate::cloudflare::{Error, Upload};
+use crate::code::{Code, Whose};
+
+/// How many scripts' bindings are read at a time.
+const AT_A_TIME: usize = 8;
+
+/// What was asked in a run.
+#[derive(Debug, Default)]
+pub struct Run {
+    scripts: OnceCell<Vec<BoundScript>>,
+    /// Code that was tried, and why it was refused if it was.
+    tried: Mutex<Vec<(Code, Option<String>)>>,
+}
+
+/// A script, and the resources that it is bound to.
+#[derive(Clone, Debug)]
+pub struct BoundScript {
+    /// The dispatch namespace that it is in.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+    /// The names of bindings, and what they name.
+    pub resources: Vec<(String, Resource)>,
+}
+
+impl Customers {
+    /// The scripts of all dispatch namespaces of the account, because names are the account's. They are read once a run: what
+    /// its own customers are to have is known from their manifests ([`super::Claims`]).
+    pub(super) async fn bound_scripts<'r>(&self, run: &'r Run) -> Result<&'r [BoundScript]> {
+        Ok(run.scripts.get_or_try_init(|| self.read_bound_scripts()).await?)
+    }
+
+    /// The same, read now.
+    pub(super) async fn read_bound_scripts(&self) -> Result<Vec<BoundScript>> {
+        let mut scripts = Vec::new();
+        for namespace in self.cloudflare.dispatch_namespaces().await? {
+            let names = match self.cloudflare.scripts(&namespace.name).await {
+                // It was deleted since it was listed.
+                Err(error) if error.is_not_found() => Vec::new(),
+                names => names?,
+            };
+            scripts.extend(names.into_iter().map(|script| (namespace.name.clone(), script.script_name)));
+        }
+        let read = scripts.into_iter().map(async |(namespace, name)| {
+            let bindings = self.script_bindings(&namespace, &name).await?;
+            Ok::<_, anyhow::Error>(BoundScript { namespace, name, resources: resource::named(&bindings).collect() })
+        });
+        stream::iter(read).buffered(AT_A_TIME).try_collect().await
+    }
+
+    /// What a script is bound to; of a script that is not there, nothing.
+    async fn script_bindings(&self, namespace: &str, script: &str) -> Result<Vec<Value>> {
+        match self.cloudflare.script_bindings(namespace, script).await {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            bindings => Ok(bindings?),
+        }
+    }
+
+    /// Refuses code of a customer's own that the API refuses. It is uploaded, with no bindings, as a script that no request
+    /// reaches, and deleted again: once a run for each distinct code.
+    pub(super) async fn check_code(&self, code: &Code, run: &Run) -> Result<()> {
+        if code.whose == Whose::Platform {
+            return Ok(());
+        }
+        let mut tried = run.tried.lock().await;
+        let refusal = if let Some((_, refusal)) = tried.iter().find(|(other, _)| other == code) {
+            refusal.clone()
+        } else {
+            let refusal = self.try_code(code).await?;
+            tried.push((code.clone(), refusal.clone()));
+            refusal
+        };
+        refusal.map_or(Ok(()), |refusal| Err(anyhow::anyhow!("the code is refused: {refusal}")))
+    }
+
+    /// Why the API refuses some code, if it does.
+    async fn try_code(&self, code: &Code) -> Result<Option<String>> {
+        // No user id has this character, so no customer's script has such a name.
+        let name = format!("{}code_check", self.prefix);
+        let metadata = json!({
+            "main_module": code.main,
+            "compatibility_date": code.settings.compatibility_date,
+            "compatibility_flags": code.settings.compatibility_flags,
+            "bindings": [],
+        });
+        let upload = Upload { metadata, modules: code.modules.clone() };
+        let uploaded = self.cloudflare.upload_script(&self.namespace, &name, upload).await;
+        let deleted = self.cloudflare.delete_script(&self.namespace, &name).await;
+        deleted.with_context(|| format!("cannot delete the script {name}, which the code was tried with"))?;
+        match uploaded {
+            Ok(_) => Ok(None),
+            Err(refused @ Error::Refused { .. }) => Ok(Some(refused.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The bindings that a manifest can name.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shared::UserId;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue, Deserializer as TomlDeserializer};
+
+use super::toml_error::Located;
+use crate::cloudflare::Jurisdiction;
+
+/// A binding and its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// What the script calls it.
+    pub name: String,
+    /// Whether others may have what it names as well.
+    pub shared: bool,
+    /// What it is.
+    pub binding: Binding,
+}
+
+/// A binding, named and described as the API describes it
+/// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the API's own names, described there")]
+pub enum Binding {
+    Ai {},
+    AnalyticsEngine {
+        dataset: String,
+    },
+    Browser {},
+    D1 {
+        id: String,
+    },
+    DispatchNamespace {
+        namespace: String,
+    },
+    DurableObjectNamespace {
+        class_name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        script_name: Option<String>,
+    },
+    Hyperdrive {
+        id: String,
+    },
+    Json {
+        json: Value,
+    },
+    KvNamespace {
+        namespace_id: String,
+    },
+    MtlsCertificate {
+        certificate_id: String,
+    },
+    Pipelines {
+        pipeline: String,
+    },
+    PlainText {
+        text: String,
+    },
+    Queue {
+        queue_name: String,
+    },
+    R2Bucket {
+        bucket_name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        jurisdiction: Option<Jurisdiction>,
+    },
+    Ratelimit {
+        #[serde(deserialize_with = "positive_integer")]
+        namespace_id: String,
+        simple: Rate,
+    },
+    SecretText {
+        text: String,
+    },
+    SecretsStoreSecret {
+        store_id: String,
+        secret_name: String,
+    },
+    Service {
+        service: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        entrypoint: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        props: Option<Value>,
+    },
+    Vectorize {
+        index_name: String,
+    },
+    VersionMetadata {},
+    Workflow {
+        workflow_name: String,
+        class_name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        script_name: Option<String>,
+    },
+}
+
+impl Binding {
+    /// Whether it names nothing that another script could be bound to.
+    fn is_unshareable(&self) -> bool {
+        matches!(
+            self,
+            Self::Ai {}
+                | Self::Browser {}
+                | Self::Json { .. }
+                | Self::PlainText { .. }
+                | Self::SecretText { .. }
+                | Self::VersionMetadata {}
+        )
+    }
+}
+
+/// How often something may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// The number of calls that succeed in a period.
+    pub limit: u32,
+    /// The period in seconds: 10 or 60.
+    #[serde(deserialize_with = "period")]
+    pub period: u32,
+}
+
+fn period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        period @ (10 | 60) => Ok(period),
+        other => Err(D::Error::custom(format_args!("a period is 10 or 60 seconds, not {other}"))),
+    }
+}
+
+/// A rate limiter's `namespace_id`
+/// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/#configuration>).
+fn positive_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<u32>() {
+        Ok(1..) if !text.starts_with(['0', '+']) => Ok(text),
+        _ => {
+            Err(D::Error::custom(format_args!("a namespace_id is a positive integer in quotation marks, not {text:?}")))
+        }
+    }
+}
+
+impl Bound {
+    /// A binding that names nothing of anybody else's.
+    pub fn new(name: impl Into<String>, binding: Binding) -> Self {
+        Self { name: name.into(), shared: false, binding }
+    }
+
+    /// Parses a table of `[[bindings]]`, for a customer.
+    pub(super) fn parse(table: Spanned<DeValue<'_>>, id: &UserId) -> Result<Self, Located> {
+        let span = table.span();
+        let DeValue::Table(mut members) = table.into_inner() else {
+            return Err(Located::new(span, "a binding is a table"));
+        };
+        let mut take = |name: &str| members.remove(name);
+        let name = take("name").ok_or_else(|| Located::new(span.clone(), "a binding needs a `name`"))?;
+        let name: String = member(name, "name")?;
+        let of_this = |error: Located| error.prefixed(&format!("the binding {name}"));
+        let shared = take("shared").map(|shared| Ok((shared.span(), member::<bool>(shared, "shared")?)));
+        let shared = shared.transpose().map_err(of_this)?;
+        let kind = take("type").ok_or_else(|| of_this(Located::new(span.clone(), "it needs a `type`")))?;
+        let kind_span = kind.span();
+        let kind: String = member(kind, "type").map_err(of_this)?;
+        if kind == "secret_text" {
+            let message = format!(
+                "a secret's text does not belong in a file: put {name} among `secrets`, and its text into the environment"
+            );
+            return Err(Located::new(kind_span, message));
+        }
+        if kind == "ratelimit" && !members.contains_key("namespace_id") {
+            let derived = DeValue::String(rate_limiter_of(id, &name).into());
+            members.insert(Spanned::new(span.clone(), "namespace_id".into()), Spanned::new(span.clone(), derived));
+        }
+        // A variant's name and its members, which is how a table is read as an enum.
+        let members = Spanned::new(span.clone(), DeValue::Table(members));
+        let variant = Spanned::new(kind_span, DeString::from(kind.clone()));
+        let variant: DeTable<'_> = [(variant, members)].into_iter().collect();
+        let binding = Binding::deserialize(TomlDeserializer::from(Spanned::new(span.clone(), variant)))
+            .map_err(|error| of_this(Located::of(&error, span)))?;
+        match shared {
+            Some((span, true)) if binding.is_unshareable() => {
+                let message = format!("`shared` is for what several scripts can be bound to, and not for {kind}");
+                Err(of_this(Located::new(span, message)))
+            }
+            shared => Ok(Self { name, shared: shared.is_some_and(|(_, shared)| shared), binding }),
+        }
+    }
+
+    /// The binding as the API has it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut json = json!({ "name": self.name });
+        let binding = serde_json::to_value(&self.binding).expect("a binding is JSON");
+        for (kind, members) in binding.as_object().into_iter().flatten() {
+            json["type"] = kind.as_str().into();
+            for (name, value) in members.as_object().into_iter().flatten() {
+                json[name] = value.clone();
+            }
+        }
+        json
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+fn member<'de, T: Deserialize<'de>>(value: Spanned<DeValue<'de>>, name: &str) -> Result<T, Located> {
+    let span = value.span();
+    T::deserialize(toml::de::ValueDeserializer::from(value))
+        .map_err(|error| Located::of(&error, span).prefixed(&format!("`{name}`")))
+}
+
+/// The `namespace_id` of a customer's rate limiter that names none: always the same for a customer and a binding's name,
+/// and of ten digits, so that it meets none that somebody chose.
+fn rate_limiter_of(id: &UserId, name: &str) -> String {
+    const FIRST: u32 = 1_000_000_000;
+    let digest = Sha256::digest(format!("{id}\0{name}"));
+    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    (FIRST + number % (i32::MAX as u32 - FIRST)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_limiter_without_a_namespace_gets_one_of_its_own() {
+        let id = |id: &str| id.parse::<UserId>().expect("an id");
+        let derived = rate_limiter_of(&id("user1"), "LIMITER");
+        assert_eq!(derived, rate_limiter_of(&id("user1"), "LIMITER"));
+        assert_eq!(derived.len(), 10);
+        for (user, name) in [("user2", "LIMITER"), ("user1", "OTHER"), ("user", "1LIMITER")] {
+            assert_ne!(rate_limiter_of(&id(user), name), derived, "{user} {name}");
+        }
+    }
+}
