@@ -38,6 +38,7 @@ async fn api() -> SocketAddr {
             (&Method::GET, "storage/kv/namespaces/r/values/user1") => return (StatusCode::OK, "{}".to_owned()),
             (&Method::PUT, "storage/kv/namespaces/r/values/user1") => json!({}),
             (&Method::GET, "storage/kv/namespaces" | "d1/database") => json!([]),
+            (&Method::GET, "r2/buckets") => json!({"buckets": []}),
             (&Method::POST, "storage/kv/namespaces") => json!({"id": "kv1", "title": "customer-user1"}),
             (&Method::POST, "r2/buckets") => json!({"name": "customer-user1"}),
             (&Method::POST, "d1/database") => json!({"uuid": "d1", "name": "customer-user1"}),
