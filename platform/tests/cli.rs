@@ -42,7 +42,12 @@ async fn api() -> SocketAddr {
             (&Method::POST, "storage/kv/namespaces") => json!({"id": "kv1", "title": "customer-user1"}),
             (&Method::POST, "r2/buckets") => json!({"name": "customer-user1"}),
             (&Method::POST, "d1/database") => json!({"uuid": "d1", "name": "customer-user1"}),
-            (&Method::PUT, "workers/dispatch/namespaces/customers/scripts/user1") => json!({"id": "user1"}),
+            (
+                &Method::PUT,
+                "workers/dispatch/namespaces/customers/scripts/code_check"
+                | "workers/dispatch/namespaces/customers/scripts/user1",
+            ) => json!({"id": "user1"}),
+            (&Method::DELETE, "workers/dispatch/namespaces/customers/scripts/code_check") => Value::Null,
             (&Method::GET, "workers/dispatch/namespaces/customers/scripts") => json!([{"id": "user1"}]),
             (&Method::GET, "storage/kv/namespaces/r/keys") => json!([{"name": "user1"}]),
             _ => {

@@ -72,6 +72,15 @@ impl Error {
         matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, .. })
     }
 
+    /// What the API says, without what was asked.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        match self {
+            Self::Refused { status, errors, .. } => api_errors(errors, *status),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether it is an API that does not have this, as that of the local platform.
     #[must_use]
     pub fn is_not_implemented(&self) -> bool {

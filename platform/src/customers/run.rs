@@ -98,7 +98,7 @@ impl Customers {
         deleted.with_context(|| format!("cannot delete the script {name}, which the code was tried with"))?;
         match uploaded {
             Ok(_) => Ok(None),
-            Err(refused @ Error::Refused { .. }) => Ok(Some(refused.to_string())),
+            Err(refused @ Error::Refused { .. }) => Ok(Some(refused.reasons())),
             Err(error) => Err(error.into()),
         }
     }
