@@ -3,6 +3,9 @@
 use crate::preconditions::HttpDate;
 use crate::{ContentType, Problem};
 
+/// What clients send as `Expires` of what has expired already (RFC 9111, 5.3).
+const EXPIRED: [&str; 2] = ["0", "-1"];
+
 /// The headers of an upload that come back with the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileHeaders {
@@ -43,8 +46,11 @@ impl FileHeaders {
             visible("Expires")?,
         ];
         let date = |value: String| {
-            HttpDate::parse(&value).filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
-                Problem::invalid_parameter("the header Expires must be a date as HTTP has it, before 2262")
+            let date = if EXPIRED.contains(&value.trim()) { Some(HttpDate::EPOCH) } else { HttpDate::parse(&value) };
+            date.filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
+                Problem::invalid_parameter(
+                    "the header Expires must be a date as HTTP has it, from 1970 to 2261, or 0 for one in the past",
+                )
             })
         };
         Ok(Self {
@@ -129,12 +135,23 @@ mod tests {
     }
 
     #[test]
+    fn what_has_expired_already_has_a_date_in_the_past() {
+        for value in ["0", "-1", " 0 ", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+            let expires = read(&[("Expires", value)]).expect(value).expires.expect("a date");
+            assert_eq!(expires.to_string(), "Thu, 01 Jan 1970 00:00:00 GMT", "{value}");
+        }
+        assert_eq!(read(&[("Expires", "")]).expect("none").expires, None);
+    }
+
+    #[test]
     fn headers_that_cannot_be_sent_back_are_refused() {
         let too_long = "x".repeat(1025);
         for (name, value) in [
             ("Cache-Control", &*too_long),
             ("Content-Disposition", "filename=ü"),
-            ("Expires", "0"),
+            ("Expires", "1"),
+            ("Expires", "-2"),
+            ("Expires", "tomorrow"),
             ("Expires", "Wed, 01 Jan 2270 00:00:00 GMT"),
             ("Content-Type", "ü"),
         ] {

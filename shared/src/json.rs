@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::Serialize;
 
-use crate::Problem;
+use crate::{Problem, json_error};
 
 /// Writes a value of strings, numbers and the like, which always has a JSON.
 ///
@@ -25,9 +25,14 @@ pub fn parse_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T
         if error.is_data() {
             Problem::invalid_body(&error.to_string())
         } else {
-            Problem::invalid_json(&error.to_string())
+            invalid_json(body, body, &error)
         }
     })
+}
+
+/// Says what is wrong with a body that is not JSON; `error` is what the parser says of `part`, which stands in it.
+pub fn invalid_json(body: &[u8], part: &[u8], error: &serde_json::Error) -> Problem {
+    Problem::invalid_json(&json_error::explain(body, part, error))
 }
 
 /// A whole number, also where it is written as `1.0`: to JSON that is the same, and some write no other.

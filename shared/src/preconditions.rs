@@ -78,11 +78,20 @@ pub enum EntityTags {
 
 impl EntityTags {
     fn parse(header: &str) -> Self {
-        // Also among other tags: whether a file is overwritten must not depend on a comma.
-        if header.split(',').any(|tag| tag.trim() == "*") {
-            return Self::Any;
+        let (mut tags, mut rest) = (Vec::new(), header);
+        loop {
+            rest = rest.trim_start_matches(|c: char| c == ',' || c.is_ascii_whitespace());
+            if rest.is_empty() {
+                return Self::OneOf(tags);
+            }
+            let (tag, after) = split_tag(rest);
+            // Also among other tags: whether a file is overwritten must not depend on a comma.
+            if tag == "*" {
+                return Self::Any;
+            }
+            tags.push(entity_tag(tag));
+            rest = after;
         }
-        Self::OneOf(header.split(',').filter(|tag| !tag.trim().is_empty()).map(entity_tag).collect())
     }
 
     /// Whether the header is present but has no tag.
@@ -115,8 +124,16 @@ impl EntityTags {
     }
 }
 
+/// The first of a list of tags, as it is written, and what follows it. A comma may stand within the quotation marks
+/// (RFC 9110, 8.8.3).
+fn split_tag(list: &str) -> (&str, &str) {
+    let quoted = list.strip_prefix("W/").unwrap_or(list).strip_prefix('"');
+    let inside = quoted.map_or(0, |text| list.len() - text.len() + text.find('"').unwrap_or(text.len()));
+    let end = list[inside..].find(',').map_or(list.len(), |at| inside + at);
+    (list[..end].trim_ascii_end(), &list[end..])
+}
+
 fn entity_tag(text: &str) -> (bool, String) {
-    let text = text.trim();
     let (weak, text) = text.strip_prefix("W/").map_or((false, text), |text| (true, text));
     (weak, text.trim_matches('"').to_owned())
 }
@@ -136,7 +153,7 @@ impl IfRange {
     pub fn parse(header: &str) -> Self {
         HttpDate::parse(header).map_or_else(
             || {
-                let (weak, tag) = entity_tag(header);
+                let (weak, tag) = entity_tag(header.trim());
                 Self::Tag((!weak).then_some(tag))
             },
             Self::Date,
@@ -158,6 +175,9 @@ impl IfRange {
 pub struct HttpDate(u64);
 
 impl HttpDate {
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self(0);
+
     /// The latest date that storage takes, in the year 2262: the runtime counts nanoseconds in 64 bits.
     pub const LATEST: Self = Self(i64::MAX.unsigned_abs() / 1_000_000_000 - 1);
 
@@ -226,6 +246,20 @@ mod tests {
             (&[("If-None-Match", "*, *")], NotModified),
             (&[("If-None-Match", "\"x\", *")], NotModified),
             (&[("If-None-Match", "\"x\"")], Proceed),
+            // A comma within quotation marks does not end a tag.
+            (&[("If-Match", "\"a,abc\"")], Failed),
+            (&[("If-Match", "\"abc,\"")], Failed),
+            (&[("If-Match", "\"x, *\"")], Failed),
+            (&[("If-Match", "\"*\"")], Failed),
+            (&[("If-Match", "\"a,b\", \"abc\"")], Proceed),
+            (&[("If-Match", "\"a,b\",,W/\"c,d\" , abc,")], Proceed),
+            (&[("If-Match", "W/\"x,\", \"abc\"")], Proceed),
+            (&[("If-None-Match", "\"x,abc\", \"y\"")], Proceed),
+            (&[("If-None-Match", "W/\"x,abc\"")], Proceed),
+            (&[("If-None-Match", "\"x,*,y\"")], Proceed),
+            (&[("If-None-Match", "\"x,y\", *")], NotModified),
+            (&[("If-None-Match", "\"x, \"abc\"")], Proceed),
+            (&[("If-None-Match", "\"x,abc")], Proceed),
             (&[("If-Modified-Since", BEFORE)], Proceed),
             (&[("If-Modified-Since", MODIFIED)], NotModified),
             (&[("If-Modified-Since", AFTER)], NotModified),
@@ -256,6 +290,9 @@ mod tests {
             ("abc", true),
             ("W/\"abc\"", false),
             ("\"x\"", false),
+            ("\"a,abc\"", false),
+            ("\"abc,a\"", false),
+            ("\"a\", \"abc\"", false),
             (MODIFIED, true),
             (BEFORE, false),
             (AFTER, false),
@@ -291,13 +328,30 @@ mod tests {
         /// Who names the version that is there, among others, has it.
         #[test]
         fn a_tag_among_others_is_found(
-            before in "(\"[a-c]{0,3}\", ?){0,3}",
-            tag in "[!#-)+.-~]{1,20}",
-            after in "(,\"[a-c]{0,3}\"){0,3}",
+            before in "((W/)?\"[a-c,]{0,3}\" ?, ?){0,3}",
+            tag in "[!#-~]{1,20}",
+            after in "(,\"[a-c,]{0,3}\"){0,3}",
         ) {
             let modified = HttpDate::parse(MODIFIED).expect("a date");
             let tags = format!("{before}\"{tag}\"{after}");
             for (name, expected) in [("If-Match", Outcome::Proceed), ("If-None-Match", Outcome::NotModified)] {
+                let sent = |asked: &str| (asked == name).then(|| tags.clone());
+                prop_assert_eq!(Preconditions::read(sent).outcome(&tag, modified), expected, "{}: {}", name, tags);
+            }
+        }
+
+        /// Who does not name it has not: whatever stands within quotation marks is one tag.
+        #[test]
+        fn a_tag_is_not_found_within_another(
+            outer in "[!#-~]{0,5}",
+            tag in "[a-c]{1,3}",
+            rest in "[!#-~]{0,5}",
+            others in "(, ?\"[d-f,*]{0,3}\"){0,3}",
+        ) {
+            prop_assume!(!outer.is_empty() || !rest.is_empty());
+            let modified = HttpDate::parse(MODIFIED).expect("a date");
+            let tags = format!("\"{outer}{tag}{rest}\"{others}");
+            for (name, expected) in [("If-Match", Outcome::Failed), ("If-None-Match", Outcome::Proceed)] {
                 let sent = |asked: &str| (asked == name).then(|| tags.clone());
                 prop_assert_eq!(Preconditions::read(sent).outcome(&tag, modified), expected, "{}: {}", name, tags);
             }

@@ -3,24 +3,27 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::Problem;
 use crate::json::{self, Object};
+use crate::{Problem, sql_text};
 
 /// A statement with its parameters.
 #[derive(Debug, PartialEq)]
 pub struct Statement {
-    /// One SQL statement.
+    /// One SQL statement, and nothing after its semicolon.
     pub sql: String,
     /// What its `?`s stand for.
     pub params: Vec<Param>,
 }
 
 /// A parameter, of any type that D1 takes from JSON (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
+///
+/// D1 binds every number as a double, and a boolean as the number 0 or 1: its binding takes no `BigInt`, and sends parameters
+/// as JSON. SQLite makes an integer of a whole one where a column's affinity asks for it, or `CAST(? AS INTEGER)`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// `NULL`.
     Null,
-    /// Stored as 0 or 1.
+    /// 0 or 1.
     Bool(bool),
     /// A number's JSON, within what a double counts exactly, because that is how it travels. The runtime reads it:
     /// `serde_json` is wrong in a double's last bit now and then, and what is not would be a twentieth of the Worker.
@@ -36,13 +39,13 @@ impl Statement {
 
     /// Makes one of its text and an array of parameters, in JSON.
     pub fn new(sql: String, params: &str) -> Result<Self, Problem> {
-        let params = serde_json::from_str(params).map_err(|_| Problem::invalid_body("`params` must be an array"))?;
-        RawStatement { sql, params }.try_into()
+        let raw = serde_json::from_str(params).map_err(|_| Problem::invalid_body("`params` must be an array"))?;
+        RawStatement { sql, params: raw }.parse(params.as_bytes(), || "`sql`".to_owned())
     }
 
     /// Parses `{"sql": ..., "params": [...]}`.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        json::parse_object::<RawStatement>(body)?.try_into()
+        json::parse_object::<RawStatement>(body)?.parse(body, || "`sql`".to_owned())
     }
 
     /// Parses `{"statements": [{"sql": ..., "params": [...]}]}`.
@@ -57,7 +60,10 @@ impl Statement {
         if statements.is_empty() {
             return Err(Problem::invalid_body("`statements` must have one statement at least"));
         }
-        statements.into_iter().map(|Object(statement)| statement.try_into()).collect()
+        let statements = statements.into_iter().enumerate();
+        statements
+            .map(|(at, Object(statement))| statement.parse(body, || format!("the `sql` of `statements[{at}]`")))
+            .collect()
     }
 }
 
@@ -69,19 +75,23 @@ struct RawStatement<'body> {
     params: Vec<&'body RawValue>,
 }
 
-impl TryFrom<RawStatement<'_>> for Statement {
-    type Error = Problem;
-
-    fn try_from(raw: RawStatement<'_>) -> Result<Self, Problem> {
-        let params = raw.params.into_iter().map(Param::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { sql: raw.sql, params })
+impl RawStatement<'_> {
+    /// Parses a statement of a body. `name` is what the body calls its SQL.
+    fn parse(self, body: &[u8], name: impl Fn() -> String) -> Result<Statement, Problem> {
+        let params = self.params.into_iter().map(|value| Param::parse(value, body)).collect::<Result<_, _>>()?;
+        let Some(sql) = sql_text::executable(&self.sql) else {
+            return Err(Problem::sql_error(&format!("{} has no SQL, only blanks, comments or semicolons", name())));
+        };
+        let length = sql.len();
+        let mut sql = self.sql;
+        sql.truncate(length);
+        Ok(Statement { sql, params })
     }
 }
 
-impl TryFrom<&RawValue> for Param {
-    type Error = Problem;
-
-    fn try_from(value: &RawValue) -> Result<Self, Problem> {
+impl Param {
+    /// Parses a parameter, which stands in `body`.
+    fn parse(value: &RawValue, body: &[u8]) -> Result<Self, Problem> {
         /// `Number.MAX_SAFE_INTEGER`.
         const LARGEST: f64 = 9_007_199_254_740_991.0;
         let json = value.get();
@@ -89,7 +99,7 @@ impl TryFrom<&RawValue> for Param {
             Some(b'n') => Ok(Self::Null),
             Some(b't' | b'f') => Ok(Self::Bool(json == "true")),
             Some(b'"') => {
-                serde_json::from_str(json).map(Self::Text).map_err(|error| Problem::invalid_json(&error.to_string()))
+                serde_json::from_str(json).map(Self::Text).map_err(|error| json::invalid_json(body, json.as_bytes(), &error))
             }
             Some(b'[' | b'{') => Err(Problem::invalid_body("`params` can be strings, numbers, booleans and null")),
             _ if serde_json::from_str(json).is_ok_and(|number: f64| number.abs() <= LARGEST) => {
@@ -133,7 +143,7 @@ mod tests {
             "5e-324",
             "0.30000000000000004",
         ] {
-            let body = format!(r#"{{"sql":"","params":[{text}]}}"#);
+            let body = format!(r#"{{"sql":"x","params":[{text}]}}"#);
             let number = Param::Number(text.to_owned());
             assert_eq!(Statement::parse(body.as_bytes()).expect(text).params, [number], "{text}");
         }
@@ -161,10 +171,44 @@ mod tests {
         assert_eq!(Statement::parse_batch(br#"{"statements":[]}"#).expect_err("none").code().name(), "invalid_body");
     }
 
+    #[test]
+    fn a_statement_without_sql_is_named() {
+        for empty in ["", " \n", ";", "-- a", "/* a */;", "\u{a0}"] {
+            let statement = |sql: &str| format!("{{\"sql\":{}}}", Value::from(sql));
+            let problem = Statement::parse(statement(empty).as_bytes()).expect_err(empty);
+            assert_eq!(problem.code().name(), "sql_error", "{empty:?}");
+            let batch = format!("{{\"statements\":[{},{}]}}", statement("SELECT 1; -- a"), statement(empty));
+            let problem = Statement::parse_batch(batch.as_bytes()).expect_err(empty);
+            assert_eq!(problem.code().name(), "sql_error", "{empty:?}");
+            assert!(problem.detail().contains("`statements[1]`"), "{}", problem.detail());
+            assert_eq!(Statement::new(empty.to_owned(), "[]").expect_err(empty).code().name(), "sql_error");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_last_statement_is_not_sent() {
+        for sql in ["INSERT INTO t VALUES (';'); -- done", "INSERT INTO t VALUES (';');;"] {
+            let body = format!("{{\"sql\":{}}}", Value::from(sql));
+            assert_eq!(Statement::parse(body.as_bytes()).expect(sql).sql, "INSERT INTO t VALUES (';');");
+        }
+    }
+
+    #[test]
+    fn a_broken_text_among_the_parameters_is_found_in_the_body() {
+        for (body, place) in [
+            (r#"{"sql":"x","params":["ü","\ud800"]}"#, "line 1, column 33"),
+            ("{\"sql\":\"x\",\n\"params\":[\n  \"\\ud800 \"]}", "line 3, column 10"),
+        ] {
+            let problem = Statement::parse(body.as_bytes()).expect_err(body);
+            assert_eq!(problem.code().name(), "invalid_json", "{body}");
+            assert!(problem.detail().contains(place), "{}", problem.detail());
+        }
+    }
+
     proptest! {
         #[test]
         fn any_statement_comes_back(
-            sql in any::<String>(),
+            sql in "x[^;]{0,40}",
             params in prop::collection::vec(
                 prop_oneof![
                     Just(Param::Null),
@@ -193,7 +237,7 @@ mod tests {
         #[test]
         fn a_number_is_counted_exactly_or_refused(number in any::<f64>(), whole in any::<i64>()) {
             for text in [format!("{number:e}"), whole.to_string()] {
-                let body = format!("{{\"sql\":\"\",\"params\":[{text}]}}");
+                let body = format!("{{\"sql\":\"x\",\"params\":[{text}]}}");
                 let exact = text.parse::<f64>().is_ok_and(|number| number.abs() <= 9_007_199_254_740_991.0);
                 prop_assert_eq!(Statement::parse(body.as_bytes()).is_ok(), exact, "{}", text);
             }
