@@ -12,10 +12,26 @@ use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, ReadableStreamGetReaderOptions, ReadableStreamReaderMode, Request};
 use worker::Delay;
 
-/// Refuses a body whose `Content-Type` is not what the route takes. Returns the type.
+/// Refuses a body whose `Content-Type` is not what the route takes, and one that would have to be decoded. Returns the type.
 pub fn require_type(request: &Request, matches: fn(&str) -> bool, wanted: &'static str) -> Result<String, Problem> {
     let content_type = header(request, "Content-Type");
-    content_type.filter(|content_type| matches(content_type)).ok_or_else(|| Problem::unsupported_media_type(wanted))
+    let content_type = content_type.filter(|content_type| matches(content_type));
+    let content_type = content_type.ok_or_else(|| Problem::unsupported_media_type(wanted))?;
+    require_identity(request)?;
+    Ok(content_type)
+}
+
+/// The type of bodies that are read as JSON.
+pub const JSON: &str = "application/json, in UTF-8";
+
+/// Refuses a body that is compressed or otherwise encoded.
+pub fn require_identity(request: &Request) -> Result<(), Problem> {
+    shared::require_identity(header(request, "Content-Encoding").as_deref())
+}
+
+/// Refuses a body that is a part of something, of whatever route.
+pub fn require_whole(request: &Request) -> Result<(), Problem> {
+    shared::require_whole(header(request, "Content-Range").as_deref())
 }
 
 /// A request's header.

@@ -8,7 +8,7 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use crate::bindings::DataStore;
-use crate::body::{Body, require_type};
+use crate::body::{self, Body, require_type};
 
 /// `GET /data?key=`: the value, byte for byte as it was stored. It may have 25 MiB, and stays outside Wasm.
 pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
@@ -21,7 +21,7 @@ pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
 
 /// `POST /data`: stores a value.
 pub async fn set(env: &Env, request: &Request) -> Result<DataStored, Problem> {
-    require_type(request, is_json, "application/json")?;
+    require_type(request, is_json, body::JSON)?;
     let store = DataStore::from_env(env)?;
     let body = Body::read(request, SetData::MAX_BODY_LEN).await?;
     let SetData { key, value, expiry, metadata } = SetData::parse(&body.text, now())?;

@@ -6,11 +6,11 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use crate::bindings::Database;
-use crate::body::{Body, require_type};
+use crate::body::{self, Body, require_type};
 
 /// `POST /db/query`: one statement.
 pub async fn query(env: &Env, request: &Request) -> Result<Response, Problem> {
-    require_type(request, is_json, "application/json")?;
+    require_type(request, is_json, body::JSON)?;
     let database = Database::from_env(env)?;
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
     let statement = Statement::parse(&body.text)?;
@@ -19,7 +19,7 @@ pub async fn query(env: &Env, request: &Request) -> Result<Response, Problem> {
 
 /// `POST /db/batch`: several, in one transaction.
 pub async fn batch(env: &Env, request: &Request) -> Result<Response, Problem> {
-    require_type(request, is_json, "application/json")?;
+    require_type(request, is_json, body::JSON)?;
     let database = Database::from_env(env)?;
     let body = Body::read(request, Statement::MAX_BODY_LEN).await?;
     let statements = Statement::parse_batch(&body.text)?;

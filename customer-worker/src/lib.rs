@@ -67,6 +67,9 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
     }
     let query = Query::parse(query)?;
     let endpoint = Route::find(CUSTOMER_ROUTES, path).ok_or_else(Problem::not_found)?.endpoint(&method)?;
+    if matches!(&*method, "POST" | "PUT") {
+        body::require_whole(request)?;
+    }
     let (operation, reply) = match endpoint {
         Endpoint::Health => return Ok(edge::json_reply(&health(request))),
         Endpoint::GetStats => return json(stats::stats(env)).await,

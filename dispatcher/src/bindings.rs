@@ -18,6 +18,9 @@ extern "C" {
     #[wasm_bindgen(extends = Env)]
     pub type Bindings;
 
+    #[wasm_bindgen(method, getter, js_name = ALLOWED_HEADERS)]
+    fn allowed_headers_value(this: &Bindings) -> JsValue;
+
     #[wasm_bindgen(method, getter, js_name = ALLOWED_ORIGINS)]
     fn allowed_origins_value(this: &Bindings) -> JsValue;
 
@@ -35,6 +38,9 @@ extern "C" {
 
     #[wasm_bindgen(method, getter, js_name = DISPATCHER)]
     fn dispatcher_value(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = EXPOSED_HEADERS)]
+    fn exposed_headers_value(this: &Bindings) -> JsValue;
 
     #[wasm_bindgen(method, getter, js_name = OUTBOUND)]
     fn outbound_value(this: &Bindings) -> JsValue;
@@ -77,6 +83,16 @@ impl Bindings {
     /// A variable or secret by its name.
     pub fn variable(&self, name: &str) -> Option<String> {
         edge::variable(&edge::property(self, name))
+    }
+
+    /// `ALLOWED_HEADERS`: what those pages may send besides.
+    pub fn allowed_headers(&self) -> Option<String> {
+        edge::variable(&self.allowed_headers_value())
+    }
+
+    /// `EXPOSED_HEADERS`: what those pages may read besides.
+    pub fn exposed_headers(&self) -> Option<String> {
+        edge::variable(&self.exposed_headers_value())
     }
 
     /// `ALLOWED_ORIGINS`: the pages that may read replies.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! fetch -> RequestContext          the request, its id, path and method
+//!       -> Cors                    which pages in browsers may call  500
 //!       -> /healthz, /openapi.json answered here
-//!       -> cors::preflight         answered here
+//!       -> Cors::preflight         answered here
 //!       -> X-User-ID               which customer it is for             400
 //!       -> auth::check             who is asking: the token         401 403
 //!       -> customer::find          the customer's record            403 404
@@ -31,6 +32,7 @@ use web_sys::{Request, Response};
 use worker::{Context, Env, event};
 
 use crate::bindings::Bindings;
+use crate::cors::Cors;
 use crate::request::RequestContext;
 
 #[event(start)]
@@ -55,13 +57,19 @@ struct ResolvedCustomer {
 
 async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -> Response {
     let mut customer = ResolvedCustomer::default();
-    let reply = answer(request, bindings, ctx, &mut customer).await;
-    let reply = reply.and_then(|reply| cors::finish(bindings, request, reply));
+    let (cors, reply) = match Cors::from_bindings(bindings) {
+        Ok(cors) => {
+            let reply = answer(request, bindings, cors.as_ref(), ctx, &mut customer).await;
+            (cors, reply)
+        }
+        Err(problem) => (None, Err(problem)),
+    };
+    let reply = reply.and_then(|reply| cors::finish(cors.as_ref(), request, reply));
     let (reply, problem) = match reply {
         Ok(reply) => (reply, None),
         Err(problem) => {
             let reply = edge::problem_reply(&problem, request.id());
-            let reply = cors::finish(bindings, request, reply).expect("a reply of our own has a valid status");
+            let reply = cors::finish(cors.as_ref(), request, reply).expect("a reply of our own has a valid status");
             (reply, Some(problem))
         }
     };
@@ -72,6 +80,7 @@ async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -
 async fn answer(
     request: &RequestContext,
     bindings: &Bindings,
+    cors: Option<&Cors>,
     ctx: &Context,
     customer: &mut ResolvedCustomer,
 ) -> Result<Response, Problem> {
@@ -85,7 +94,7 @@ async fn answer(
     if let Some(fault) = request.path().strip_prefix("/dispatcher/faults/") {
         return edge::faults::act(fault).await;
     }
-    if let Some(reply) = cors::preflight(bindings, request) {
+    if let Some(reply) = cors.and_then(|cors| cors.preflight(request)) {
         return Ok(reply);
     }
     let user_id = customer.user_id.insert(user_id(request.header("X-User-ID"))?);

@@ -9,9 +9,14 @@ use web_sys::{Headers, Request};
 
 use crate::caller::Caller;
 
-/// Cloudflare adds this header to what a Worker sends. A customer's Worker must not take such a request for one of the
-/// platform's own (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
-const CF_WORKER: &str = "CF-Worker";
+/// The headers that a customer's Worker must not get from a client, whoever the client is.
+///
+/// - `CF-Worker`: Cloudflare adds it to what a Worker sends. A customer's Worker must not take such a request for one of the
+///   platform's own (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
+/// - The others choose the version of a Worker that answers, which is for the operator to choose
+///   (<https://developers.cloudflare.com/workers/configuration/versions-and-deployments/gradual-deployments/>).
+const NOT_FROM_CLIENTS: [&str; 3] =
+    ["CF-Worker", "Cloudflare-Workers-Version-Key", "Cloudflare-Workers-Version-Overrides"];
 
 /// A request, and what is read from it once.
 pub struct RequestContext {
@@ -70,7 +75,7 @@ impl RequestContext {
     /// The request for the customer's Worker, its body untouched. A request that needs no change is forwarded itself; a
     /// copy costs more.
     pub fn forwarded(&self, caller: Caller) -> Cow<'_, Request> {
-        let removed = removed_headers(caller, self.header(CF_WORKER).is_some());
+        let removed = removed_headers(caller, |name| self.headers.has(name).unwrap_or(true));
         if removed.is_empty() && !self.id_is_new {
             return Cow::Borrowed(&self.request);
         }
@@ -86,11 +91,11 @@ impl RequestContext {
     }
 }
 
-/// The headers that the customer's Worker must not see: the platform's token, and Cloudflare's mark of Workers.
-fn removed_headers(caller: Caller, from_worker: bool) -> Vec<&'static str> {
+/// The headers that the customer's Worker must not see: the platform's token, and what is not for clients to say, as far as
+/// the request has it.
+fn removed_headers(caller: Caller, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let token = (caller == Caller::TokenHolder).then_some("Authorization");
-    let mark = from_worker.then_some(CF_WORKER);
-    token.into_iter().chain(mark).collect()
+    token.into_iter().chain(NOT_FROM_CLIENTS.into_iter().filter(|name| has(name))).collect()
 }
 
 #[cfg(test)]
@@ -99,13 +104,13 @@ mod tests {
 
     #[test]
     fn only_the_platforms_own_headers_are_removed() {
-        for (caller, from_worker, removed) in [
-            (Caller::Trusted, false, &[][..]),
-            (Caller::Trusted, true, &["CF-Worker"]),
-            (Caller::TokenHolder, false, &["Authorization"]),
-            (Caller::TokenHolder, true, &["Authorization", "CF-Worker"]),
-        ] {
-            assert_eq!(removed_headers(caller, from_worker), removed);
+        let (none, all) = (|_: &str| false, |_: &str| true);
+        assert_eq!(removed_headers(Caller::Trusted, none), [""; 0]);
+        assert_eq!(removed_headers(Caller::TokenHolder, none), ["Authorization"]);
+        assert_eq!(removed_headers(Caller::Trusted, all), NOT_FROM_CLIENTS);
+        for name in NOT_FROM_CLIENTS {
+            assert_eq!(removed_headers(Caller::Trusted, |other| other == name), [name]);
+            assert_eq!(removed_headers(Caller::TokenHolder, |other| other == name), ["Authorization", name]);
         }
     }
 }

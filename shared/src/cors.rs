@@ -1,5 +1,7 @@
 //! Which pages in browsers may call the platform (the CORS protocol of <https://fetch.spec.whatwg.org/#http-cors-protocol>).
 
+use std::borrow::Cow;
+
 /// What a page may send besides what it always may.
 pub const ALLOWED_HEADERS: &str = "Authorization, Cache-Control, Content-Disposition, Content-Encoding, Content-Language, \
     Content-Type, Expires, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, traceparent, \
@@ -45,10 +47,28 @@ impl<'a> AllowedOrigins<'a> {
     }
 
     fn entries(&self) -> impl Iterator<Item = &'a str> {
-        self.0
-            .split(|separator: char| separator == ',' || separator.is_ascii_whitespace())
-            .filter(|entry| !entry.is_empty())
+        entries(self.0)
     }
+}
+
+/// A list of headers, and those that the operator adds, with commas or blanks between them, as `ALLOWED_HEADERS` and
+/// `EXPOSED_HEADERS` list them. `*` is any header, to browsers that send no credentials of their own.
+///
+/// An entry that is no header's name is an error, which says so.
+pub fn with_headers(list: &'static str, added: Option<&str>) -> Result<Cow<'static, str>, String> {
+    let mut headers = Cow::Borrowed(list);
+    for name in entries(added.unwrap_or_default()) {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+        if name != "*" && !name.bytes().all(token) {
+            return Err(format!("`{name}` is not the name of a header"));
+        }
+        headers.to_mut().extend([", ", name]);
+    }
+    Ok(headers)
+}
+
+fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|separator: char| separator == ',' || separator.is_ascii_whitespace()).filter(|entry| !entry.is_empty())
 }
 
 #[cfg(test)]
@@ -86,7 +106,43 @@ mod tests {
         assert_eq!(AllowedOrigins::new("").allow(""), None);
     }
 
+    #[test]
+    fn headers_are_added_to_those_that_there_are() {
+        for (added, expected) in [
+            (None, "A, B"),
+            (Some(""), "A, B"),
+            (Some(" , "), "A, B"),
+            (Some("X-Requested-With"), "A, B, X-Requested-With"),
+            (Some("x-a,X-B  x.c~\t"), "A, B, x-a, X-B, x.c~"),
+            (Some("*"), "A, B, *"),
+        ] {
+            assert_eq!(with_headers("A, B", added).expect(expected), expected);
+        }
+        for (added, named) in [
+            ("X-A: 1", "`X-A:`"),
+            ("X-A; X-B", "`X-A;`"),
+            ("X-A, X-*", "`X-*`"),
+            ("\"X-A\"", "`\"X-A\"`"),
+            ("[\"X-A\"]", "`[\"X-A\"]`"),
+            ("X-Ä", "`X-Ä`"),
+            ("X-\u{a0}A", "`X-\u{a0}A`"),
+            ("X-A\0", "`X-A\0`"),
+        ] {
+            let error = with_headers("A, B", Some(added)).expect_err(added);
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
     proptest! {
+        /// Whatever is configured, what comes of it can be a header's value.
+        #[test]
+        fn added_headers_can_be_sent(added in "[ -~]{0,30}|.{0,20}|[A-Za-z, -]{0,30}") {
+            if let Ok(headers) = with_headers("A", Some(&added)) {
+                prop_assert!(headers.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{}", headers);
+                prop_assert!(headers.split(", ").all(|name| !name.is_empty()));
+            }
+        }
+
         /// An origin is allowed if it stands on the list, and nothing that only holds one or is held by one.
         #[test]
         fn an_origin_is_on_the_list_or_not(

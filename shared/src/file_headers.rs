@@ -49,7 +49,7 @@ impl FileHeaders {
             let date = if EXPIRED.contains(&value.trim()) { Some(HttpDate::EPOCH) } else { HttpDate::parse(&value) };
             date.filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
                 Problem::invalid_parameter(
-                    "the header Expires must be a date as HTTP has it, from 1970 to 2261, or 0 for one in the past",
+                    "the header Expires must be a date as HTTP has it, from 1970 on and before 2262, or 0 for one in the past",
                 )
             })
         };

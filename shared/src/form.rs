@@ -4,6 +4,8 @@
 use memchr::memmem;
 
 use crate::Problem;
+use crate::media_type::is_utf8;
+use crate::parameters::Parameters;
 
 /// The longest headers of a part, in bytes.
 const MAX_HEAD_LEN: usize = 16 * 1024;
@@ -40,8 +42,13 @@ pub struct PartHead {
     pub name: String,
     /// Whether the part is a file, which is to say that it has a file name.
     pub is_file: bool,
-    /// The file's `Content-Type`.
+    /// Whether that name is empty. Without content such a part says that no file was chosen
+    /// (<https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#constructing-the-form-data-set>).
+    pub file_name_is_empty: bool,
+    /// The part's `Content-Type`.
     pub content_type: Option<String>,
+    /// The part's `Content-Transfer-Encoding`.
+    pub transfer_encoding: Option<String>,
 }
 
 /// Parses a form whose bytes are fed to it in segments of any size.
@@ -196,7 +203,7 @@ fn longest_beginning(bytes: &[u8], delimiter: &[u8]) -> usize {
 impl PartHead {
     fn parse(head: &[u8]) -> Result<Self, Problem> {
         let head = String::from_utf8_lossy(head);
-        let mut name = None;
+        let (mut name, mut file_name) = (None, None);
         let mut part = Self::default();
         for line in head.split("\r\n").filter(|line| !line.is_empty()) {
             let (field, value) =
@@ -205,16 +212,51 @@ impl PartHead {
                 for (parameter, value) in Parameters(value) {
                     match &*parameter.to_ascii_lowercase() {
                         "name" => name = Some(value),
-                        "filename" | "filename*" => part.is_file = true,
+                        "filename" => file_name = file_name.filter(|other: &String| !other.is_empty()).or(Some(value)),
+                        // The name stands behind its charset and its language (RFC 8187, 3.2).
+                        "filename*" => {
+                            let value = value.splitn(3, '\'').nth(2).unwrap_or(&value).to_owned();
+                            file_name = file_name.filter(|other| !other.is_empty()).or(Some(value));
+                        }
                         _ => {}
                     }
                 }
             } else if field.eq_ignore_ascii_case("Content-Type") {
                 part.content_type = Some(value.trim().to_owned());
+            } else if field.eq_ignore_ascii_case("Content-Transfer-Encoding") {
+                part.transfer_encoding = Some(value.trim().to_owned());
             }
         }
+        part.is_file = file_name.is_some();
+        part.file_name_is_empty = file_name.is_some_and(|name| name.is_empty());
         part.name = name.ok_or_else(|| Problem::invalid_form("a part has no name"))?;
         Ok(part)
+    }
+
+    /// Refuses a part whose bytes are not its content as it is, but base64 or the like: forms have no such parts any more
+    /// (RFC 7578, 4.7), and nobody decodes them. Other headers of a part that are not the form's own mean nothing
+    /// (RFC 7578, 4.8).
+    pub fn require_plain_bytes(&self) -> Result<(), Problem> {
+        let plain = ["", "7bit", "8bit", "binary"];
+        match &self.transfer_encoding {
+            Some(encoding) if !plain.iter().any(|plain| encoding.eq_ignore_ascii_case(plain)) => {
+                Err(Problem::invalid_form(&format!(
+                    "`{}` has the Content-Transfer-Encoding {encoding}; send its bytes as they are",
+                    self.name
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a text field that is not UTF-8 by its own account.
+    pub fn require_utf8(&self) -> Result<(), Problem> {
+        match &self.content_type {
+            Some(content_type) if !is_utf8(content_type) => {
+                Err(Problem::invalid_form(&format!("`{}` has the type {content_type}; send it as UTF-8", self.name)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -224,51 +266,9 @@ fn boundary(content_type: &str) -> Option<String> {
     ((1..=MAX_BOUNDARY_LEN).contains(&boundary.len()) && visible).then_some(boundary)
 }
 
-/// The parameters of a header's value (RFC 9110, 5.6.6): `; name=value` or `; name="value"`, where a backslash quotes a
-/// quotation mark or itself.
-struct Parameters<'a>(&'a str);
-
-impl<'a> Iterator for Parameters<'a> {
-    type Item = (&'a str, String);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            // What stands before the first semicolon is no parameter.
-            let (_, rest) = self.0.split_once(';')?;
-            self.0 = rest;
-            let end = rest.find([';', '=']).unwrap_or(rest.len());
-            let Some(value) = rest[end..].strip_prefix('=') else { continue };
-            let name = rest[..end].trim();
-            let value = value.trim_start();
-            if let Some(quoted) = value.strip_prefix('"') {
-                let (text, rest) = unquote(quoted);
-                self.0 = rest;
-                return Some((name, text));
-            }
-            let end = value.find(';').unwrap_or(value.len());
-            self.0 = &value[end..];
-            return Some((name, value[..end].trim_end().to_owned()));
-        }
-    }
-}
-
-/// The text up to the closing quotation mark, and what follows.
-fn unquote(quoted: &str) -> (String, &str) {
-    let mut text = String::new();
-    let mut characters = quoted.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return (text, &quoted[at + 1..]),
-            '\\' if quoted[at + 1..].starts_with(['"', '\\']) => text.extend(characters.next().map(|(_, next)| next)),
-            _ => text.push(character),
-        }
-    }
-    (text, "")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::boundary;
+    use super::{PartHead, boundary};
 
     #[test]
     fn boundaries_as_headers_have_them() {
@@ -287,5 +287,59 @@ mod tests {
         ] {
             assert_eq!(boundary(content_type).as_deref(), expected, "{content_type}");
         }
+    }
+
+    fn head(headers: &str) -> PartHead {
+        PartHead::parse(format!("Content-Disposition: form-data; name=\"a\"{headers}\r\n\r\n").as_bytes())
+            .expect(headers)
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_told_from_others() {
+        for (headers, is_file, is_empty) in [
+            ("", false, false),
+            ("; filename=\"f\"", true, false),
+            ("; filename=\"\"", true, true),
+            ("; filename=", true, true),
+            ("; filename=\" \"", true, false),
+            ("; filename*=UTF-8''", true, true),
+            ("; filename*=UTF-8'en'%C3%BC", true, false),
+            ("; filename*=f", true, false),
+            ("; filename=\"\"; filename*=UTF-8''f", true, false),
+            ("; filename*=UTF-8''; filename=\"f\"", true, false),
+            ("; filename=\"f\"; filename*=UTF-8''", true, false),
+        ] {
+            let head = head(headers);
+            assert_eq!((head.is_file, head.file_name_is_empty), (is_file, is_empty), "{headers}");
+        }
+    }
+
+    #[test]
+    fn parts_that_would_have_to_be_decoded_are_refused() {
+        for (encoding, taken) in [
+            ("binary", true),
+            ("8BIT", true),
+            ("7bit", true),
+            ("", true),
+            ("base64", false),
+            ("Quoted-Printable", false),
+        ] {
+            let head = head(&format!("\r\nContent-Transfer-Encoding: {encoding}"));
+            assert_eq!(head.require_plain_bytes().is_ok(), taken, "{encoding}");
+        }
+        for (content_type, taken) in [
+            ("text/plain", true),
+            ("text/plain; charset=UTF-8", true),
+            ("text/plain; charset=us-ascii", true),
+            ("text/plain; charset=iso-8859-1", false),
+            ("text/plain; charset=\"utf-16\"", false),
+        ] {
+            assert_eq!(
+                head(&format!("\r\nContent-Type: {content_type}")).require_utf8().is_ok(),
+                taken,
+                "{content_type}"
+            );
+        }
+        assert!(head("").require_plain_bytes().is_ok() && head("").require_utf8().is_ok());
     }
 }

@@ -22,11 +22,7 @@ pub fn to_text(value: &impl Serialize) -> String {
 /// Parses a body that must be an object.
 pub fn parse_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
-        if error.is_data() {
-            Problem::invalid_body(&error.to_string())
-        } else {
-            invalid_json(body, body, &error)
-        }
+        if error.is_data() { Problem::invalid_body(&error.to_string()) } else { invalid_json(body, body, &error) }
     })
 }
 

@@ -1,5 +1,7 @@
 //! Says what is wrong with a text that should be JSON, and where, for whoever wrote it.
 
+use memchr::{memchr_iter, memrchr};
+
 /// What is wrong with a body, in plain words, with its line and column. `error` is what the parser says of `part`, which is the
 /// body or stands in it.
 pub fn explain(body: &[u8], part: &[u8], error: &serde_json::Error) -> String {
@@ -57,7 +59,7 @@ fn expectation(message: &str) -> &str {
 
 /// Where the parser's line and column are, in bytes. Its columns count bytes, from 1; 0 is the line break before.
 fn offset(text: &[u8], line: usize, column: usize) -> usize {
-    let breaks = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let breaks = memchr_iter(b'\n', text).map(|at| at + 1);
     let start = [0].into_iter().chain(breaks).nth(line.saturating_sub(1)).unwrap_or_default();
     (start + column).saturating_sub(1)
 }
@@ -65,8 +67,8 @@ fn offset(text: &[u8], line: usize, column: usize) -> usize {
 /// A place as editors count it: lines and characters, from 1.
 fn place(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let start = memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let line = memchr_iter(b'\n', before).count() + 1;
     (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
 }
 

@@ -4,6 +4,7 @@
 //! Everything a client sends is parsed here once ([`UserId`], [`FileKey`], [`DataKey`], [`SetData`], [`token::Token`]); what comes out
 //! cannot be invalid, and a [`Problem`] says what was wrong with the rest.
 
+mod coding;
 pub mod cors;
 mod cursor;
 mod customer;
@@ -17,6 +18,7 @@ mod key;
 mod media_type;
 mod outbound;
 mod page;
+mod parameters;
 mod preconditions;
 mod problem;
 mod query;
@@ -32,6 +34,7 @@ pub mod upload;
 mod usage;
 mod user_id;
 
+pub use coding::{require_identity, require_whole};
 pub use cursor::{Cursor, Listing};
 pub use customer::{CustomerRecord, Limits, Plan};
 pub use data::{Expiry, SetData};

@@ -2,14 +2,24 @@
 
 use crate::Problem;
 use crate::file_headers::is_visible;
+use crate::parameters::Parameters;
 
 /// Whether a request's body is JSON: `application/json` or another type with the suffix `+json`
-/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>).
+/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>), in UTF-8, as all JSON is (RFC 8259, 8.1). One that claims to have
+/// another charset is not read as what it is not.
 #[must_use]
 pub fn is_json(content_type: &str) -> bool {
     let essence = essence(content_type);
-    essence.eq_ignore_ascii_case("application/json")
-        || essence.get(essence.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+    let json = essence.eq_ignore_ascii_case("application/json")
+        || essence.get(essence.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"));
+    json && is_utf8(content_type)
+}
+
+/// Whether text of a type is UTF-8: it has no other charset.
+pub(crate) fn is_utf8(content_type: &str) -> bool {
+    let charsets = Parameters(content_type).filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    let utf8 = ["", "utf-8", "utf8", "us-ascii"];
+    charsets.map(|(_, charset)| charset).all(|charset| utf8.iter().any(|utf8| charset.eq_ignore_ascii_case(utf8)))
 }
 
 /// Whether a request's body is a form that can hold files, `multipart/form-data` (RFC 7578).
@@ -60,6 +70,11 @@ mod tests {
         for (content_type, json, form) in [
             ("application/json", true, false),
             ("Application/JSON; charset=utf-8", true, false),
+            ("application/json;Charset=\"UTF-8\"; x", true, false),
+            ("application/json; charset=US-ASCII", true, false),
+            ("application/json; charset=iso-8859-1", false, false),
+            ("application/ld+json; charset=utf-16", false, false),
+            ("application/json; charset=utf-8; charset=latin1", false, false),
             ("application/ld+json", true, false),
             ("multipart/form-data; boundary=x", false, true),
             ("Multipart/Form-Data ;boundary=x", false, true),
@@ -92,6 +107,7 @@ mod tests {
             essence in "[^;]{0,30}|application/(x\\+)?[jJ]son|[^;]{0,9}\\+json|multipart/form-data",
             parameters in ".{0,30}",
         ) {
+            prop_assume!(!parameters.to_ascii_lowercase().contains("charset"));
             let with = format!("{essence};{parameters}");
             prop_assert_eq!(is_json(&with), is_json(&essence));
             prop_assert_eq!(is_multipart_form(&with), is_multipart_form(&essence));

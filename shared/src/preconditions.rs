@@ -100,11 +100,11 @@ impl EntityTags {
         matches!(self, Self::OneOf(tags) if tags.is_empty())
     }
 
-    /// The tag, if there is exactly one. The empty tag, which no version has, does not count.
+    /// The tag, if there is exactly one.
     #[must_use]
     pub fn only_one(&self) -> Option<&str> {
         match self {
-            Self::OneOf(tags) if tags.len() == 1 && !tags[0].1.is_empty() => Some(&tags[0].1),
+            Self::OneOf(tags) if tags.len() == 1 => Some(&tags[0].1),
             _ => None,
         }
     }

@@ -383,7 +383,11 @@ impl Problem {
     /// No such upload in parts.
     #[must_use]
     pub fn upload_not_found() -> Self {
-        Self::new(Code::UploadNotFound, "there is no such upload of this key, or it was completed or aborted")
+        Self::new(
+            Code::UploadNotFound,
+            "there is no such upload of this key, or it was completed or aborted; HEAD /files?key= tells whether its file is \
+             there",
+        )
     }
 
     /// A body without a length, where R2 needs one.
@@ -417,6 +421,18 @@ impl Problem {
     #[must_use]
     pub fn unsupported_media_type(wanted: &'static str) -> Self {
         Self::new(Code::UnsupportedMediaType, format!("send the body as Content-Type: {wanted}"))
+    }
+
+    /// The body is in a coding that the route does not decode (RFC 9110, 15.5.16).
+    #[must_use]
+    pub fn unsupported_coding(coding: &str) -> Self {
+        Self {
+            header: Some(("Accept-Encoding", "identity".into())),
+            ..Self::new(
+                Code::UnsupportedMediaType,
+                format!("this route does not decode `{coding}`: send the body as it is, without Content-Encoding"),
+            )
+        }
     }
 
     /// The customer has no such storage (`what`).

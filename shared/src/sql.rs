@@ -98,9 +98,9 @@ impl Param {
         match json.as_bytes().first() {
             Some(b'n') => Ok(Self::Null),
             Some(b't' | b'f') => Ok(Self::Bool(json == "true")),
-            Some(b'"') => {
-                serde_json::from_str(json).map(Self::Text).map_err(|error| json::invalid_json(body, json.as_bytes(), &error))
-            }
+            Some(b'"') => serde_json::from_str(json)
+                .map(Self::Text)
+                .map_err(|error| json::invalid_json(body, json.as_bytes(), &error)),
             Some(b'[' | b'{') => Err(Problem::invalid_body("`params` can be strings, numbers, booleans and null")),
             _ if serde_json::from_str(json).is_ok_and(|number: f64| number.abs() <= LARGEST) => {
                 Ok(Self::Number(json.to_owned()))

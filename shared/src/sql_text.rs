@@ -158,7 +158,9 @@ mod tests {
 
     #[test]
     fn some_texts_have_no_sql() {
-        for sql in ["", " ", "\t\r\n\u{b}\u{c}", ";", " ; ;", "-- a", "--", "/* a", "/**/;--\n;/* ' */", "\u{a0}", "\u{feff};"] {
+        for sql in
+            ["", " ", "\t\r\n\u{b}\u{c}", ";", " ; ;", "-- a", "--", "/* a", "/**/;--\n;/* ' */", "\u{a0}", "\u{feff};"]
+        {
             assert_eq!(executable(sql), None, "{sql:?}");
         }
     }

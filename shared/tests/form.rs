@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use shared::PartHead;
 
 fn part(name: &str, is_file: bool, content_type: Option<&str>, content: &[u8]) -> (PartHead, Vec<u8>) {
-    (PartHead { name: name.to_owned(), is_file, content_type: content_type.map(str::to_owned) }, content.to_vec())
+    let content_type = content_type.map(str::to_owned);
+    (PartHead { name: name.to_owned(), is_file, content_type, ..PartHead::default() }, content.to_vec())
 }
 
 #[test]

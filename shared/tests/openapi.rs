@@ -107,6 +107,7 @@ fn problems_are_as_described() {
         Problem::precondition_failed(),
         Problem::too_large("the body", 1),
         Problem::unsupported_media_type("application/json"),
+        Problem::unsupported_coding("gzip"),
         Problem::range_not_satisfiable(1),
         Problem::rate_limited(60),
         Problem::internal_error("x".to_owned()),

@@ -225,6 +225,7 @@ async fn replies_are_as_described() {
         (part.body(endless()).header("Content-Length", 6_u64 << 30), 413),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x"), 404),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body(chunked("x")), 411),
+        (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x").header("Content-Encoding", "gzip"), 415),
         (user.delete("/files/uploads?key=a&uploadId=x"), 404),
         (user.post("/files/uploads/complete?key=a&uploadId=x").body("x"), 415),
         (user.post_json("/files/uploads/complete?key=a&uploadId=x", "{}"), 400),

@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::json;
+use tests::workerd::{Configuration, Workerd};
 use tests::{Customer, Reply, escaped, expect_problem, expect_success, noise};
 
 const APP: &str = "https://app.example";
@@ -155,4 +156,50 @@ async fn the_operator_decides_and_not_the_customers_worker() {
     // Where the operator has said nothing, it is the customer's own affair.
     let reply = Reply::to(Customer::new("strange").get(&path)).await;
     assert_eq!(reply.header("Access-Control-Allow-Origin"), "https://evil.example");
+}
+
+/// Uploaders and fetch wrappers send headers of their own, and pages read others than ours.
+#[tokio::test]
+async fn the_operator_adds_headers_that_pages_may_send_and_read() {
+    let names = |list: &str| list.split(", ").map(str::to_lowercase).collect::<Vec<String>>();
+    let added = Reply::to(preflight(&Customer::nobody_behind("cors"), APP)).await;
+    let others = Reply::to(preflight(&Customer::nobody_behind("cors-any"), APP)).await;
+    let mut expected = names(others.header("Access-Control-Allow-Headers"));
+    assert!(!expected.contains(&"x-requested-with".to_owned()), "{others}");
+    expected.extend(["x-requested-with".to_owned(), "x-file-name".to_owned()]);
+    assert_eq!(names(added.header("Access-Control-Allow-Headers")), expected);
+
+    let added = Reply::to(Customer::behind("cors", "user1").get("/").header("Origin", APP)).await;
+    let others = Reply::to(Customer::behind("cors-any", "user1").get("/")).await;
+    let mut expected = names(others.header("Access-Control-Expose-Headers"));
+    expected.extend(["link".to_owned(), "last-modified".to_owned()]);
+    assert_eq!(names(added.header("Access-Control-Expose-Headers")), expected);
+}
+
+/// A page would only see that its request was refused. So everything is, at once, and the log says why.
+#[tokio::test]
+async fn headers_that_are_none_are_noticed_at_once() {
+    for (variables, status) in [
+        (r#"(name = "ALLOWED_HEADERS", text = "X-A: 1")"#, 500),
+        (r#"(name = "ALLOWED_HEADERS", text = "X-*")"#, 500),
+        (r#"(name = "EXPOSED_HEADERS", text = "Link; ETag")"#, 500),
+        (r#"(name = "EXPOSED_HEADERS", json = "[\"Link\"]")"#, 500),
+        (r#"(name = "ALLOWED_HEADERS", text = "*"), (name = "EXPOSED_HEADERS", text = "")"#, 200),
+    ] {
+        let dispatcher = format!(
+            r#"(name = "AUTH", text = "trusted-header"), (name = "ALLOWED_ORIGINS", text = "{APP}"), {variables}"#
+        );
+        let configuration = Configuration { dispatcher: &dispatcher, namespace: None, customer: "", storage_port: 9 };
+        let runtime = Workerd::start(&configuration).await;
+        let user = Customer::of(&runtime.url, "one");
+        for request in [user.get("/"), user.get("/").header("Origin", APP), user.get("/healthz")] {
+            let reply = Reply::to(request).await;
+            assert_eq!(reply.status, status, "{variables}: {reply}");
+            if status != 200 {
+                assert_eq!(reply.json()["code"], "internal_error", "{variables}: {reply}");
+            }
+        }
+        let reply = Reply::to(preflight(&user, APP)).await;
+        assert_eq!(reply.status, if status == 200 { 204 } else { 500 }, "{variables}: {reply}");
+    }
 }

@@ -63,6 +63,8 @@ fn all_that_the_wrangler_file_offers_can_be_switched_on() {
         "env.CF_VERSION_METADATA",
         "env.OUTBOUND (true)",
         "env.ALLOWED_ORIGINS",
+        "env.ALLOWED_HEADERS",
+        "env.EXPOSED_HEADERS",
         "env.DEFAULT_CUSTOMER",
         "env.TOKEN_JWKS_URL",
         "env.TOKEN_AUDIENCE",

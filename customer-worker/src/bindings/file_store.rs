@@ -286,8 +286,8 @@ fn stored_headers(metadata: HttpMetadata) -> FileHeaders {
         content_disposition: metadata.content_disposition,
         content_encoding: metadata.content_encoding,
         content_language: metadata.content_language,
-        // Dates before 1970 are not ours.
-        expires: metadata.cache_expiry.filter(|date| date.as_millis() > 0).as_ref().map(http_date),
+        // Dates before 1970, which are not ours, count as its beginning: they are in the past.
+        expires: metadata.cache_expiry.as_ref().map(http_date),
     })
 }
 

@@ -14,7 +14,7 @@ use worker::Env;
 pub use data_store::DataStore;
 pub use database::Database;
 pub use file_store::{FileStore, MAX_PUT_LEN, MultipartUpload, PendingPart, PutResult, StoredFile};
-pub use write_condition::WriteCondition;
+pub use write_condition::{WriteCondition, is_r2_etag};
 
 /// Looks up a binding of the customer's by its name and a member that only its type has. `description` is what the client
 /// is told that is missing.

@@ -6,7 +6,7 @@ use worker::Env;
 use worker::worker_sys::ext::ResponseInitExt;
 
 use super::conditions;
-use crate::bindings::{FileStore, StoredFile};
+use crate::bindings::{FileStore, StoredFile, is_r2_etag};
 use crate::body::{header, ignore_outcome};
 
 /// `GET /files?key=`: the file, or a range of it. Its content goes from R2 to the client as the runtime's own stream.
@@ -74,7 +74,7 @@ fn only_unless(conditions: &Preconditions) -> Option<&str> {
     if conditions.if_match.is_some() || conditions.if_unmodified_since.is_some() {
         return None;
     }
-    conditions.if_none_match.as_ref()?.only_one()
+    conditions.if_none_match.as_ref()?.only_one().filter(|tag| is_r2_etag(tag))
 }
 
 /// The reply to a request whose conditions do not hold: 304 or 412.
@@ -169,6 +169,9 @@ mod tests {
             (&[("If-None-Match", "\"a\""), ("If-Modified-Since", date)], Some("a")),
             (&[], None),
             (&[("If-None-Match", "*")], None),
+            (&[("If-None-Match", "\"*\"")], None),
+            (&[("If-None-Match", "\"x,a\"")], None),
+            (&[("If-None-Match", "\"\"")], None),
             (&[("If-None-Match", "\"a\", \"b\"")], None),
             (&[("If-None-Match", "\"a\""), ("If-Match", "\"b\"")], None),
             (&[("If-None-Match", "\"a\""), ("If-Unmodified-Since", date)], None),

@@ -75,9 +75,11 @@ impl Form {
             }
             // The file's bytes are passed on outside Wasm.
             FormEvent::Segment(start, end) if self.fields.current == Field::File => {
+                self.fields.file_is_missing = false;
                 self.file.write(&sub_array(chunk, start, end)).await?;
             }
             FormEvent::HeldBack(bytes) if self.fields.current == Field::File => {
+                self.fields.file_is_missing = false;
                 self.file.write(&Uint8Array::from(&*bytes)).await?;
             }
             FormEvent::Segment(start, end) => self.fields.add(&text[start..end])?,
@@ -98,6 +100,8 @@ impl Form {
 struct Fields {
     has_key: bool,
     has_file: bool,
+    /// The file has no name, and no content so far.
+    file_is_missing: bool,
     /// The field whose content is being read.
     current: Field,
     key: Vec<u8>,
@@ -133,9 +137,16 @@ impl Fields {
             }
             _ => Field::Other,
         };
-        if self.current != Field::File {
-            return Ok(None);
+        match self.current {
+            Field::Other => return Ok(None),
+            Field::Key => {
+                head.require_plain_bytes()?;
+                head.require_utf8()?;
+                return Ok(None);
+            }
+            Field::File => head.require_plain_bytes()?,
         }
+        self.file_is_missing = head.file_name_is_empty;
         let content_type = ContentType::parse(head.content_type.as_deref().unwrap_or_default())?;
         Ok(Some(FileHeaders::of_type(content_type)))
     }
@@ -154,10 +165,14 @@ impl Fields {
 
     /// Ends a field. Returns the key if that was it.
     fn end(&mut self) -> Result<Option<FileKey>, Problem> {
-        if self.current != Field::Key {
-            return Ok(None);
+        match self.current {
+            Field::Key => FileKey::parse(std::mem::take(&mut self.key).into()).map(Some),
+            // What browsers send for a file that was not chosen.
+            Field::File if self.file_is_missing => Err(Problem::invalid_form(
+                "`file` has neither a name nor content, as if none was chosen; an empty file needs a name",
+            )),
+            Field::File | Field::Other => Ok(None),
         }
-        FileKey::parse(std::mem::take(&mut self.key).into()).map(Some)
     }
 }
 
@@ -192,7 +207,7 @@ mod tests {
     use super::*;
 
     fn head(name: &str, is_file: bool) -> PartHead {
-        PartHead { name: name.to_owned(), is_file, content_type: None }
+        PartHead { name: name.to_owned(), is_file, ..PartHead::default() }
     }
 
     #[test]
@@ -220,6 +235,29 @@ mod tests {
             let refused = heads.iter().find_map(|(name, is_file)| fields.start(&head(name, *is_file)).err());
             assert_eq!(refused.map(|problem| problem.code().name()), Some("invalid_form"), "{heads:?}");
         }
+    }
+
+    #[test]
+    fn fields_that_would_have_to_be_decoded_are_refused() {
+        let base64 =
+            |name: &str| PartHead { transfer_encoding: Some("base64".to_owned()), ..head(name, name == "file") };
+        for name in ["key", "file"] {
+            assert_eq!(Fields::default().start(&base64(name)).expect_err(name).code().name(), "invalid_form");
+        }
+        assert!(Fields::default().start(&base64("other")).expect("ignored").is_none());
+        let latin = PartHead { content_type: Some("text/plain; charset=latin1".to_owned()), ..head("key", false) };
+        assert_eq!(Fields::default().start(&latin).expect_err("not UTF-8").code().name(), "invalid_form");
+    }
+
+    #[test]
+    fn a_file_without_name_and_content_was_not_chosen() {
+        let unnamed = PartHead { file_name_is_empty: true, ..head("file", true) };
+        let mut fields = Fields::default();
+        fields.start(&unnamed).expect("it may have content");
+        assert_eq!(fields.end().expect_err("it has none").code().name(), "invalid_form");
+        let mut fields = Fields::default();
+        fields.start(&head("file", true)).expect("a file");
+        assert!(fields.end().expect("an empty file").is_none());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use worker::Env;
 
 use super::{headers, refuse_conditions, require_length, stored_response, stream};
 use crate::bindings::FileStore;
-use crate::body::{Body, require_type};
+use crate::body::{self, Body, require_type};
 
 /// `POST /files/uploads?key=`: starts an upload.
 pub async fn create(env: &Env, request: &Request, query: Query<'_>) -> Result<UploadCreated, Problem> {
@@ -25,6 +25,8 @@ pub async fn put_part(env: &Env, request: &Request, query: Query<'_>) -> Result<
     let key = FileKey::from_query(query)?;
     let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
     refuse_conditions(request)?;
+    // The coding is the whole file's, and goes with the upload's beginning.
+    body::require_identity(request)?;
     let upload = FileStore::from_env(env)?.resume_upload(&key, &id)?;
     require_length(request, "a part")?;
     upload.send(number, stream(request))?.finish().await
@@ -35,7 +37,7 @@ pub async fn complete(env: &Env, request: &Request, query: Query<'_>) -> Result<
     let key = FileKey::from_query(query)?;
     let id = upload::upload_id(query)?;
     refuse_conditions(request)?;
-    require_type(request, is_json, "application/json")?;
+    require_type(request, is_json, body::JSON)?;
     let files = FileStore::from_env(env)?;
     let body = Body::read(request, upload::MAX_PARTS_LEN).await?;
     let parts = upload::parse_parts(&body.text)?;

@@ -27,10 +27,17 @@ pub fn form(data: &[u8]) {
     let mut written = Vec::new();
     for (head, content) in &parts {
         let name = head.name.replace('\\', "\\\\").replace('"', "\\\"");
-        let file = if head.is_file { "; filename=\"f\"" } else { "" };
+        let file = match (head.is_file, head.file_name_is_empty) {
+            (true, false) => "; filename=\"f\"",
+            (true, true) => "; filename=\"\"",
+            (false, _) => "",
+        };
         written.extend(format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n").into_bytes());
         if let Some(content_type) = &head.content_type {
             written.extend(format!("Content-Type: {content_type}\r\n").into_bytes());
+        }
+        if let Some(encoding) = &head.transfer_encoding {
+            written.extend(format!("Content-Transfer-Encoding: {encoding}\r\n").into_bytes());
         }
         written.extend([b"\r\n", &**content, b"\r\n"].concat());
     }

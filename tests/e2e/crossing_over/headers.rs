@@ -129,6 +129,8 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
         "MF-CF-Blob: {\"worker\":\"customer-victim\"}",
         "CF-Worker: customer-victim",
         "CF-Connecting-IP: 127.0.0.1",
+        "Cloudflare-Workers-Version-Key: victim",
+        "Cloudflare-Workers-Version-Overrides: customer-victim=\"dc8dcd28-271b-4367-9840-6c244f84cb40\"",
         "Platform-Storage: null",
         "Platform-Storage: undefined",
         "Platform-Storage:",
@@ -162,6 +164,30 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
         scene.attempt(scene.attacker.get(path)).await;
     }
     scene.end().await;
+}
+
+/// Which version of a Worker answers, and whether a Worker asks, is not for clients to say.
+#[tokio::test]
+async fn what_cloudflare_alone_may_say_is_not_passed_on() {
+    for user in [Customer::new("echo"), Customer::behind("cors", "echo")] {
+        for (name, value) in [
+            ("Cloudflare-Workers-Version-Overrides", "customer-echo=\"dc8dcd28-271b-4367-9840-6c244f84cb40\""),
+            ("cloudflare-workers-version-overrides", "dispatcher=\"x\", customer-echo=\"y\""),
+            ("CLOUDFLARE-WORKERS-VERSION-KEY", "victim"),
+            ("Cloudflare-Workers-Version-Key", ""),
+            ("CF-Worker", "example.com"),
+        ] {
+            for request in [user.get("/"), user.post("/").body("content")] {
+                let request = request.header(name, value).header(name, "twice").header("X-Other", "kept");
+                let reply = Reply::to(request).await;
+                assert_eq!(reply.status, 200, "{reply}");
+                let asked: serde_json::Value = serde_json::from_str(reply.header("Echo")).expect("JSON");
+                let headers = asked["headers"].as_object().expect("headers");
+                assert!(headers.keys().all(|passed| !passed.eq_ignore_ascii_case(name)), "{name}: {asked}");
+                assert_eq!(headers["x-other"], "kept");
+            }
+        }
+    }
 }
 
 /// What is named in `Connection` does not go further than to the platform, and what is not there names nobody.

@@ -45,6 +45,12 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
         refused(&[("If-Match", "\"5d4f21cd656c7f1e7f49e9988521304a\"")], "replaces only that").await;
         refused(&[("If-Match", &format!("W/{one}"))], "weak").await;
         refused(&[("If-Match", "nonsense!")], "not one of ours").await;
+        let tag = one.trim_matches('"');
+        for tags in [format!("\"a,{tag}\""), format!("\"{tag},a\""), "\"*\"".to_owned(), "\"a,*\", \"b\"".to_owned()] {
+            refused(&[("If-Match", &tags)], "a comma does not end a tag").await;
+        }
+        refused(&[("If-None-Match", &format!("\"a,b\", {one}"))], "replaces any other").await;
+        refused(&[("If-None-Match", "\"a,b\", *")], "creates only").await;
         refused(&[("If-Match", "\"\"")], "nobody's").await;
         refused(&[("If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT")], "older").await;
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), "one");
@@ -53,6 +59,10 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
         refused(&[("If-Match", &one)], "no longer that").await;
         expect_success(write(&user, key, "three").header("If-Match", "*")).await;
         expect_success(write(&user, key, "four").header("If-None-Match", "\"x\"")).await;
+        let tag = etag(&user, key).await.trim_matches('"').to_owned();
+        for tags in [format!("\"x,{tag}\", \"y\""), format!("W/\"{tag},*\""), "\"*\"".to_owned()] {
+            expect_success(write(&user, key, "four").header("If-None-Match", tags)).await;
+        }
         let modified = Reply::to(user.head(&format!("/files?key={key}"))).await.header("Last-Modified").to_owned();
         expect_success(write(&user, key, "five").header("If-Unmodified-Since", modified)).await;
         expect_success(write(&user, key, "five").header("If-None-Match", "\"\"")).await;

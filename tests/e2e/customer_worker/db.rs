@@ -81,7 +81,6 @@ async fn an_error_of_the_statement_is_said_in_sqlites_words() {
         ("", json!([])),
         ("-- nothing", json!([])),
         (";", json!([])),
-        ("SELECT 1; -- one", json!([])),
     ] {
         let request = user.post_json("/db/query", json!({"sql": sql, "params": params}).to_string());
         let reply = expect_problem(request, 400, "sql_error").await;
@@ -101,6 +100,117 @@ async fn several_statements_in_one_text() {
             let reply = expect_problem(user.post_json(path, body.to_string()), 400, "sql_error").await;
             assert!(!reply.text().contains("state.storage"), "{reply}");
         }
+    }
+}
+
+/// As SQLite's own tools have it.
+#[tokio::test]
+async fn what_follows_the_last_statement_and_is_no_sql_is_ignored() {
+    let user = Customer::new("user1");
+    query(&user, "CREATE TABLE followed (a);;", json!([])).await;
+    let ends = ["", ";", ";;", " ; ; ", "; -- done", ";\n-- a\n/* b; */\n", "; /* x */", "; /* x", " -- no semicolon"];
+    for (at, end) in ends.iter().enumerate() {
+        let insert = format!("INSERT INTO followed VALUES (?){end}");
+        let inserted = query(&user, &insert, json!([format!("{at};--")])).await;
+        assert_eq!(inserted["meta"]["changes"], 1, "{insert}");
+        let batch = batch(&user, &[(&insert, json!(["batch"])), ("SELECT 1 AS one;--", json!([]))]);
+        let results = expect_success(batch).await.json()["batch"].clone();
+        assert_eq!(
+            (&results[0]["meta"]["changes"], &results[1]["results"]),
+            (&json!(1), &json!([{"one": 1}])),
+            "{insert}"
+        );
+    }
+    let count = query(&user, "SELECT count(*) AS n FROM followed; /* all */", json!([])).await;
+    assert_eq!(count["results"], json!([{"n": 2 * ends.len()}]));
+    // What only looks like a comment or an end is what it is.
+    for (sql, row) in [
+        ("SELECT ';--' AS a;--", json!({"a": ";--"})),
+        ("SELECT 'it''s; /*' AS \"b;--\"; /*", json!({"b;--": "it's; /*"})),
+        ("SELECT 1 AS [c;--];;", json!({"c;--": 1})),
+        ("SELECT 1 AS `d;/*`;/**/", json!({"d;/*": 1})),
+        ("SELECT 1 AS e /* ; */ ; SELECT 2 -- ;\n AS f; -- 3", json!({"f": 2})),
+        ("-- first\n;; SELECT 3 AS g;", json!({"g": 3})),
+        ("SELECT '{\"a\":5}'->>'$.a' AS h;--", json!({"h": 5})),
+    ] {
+        assert_eq!(query(&user, sql, json!([])).await["results"], json!([row]), "{sql}");
+    }
+    let trigger = "CREATE TRIGGER follow AFTER INSERT ON followed BEGIN DELETE FROM followed; END; -- t";
+    query(&user, trigger, json!([])).await;
+    query(&user, "INSERT INTO followed VALUES (1);", json!([])).await;
+    assert_eq!(query(&user, "SELECT * FROM followed", json!([])).await["results"], json!([]));
+    // More SQL is not nothing.
+    for sql in ["SELECT 1; SELEC", "SELECT 1; /*", "SELECT 1; -", "SELECT 1; '", "SELECT 1; )"] {
+        let request = user.post_json("/db/query", json!({"sql": sql}).to_string());
+        expect_problem(request, 400, "sql_error").await;
+    }
+}
+
+/// A result is found by the place of its statement.
+#[tokio::test]
+async fn a_statement_without_sql_is_named_and_nothing_is_done() {
+    let user = Customer::new("user2");
+    query(&user, "CREATE TABLE unnamed (a)", json!([])).await;
+    for empty in [
+        "",
+        " ",
+        "\n\t",
+        ";",
+        ";;",
+        "-- a",
+        "--",
+        "/* a */",
+        "/* a",
+        "-- a\n;\n-- b",
+        " /**/ ; ",
+        "\u{a0}",
+        "\u{feff}",
+        "\u{a0}-- a",
+    ] {
+        for at in 0..3 {
+            let mut statements = vec![("INSERT INTO unnamed VALUES (1)", json!([])); 2];
+            statements.insert(at, (empty, json!([])));
+            let reply = expect_problem(batch(&user, &statements), 400, "sql_error").await;
+            assert!(reply.text().contains(&format!("`statements[{at}]` has no SQL")), "{empty:?}: {reply}");
+        }
+        let reply =
+            expect_problem(user.post_json("/db/query", json!({"sql": empty}).to_string()), 400, "sql_error").await;
+        assert!(reply.text().contains("`sql` has no SQL"), "{empty:?}: {reply}");
+    }
+    assert_eq!(query(&user, "SELECT * FROM unnamed", json!([])).await["results"], json!([]));
+}
+
+/// D1 binds numbers and booleans as doubles; SQLite makes integers of whole ones where it is told to.
+#[tokio::test]
+async fn numbers_are_bound_as_doubles() {
+    let user = Customer::new("user2");
+    query(&user, "CREATE TABLE numbers (whole INTEGER, any_number NUMERIC, text TEXT, nothing)", json!([])).await;
+    query(&user, "INSERT INTO numbers VALUES (?1, ?1, ?1, ?1)", json!([5])).await;
+    for (sql, params, row) in [
+        (
+            "SELECT typeof(?1) AS a, ?1/2 AS b, 'id-'||?1 AS c",
+            json!([5]),
+            json!({"a": "real", "b": 2.5, "c": "id-5.0"}),
+        ),
+        ("SELECT typeof(?1) AS a, 'is-'||?1 AS b", json!([true]), json!({"a": "real", "b": "is-1.0"})),
+        (
+            "SELECT typeof(CAST(?1 AS INTEGER)) AS a, CAST(?1 AS INTEGER)/2 AS b, 'id-'||CAST(?1 AS INTEGER) AS c",
+            json!([5]),
+            json!({"a": "integer", "b": 2, "c": "id-5"}),
+        ),
+        (
+            "SELECT CAST(?1 AS INTEGER) = 9007199254740991 AS a, CAST(?2 AS INTEGER)||'' AS b",
+            json!([9_007_199_254_740_991_i64, true]),
+            json!({"a": 1, "b": "1"}),
+        ),
+        (
+            "SELECT typeof(whole) AS a, typeof(any_number) AS b, text AS c, typeof(nothing) AS d FROM numbers",
+            json!([]),
+            json!({"a": "integer", "b": "integer", "c": "5.0", "d": "real"}),
+        ),
+        ("SELECT count(*) AS n FROM numbers WHERE whole = ? LIMIT ?", json!([5, 1]), json!({"n": 1})),
+    ] {
+        assert_eq!(query(&user, sql, params).await["results"], json!([row]), "{sql}");
     }
 }
 

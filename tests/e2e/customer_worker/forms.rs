@@ -205,3 +205,84 @@ async fn other_fields_are_ignored() {
     expect_success(user.post("/files").multipart(form)).await;
     expect_content(&user, "other", b"content").await;
 }
+
+/// A form without a file, as browsers send it: the part is there, with an empty name and nothing in it.
+#[tokio::test]
+async fn a_file_that_was_not_chosen_replaces_nothing() {
+    let user = Customer::new("user1");
+    let part = |parameters: &str, content: &str| {
+        let head = format!("Content-Disposition: form-data; name=\"file\"{parameters}\r\n");
+        format!("--x\r\n{head}Content-Type: application/octet-stream\r\n\r\n{content}\r\n")
+    };
+    let (key, end) = (KEY.replace("KEY", "not-chosen"), "--x--\r\n");
+    // Longer than what is read in one piece.
+    let padding = format!("--x\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\n{}\r\n", "x".repeat(2 * MIB));
+    expect_success(user.put("/files?key=not-chosen").body("old")).await;
+    for parameters in ["; filename=\"\"", "; filename=", "; filename*=UTF-8''", "; filename=\"\"; filename*=UTF-8''"] {
+        let file = part(parameters, "");
+        for form in [
+            format!("{key}{file}{end}"),
+            format!("{file}{key}{end}"),
+            format!("{key}{padding}{file}{end}"),
+            format!("{key}{file}{padding}{end}"),
+        ] {
+            for body in [Body::from(form.clone()), chunked(form.clone())] {
+                let reply = expect_problem(raw(&user, body), 400, "invalid_form").await;
+                assert!(reply.text().contains("`file`"), "{reply}");
+            }
+        }
+    }
+    expect_problem(raw(&user, format!("{key}{}{end}", part("", ""))), 400, "invalid_form").await;
+    expect_content(&user, "not-chosen", b"old").await;
+    // A name without content is an empty file, and content without a name is a file.
+    for (parameters, content) in [
+        ("; filename=\"f\"", ""),
+        ("; filename=\" \"", ""),
+        ("; filename=\"\"; filename*=UTF-8''f", ""),
+        ("; filename=\"\"", "content"),
+        ("; filename=\"\"", "\r\n"),
+    ] {
+        for form in [
+            format!("{key}{}{end}", part(parameters, content)),
+            format!("{key}{padding}{}{end}", part(parameters, content)),
+        ] {
+            for body in [Body::from(form.clone()), chunked(form.clone())] {
+                expect_success(user.put("/files?key=not-chosen").body("old")).await;
+                expect_success(raw(&user, body)).await;
+                expect_content(&user, "not-chosen", content.as_bytes()).await;
+            }
+        }
+    }
+}
+
+/// Nobody would decode them.
+#[tokio::test]
+async fn fields_in_base64_or_another_charset_are_refused() {
+    let user = Customer::new("user1");
+    expect_success(user.put("/files?key=decoded").body("old")).await;
+    let form = |header_of_key: &str, header_of_file: &str| {
+        let key = KEY.replace("KEY", "decoded").replacen("\r\n\r\n", &format!("\r\n{header_of_key}\r\n"), 1);
+        let file = FILE.replacen("\r\n\r\n", &format!("\r\n{header_of_file}\r\n"), 1);
+        format!("{key}{file}bmV3{END}")
+    };
+    for (header_of_key, header_of_file) in [
+        ("", "Content-Transfer-Encoding: base64\r\n"),
+        ("", "content-transfer-encoding: Quoted-Printable\r\n"),
+        ("Content-Transfer-Encoding: base64\r\n", ""),
+        ("Content-Type: text/plain; charset=iso-8859-1\r\n", ""),
+        ("Content-Type: text/plain; charset=\"UTF-16\"\r\n", ""),
+    ] {
+        let form = form(header_of_key, header_of_file);
+        for body in [Body::from(form.clone()), chunked(form.clone())] {
+            expect_problem(raw(&user, body), 400, "invalid_form").await;
+        }
+    }
+    expect_content(&user, "decoded", b"old").await;
+    for (header_of_key, header_of_file) in [
+        ("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n", ""),
+        ("", "Content-Transfer-Encoding: binary\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n"),
+    ] {
+        expect_success(raw(&user, form(header_of_key, header_of_file))).await;
+        expect_content(&user, "decoded", b"bmV3").await;
+    }
+}

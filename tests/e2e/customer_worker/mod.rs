@@ -1,5 +1,6 @@
 //! The customer Worker's routes.
 
+mod bodies;
 mod conditional_writes;
 mod data;
 mod db;

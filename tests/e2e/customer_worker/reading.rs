@@ -250,3 +250,54 @@ async fn headers_that_cannot_be_kept_are_refused() {
     }
     expect_problem(user.get("/files?key=refused"), 404, "file_not_found").await;
 }
+
+/// As S3 clients send it for what must not be kept.
+#[tokio::test]
+async fn a_file_may_have_expired_already() {
+    let user = Customer::new("user1");
+    for (value, kept) in [
+        ("0", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("-1", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", "Thu, 01 Jan 1970 00:00:01 GMT"),
+    ] {
+        expect_success(user.put("/files?key=expired").header("Expires", value).body("x")).await;
+        assert_eq!(Reply::to(user.get("/files?key=expired")).await.header("Expires"), kept, "{value}");
+        let begun = expect_success(user.post("/files/uploads?key=expired-parts").header("Expires", value)).await.json();
+        let upload =
+            format!("key=expired-parts&uploadId={}", tests::escaped(begun["uploadId"].as_str().expect("an id")));
+        let part = expect_success(user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("x")).await.json();
+        let parts = serde_json::json!({"parts": [part]}).to_string();
+        expect_success(user.post_json(&format!("/files/uploads/complete?{upload}"), parts)).await;
+        assert_eq!(Reply::to(user.head("/files?key=expired-parts")).await.header("Expires"), kept, "{value}");
+    }
+}
+
+/// A comma may stand in an entity tag (RFC 9110, 8.8.3).
+#[tokio::test]
+async fn a_tag_within_another_is_not_that_tag() {
+    let user = Customer::new("user1");
+    let (etag, _) = stored(&user, "comma").await;
+    let tag = etag.trim_matches('"');
+    let get = |name: &'static str, value: String| user.get("/files?key=comma").header(name, value);
+    for tags in [
+        format!("\"x,{tag}\""),
+        format!("\"x,{tag}\", \"y\""),
+        format!("\"{tag},x\""),
+        format!("W/\"x, {tag}\""),
+        format!("\"y\", \"x, {tag} ,z\""),
+        "\"x,*\"".to_owned(),
+        "\"*\"".to_owned(),
+    ] {
+        let reply = expect_success(get("If-None-Match", tags.clone())).await;
+        assert_eq!(reply.text(), CONTENT, "{tags}");
+        expect_problem(get("If-Match", tags.clone()), 412, "precondition_failed").await;
+        let reply = Reply::to(get("If-Range", tags.clone()).header("Range", "bytes=0-1")).await;
+        assert_eq!((reply.status, reply.text()), (StatusCode::OK, CONTENT), "{tags}");
+    }
+    for tags in [format!("\"x,y\", {etag}"), format!("\"x,*\",{etag},"), format!("\"x,\" , W/\"z\",{tag}")] {
+        assert_eq!(Reply::to(get("If-None-Match", tags.clone())).await.status, StatusCode::NOT_MODIFIED, "{tags}");
+        assert_eq!(expect_success(get("If-Match", tags.clone())).await.text(), CONTENT, "{tags}");
+    }
+    assert_eq!(Reply::to(get("If-Range", etag).header("Range", "bytes=0-1")).await.text(), "01");
+}

@@ -69,6 +69,31 @@ async fn parts_become_a_file() {
     expect_problem(upload.part(4, "x"), 404, "upload_not_found").await;
 }
 
+/// Who has not heard the answer to `complete` sees in the file's headers whether it was made.
+#[tokio::test]
+async fn a_completed_upload_is_known_by_its_file() {
+    let user = Customer::new("parts");
+    expect_success(user.put("/files?key=known").body("old")).await;
+    let begin = async || {
+        let upload = Upload::begin(&user, "known").await;
+        let parts = [upload.put(1, &noise(5 * MIB, 44)).await, upload.put(2, b"end").await];
+        (upload, parts)
+    };
+    let is_known = async || {
+        let head = Reply::to(user.head("/files?key=known")).await;
+        head.header("ETag").ends_with("-2\"") && head.header("Content-Length") == (5 * MIB + 3).to_string()
+    };
+    let (upload, parts) = begin().await;
+    expect_success(upload.abort()).await;
+    expect_problem(upload.complete(&[&parts[0], &parts[1]]), 404, "upload_not_found").await;
+    assert!(!is_known().await, "it was given up");
+    let (upload, parts) = begin().await;
+    expect_success(upload.complete(&[&parts[0], &parts[1]])).await;
+    let reply = expect_problem(upload.complete(&[&parts[0], &parts[1]]), 404, "upload_not_found").await;
+    assert!(reply.text().contains("HEAD /files?key="), "{reply}");
+    assert!(is_known().await, "it was completed");
+}
+
 #[tokio::test]
 async fn an_upload_that_is_given_up_leaves_the_older_file() {
     let user = Customer::new("parts");

@@ -1,0 +1,147 @@
+//! Headers that change what a body means are obeyed or refused.
+
+use reqwest::multipart::{Form, Part};
+use serde_json::json;
+use tests::{Customer, Reply, escaped, expect_problem, expect_success};
+
+async fn expect_content(user: &Customer, key: &str, content: &str) {
+    assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), content);
+}
+
+fn form(key: &str) -> Form {
+    Form::new().text("key", key.to_owned()).part("file", Part::text("new").file_name("f"))
+}
+
+/// A part of a file must not replace all of it.
+#[tokio::test]
+async fn a_range_of_something_is_not_stored_as_all_of_it() {
+    let user = Customer::new("user1");
+    expect_success(user.put("/files?key=ranged").body("01234567890123456789")).await;
+    expect_success(user.post_json("/data", r#"{"key":"ranged","value":"old"}"#)).await;
+    let begun = expect_success(user.post("/files/uploads?key=ranged")).await.json();
+    let upload = format!("key=ranged&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")));
+    let put_part = || user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("whole");
+    let part = expect_success(put_part()).await.json();
+    let complete = json!({"parts": [part]}).to_string();
+    for range in ["bytes 5-14/20", "bytes 0-19/20", "bytes 5-14/*", "bytes */20", "items 1-2/3", "nonsense"] {
+        for request in [
+            user.put("/files?key=ranged").body("x".repeat(10)),
+            user.post("/files").multipart(form("ranged")),
+            user.post("/files/uploads?key=ranged"),
+            put_part(),
+            user.post_json(&format!("/files/uploads/complete?{upload}"), complete.clone()),
+            user.post_json("/data", r#"{"key":"ranged","value":"new"}"#),
+            user.post_json("/db/query", r#"{"sql":"CREATE TABLE ranged (a)"}"#),
+            user.post_json("/db/batch", r#"{"statements":[{"sql":"CREATE TABLE ranged (a)"}]}"#),
+        ] {
+            let reply = expect_problem(request.header("Content-Range", range), 400, "invalid_parameter").await;
+            assert!(reply.text().contains("Content-Range"), "{reply}");
+        }
+    }
+    expect_content(&user, "ranged", "01234567890123456789").await;
+    assert_eq!(expect_success(user.get("/data?key=ranged")).await.json()["value"], "old");
+    expect_success(user.post_json("/db/query", r#"{"sql":"CREATE TABLE ranged (a)"}"#)).await;
+    // Without a value it is not there, and with a method without a body it means nothing.
+    expect_success(user.put("/files?key=ranged").header("Content-Range", "").body("new")).await;
+    let reply = expect_success(user.get("/files?key=ranged").header("Content-Range", "bytes 0-1/3")).await;
+    assert_eq!(reply.text(), "new");
+    // The upload goes on.
+    expect_success(user.post_json(&format!("/files/uploads/complete?{upload}"), complete)).await;
+    expect_content(&user, "ranged", "whole").await;
+}
+
+/// No route decodes what is read in it, and a file is kept with the coding that it came in.
+#[tokio::test]
+async fn an_encoded_body_is_not_read_as_it_comes() {
+    let user = Customer::new("user1");
+    expect_success(user.put("/files?key=coded").body("old")).await;
+    let begun = expect_success(user.post("/files/uploads?key=coded")).await.json();
+    let upload = format!("key=coded&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")));
+    let put_part = || user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("whole");
+    let part = expect_success(put_part()).await.json();
+    let complete = json!({"parts": [part]}).to_string();
+    let requests = || {
+        [
+            user.post_json("/data", r#"{"key":"coded","value":"new"}"#),
+            user.post_json("/db/query", r#"{"sql":"SELECT 1"}"#),
+            user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT 1"}]}"#),
+            user.post("/files").multipart(form("coded")),
+            put_part(),
+            user.post_json(&format!("/files/uploads/complete?{upload}"), complete.clone()),
+        ]
+    };
+    for (encoding, named) in
+        [("gzip", "`gzip`"), ("br", "`br`"), ("identity, x-own", "`x-own`"), ("DEFLATE", "`DEFLATE`")]
+    {
+        for request in requests() {
+            let request = request.header("Content-Encoding", encoding);
+            let reply = expect_problem(request, 415, "unsupported_media_type").await;
+            assert!(reply.text().contains(named), "{reply}");
+            assert_eq!(reply.header("Accept-Encoding"), "identity");
+        }
+    }
+    expect_content(&user, "coded", "old").await;
+    expect_problem(user.get("/data?key=coded"), 404, "data_not_found").await;
+    for request in requests() {
+        expect_success(request.header("Content-Encoding", "identity")).await;
+    }
+    expect_content(&user, "coded", "whole").await;
+}
+
+/// JSON is UTF-8 (RFC 8259, 8.1). What claims to be something else is not read as if it were.
+#[tokio::test]
+async fn json_in_another_charset_is_refused() {
+    let user = Customer::new("user1");
+    let request = |content_type: &str| {
+        let body = r#"{"key":"charset","value":"\u00c3\u00a9 Ã©"}"#;
+        user.post("/data").header("Content-Type", content_type).body(body)
+    };
+    for charset in ["iso-8859-1", "\"UTF-16\"", "windows-1252", "utf-8; charset=latin1"] {
+        let content_type = format!("application/json; charset={charset}");
+        let reply = expect_problem(request(&content_type), 415, "unsupported_media_type").await;
+        assert!(reply.text().contains("UTF-8"), "{reply}");
+    }
+    for charset in ["utf-8", "\"UTF-8\"", "utf8", "us-ascii"] {
+        expect_success(request(&format!("application/json; charset={charset}"))).await;
+    }
+}
+
+/// What a body's range is to a reader means nothing to a write (RFC 9110, 14.2), and what is checked elsewhere is nobody's here.
+#[tokio::test]
+async fn headers_that_do_not_change_what_a_body_means_are_ignored() {
+    let user = Customer::new("user1");
+    for (name, value) in [
+        ("Range", "bytes=0-1"),
+        ("If-Range", "\"x\""),
+        ("Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg=="),
+        ("Content-Digest", "sha-256=:AAAA:"),
+        ("Trailer", "Expires"),
+        ("Content-Location", "/other"),
+    ] {
+        expect_success(user.put("/files?key=ignored").header(name, value).body("all of it")).await;
+        expect_content(&user, "ignored", "all of it").await;
+    }
+}
+
+/// The place is that in the client's own text, and what was expected there is said in plain words.
+#[tokio::test]
+async fn json_that_is_none_is_told_where_it_ends_to_be() {
+    let user = Customer::new("user1");
+    for (path, body, said) in [
+        ("/data", "{\"key\": \"ü\",\n \"value\": x}", "at line 2, column 11 (`x`), a value was expected"),
+        ("/data", "{\"key\": \"k\", value: 1}", "at line 1, column 15 (`v`), a name in double quotes was expected"),
+        ("/data", "{\"key\": \"k\"", "it ends at line 1, column 12, before an object is complete"),
+        ("/data", "", "it is empty"),
+        ("/db/query", "{\"sql\": \"SELECT ?\",\n\"params\": [\"\\ud800!\"]}", "at line 2, column "),
+        ("/db/batch", "{\"statements\":\n[{\"sql\": 'x'}]}", "at line 2, column 10 (`'`), a value was expected"),
+        (
+            "/files/uploads/complete?key=a&uploadId=x",
+            "{\"parts\": [{}\n{}]}",
+            "at line 2, column 1 (`{`), a comma or ]",
+        ),
+    ] {
+        let reply = expect_problem(user.post_json(path, body), 400, "invalid_json").await;
+        let detail = reply.json()["detail"].as_str().expect("text").to_owned();
+        assert!(detail.contains(said), "{body}: {detail}");
+    }
+}
