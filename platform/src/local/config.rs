@@ -11,6 +11,7 @@ use serde_json::json;
 use toml::{Table, Value, toml};
 
 use super::account::{Account, NAMESPACE, Storage};
+use super::door::Door;
 use super::store::fresh_folder;
 use super::{Auth, Customer, Options, Var, script};
 use crate::token::{state_secrets, write_private};
@@ -58,8 +59,8 @@ pub struct Contents<'a> {
     pub without: &'a BTreeSet<String>,
     /// The KV namespace of customers' records, if there are any,
     pub records: Option<&'a str>,
-    /// The secret that opens the storage to the local API.
-    pub secret: &'a str,
+    /// The secrets of this run.
+    pub door: &'a Door,
 }
 
 /// Writes the wrangler files into the state folder, the one that is reached first. What a former run left there goes.
@@ -111,8 +112,10 @@ pub fn write(options: &Options, state: &Path, contents: &Contents<'_>) -> Result
     }
 
     // Not variables, which wrangler prints.
+    let Door { secret, shield, .. } = contents.door;
     for name in ["entry", "storage"] {
-        write_private(&folder.join(name).join(".dev.vars"), format!("STORAGE_SECRET={}\n", contents.secret))?;
+        let secrets = format!("STORAGE_SECRET={secret}\nSHIELD={shield}\n");
+        write_private(&folder.join(name).join(".dev.vars"), secrets)?;
     }
     if options.auth == Auth::Token {
         // In single quotes, nothing in it means anything.

@@ -24,8 +24,11 @@ pub const PATH: &str = "/.storage";
 #[derive(Debug)]
 pub struct Door {
     http: Client,
-    /// Made anew for each run, and known to entry.js alone.
+    /// Made anew for each run, and known to entry.js and storage.js alone.
     pub secret: String,
+    /// What the names of headers start with that entry.js hides from the runtime. It is made anew for each run, so that no
+    /// script and no client can send one.
+    pub shield: String,
 }
 
 /// What is asked of some storage.
@@ -129,7 +132,7 @@ impl Door {
     /// A door with a new secret.
     pub fn new() -> Result<Self> {
         let http = Client::builder().no_proxy().build().context("cannot make a client")?;
-        Ok(Self { http, secret: new_id() })
+        Ok(Self { http, secret: new_id(), shield: format!("platform-{}-", new_id()) })
     }
 
     /// Whether the runtime gives a sign of life within this time. One that is not there, or fails, does not hang.

@@ -8,10 +8,10 @@ const PATIENCE = 500;
 export default {
   async fetch(request, env) {
     if (request.headers.get("Platform-Storage") === env.STORAGE_SECRET) return env.STORAGE.fetch(request);
-    if (request.body === null) return disguised(await env.DISPATCHER.fetch(request));
+    if (request.body === null) return shielded(await env.DISPATCHER.fetch(request), env.SHIELD);
     const body = passage(request.headers);
     const sending = new Sending(request.body, body.writable);
-    const reply = disguised(await env.DISPATCHER.fetch(new Request(request, { body: body.readable })));
+    const reply = shielded(await env.DISPATCHER.fetch(new Request(request, { body: body.readable })), env.SHIELD);
     if (reply.body === null) {
       await sending.end();
       return reply;
@@ -29,14 +29,23 @@ export default {
   },
 };
 
-/** wrangler rewrites what is HTML, and fails at some of it. Here it gets no type, which the front puts back. */
-function disguised(reply) {
-  const type = reply.headers.get("Content-Type");
-  if (reply.body === null || !/html/i.test(type)) return reply;
+/**
+ * Hides from the runtime the headers of a reply that it would obey: its own (`MF-*`), which a script may send by any name, and
+ * the type of what is HTML, which wrangler rewrites, and fails at some of it. They go out under names that start with `shield`,
+ * which is made anew at each start and known to the front alone, which gives them their own names back.
+ */
+function shielded(reply, shield) {
+  const obeyed = ([name, value]) =>
+    name.startsWith("mf-") || (name === "content-type" && reply.body !== null && /html/i.test(value));
+  const hidden = [...reply.headers].filter(obeyed);
+  if (hidden.length === 0) return reply;
   const headers = new Headers(reply.headers);
-  headers.delete("Content-Type");
-  headers.set("Platform-Content-Type", type);
-  return new Response(reply.body, { status: reply.status, headers, encodeBody: "manual" });
+  for (const [name, value] of hidden) {
+    headers.delete(name);
+    headers.set(shield + name, value);
+  }
+  const { status, statusText, webSocket } = reply;
+  return new Response(reply.body, { status, statusText, headers, webSocket, encodeBody: "manual" });
 }
 
 /** A stream to hand a body on, of the length that the headers say. The runtime has none longer than 2^53 - 1 bytes. */

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -38,9 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the platform's Workers take somewhere.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 
-/// Where `entry.js` puts a reply's type that the runtime is not to see.
-const CONTENT_TYPE: HeaderName = HeaderName::from_static("platform-content-type");
-
 /// Headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
@@ -52,11 +50,14 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Listens on a port of 127.0.0.1, 0 for any that is free. Requests go through the gate.
-pub async fn start(port: u16, gate: Gate) -> Result<Listener> {
+/// Listens on a port of 127.0.0.1, 0 for any that is free. Requests go through the gate. `shield` is the start of the names
+/// under which `entry.js` sends headers that the runtime must not see.
+pub async fn start(port: u16, gate: Gate, shield: &str) -> Result<Listener> {
     let client = Client::builder(TokioExecutor::new()).build(connector(gate.clone()));
+    let shield: Arc<str> = shield.into();
     // Not a `Router`, which would give the reply to a HEAD the length of its empty body.
-    let service = Shared::new(service_fn(move |request| forward(client.clone(), gate.clone(), request)));
+    let service =
+        Shared::new(service_fn(move |request| forward(client.clone(), gate.clone(), shield.clone(), request)));
     Listener::start(bind(port, "--port").await?, |socket, stopped| {
         axum::serve(socket.tap_io(without_delay), service)
             .with_graceful_shutdown(async { drop(stopped.await) })
@@ -99,7 +100,12 @@ fn without_delay(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Result<Response, Infallible> {
+async fn forward(
+    client: RuntimeClient,
+    gate: Gate,
+    shield: Arc<str>,
+    mut request: Request,
+) -> Result<Response, Infallible> {
     let id = request_id(request.headers());
     if let Err(refusal) = check(&request) {
         return Ok(problem(&refusal, &id));
@@ -128,10 +134,8 @@ async fn forward(client: RuntimeClient, gate: Gate, mut request: Request) -> Res
     Ok(match client.request(request).await {
         Ok(response) if is_runtimes_own(&response) => problem(&runtimes_problem(response, &id).await, &id),
         Ok(mut response) => {
-            if let Some(content_type) = response.headers_mut().remove(&CONTENT_TYPE) {
-                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            }
             strip(response.headers_mut());
+            unshield(response.headers_mut(), &shield);
             response.map(|body| pass.until_end(body))
         }
         // The client has gone while it sent, or what it sent was not HTTP.
@@ -260,6 +264,18 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Gives headers that `entry.js` has sent under another name their own name back.
+fn unshield(headers: &mut HeaderMap, shield: &str) {
+    let shielded: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(shield)).cloned().collect();
+    for name in shielded {
+        let value = headers.remove(&name);
+        let own_name = HeaderName::from_bytes(&name.as_str().as_bytes()[shield.len()..]);
+        if let (Ok(own_name), Some(value)) = (own_name, value) {
+            headers.insert(own_name, value);
+        }
+    }
+}
+
 fn problem(problem: &Problem, id: &RequestId) -> Response {
     let status = StatusCode::from_u16(problem.status()).expect("a problem has a valid status");
     let headers = [
@@ -311,6 +327,27 @@ mod tests {
             assert!(!is_host(&HeaderValue::from_str(host).expect("a header")), "{host}");
         }
         assert!(!is_host(&HeaderValue::from_bytes(b"\xc3\xa9").expect("a header")));
+    }
+
+    #[test]
+    fn only_shielded_headers_get_another_name() {
+        let sent = [
+            ("platform-1f-content-type", "text/html"),
+            ("content-type", "text/plain"),
+            ("platform-1f-mf-op", "GET"),
+            ("platform-content-type", "a script's own"),
+            ("platform-1f-", "no name"),
+        ];
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        unshield(&mut headers, "platform-1f-");
+        let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        left.sort_unstable();
+        let expected: [(&str, &[u8]); 3] =
+            [("content-type", b"text/html"), ("mf-op", b"GET"), ("platform-content-type", b"a script's own")];
+        assert_eq!(left, expected);
     }
 
     #[test]

@@ -89,13 +89,14 @@ impl LocalPlatform {
         let log = options.log.as_deref().map_or_else(|| Ok(Log::stdout()), Log::file)?;
         // First of all the ports, so that a port in use is told before anything is started.
         let gate = Gate::new();
-        let front = front::start(options.port, gate.clone()).await?;
+        let door = Door::new()?;
+        let front = front::start(options.port, gate.clone(), &door.shield).await?;
         let listener = bind(options.api_port, "--api-port").await?;
         let local = Arc::new(Local {
             store: Mutex::new(store),
             bound: Mutex::default(),
             gate,
-            door: Door::new()?,
+            door,
             checker: Checker::new(&options.repository).await?,
             token: api_token(&options, &state)?,
             incoming: fresh_folder(&state.join("incoming"))?,
@@ -258,7 +259,7 @@ async fn run(
     };
     let (new, mut without) = (with(Trial::New), with(Trial::Failed));
     let start = async |without: &BTreeSet<String>| {
-        let contents = Contents { account: &account, without, records, secret: &local.door.secret };
+        let contents = Contents { account: &account, without, records, door: &local.door };
         let command = config::write(options, state, &contents)?;
         // What wrangler prints of a full disk says anything but that.
         Runtime::start(&command, log, verbose).await.map_err(|error| disk_is_full(state).unwrap_or(error))
@@ -409,7 +410,7 @@ pub fn print_command(options: &Options) -> Result<String> {
         account: store.account(),
         without: &BTreeSet::new(),
         records: records.as_deref(),
-        secret: &new_id(),
+        door: &Door::new()?,
     };
     Ok(config::write(options, &state, &contents)?.to_string())
 }

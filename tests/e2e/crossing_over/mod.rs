@@ -10,6 +10,7 @@ mod headers;
 mod keys;
 mod pages;
 mod shared_names;
+mod private_headers;
 mod smuggling;
 mod sql_and_rpc;
 mod tokens;

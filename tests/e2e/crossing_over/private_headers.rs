@@ -1,0 +1,148 @@
+//! Headers with which the parts of the local platform speak to one another: neither a script nor a client can send one. Their
+//! names are looked up when the test runs, in the platform's sources and in the packages that it runs on, so that it holds for
+//! names that nobody has thought of yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use http::StatusCode;
+use serde_json::json;
+use tests::{Customer, Reply, client, escaped, platform_url};
+
+/// Names that were obeyed once, and such as a next runtime could have.
+const KNOWN: [&str; 14] = [
+    "Platform-Content-Type",
+    "Platform-Storage",
+    "Platform-Status",
+    "Platform-",
+    "platform-00000000000000000000000000000000-content-type",
+    "MF-Experimental-Error-Stack",
+    "MF-Experimental-Error-Stack-Payload",
+    "MF-Disable-Pretty-Error",
+    "MF-Route-Override",
+    "MF-Original-URL",
+    "MF-Op-Result-Type",
+    "MF-Forwarded-Response",
+    "MF-Content-Type",
+    "CF-Worker-Status",
+];
+
+/// The sources of whatever a request goes through on its way, from the repository's folder.
+const SOURCES: [&str; 4] =
+    ["platform/src/local", "local-namespace", "node_modules/miniflare/dist/src", "node_modules/wrangler/wrangler-dist"];
+
+/// All private names: those above, and everything in the sources that looks like one.
+fn names() -> BTreeSet<String> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder");
+    let mut names: BTreeSet<String> = KNOWN.map(str::to_lowercase).into();
+    for folder in SOURCES {
+        add_names(&repository.join(folder), &mut names);
+    }
+    names
+}
+
+fn add_names(folder: &Path, names: &mut BTreeSet<String>) {
+    // One of the packages may be replaced one day.
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        let is_source = path.extension().is_some_and(|kind| kind == "js" || kind == "mjs" || kind == "rs");
+        if path.is_dir() && !path.ends_with("node_modules") {
+            add_names(&path, names);
+        } else if is_source {
+            let text = fs::read(&path).expect("a file").to_ascii_lowercase();
+            for prefix in [&b"platform-"[..], b"mf-"] {
+                names.extend(words(&text, prefix));
+            }
+        }
+    }
+}
+
+/// What stands in quotation marks in a text, starts with a prefix, and could be a header's name.
+fn words(text: &[u8], prefix: &[u8]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for at in memchr_all(text, prefix) {
+        let word: Vec<u8> =
+            text[at..].iter().copied().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').collect();
+        let quoted = at > 0 && b"\"'`".contains(&text[at - 1]) && text.get(at + word.len()) == Some(&text[at - 1]);
+        if quoted && word.len() <= 60 {
+            found.insert(String::from_utf8(word).expect("ASCII"));
+        }
+    }
+    found
+}
+
+fn memchr_all<'t>(text: &'t [u8], wanted: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    (0..text.len().saturating_sub(wanted.len())).filter(move |at| text[*at..].starts_with(wanted))
+}
+
+/// A reply's headers but for those that differ each time.
+fn comparable(reply: &Reply) -> BTreeMap<String, Vec<u8>> {
+    let changing = |name: &str| ["date", "x-request-id", "cf-ray"].contains(&name);
+    let headers = reply.headers.iter().filter(|(name, _)| !changing(name.as_str()));
+    headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+}
+
+/// A script that answers with these headers.
+fn reply_with(headers: &serde_json::Value) -> reqwest::RequestBuilder {
+    Customer::new("strange").get(&format!("/?headers={}", escaped(&headers.to_string())))
+}
+
+#[tokio::test]
+async fn a_script_sends_them_like_any_others() {
+    let names = names();
+    assert!(names.len() > KNOWN.len(), "some are found in the sources: {names:?}");
+    for content_type in ["application/json", "text/html; charset=utf-8"] {
+        let plain = Reply::to(reply_with(&json!({"content-type": content_type, "x-own": "1"}))).await;
+        assert_eq!((plain.status, plain.text()), (StatusCode::OK, "strange"));
+        assert_eq!(plain.header("Content-Type"), content_type);
+        let sent = |name: &str, value: &str| json!({"content-type": content_type, "x-own": "1", name: value});
+        for name in &names {
+            for value in ["text/plain", "true", "404"] {
+                let reply = Reply::to(reply_with(&sent(name, value))).await;
+                let mut expected = comparable(&plain);
+                expected.insert(name.clone(), value.into());
+                assert_eq!((reply.status, reply.text()), (StatusCode::OK, "strange"), "{name}: {value}: {reply}");
+                assert_eq!(comparable(&reply), expected, "{name}: {value}");
+            }
+        }
+        // And all of them at once.
+        let mut all = sent("x-own", "1");
+        for name in &names {
+            all[name] = "text/plain".into();
+        }
+        let reply = Reply::to(reply_with(&all)).await;
+        assert_eq!((reply.status, reply.text()), (StatusCode::OK, "strange"), "{reply}");
+        assert_eq!(reply.header("Content-Type"), content_type);
+    }
+}
+
+#[tokio::test]
+async fn a_client_changes_nothing_with_them() {
+    let plain = Reply::to(Customer::new("user1").get("/")).await;
+    let nobody = Reply::to(client().get(platform_url())).await;
+    for name in names() {
+        for value in ["", "true", "text/html", "undefined", "null", "customer-user2"] {
+            let reply = Reply::to(Customer::new("user1").get("/").header(&name, value)).await;
+            assert_eq!((reply.status, reply.text()), (plain.status, plain.text()), "{name}: {value}: {reply}");
+            assert_eq!(comparable(&reply), comparable(&plain), "{name}: {value}");
+        }
+        // Without an id such a request leads nowhere either.
+        let reply = Reply::to(client().post(format!("{}/.storage?operation=alive", platform_url())).header(&name, "x"));
+        let reply = reply.await;
+        assert_eq!((reply.status, &reply.json()["code"]), (nobody.status, &nobody.json()["code"]), "{name}: {reply}");
+    }
+}
+
+/// What the platform itself adds on the way does not reach either end.
+#[tokio::test]
+async fn nobody_sees_those_of_the_platform() {
+    let private = |name: &str| name.starts_with("platform-") || name.starts_with("mf-");
+    let html = Reply::to(reply_with(&json!({"content-type": "text/html"}))).await;
+    assert_eq!(html.header("Content-Type"), "text/html");
+    assert!(!html.headers.keys().any(|name| private(name.as_str())), "{html}");
+    let echoed = Reply::to(Customer::new("echo").get("/")).await;
+    let received: serde_json::Value = serde_json::from_str(echoed.header("Echo")).expect("JSON");
+    let received = received["headers"].as_object().expect("headers");
+    assert!(!received.keys().any(|name| name.starts_with("platform-")), "{received:?}");
+}
