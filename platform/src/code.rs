@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use toml::Table;
 
+pub(crate) mod json_module;
+
 use crate::cloudflare::Module;
 use crate::manifest::ScriptSource;
 
@@ -113,6 +115,7 @@ impl Code {
 
     /// A customer's own. What is not said of how it is run is as for the platform's.
     pub fn of_customer(source: &ScriptSource, settings: &Settings) -> Result<Self> {
+        refuse_python(source)?;
         let modules = modules(&source.path)?;
         let main = main_module(&modules, source)?;
         Ok(Self {
@@ -145,12 +148,40 @@ pub(crate) fn read_table(path: &Path) -> Result<Table> {
     text.parse().with_context(|| format!("{} is not valid TOML", path.display()))
 }
 
+/// What is said of Python, whatever way it comes.
+pub(crate) const PYTHON_IS_NOT_SUPPORTED: &str =
+    "Python is not supported: a script is JavaScript or TypeScript, bundled, or WebAssembly, as Rust is compiled to";
+
+/// Whether a module is Python, by its name.
+pub(crate) fn is_python(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|kind| kind.eq_ignore_ascii_case("py"))
+}
+
+/// Says so if a script starts with Python, or is to be run as Python. Python files beside JavaScript are left out, as all that
+/// is no module.
+fn refuse_python(source: &ScriptSource) -> Result<()> {
+    let path = &source.path;
+    let flag = source.compatibility_flags.iter().flatten().find(|flag| flag.starts_with("python_workers"));
+    if let Some(flag) = flag {
+        bail!("the compatibility flag {flag} of {}: {PYTHON_IS_NOT_SUPPORTED}", path.display());
+    }
+    let named = source.main.as_deref().filter(|main| is_python(main));
+    let named = named.or_else(|| path.to_str().filter(|path| is_python(path)));
+    let usual = ["entry.py", "index.py", "main.py", "worker.py"].into_iter().find(|name| path.join(name).exists());
+    let usual = usual.filter(|_| source.main.is_none() && !USUAL.iter().any(|name| path.join(name).exists()));
+    if let Some(main) = named.or(usual) {
+        bail!("{main}: {PYTHON_IS_NOT_SUPPORTED}");
+    }
+    Ok(())
+}
+
 const ES_MODULE: &str = "application/javascript+module";
 
 /// What a file is to the upload API, by its extension; wrangler's own rules for modules.
 fn media_type(path: &Path) -> Option<&'static str> {
     Some(match path.extension()?.to_str()? {
-        "js" | "mjs" => ES_MODULE,
+        // Cloudflare's API knows no JSON: it goes as a module that exports what it says.
+        "js" | "mjs" | "json" => ES_MODULE,
         "cjs" => "application/javascript",
         "wasm" => "application/wasm",
         "txt" | "html" | "sql" => "text/plain",
@@ -171,7 +202,7 @@ fn modules(path: &Path) -> Result<Vec<Module>> {
         add_file(path, utf8(name)?, &mut modules)?;
     }
     if modules.is_empty() {
-        bail!("there is no module in {}: no .js, .mjs, .cjs, .wasm, .txt, .html, .sql or .bin", path.display());
+        bail!("there is no module in {}: no .js, .mjs, .cjs, .json, .wasm, .txt, .html, .sql or .bin", path.display());
     }
     Ok(modules)
 }
@@ -184,7 +215,7 @@ fn add_folder(folder: &Path, prefix: &str, modules: &mut Vec<Module>) -> Result<
     for entry in entries {
         let file_name = entry.file_name();
         let name = utf8(&file_name)?;
-        if name.starts_with('.') || name == "node_modules" {
+        if name.starts_with('.') || name == "node_modules" || SETTINGS_OF_TOOLS.contains(&name) {
             continue;
         }
         let kind = entry.file_type().with_context(cannot_read)?;
@@ -204,18 +235,33 @@ fn add_file(path: &Path, name: &str, modules: &mut Vec<Module>) -> Result<()> {
     if name.contains(|character: char| character == '"' || character.is_control()) {
         bail!("{name:?} cannot be a module's name: there is a quotation mark or a control character in it");
     }
-    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    modules.push(Module { name: name.to_owned(), media_type, content: Bytes::from(content) });
+    let content = Bytes::from(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?);
+    let content = if is_json(name) {
+        json_module::wrapped(&content).with_context(|| format!("{} is not valid JSON", path.display()))?
+    } else {
+        content
+    };
+    modules.push(Module { name: name.to_owned(), media_type, content });
     Ok(())
 }
+
+fn is_json(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|kind| kind == "json")
+}
+
+/// Settings of tools, which lie beside a script and are no modules of it. They need not even be JSON: some have comments.
+const SETTINGS_OF_TOOLS: [&str; 6] =
+    ["jsconfig.json", "package-lock.json", "package.json", "tsconfig.json", "tslint.json", "wrangler.json"];
 
 fn utf8(name: &std::ffi::OsStr) -> Result<&str> {
     name.to_str().with_context(|| format!("{} is not UTF-8", name.display()))
 }
 
+/// What the module that the runtime starts with is usually called.
+const USUAL: [&str; 4] = ["index.js", "index.mjs", "worker.js", "worker.mjs"];
+
 /// The module that the runtime starts with: the one that is said, the only one, or the one that is called as usual.
 fn main_module(modules: &[Module], source: &ScriptSource) -> Result<String> {
-    const USUAL: [&str; 4] = ["index.js", "index.mjs", "worker.js", "worker.mjs"];
     let path = source.path.display();
     let found = |name: &str| modules.iter().find(|module| module.name == name);
     let main = match &source.main {
@@ -225,7 +271,7 @@ fn main_module(modules: &[Module], source: &ScriptSource) -> Result<String> {
             format!("which module of {path} does it start with? Say it with --main, or as `main` under [script]: there is no {}", USUAL.join(", "))
         })?,
     };
-    if main.media_type != ES_MODULE {
+    if main.media_type != ES_MODULE || is_json(&main.name) {
         bail!("a script starts with an ES module, a .js or .mjs file, and not with {}", main.name);
     }
     Ok(main.name.clone())
@@ -277,6 +323,9 @@ mod tests {
             ("x.wasm", "7"),
             ("README.md", "no"),
             ("package.json", "no"),
+            ("tsconfig.json", "{ // no\n}"),
+            ("tools.py", "no"),
+            ("data/x.json", r#"{"a": 1}"#),
             (".hidden.js", "no"),
             (".git/x.js", "no"),
             ("node_modules/x/index.js", "no"),
@@ -284,6 +333,7 @@ mod tests {
         let code = Code::of_customer(&source(folder.path(), None), &settings()).expect("code");
         let modules: Vec<_> = code.modules.iter().map(|module| (&*module.name, module.media_type)).collect();
         let expected = [
+            ("data/x.json", "application/javascript+module"),
             ("lib/a.js", "application/javascript+module"),
             ("lib/b.cjs", "application/javascript"),
             ("page.html", "text/plain"),
@@ -315,7 +365,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_run_is_said() {
-        let folder = folder(&[("a/x.js", ""), ("a/y.js", ""), ("b/README.md", ""), ("c/x.wasm", ""), ("d/\"x.js", "")]);
+        let folder = folder(&[
+            ("a/x.js", ""),
+            ("a/y.js", ""),
+            ("b/README.md", ""),
+            ("c/x.wasm", ""),
+            ("d/\"x.js", ""),
+            ("e/index.js", ""),
+            ("e/x.json", "{"),
+            ("f/x.json", "{}"),
+            ("python/entry.py", ""),
+            ("python/lib.js", ""),
+            ("python/x.py", ""),
+        ]);
         for (name, main, reason) in [
             ("a", None, "which module of"),
             ("a", Some("z.js"), "there is no module z.js in"),
@@ -323,11 +385,20 @@ mod tests {
             ("b/README.md", None, "there is no module in"),
             ("c", None, "starts with an ES module"),
             ("d", None, "cannot be a module's name"),
+            ("e", None, "x.json is not valid JSON"),
+            ("f", None, "starts with an ES module"),
+            ("python", None, "entry.py: Python is not supported"),
+            ("python", Some("x.py"), "x.py: Python is not supported"),
+            ("python/x.py", None, "x.py: Python is not supported"),
             ("nowhere", None, "cannot find"),
         ] {
             let error = Code::of_customer(&source(folder.path().join(name), main), &settings()).expect_err(name);
             assert!(format!("{error:#}").contains(reason), "{name}: {error:#}");
         }
+        let flags = Some(vec!["python_workers".to_owned()]);
+        let flagged = ScriptSource { compatibility_flags: flags, ..source(folder.path().join("a/x.js"), None) };
+        let error = Code::of_customer(&flagged, &settings()).expect_err("it would be Python").to_string();
+        assert!(error.contains("python_workers") && error.contains("Python is not supported"), "{error}");
     }
 
     #[test]

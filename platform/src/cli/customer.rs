@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use platform::customers::{
     Audit, Claims, ConfigFile, Customers, Holdings, Listed, Order, Report, Run, Targets, for_each, stats,
 };
+use platform::local::unsupported_bindings;
 use platform::token::{Grant, Secrets};
 use serde_json::{Value, json};
 use shared::UserId;
@@ -396,8 +397,11 @@ impl Show {
         // A record that is not well-formed is shown as it is.
         let record =
             found.record.as_ref().map(|text| serde_json::from_str(text).unwrap_or(Value::String(text.clone())));
+        let members = found.bindings().iter().filter_map(Value::as_object);
+        let unsupported = if place.local { unsupported_bindings(members) } else { Vec::new() };
         Ok(json!({
             "id": found.id,
+            "unsupported": unsupported,
             "script": found.settings.is_some().then_some(&found.script),
             "tags": found.tags(),
             "modified_on": found.modified_on,

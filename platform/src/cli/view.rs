@@ -85,6 +85,9 @@ pub fn customer(customer: &Value) -> String {
         let line = format!("  {:<20} {:<22} {}", text(&binding["name"]), text(&binding["type"]), members.join(" "));
         writeln!(lines, "{}", line.trim_end()).expect("a string takes all");
     }
+    for sentence in elements(&customer["unsupported"]) {
+        writeln!(lines, "  {}", text(sentence)).expect("a string takes all");
+    }
     lines.trim_end().to_owned()
 }
 
@@ -120,6 +123,7 @@ mod tests {
                 {"name": "USER_KV", "type": "kv_namespace", "namespace_id": "kv1"},
                 {"name": "API_KEY", "type": "secret_text"},
             ],
+            "unsupported": ["env.AI is not there locally: no AI here"],
             "record": {"plan": "pro"},
             "storage": {"kv": "kv1", "r2": [null, "eu"], "d1": null},
         }));
@@ -134,7 +138,8 @@ R2 bucket     customer-user1, customer-user1 (eu)
 D1 database   none
 bindings
   USER_KV              kv_namespace           namespace_id=kv1
-  API_KEY              secret_text";
+  API_KEY              secret_text
+  env.AI is not there locally: no AI here";
         assert_eq!(shown, expected);
     }
 }

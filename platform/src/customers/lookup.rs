@@ -47,14 +47,7 @@ impl Customers {
             Kind::StoredSecret => api.stored_secret_exists(within.as_deref().unwrap_or_default(), name).await?,
             Kind::VectorizeIndex => api.vectorize_index_exists(name).await?,
             Kind::Worker => api.worker_exists(name).await?,
-            Kind::AiSearch
-            | Kind::AiSearchNamespace
-            | Kind::Dataset
-            | Kind::Pipeline
-            | Kind::RateLimiter
-            | Kind::VpcNetwork
-            | Kind::VpcService
-            | Kind::Workflow => true,
+            Kind::Dataset | Kind::Pipeline | Kind::RateLimiter | Kind::Workflow | Kind::Other(_) => true,
         })
     }
 }

@@ -20,8 +20,6 @@ pub struct Resource {
 /// A kind of resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    AiSearch,
-    AiSearchNamespace,
     Bucket,
     Certificate,
     Database,
@@ -35,17 +33,15 @@ pub enum Kind {
     RateLimiter,
     StoredSecret,
     VectorizeIndex,
-    VpcNetwork,
-    VpcService,
     Worker,
     Workflow,
+    /// What nothing is asked about, in words.
+    Other(&'static str),
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::AiSearch => "AI Search instance",
-            Self::AiSearchNamespace => "AI Search namespace",
             Self::Bucket => "bucket",
             Self::Certificate => "client certificate",
             Self::Database => "database",
@@ -59,10 +55,9 @@ impl fmt::Display for Kind {
             Self::RateLimiter => "rate limiter namespace",
             Self::StoredSecret => "secret",
             Self::VectorizeIndex => "Vectorize index",
-            Self::VpcNetwork => "VPC network",
-            Self::VpcService => "VPC service",
             Self::Worker => "Worker",
             Self::Workflow => "Workflow",
+            Self::Other(words) => words,
         })
     }
 }
@@ -97,16 +92,21 @@ impl Resource {
         let text = |member: &str| Some(binding[member].as_str()?.to_owned());
         let named = |kind, member| Some(Self::new(kind, text(member)?));
         match binding["type"].as_str()? {
-            "ai_search" => named(Kind::AiSearch, "instance_name"),
-            "ai_search_namespace" => named(Kind::AiSearchNamespace, "namespace"),
+            "agent_memory" => named(Kind::Other("agent memory"), "namespace"),
+            "ai_search" => named(Kind::Other("AI Search instance"), "instance_name"),
+            "ai_search_namespace" => named(Kind::Other("AI Search namespace"), "namespace"),
             "analytics_engine" => named(Kind::Dataset, "dataset"),
+            "artifacts" => named(Kind::Other("artifacts namespace"), "namespace"),
             "d1" => named(Kind::Database, "id").or_else(|| named(Kind::Database, "database_id")),
             "dispatch_namespace" => named(Kind::DispatchNamespace, "namespace"),
             "durable_object_namespace" => {
                 Some(Self { within: Some(text("script_name")?), ..named(Kind::DurableObjects, "class_name")? })
             }
+            "flagship" => named(Kind::Other("Flagship app"), "app_id"),
             "hyperdrive" => named(Kind::Hyperdrive, "id"),
+            "k2" => named(Kind::Other("K2 stream"), "stream"),
             "kv_namespace" => named(Kind::KvNamespace, "namespace_id"),
+            "messaging" => named(Kind::Other("messaging namespace"), "namespace"),
             "mtls_certificate" => named(Kind::Certificate, "certificate_id"),
             "pipelines" => named(Kind::Pipeline, "pipeline").or_else(|| named(Kind::Pipeline, "stream")),
             "queue" => named(Kind::Queue, "queue_name"),
@@ -121,8 +121,11 @@ impl Resource {
             }
             "service" => named(Kind::Worker, "service"),
             "vectorize" => named(Kind::VectorizeIndex, "index_name"),
-            "vpc_network" => named(Kind::VpcNetwork, "network_id").or_else(|| named(Kind::VpcNetwork, "tunnel_id")),
-            "vpc_service" => named(Kind::VpcService, "service_id"),
+            "vpc_network" => {
+                let network = Kind::Other("VPC network");
+                ["network_id", "tunnel_id", "identity"].into_iter().find_map(|member| named(network, member))
+            }
+            "vpc_service" => named(Kind::Other("VPC service"), "service_id"),
             "workflow" => named(Kind::Workflow, "workflow_name"),
             _ => None,
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -144,6 +145,14 @@ pub struct Modules {
 }
 
 impl Modules {
+    /// A script that does nothing, and what is in its modules.
+    pub fn empty() -> (Self, BTreeMap<String, Bytes>) {
+        let main = "index.js".to_owned();
+        let media_types = BTreeMap::from([(main.clone(), "application/javascript+module".to_owned())]);
+        let contents = BTreeMap::from([(main.clone(), Bytes::from_static(b"export default {};"))]);
+        (Self { digest: String::new(), main, service_worker: false, media_types }, contents)
+    }
+
     /// The module that wrangler is to start with. It takes it for one of the outermost folder and knows it by its ending, so
     /// that others need one in front.
     pub fn entry(&self) -> &str {

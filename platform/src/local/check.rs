@@ -23,6 +23,54 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// running. The shell keeps none of the command's pipes open, so that their ends are the command's.
 const END_WITH_PARENT: &str = "exec 3<&0; \"$@\" 3<&- & exec >&- 2>&-; read -r _ <&3; kill -9 $!; wait";
 
+/// What keeps a script from starting.
+#[derive(Debug)]
+pub enum Fault {
+    /// It does not export a class of Durable Objects that it has.
+    NoClass(String),
+    /// Anything else, in workerd's words.
+    Start(String),
+}
+
+/// The class of Durable Objects that workerd says a script does not export. It is a warning of workerd's; wrangler does not
+/// start with it.
+fn missing_class(said: &str, script: &Script) -> Option<String> {
+    let warned = |class: &&String| {
+        let named = format!("the class \"{class}\", but no such Durable Object class is exported");
+        said.contains(&named) || said.contains(&format!("Incorrect type for map entry '{class}'"))
+    };
+    script.durable_objects.keys().find(warned).cloned()
+}
+
+/// What workerd says, and what to do about it where that is known.
+fn explained(said: &str) -> String {
+    let quoted = |before: &str| {
+        let (_, rest) = said.split_once(before)?;
+        rest.split_once('"').map(|(name, _)| name)
+    };
+    if let Some(module) = quoted("No such module \"") {
+        let advice = if module.starts_with("node:") {
+            "set the compatibility flag `nodejs_compat`".to_owned()
+        } else {
+            format!(
+                "modules are run as they are uploaded, without bundling. Bundle the script first, as `wrangler deploy` and \
+                 esbuild do, or upload {module} beside it"
+            )
+        };
+        return format!("{said}\n{advice}");
+    }
+    if said.contains("Unrecognized import attributes") {
+        return format!("{said}\nimport a .json module without `with {{ type: \"json\" }}`");
+    }
+    // What workerd could be told, Cloudflare cannot.
+    match said.split_once(" is experimental and may break") {
+        Some((flag, _)) => {
+            format!("{flag} is experimental and cannot yet be used in Workers deployed to Cloudflare")
+        }
+        None => said.to_owned(),
+    }
+}
+
 /// Runs scripts by themselves.
 #[derive(Debug)]
 pub struct Checker {
@@ -42,9 +90,9 @@ impl Checker {
         Ok(Self { workerd, newest })
     }
 
-    /// Starts a script whose modules are in a folder, without its storage. Answers how long that took, or what the script
-    /// has against it.
-    pub async fn check(&self, folder: &Path, script: &Script, modules: &Modules) -> Result<Result<Duration, String>> {
+    /// Starts a script whose modules are in a folder, without its storage. Answers how long that took, or what keeps it from
+    /// starting.
+    pub async fn check(&self, folder: &Path, script: &Script, modules: &Modules) -> Result<Result<Duration, Fault>> {
         let config = self.config(script, modules);
         let file = NamedTempFile::with_suffix_in(".capnp", folder).context("cannot write beside the modules")?;
         fs::write(file.path(), config).context("cannot write beside the modules")?;
@@ -52,7 +100,7 @@ impl Checker {
         let mut process = Command::new("sh")
             .args(["-c", END_WITH_PARENT, "sh"])
             .arg(&self.workerd)
-            .args(["serve", "--experimental", "--control-fd=1"])
+            .args(["serve", "--control-fd=1"])
             .arg(file.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -72,11 +120,15 @@ impl Checker {
         process.wait().await.context("cannot wait for workerd")?;
         let said = said.await.context("nothing panics")?.context("cannot read what workerd says")?;
         Ok(match first {
-            // A warning of workerd's, and wrangler does not start.
-            Ok(Ok(_)) if said.contains("no such Durable Object class is exported") => Err(said.trim().to_owned()),
-            Ok(Ok(_)) => Ok(elapsed),
-            Ok(Err(_)) => Err(said.trim().trim_start_matches("service script: ").to_owned()),
-            Err(_) => Err(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs())),
+            Ok(Ok(_)) => match missing_class(&said, script) {
+                Some(class) => Err(Fault::NoClass(class)),
+                None => Ok(elapsed),
+            },
+            Ok(Err(_)) => Err(Fault::Start(explained(said.trim().trim_start_matches("service script: ")))),
+            Err(_) => {
+                let reason = format!("the script did not start within {} seconds", START_TIMEOUT.as_secs());
+                Err(Fault::Start(reason))
+            }
         })
     }
 
@@ -158,6 +210,8 @@ pub enum ModuleKind {
     Text,
     /// Bytes.
     Data,
+    /// JSON, which is kept as an ECMAScript module that exports what it says.
+    Json,
 }
 
 impl ModuleKind {
@@ -169,6 +223,7 @@ impl ModuleKind {
             "application/wasm" => Self::Wasm,
             "text/plain" | "text/html" => Self::Text,
             "application/octet-stream" => Self::Data,
+            "application/json" => Self::Json,
             _ => return None,
         })
     }
@@ -176,7 +231,7 @@ impl ModuleKind {
     /// Its name in workerd's configuration.
     fn workerd(self) -> &'static str {
         match self {
-            Self::EsModule => "esModule",
+            Self::EsModule | Self::Json => "esModule",
             Self::CommonJs => "commonJsModule",
             Self::Wasm => "wasm",
             Self::Text => "text",
@@ -187,7 +242,7 @@ impl ModuleKind {
     /// Its name in a wrangler file's `rules`.
     pub fn wrangler(self) -> &'static str {
         match self {
-            Self::EsModule => "ESModule",
+            Self::EsModule | Self::Json => "ESModule",
             Self::CommonJs => "CommonJS",
             Self::Wasm => "CompiledWasm",
             Self::Text => "Text",
@@ -198,7 +253,26 @@ impl ModuleKind {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{explained, quoted};
+
+    #[test]
+    fn what_workerd_says_comes_with_advice() {
+        for (said, advice) in [
+            ("Uncaught Error: No such module \"lodash\".\n  imported from \"index.js\"", "Bundle the script first"),
+            ("Uncaught Error: No such module \"node:fs\".", "`nodejs_compat`"),
+            ("Uncaught Error: Unrecognized import attributes specified", "without `with"),
+            (
+                "The compatibility flag webgpu is experimental and may break or be removed in a future version of \
+                 workerd. To use this flag, you must pass --experimental on the command line.",
+                "webgpu is experimental and cannot yet be used in Workers deployed to Cloudflare",
+            ),
+            ("Uncaught SyntaxError: Unexpected token '}'", "Unexpected token '}'"),
+        ] {
+            let explained = explained(said);
+            assert!(explained.contains(advice), "{explained}");
+            assert!(!explained.contains("--experimental"), "{explained}");
+        }
+    }
 
     #[test]
     fn a_text_cannot_end_itself() {

@@ -10,6 +10,7 @@
 
 mod account;
 mod api;
+mod binding_types;
 mod check;
 mod config;
 mod door;
@@ -48,6 +49,7 @@ use log::Log;
 use runtime::Runtime;
 use store::{Store, fresh_folder, replace};
 
+pub use binding_types::unsupported_bindings;
 pub use options::{Auth, Customer, Options, Var};
 
 /// How long the first request may take to succeed.
@@ -108,6 +110,11 @@ impl LocalPlatform {
         local.write_records(&options, records.as_deref()).await?;
         // Not before: what is asked of it may want a restart, which begins with `keep_running`.
         let server = api::start(listener, local.clone())?;
+        for (name, script) in local.store().account().scripts() {
+            for sentence in unsupported_bindings(&script.bindings) {
+                eprintln!("{name}: {sentence}");
+            }
+        }
         let platform = Self { options, state, front, server, local, runtime, records, log, lock };
         platform.write_environment()?;
         Ok(platform)

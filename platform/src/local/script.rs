@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use toml::Table;
 
 use super::account::{Account, Code, Modules, Script, Storage};
+use super::binding_types::works;
 use super::check::ModuleKind;
 use super::config::{built, text};
 use super::options::Options;
@@ -35,7 +36,7 @@ pub fn config(options: &Options, state: &Path, name: &str, script: &Script, acco
             Some("plain_text" | "secret_text") => drop(vars.insert(called.to_owned(), member("text"))),
             Some("json") => drop(vars.insert(called.to_owned(), member("json"))),
             // What is deleted must not come back because somebody writes to it.
-            Some(kind) if is_local(kind, binding) && stored(binding).is_none_or(|storage| account.has(&storage)) => {
+            Some(_) if works(binding) && stored(binding).is_none_or(|storage| account.has(&storage)) => {
                 bind(&mut config, binding).with_context(|| format!("the script {name}"))?;
             }
             _ => {}
@@ -76,19 +77,6 @@ fn uploaded(state: &Path, script: &Script, modules: &Modules) -> Result<Table> {
     serde_json::from_value(config).context("this is a table")
 }
 
-/// The types of bindings that the local runtime has, besides variables and secrets.
-const LOCAL: [&str; 9] = [
-    "analytics_engine",
-    "d1",
-    "durable_object_namespace",
-    "kv_namespace",
-    "queue",
-    "r2_bucket",
-    "ratelimit",
-    "send_email",
-    "version_metadata",
-];
-
 /// Puts a binding that the local runtime has into a Worker's configuration.
 pub fn bind(config: &mut Table, binding: &Map<String, Value>) -> Result<()> {
     let mut binding = binding.clone();
@@ -108,52 +96,4 @@ pub fn stored(binding: &Map<String, Value>) -> Option<Storage> {
         "d1" => Storage::D1(if binding.contains_key("id") { member("id") } else { member("database_id") }),
         _ => return None,
     })
-}
-
-/// What a binding lacks, or cannot be called. wrangler would not start with it.
-pub fn check_bindings(script: &Script) -> Result<()> {
-    for binding in &script.bindings {
-        let member = |name: &str| binding.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (kind, name) = (member("type"), member("name"));
-        ensure!(!UNSPEAKABLE.contains(&name), "{name} cannot be a binding's name: every JavaScript object has it");
-        if is_local(kind, binding) {
-            bind(&mut Table::new(), binding)?;
-        }
-    }
-    Ok(())
-}
-
-/// Members of every object in JavaScript, at which wrangler stumbles.
-const UNSPEAKABLE: [&str; 8] = [
-    "__proto__",
-    "constructor",
-    "hasOwnProperty",
-    "isPrototypeOf",
-    "propertyIsEnumerable",
-    "toLocaleString",
-    "toString",
-    "valueOf",
-];
-
-/// Whether the local runtime has what a binding is bound to.
-fn is_local(kind: &str, binding: &Map<String, Value>) -> bool {
-    // A class of another script's could be another customer's.
-    LOCAL.contains(&kind) && !(kind == "durable_object_namespace" && binding.contains_key("script_name"))
-}
-
-/// What of a script is not there locally, a sentence for each.
-pub fn not_here(script: &Script) -> Vec<String> {
-    let bindings = script.bindings.iter().filter_map(|binding| {
-        let member = |name: &str| binding.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (kind, name) = (member("type"), member("name"));
-        let reason = match kind {
-            "plain_text" | "json" | "secret_text" => return None,
-            _ if is_local(kind, binding) => return None,
-            "durable_object_namespace" => "it is a class of another script's".to_owned(),
-            "service" => format!("no other Workers of the account run here, such as {}", member("service")),
-            _ => format!("nothing here stands in for bindings of the type {kind}"),
-        };
-        Some(format!("env.{name} is not there locally: {reason}"))
-    });
-    bindings.collect()
 }

@@ -23,7 +23,20 @@ const operations = {
   },
   async "kv.get"(kv, { key }) {
     const value = await kv.get(key, "stream");
-    return value === null ? missing() : new Response(value);
+    if (value === null) return missing();
+    const expiration = (await listed(kv, key))?.expiration;
+    return new Response(value, { headers: expiration === undefined ? {} : { Expiration: expiration } });
+  },
+  /** Several values, each with its metadata and its expiration if they are wanted. */
+  async "kv.getMany"(kv, { options: { type, withMetadata }, request }) {
+    const keys = await request.json();
+    if (keys.length === 0) return Response.json({});
+    if (!withMetadata) return Response.json(Object.fromEntries(await kv.get(keys, { type })));
+    const found = [...(await kv.getWithMetadata(keys, { type }))].map(async ([key, pair]) => {
+      const { expiration } = (await listed(kv, key)) ?? {};
+      return [key, pair === null || pair.value === null ? null : { value: pair.value, metadata: pair.metadata, expiration }];
+    });
+    return Response.json(Object.fromEntries(await Promise.all(found)));
   },
   async "kv.metadata"(kv, { key }) {
     const { value, metadata } = await kv.getWithMetadata(key, "stream");
@@ -43,10 +56,12 @@ const operations = {
     return Response.json({ keys, cursor: list_complete ? "" : cursor });
   },
 
-  async "r2.get"(bucket, { key }) {
-    const object = await bucket.get(key);
+  async "r2.get"(bucket, { key, request }) {
+    const object = await bucket.get(key, { onlyIf: conditions(request.headers) });
     if (object === null) return missing();
-    const headers = new Headers({ ETag: object.httpEtag, "Content-Length": object.size });
+    const headers = new Headers({ ETag: object.httpEtag, "Last-Modified": object.uploaded.toUTCString() });
+    if (!object.body) return new Response(null, { status: 304, headers });
+    headers.set("Content-Length", object.size);
     object.writeHttpMetadata(headers);
     return new Response(object.body, { headers, encodeBody: "manual" });
   },
@@ -70,14 +85,28 @@ const operations = {
     return Response.json(await database.batch(statements));
   },
   async "d1.raw"(database, { request }) {
-    const results = [];
-    for (const { sql, params } of await request.json()) {
-      const [columns, ...rows] = await database.prepare(sql).bind(...params).raw({ columnNames: true });
-      results.push({ results: { columns: columns ?? [], rows }, success: true, meta: {} });
-    }
-    return Response.json(results);
+    const statements = (await request.json()).map(({ sql, params }) => database.prepare(sql).bind(...params));
+    // `raw()` of a statement answers no metadata, and takes no other statements into its transaction; `batch()` takes columns
+    // of the same name together. Both are made of this method, which no binding documents.
+    const texts = statements.map(({ statement }) => statement);
+    const parameters = statements.map(({ params }) => params);
+    const span = { setAttribute() {} };
+    const session = database.withSession("first-primary");
+    return Response.json(await session._sendOrThrow("/query", texts, parameters, "ROWS_AND_COLUMNS", span));
   },
 };
+
+/** What a listing says of a key, if it is there: of all keys that start with it, it is the first. */
+async function listed(kv, key) {
+  const { keys } = await kv.list({ prefix: key, limit: 1 });
+  return keys.find(({ name }) => name === key);
+}
+
+/** The conditions that Cloudflare's API knows. */
+function conditions(headers) {
+  const known = ["If-None-Match", "If-Modified-Since"].filter((name) => headers.has(name));
+  return new Headers(known.map((name) => [name, headers.get(name)]));
+}
 
 function missing() {
   return new Response(null, { status: 404 });

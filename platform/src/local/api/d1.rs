@@ -1,5 +1,6 @@
 //! D1 databases: <https://developers.cloudflare.com/api/resources/d1/>.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::reply::{Page, Query, Refusal, Success, json_body};
+use super::sql::statements;
 use super::{Api, Local};
 use crate::cloudflare::Jurisdiction;
 use crate::local::account::{Account, Database, Storage};
@@ -88,7 +90,7 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
     Ok(Success::new(Value::Null))
 }
 
-/// A statement; several, separated by semicolons, may be in one `sql` as long as there are no `params`.
+/// SQL, which may be several statements as long as there are no `params`.
 #[derive(Deserialize, Serialize)]
 struct Statement {
     sql: String,
@@ -103,13 +105,43 @@ enum Statements {
     One(Statement),
 }
 
+fn malformed(why: impl Display) -> Refusal {
+    Refusal::bad(7400, format!("The request is malformed: {why}"))
+}
+
+impl Statements {
+    /// Each statement by itself, in order. All are executed in one transaction.
+    fn apart(self) -> Result<Vec<Statement>, Refusal> {
+        let (given, is_batch) = match self {
+            Self::Batch { batch } => (batch, true),
+            Self::One(statement) => (vec![statement], false),
+        };
+        if given.is_empty() {
+            return Err(malformed("the batch has no statements"));
+        }
+        let mut all = Vec::new();
+        for (at, Statement { sql, params }) in given.into_iter().enumerate() {
+            let apart = statements(&sql);
+            match &*apart {
+                [] if is_batch => {
+                    return Err(malformed(format!("there is no SQL in statement {} of the batch", at + 1)));
+                }
+                [] => return Err(malformed("there is no SQL in it")),
+                [one] => all.push(Statement { sql: (*one).to_owned(), params }),
+                _ if !params.is_empty() => return Err(malformed("params with multiple statements is not supported")),
+                many => {
+                    all.extend(many.iter().map(|sql| Statement { sql: (*sql).to_owned(), params: Vec::new() }));
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
 impl Local {
     async fn sql(&self, id: &str, operation: &'static str, body: &Bytes) -> Result<Success, Refusal> {
         let id = self.read(|account| found(account, id).map(|(id, _)| id.clone()))?;
-        let statements = match json_body(body)? {
-            Statements::Batch { batch } => batch,
-            Statements::One(statement) => vec![statement],
-        };
+        let statements = json_body::<Statements>(body)?.apart()?;
         let call = Call::new(operation).json(&json!(statements));
         let reply = self.ask(Storage::D1(id), call, 7500).await?;
         Ok(Success::new(reply.json().await?))

@@ -1,14 +1,18 @@
 //! KV namespaces and their values: <https://developers.cloudflare.com/api/resources/kv/>.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::Router;
 use axum::extract::{FromRequest, Multipart, Path, Query as QueryParameters, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 
 use super::reply::{Page, Query, Refusal, Success, json_body};
 use super::{Api, Local};
@@ -119,8 +123,9 @@ async fn keys(
     Path((_, id)): Path<(String, String)>,
     QueryParameters(query): QueryParameters<Query>,
 ) -> Result<Success, Refusal> {
-    let limit = query.get("limit").map_or(Ok(1000), |limit| limit.parse::<u32>());
-    let limit = limit.map_err(|_| Refusal::bad(10020, "limit must be a number from 10 to 1000"))?;
+    let limit = query.get("limit").map_or(Some(1000), |limit| limit.parse::<u32>().ok());
+    let limit = limit.filter(|limit| (10..=1000).contains(limit));
+    let limit = limit.ok_or_else(|| Refusal::bad(10020, "limit must be a number from 10 to 1000"))?;
     let options = json!({ "prefix": query.get("prefix"), "cursor": query.get("cursor"), "limit": limit });
     let listed = local.kv_json(&id, Call::new("kv.list").options(options)).await?;
     let keys = listed["keys"].as_array().cloned().unwrap_or_default();
@@ -219,6 +224,26 @@ async fn unset(State(local): Api, Path((_, id, key)): Path<(String, String, Stri
     Ok(Success::new(json!({})))
 }
 
+/// How many values are written or deleted at once,
+const MAX_WRITES: usize = 10_000;
+
+/// and how many are read.
+const MAX_READS: usize = 100;
+
+/// The shortest time that a value is kept for, in seconds.
+const MIN_TTL: u64 = 60;
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 512;
+
+fn check_count(operation: &str, what: &str, count: usize, limit: usize) -> Result<(), Refusal> {
+    if count > limit {
+        let message = format!("{operation}: 'received {count} {what}, but max allowed per request is: {limit}'");
+        return Err(Refusal::bad(10012, message));
+    }
+    Ok(())
+}
+
 /// A value among many.
 #[derive(Deserialize)]
 struct Pair {
@@ -231,15 +256,45 @@ struct Pair {
     base64: bool,
 }
 
+impl Pair {
+    /// The key, the value, and what else is said of it, if a namespace takes all of that.
+    fn checked(self, now: u64) -> Result<(String, Bytes, Map<String, Value>), Refusal> {
+        let Self { key, value, expiration, expiration_ttl, metadata, base64 } = self;
+        let bad = |why: &str| Refusal::bad(10033, format!("bulk put: '{why}', of the key {key:?}"));
+        if key.is_empty() || key.len() > MAX_KEY || key == "." || key == ".." {
+            return Err(bad("a key is 1 to 512 bytes, and not . or .."));
+        }
+        // A time to live takes precedence.
+        let expiration = expiration.filter(|_| expiration_ttl.is_none());
+        if expiration_ttl.is_some_and(|ttl| ttl < MIN_TTL) {
+            return Err(bad("expiration_ttl must be at least 60 seconds"));
+        }
+        if expiration.is_some_and(|expiration| expiration < now + MIN_TTL) {
+            return Err(bad("expiration must be at least 60 seconds in the future"));
+        }
+        let value = if base64 {
+            BASE64_STANDARD.decode(value).map_err(|error| bad(&format!("the value is not base64: {error}")))?.into()
+        } else {
+            Bytes::from(value)
+        };
+        let options = [
+            ("expiration", expiration.map(Value::from)),
+            ("expirationTtl", expiration_ttl.map(Value::from)),
+            ("metadata", metadata),
+        ];
+        let options = options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        Ok((key, value, options))
+    }
+}
+
 async fn set_many(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
-    use base64::prelude::{BASE64_STANDARD, Engine};
     let pairs: Vec<Pair> = json_body(&body)?;
     let count = pairs.len();
-    for Pair { key, value, expiration, expiration_ttl, metadata, base64 } in pairs {
-        let value = if base64 { BASE64_STANDARD.decode(value).map_err(bad_body)?.into() } else { Bytes::from(value) };
-        let options = json!({ "expiration": expiration, "expirationTtl": expiration_ttl, "metadata": metadata });
-        let options = options.as_object().cloned().unwrap_or_default();
-        let options = options.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    check_count("bulk put", "key/value pairs", count, MAX_WRITES)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    // All are checked before the first is written.
+    let pairs: Vec<_> = pairs.into_iter().map(|pair| pair.checked(now)).collect::<Result<_, _>>()?;
+    for (key, value, options) in pairs {
         local.put(&id, &key, value, options).await?;
     }
     Ok(Success::new(json!({ "successful_key_count": count, "unsuccessful_keys": [] })))
@@ -247,25 +302,36 @@ async fn set_many(State(local): Api, Path((_, id)): Path<(String, String)>, body
 
 async fn unset_many(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
     let keys: Vec<String> = json_body(&body)?;
+    check_count("bulk delete", "keys", keys.len(), MAX_WRITES)?;
     for key in &keys {
         local.kv(&id, Call::new("kv.delete").key(key)).await?;
     }
     Ok(Success::new(json!({ "successful_key_count": keys.len(), "unsuccessful_keys": [] })))
 }
 
+/// Which values are to be read, and how.
+#[derive(Deserialize)]
+struct Wanted {
+    keys: BTreeSet<String>,
+    #[serde(rename = "type", default)]
+    kind: ValueKind,
+    #[serde(rename = "withMetadata", default)]
+    with_metadata: bool,
+}
+
+/// What a value is read as.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ValueKind {
+    #[default]
+    Text,
+    Json,
+}
+
 async fn values(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
-    #[derive(Deserialize)]
-    struct Keys {
-        keys: Vec<String>,
-    }
-    let mut values = Map::new();
-    for key in json_body::<Keys>(&body)?.keys {
-        let reply = local.kv(&id, Call::new("kv.get").key(&key)).await?;
-        let value = match reply.status() {
-            StatusCode::NOT_FOUND => Value::Null,
-            _ => reply.text().await?.into(),
-        };
-        values.insert(key, value);
-    }
-    Ok(Success::new(json!({ "values": values })))
+    let Wanted { keys, kind, with_metadata } = json_body(&body)?;
+    check_count("bulk get", "keys", keys.len(), MAX_READS)?;
+    let options = json!({ "type": kind, "withMetadata": with_metadata });
+    let call = Call::new("kv.getMany").options(options).json(&json!(keys));
+    Ok(Success::new(json!({ "values": local.kv_json(&id, call).await? })))
 }

@@ -10,9 +10,11 @@ mod queues;
 mod r2;
 mod reply;
 mod scripts;
+mod sql;
 mod take;
 mod unsupported;
 mod upload;
+mod validate;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

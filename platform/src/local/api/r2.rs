@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query as QueryParameters, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
@@ -25,6 +25,9 @@ pub fn routes() -> Router<Arc<Local>> {
         .route("/r2/buckets/{name}/objects", get(objects).delete(delete_many))
         .route("/r2/buckets/{name}/objects/{*key}", object)
 }
+
+/// The largest object that this API takes, in bytes.
+const MAX_OBJECT: u64 = 300 << 20;
 
 #[derive(Deserialize)]
 struct Wanted {
@@ -188,18 +191,29 @@ fn of_object(headers: &HeaderMap) -> HeaderMap {
     kept.into_iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
 }
 
+/// The conditions that an object is read under. There is no `Range` among them.
+fn conditions(headers: &HeaderMap) -> HeaderMap {
+    let known = |name: &HeaderName| [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE].contains(name);
+    headers.iter().filter(|(name, _)| known(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 async fn object(
     State(local): Api,
     Path((_, name, key)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let reply = local.r2(&name, &headers, Call::new("r2.get").key(&key)).await?;
-    if reply.status() == StatusCode::NOT_FOUND {
+    let call = Call::new("r2.get").key(&key).headers(conditions(&headers));
+    let reply = local.r2(&name, &headers, call).await?;
+    let status = reply.status();
+    if status == StatusCode::NOT_FOUND {
         return Err(Refusal::not_found(10007, "The specified key does not exist."));
     }
     let mut headers = of_object(reply.headers());
-    headers.extend(reply.headers().get(header::ETAG).cloned().map(|etag| (header::ETAG, etag)));
+    for name in [header::ETAG, header::LAST_MODIFIED] {
+        headers.extend(reply.headers().get(&name).cloned().map(|value| (name, value)));
+    }
     let mut response = Response::new(reply.into_body());
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
 }
@@ -210,6 +224,12 @@ async fn put(
     request: Request,
 ) -> Result<Success, Refusal> {
     let (parts, body) = request.into_parts();
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_OBJECT) {
+        let message = "Your proposed upload exceeds the maximum allowed object size: it is 300 MiB here, and more over \
+                       the S3 API or a Worker";
+        return Err(Refusal::bad(100_100, message));
+    }
     let call = Call::new("r2.put").key(&key).headers(of_object(&parts.headers)).stream(body);
     Ok(Success::new(local.r2_json(&name, &parts.headers, call).await?))
 }

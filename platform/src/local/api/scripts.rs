@@ -13,14 +13,18 @@ use axum::response::Response;
 use axum::routing::{get, put};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::namespaces::no_namespace;
 use super::reply::{Query, Refusal, Success, json_body};
 use super::take::Rest;
 use super::upload::{INVALID, Metadata, Upload};
+use super::validate::{check_bindings, check_tags};
 use super::{Api, Local};
+use crate::code::json_module;
 use crate::local::account::{Account, Code, Modules, NAMESPACE, Script, Trial, new_id, now};
+use crate::local::binding_types::{Binding, is, member, name};
+use crate::local::check::ModuleKind;
 use crate::local::store::Store;
 
 const SCRIPT: &str = "/workers/dispatch/namespaces/{namespace}/scripts/{script}";
@@ -111,23 +115,15 @@ fn described(name: &str, script: &Script) -> Value {
     })
 }
 
-/// What the API tells of a binding: everything but a secret's text.
-fn told(binding: &Map<String, Value>) -> Value {
+/// What the API tells of a binding: everything but what is secret.
+fn told(binding: &Binding) -> Value {
     let mut told = binding.clone();
-    if is(binding, "secret_text") {
-        told.remove("text");
+    match member(binding, "type") {
+        "secret_text" => told.retain(|member, _| member != "text"),
+        "secret_key" => told.retain(|member, _| member != "key_base64" && member != "key_jwk"),
+        _ => {}
     }
     told.into()
-}
-
-/// Whether a binding is of a type.
-pub fn is(binding: &Map<String, Value>, kind: &str) -> bool {
-    binding.get("type").is_some_and(|is| is == kind)
-}
-
-/// What the script calls a binding.
-pub fn name(binding: &Map<String, Value>) -> &str {
-    binding.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The scripts that have the tags which a query asks for: `tags=a:yes,b:no`.
@@ -277,7 +273,11 @@ fn form(store: &Store, modules: &Modules, boundary: &str) -> std::io::Result<Vec
             )
             .as_bytes(),
         );
-        form.extend(fs::read(folder.join(name))?);
+        let content = fs::read(folder.join(name))?;
+        form.extend(match ModuleKind::of(media_type) {
+            Some(ModuleKind::Json) => json_module::unwrapped(content),
+            _ => content,
+        });
         form.extend_from_slice(b"\r\n");
     }
     form.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
@@ -315,9 +315,6 @@ struct Secret {
 
 async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
     let Secret { name: called, text } = json_body(&body)?;
-    if called.is_empty() {
-        return Err(Refusal::bad(INVALID, "a secret needs a name"));
-    }
     local.change_script(&namespace, &script, |script| {
         if script.bindings.iter().any(|binding| name(binding) == called && !is(binding, "secret_text")) {
             return Err(Refusal::bad(10053, format!("Binding name '{called}' already in use.")));
@@ -325,7 +322,7 @@ async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body
         script.bindings.retain(|binding| name(binding) != called);
         let secret = json!({ "type": "secret_text", "name": called, "text": text });
         script.bindings.extend(secret.as_object().cloned());
-        Ok(())
+        check_bindings(&script.bindings)
     })?;
     Ok(Success::new(json!({ "name": called, "type": "secret_text" })))
 }
@@ -367,6 +364,7 @@ impl Local {
         self.change(|account| {
             let script = find_mut(account, namespace, script)?;
             change(&mut script.tags);
+            check_tags(&script.tags)?;
             Ok(Success::list(script.tags.iter().cloned().map(Value::from)))
         })
     }

@@ -3,21 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 
 use super::Local;
 use super::namespaces::no_namespace;
 use super::reply::{Refusal, Success};
-use super::scripts::{etag, is, name};
-use super::upload::{INVALID, Metadata, Upload};
-use crate::local::account::{Account, Code, Script, Storage, Trial, new_id, now};
-use crate::local::script::{check_bindings, not_here, stored};
+use super::scripts::etag;
+use super::upload::{INVALID, Metadata, Upload, apply_exports};
+use super::validate::{check_script, check_size, no_such_class, shared_counters};
+use crate::local::account::{Code, Modules, Script, Trial, new_id, now};
+use crate::local::binding_types::{is, name, unsupported_bindings};
+use crate::local::check::Fault;
 
 /// What becomes of what an upload does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +50,17 @@ impl Local {
         };
         let new_code = modules.as_ref().map(|(modules, _)| Code::Uploaded(modules.clone()));
         let script = script_of(old.as_ref(), new_code.clone(), metadata.clone(), rest, strict)?;
-        self.read(|account| storage_is_there(account, &script))?;
-        check_bindings(&script).map_err(|error| Refusal::bad(INVALID, format!("{error:#}")))?;
-        check_date(&script.compatibility_date)?;
-        let messages: Vec<String> = not_here(&script);
+        self.read(|account| check_script(account, &script))?;
+        let mut messages = unsupported_bindings(&script.bindings);
+        messages.extend(self.read(|account| shared_counters(account, &self.dispatcher, (namespace, name), &script)));
+        // It takes a moment, in which others are served.
+        let modules = match modules {
+            Some((modules, contents)) => {
+                let checked = spawn_blocking(move || check_size(&modules, &contents).map(|()| (modules, contents)));
+                Some(checked.await.context("nothing panics")??)
+            }
+            None => None,
+        };
 
         // The modules go where nobody looks for them until the account has them.
         let mut folder = None;
@@ -64,13 +74,16 @@ impl Local {
                 }
                 None => self.store().modules(&kept.digest),
             };
-            startup = match self.checker.check(&path, &script, kept).await? {
-                Ok(startup) => startup,
-                Err(reason) => return Err(Refusal::bad(INVALID, reason)),
-            };
+            startup = self.start(&path, &script, kept, old.as_ref()).await?;
             if let (Some(source), Some(_)) = (kept.entry_source(), &folder) {
                 fs::write(path.join(kept.entry()), source).context("cannot keep an upload")?;
             }
+        } else {
+            // The repository's own code starts; what is said of it need not be so.
+            let empty = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
+            let (modules, contents) = Modules::empty();
+            write_all(empty.path(), &contents).context("cannot keep an upload")?;
+            self.start(empty.path(), &script, &modules, old.as_ref()).await?;
         }
         let script = {
             let mut store = self.store();
@@ -104,13 +117,19 @@ impl Local {
     }
 }
 
-/// A day, and not one to come.
-fn check_date(date: &str) -> Result<(), Refusal> {
-    let day = format!("{date}T00:00:00Z");
-    match humantime::parse_rfc3339(&day) {
-        Ok(day) if day <= SystemTime::now() => Ok(()),
-        Ok(_) => Err(Refusal::bad(INVALID, format!("Can't set compatibility date in the future: {date}"))),
-        Err(_) => Err(Refusal::bad(INVALID, format!("{date:?} is no compatibility date: write it as 2026-11-17"))),
+impl Local {
+    /// Starts a script by itself, and answers how long that took. `old` is the script as it was.
+    async fn start(
+        &self,
+        folder: &Path,
+        script: &Script,
+        modules: &Modules,
+        old: Option<&Script>,
+    ) -> Result<Duration, Refusal> {
+        self.checker.check(folder, script, modules).await?.map_err(|fault| match fault {
+            Fault::NoClass(class) => no_such_class(&class, old),
+            Fault::Start(reason) => Refusal::bad(INVALID, reason),
+        })
     }
 }
 
@@ -174,6 +193,9 @@ fn script_of(
         script.migration_tag = migrations.new_tag.clone().or(script.migration_tag);
         migrations.apply(&mut script.durable_objects)?;
     }
+    if let Some(exports) = &metadata.exports {
+        apply_exports(exports, &mut script.durable_objects)?;
+    }
     script.settings.extend(metadata.others.into_iter().filter(|(name, _)| SETTINGS.contains(&&**name)));
     Ok(script)
 }
@@ -192,8 +214,8 @@ fn merged(
     let mut bindings: Vec<Map<String, Value>> = Vec::new();
     for binding in new {
         let called = name(&binding).to_owned();
-        if called.is_empty() || !binding.get("type").is_some_and(Value::is_string) {
-            return Err(Refusal::bad(INVALID, "a binding needs a `name` and a `type`"));
+        if called.is_empty() {
+            return Err(Refusal::bad(10052, "a binding has no name"));
         }
         if bindings.iter().any(|other| name(other) == called) {
             return Err(Refusal::bad(INVALID, format!("there are two bindings called {called}")));
@@ -223,29 +245,4 @@ fn merged(
         }
     }
     Ok(bindings)
-}
-
-/// Storage that a script is bound to must be there.
-fn storage_is_there(account: &Account, script: &Script) -> Result<(), Refusal> {
-    for binding in &script.bindings {
-        let Some(storage) = stored(binding) else { continue };
-        if account.has(&storage) && is_of_jurisdiction(account, &storage, binding) {
-            continue;
-        }
-        let (code, kind, id) = match &storage {
-            Storage::Kv(id) => (10041, "KV namespace", id),
-            Storage::R2(name) => (10085, "R2 bucket", name),
-            Storage::D1(id) => (10181, "D1 database", id),
-            Storage::Objects(_) => unreachable!("no binding names them"),
-        };
-        return Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))));
-    }
-    Ok(())
-}
-
-/// A bucket of another jurisdiction is another bucket.
-fn is_of_jurisdiction(account: &Account, storage: &Storage, binding: &Map<String, Value>) -> bool {
-    let Storage::R2(bucket) = storage else { return true };
-    let wanted = binding.get("jurisdiction").filter(|wanted| !wanted.is_null() && *wanted != "default");
-    account.buckets[bucket].jurisdiction.map(|there| json!(there)).as_ref() == wanted
 }

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::reply::{Refusal, json_body};
+use super::validate::PYTHON;
+use crate::code::{is_python, json_module};
 use crate::local::account::{ENTRY, Modules, hex};
 use crate::local::check::ModuleKind;
 
@@ -56,6 +58,8 @@ pub struct Metadata {
     pub compatibility_flags: Option<Vec<String>>,
     /// What becomes of classes of Durable Objects.
     pub migrations: Option<Migrations>,
+    /// What the script exports, which says the same of classes of Durable Objects without steps.
+    pub exports: Option<Map<String, Value>>,
     /// Static assets.
     pub assets: Option<Value>,
     /// Everything else.
@@ -120,6 +124,28 @@ impl Migrations {
     }
 }
 
+/// Does to the classes what is said of exports: <https://developers.cloudflare.com/durable-objects/reference/>.
+pub fn apply_exports(exports: &Map<String, Value>, classes: &mut BTreeMap<String, bool>) -> Result<(), Refusal> {
+    for (class, export) in exports.iter().filter(|(_, export)| export["type"] == "durable-object") {
+        match export["state"].as_str().unwrap_or("created") {
+            "created" => drop(classes.entry(class.clone()).or_insert_with(|| export["storage"] != "legacy-kv")),
+            "deleted" => drop(classes.remove(class)),
+            "renamed" => {
+                let new = export["renamed_to"].as_str();
+                let new = new.ok_or_else(|| Refusal::bad(INVALID, format!("export {class} has no `renamed_to`")))?;
+                if let Some(kind) = classes.remove(class) {
+                    classes.insert(new.to_owned(), kind);
+                }
+            }
+            state => {
+                let message = format!("export {class} is {state}: classes do not move between scripts here");
+                return Err(Refusal::bad(INVALID, message));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn no_class(name: &str) -> Refusal {
     Refusal::bad(10061, format!("a migration names the class {name}, which the script does not have"))
 }
@@ -179,14 +205,23 @@ impl Upload {
         for (name, Module { media_type, content }) in parts {
             let name = file_name(&name)?;
             let mut media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            if media_type.starts_with("text/x-python") || is_python(&name) {
+                return Err(Refusal::bad(INVALID, format!("the module {name}: {PYTHON}")));
+            }
             if name == modules.main && !service_worker {
                 // Not all clients know that it is no file like others.
                 "application/javascript+module".clone_into(&mut media_type);
             }
-            if ModuleKind::of(&media_type).is_none() && media_type != "application/source-map" {
-                let message = format!("the module {name} is {media_type}, which the local platform cannot run");
-                return Err(Refusal::bad(INVALID, message));
-            }
+            let content = match ModuleKind::of(&media_type) {
+                Some(ModuleKind::Json) => json_module::wrapped(&content)
+                    .map_err(|error| Refusal::bad(INVALID, format!("the module {name} is not valid JSON: {error}")))?,
+                Some(_) => content,
+                None if media_type == "application/source-map" => content,
+                None => {
+                    let message = format!("the module {name} is {media_type}, which the local platform cannot run");
+                    return Err(Refusal::bad(INVALID, message));
+                }
+            };
             modules.media_types.insert(name.clone(), media_type);
             if contents.insert(name.clone(), content).is_some() {
                 return Err(Refusal::bad(INVALID, format!("there are two modules called {name}")));
@@ -276,6 +311,30 @@ mod tests {
         assert_eq!(classes, BTreeMap::from([("B".to_owned(), true)]));
         for unknown in [r#"{"deleted_classes":["A"]}"#, r#"{"renamed_classes":[{"from":"A","to":"B"}]}"#] {
             assert!(migrations(unknown).apply(&mut classes).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn exports_say_which_classes_there_are() {
+        let apply = |json: &str, classes: &mut BTreeMap<String, bool>| {
+            apply_exports(&serde_json::from_str(json).expect(json), classes)
+        };
+        let mut classes = BTreeMap::new();
+        let first = r#"{"A": {"type": "durable-object", "storage": "sqlite"}, "W": {"type": "worker"},
+            "B": {"type": "durable-object", "storage": "legacy-kv", "state": "created"}}"#;
+        apply(first, &mut classes).expect("applied");
+        assert_eq!(classes, BTreeMap::from([("A".to_owned(), true), ("B".to_owned(), false)]));
+        let second = r#"{"A": {"type": "durable-object", "state": "deleted"},
+            "B": {"type": "durable-object", "state": "renamed", "renamed_to": "C"}}"#;
+        for _ in 0..2 {
+            apply(second, &mut classes).expect("applied, and again");
+            assert_eq!(classes, BTreeMap::from([("C".to_owned(), false)]));
+        }
+        for wrong in [
+            r#"{"C": {"type": "durable-object", "state": "transferred", "transferred_to": "x"}}"#,
+            r#"{"C": {"type": "durable-object", "state": "renamed"}}"#,
+        ] {
+            assert!(apply(wrong, &mut classes).is_err(), "{wrong}");
         }
     }
 }

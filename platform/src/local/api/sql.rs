@@ -1,0 +1,141 @@
+//! Takes SQL apart into its statements, as SQLite does: <https://www.sqlite.org/c3ref/complete.html>.
+
+/// The statements in a text, without the semicolons that end them. What is no SQL, only spaces and comments, is left out.
+pub fn statements(sql: &str) -> Vec<&str> {
+    let mut statements = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    let mut place = Place::Start;
+    while let Some((token, len)) = next_token(&sql.as_bytes()[at..]) {
+        if token == Token::Semicolon && place.ends_with_semicolon() {
+            statements.extend((place != Place::Start).then(|| sql[start..at].trim()));
+            place = Place::Start;
+            start = at + len;
+        } else {
+            place = place.after(token);
+        }
+        at += len;
+    }
+    statements.extend((place != Place::Start).then(|| sql[start..].trim()));
+    statements
+}
+
+/// Where in a statement something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before it.
+    Start,
+    /// Behind `EXPLAIN` and what may follow that.
+    Explain,
+    /// Behind `CREATE` and what may follow that.
+    Create,
+    /// In one that ends with a semicolon.
+    Plain,
+    /// In a trigger, in which there are statements,
+    Trigger,
+    /// behind one of those,
+    TriggerSemicolon,
+    /// and behind `END` there, with which it ends.
+    TriggerEnd,
+}
+
+impl Place {
+    fn ends_with_semicolon(self) -> bool {
+        !matches!(self, Self::Trigger | Self::TriggerSemicolon)
+    }
+
+    fn after(self, token: Token<'_>) -> Self {
+        let word = |wanted: &str| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(wanted.as_bytes()));
+        match self {
+            _ if token == Token::Nothing => self,
+            Self::Start if word("explain") => Self::Explain,
+            Self::Start | Self::Explain if word("create") => Self::Create,
+            Self::Explain if word("query") || word("plan") => Self::Explain,
+            Self::Create if word("temp") || word("temporary") => Self::Create,
+            Self::Create if word("trigger") => Self::Trigger,
+            Self::Start | Self::Explain | Self::Create | Self::Plain => Self::Plain,
+            Self::TriggerSemicolon if word("end") => Self::TriggerEnd,
+            Self::Trigger | Self::TriggerSemicolon if token == Token::Semicolon => Self::TriggerSemicolon,
+            Self::Trigger | Self::TriggerSemicolon | Self::TriggerEnd => Self::Trigger,
+        }
+    }
+}
+
+/// The smallest part of SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'s> {
+    /// A space or a comment.
+    Nothing,
+    Semicolon,
+    /// A keyword or a name.
+    Word(&'s [u8]),
+    /// A string, a quoted name, a sign.
+    Other,
+}
+
+/// The first part of a text, and how long it is.
+fn next_token(text: &[u8]) -> Option<(Token<'_>, usize)> {
+    let until = |end: &[u8]| {
+        let found = text.get(end.len()..).and_then(|rest| rest.windows(end.len()).position(|window| window == end));
+        found.map_or(text.len(), |at| at + 2 * end.len())
+    };
+    let closed_by = |end: u8| text[1..].iter().position(|byte| *byte == end).map_or(text.len(), |at| at + 2);
+    Some(match *text.first()? {
+        b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' => (Token::Nothing, 1),
+        b'-' if text.starts_with(b"--") => (Token::Nothing, closed_by(b'\n')),
+        b'/' if text.starts_with(b"/*") => (Token::Nothing, until(b"*/")),
+        b';' => (Token::Semicolon, 1),
+        // One that is doubled within is the end of one and the start of the next.
+        quote @ (b'\'' | b'"' | b'`') => (Token::Other, closed_by(quote)),
+        b'[' => (Token::Other, closed_by(b']')),
+        _ => {
+            let inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'$' || *byte >= 0x80;
+            match text.iter().take_while(|byte| inner(byte)).count() {
+                0 => (Token::Other, 1),
+                len => (Token::Word(&text[..len]), len),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn statements_are_what_sqlite_takes_for_one() {
+        let trigger = "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; SELECT CASE 1 WHEN 1 THEN 2 END; END";
+        for (sql, expected) in [
+            ("", &[][..]),
+            (";", &[]),
+            (" -- SELECT 1;\n /* ; */ ;; ", &[]),
+            ("SELECT 1", &["SELECT 1"]),
+            ("SELECT 1 a; SELECT 2 b", &["SELECT 1 a", "SELECT 2 b"]),
+            ("SELECT 1;;SELECT 2; -- done", &["SELECT 1", "SELECT 2"]),
+            ("SELECT ';', \";\", `;`, [;]; SELECT 'it''s;'", &["SELECT ';', \";\", `;`, [;]", "SELECT 'it''s;'"]),
+            ("SELECT 1 -- ; a\n; SELECT /* ; */ 2", &["SELECT 1 -- ; a", "SELECT /* ; */ 2"]),
+            ("SELECT 1 /*/ ; */; SELECT 2", &["SELECT 1 /*/ ; */", "SELECT 2"]),
+            ("SELECT '; SELECT 2", &["SELECT '; SELECT 2"]),
+            ("SELECT 1; /* SELECT 2", &["SELECT 1"]),
+            ("BEGIN; COMMIT; END; SELECT 1", &["BEGIN", "COMMIT", "END", "SELECT 1"]),
+            ("create table trigger_a (a); SELECT 2", &["create table trigger_a (a)", "SELECT 2"]),
+            ("EXPLAIN QUERY PLAN SELECT 1; SELECT 2", &["EXPLAIN QUERY PLAN SELECT 1", "SELECT 2"]),
+            ("SELECT 'é' AS ü; SELECT 2", &["SELECT 'é' AS ü", "SELECT 2"]),
+            (&format!("{trigger}; SELECT 2;"), &[trigger, "SELECT 2"]),
+            (&format!("explain {trigger};"), &[&format!("explain {trigger}")]),
+        ] {
+            assert_eq!(statements(sql), expected, "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn taken_apart_and_put_together_they_are_the_same(sql in "([;'\"\\[\\]/* \n-]|SELECT|create|trigger|end|é){0,30}") {
+            let once: Vec<&str> = statements(&sql);
+            let joined = once.join("\n;");
+            prop_assert_eq!(statements(&joined), once.clone());
+            prop_assert!(once.iter().all(|statement| !statement.is_empty()));
+        }
+    }
+}
