@@ -125,8 +125,8 @@ async fn a_name_that_another_customer_has_is_refused_unless_it_is_marked() {
     for (kind, members) in &bindings {
         let manifest = table("X", kind, members, false);
         operator.expect_refused("create", "second", &manifest, "which the script first is bound to as well").await;
-        operator.expect_refused("deploy", "user1", &manifest, "which the script first is bound to as well").await;
     }
+    operator.expect_refused("deploy", "user1", &all(false), "which the script first is bound to as well").await;
     assert_eq!(operator.everything().await, before);
     assert_eq!(operator.audit().await.0, Some(0));
 
@@ -161,11 +161,10 @@ async fn the_platforms_own_is_refused_and_found_whatever_a_manifest_says() {
         ("service", "service = 'dispatcher'".to_owned()),
         ("service", "service = 'outbound'".to_owned()),
     ] {
-        for shared in [false, true] {
-            let manifest = table("X", kind, &members, shared);
-            operator.expect_refused("create", "thief", &manifest, "which is the platform's own").await;
-            operator.expect_refused("deploy", "user1", &manifest, "which is the platform's own").await;
-        }
+        let manifest = table("X", kind, &members, false);
+        operator.expect_refused("create", "thief", &manifest, "which is the platform's own").await;
+        let marked = table("X", kind, &members, true);
+        operator.expect_refused("deploy", "user1", &marked, "which is the platform's own").await;
     }
 
     // Uploads are not refused, but found.
