@@ -126,7 +126,7 @@ async fn what_follows_the_last_statement_and_is_no_sql_is_ignored() {
     // What only looks like a comment or an end is what it is.
     for (sql, row) in [
         ("SELECT ';--' AS a;--", json!({"a": ";--"})),
-        ("SELECT 'it''s; /*' AS \"b;--\"; /*", json!({"b;--": "it's; /*"})),
+        ("SELECT 'it''s; /*' AS \"b;--\"; /* x", json!({"b;--": "it's; /*"})),
         ("SELECT 1 AS [c;--];;", json!({"c;--": 1})),
         ("SELECT 1 AS `d;/*`;/**/", json!({"d;/*": 1})),
         ("SELECT 1 AS e /* ; */ ; SELECT 2 -- ;\n AS f; -- 3", json!({"f": 2})),
@@ -184,7 +184,7 @@ async fn a_statement_without_sql_is_named_and_nothing_is_done() {
 #[tokio::test]
 async fn numbers_are_bound_as_doubles() {
     let user = Customer::new("user2");
-    query(&user, "CREATE TABLE numbers (whole INTEGER, any_number NUMERIC, text TEXT, nothing)", json!([])).await;
+    query(&user, "CREATE TABLE numbers (whole INTEGER, any_number NUMERIC, text TEXT, untyped)", json!([])).await;
     query(&user, "INSERT INTO numbers VALUES (?1, ?1, ?1, ?1)", json!([5])).await;
     for (sql, params, row) in [
         (
@@ -204,7 +204,7 @@ async fn numbers_are_bound_as_doubles() {
             json!({"a": 1, "b": "1"}),
         ),
         (
-            "SELECT typeof(whole) AS a, typeof(any_number) AS b, text AS c, typeof(nothing) AS d FROM numbers",
+            "SELECT typeof(whole) AS a, typeof(any_number) AS b, text AS c, typeof(untyped) AS d FROM numbers",
             json!([]),
             json!({"a": "integer", "b": "integer", "c": "5.0", "d": "real"}),
         ),
