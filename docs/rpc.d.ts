@@ -36,7 +36,10 @@ export interface CustomerWorker {
   /** What the customer has stored, and done. */
   getStats(): Promise<Stats>;
 
-  /** Runs one SQL statement on the customer's database. */
+  /**
+   * Runs one SQL statement on the customer's database. Numbers and booleans may be bound as
+   * `REAL`: write `CAST(? AS INTEGER)` where that shows.
+   */
   queryDatabase(sql: string, params?: (string | number | boolean | null)[]): Promise<QueryResult>;
 }
 

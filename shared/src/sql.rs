@@ -17,8 +17,8 @@ pub struct Statement {
 
 /// A parameter, of any type that D1 takes from JSON (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
 ///
-/// D1 binds every number as a double, and a boolean as the number 0 or 1: its binding takes no `BigInt`, and sends parameters
-/// as JSON. SQLite makes an integer of a whole one where a column's affinity asks for it, or `CAST(? AS INTEGER)`.
+/// D1's binding takes no `BigInt`, and sends every number as a JSON number, a boolean as 0 or 1. Locally SQLite gets a double
+/// for each. It makes an integer of a whole one where a column's affinity asks for it, or `CAST(? AS INTEGER)`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// `NULL`.

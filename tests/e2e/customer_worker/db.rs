@@ -180,7 +180,7 @@ async fn a_statement_without_sql_is_named_and_nothing_is_done() {
     assert_eq!(query(&user, "SELECT * FROM unnamed", json!([])).await["results"], json!([]));
 }
 
-/// D1 binds numbers and booleans as doubles; SQLite makes integers of whole ones where it is told to.
+/// The local D1 binds numbers and booleans as doubles; SQLite makes integers of whole ones where it is told to.
 #[tokio::test]
 async fn numbers_are_bound_as_doubles() {
     let user = Customer::new("user2");
