@@ -69,7 +69,9 @@ fn place(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
     let start = memrchr(b'\n', before).map_or(0, |at| at + 1);
     let line = memchr_iter(b'\n', before).count() + 1;
-    (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
+    // Without a copy: the body may be large, and need not be UTF-8.
+    let characters = before[start..].iter().filter(|byte| **byte & 0b1100_0000 != 0b1000_0000).count();
+    (line, characters + 1)
 }
 
 /// The character that stands there, if it can be shown.
