@@ -88,6 +88,15 @@ impl Dev {
         said
     }
 
+    /// Tells it to stop, and answers what it has said on standard error.
+    pub async fn said(mut self) -> String {
+        kill(self.pid(), Signal::SIGTERM).expect("it runs");
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("it stops").expect("it ends");
+        let said = self.errors.await.expect("text");
+        assert!(status.success(), "{said}");
+        said
+    }
+
     /// Sends a signal and waits for the end.
     pub async fn stop(mut self, signal: Signal) -> ExitStatus {
         kill(self.pid(), signal).expect("it runs");

@@ -252,29 +252,54 @@ fn dispatcher<'a>(
     Ok(config)
 }
 
-/// What the dispatcher can be bound to besides variables: the section of a wrangler file, the API's type, and the member with
-/// the binding's name, and that with what it names, in the file and in the API.
-const DISPATCHER_BINDINGS: [(&str, &str, &str, [&str; 2]); 6] = [
-    ("analytics_engine_datasets", "analytics_engine", "binding", ["dataset", "dataset"]),
-    ("d1_databases", "d1", "binding", ["database_id", "id"]),
-    ("kv_namespaces", "kv_namespace", "binding", ["id", "namespace_id"]),
-    ("r2_buckets", "r2_bucket", "binding", ["bucket_name", "bucket_name"]),
-    ("ratelimits", "ratelimit", "name", ["namespace_id", "namespace_id"]),
-    ("services", "service", "binding", ["service", "service"]),
-];
-
-/// The dispatcher's bindings, as Cloudflare's API tells them: the namespace, the customers' records, variables.
+/// The dispatcher's bindings, as Cloudflare's API tells them.
 pub fn dispatcher_bindings(
     repository: &Path,
     options: &Options,
     records: Option<&str>,
 ) -> Result<Vec<serde_json::Value>> {
     let config = deployed_dispatcher(repository, options, records)?;
-    let mut bindings = vec![json!({ "type": "dispatch_namespace", "name": "DISPATCHER", "namespace": NAMESPACE })];
-    for (section, kind, name, [in_file, in_api]) in DISPATCHER_BINDINGS {
-        for binding in config.get(section).and_then(Value::as_array).into_iter().flatten() {
-            let member = |name: &str| binding.get(name).and_then(Value::as_str);
-            bindings.push(json!({ "type": kind, "name": member(name), in_api: member(in_file) }));
+    let namespace = json!({ "type": "dispatch_namespace", "name": "DISPATCHER", "namespace": NAMESPACE });
+    Ok([namespace].into_iter().chain(api_bindings(&config)).collect())
+}
+
+/// Where a wrangler file has bindings of a type that the dispatcher may have, and what it calls the name and other members.
+struct List {
+    kind: &'static str,
+    key: &'static str,
+    name: &'static str,
+    members: &'static [(&'static str, &'static str)],
+}
+
+const LISTS: [List; 6] = [
+    List { kind: "d1", key: "d1_databases", name: "binding", members: &[("id", "database_id")] },
+    List { kind: "r2_bucket", key: "r2_buckets", name: "binding", members: &[("bucket_name", "bucket_name")] },
+    List { kind: "kv_namespace", key: "kv_namespaces", name: "binding", members: &[("namespace_id", "id")] },
+    List {
+        kind: "ratelimit",
+        key: "ratelimits",
+        name: "name",
+        members: &[("namespace_id", "namespace_id"), ("simple", "simple")],
+    },
+    List {
+        kind: "analytics_engine",
+        key: "analytics_engine_datasets",
+        name: "binding",
+        members: &[("dataset", "dataset")],
+    },
+    List { kind: "service", key: "services", name: "binding", members: &[("service", "service")] },
+];
+
+/// The bindings of a wrangler file in the API's words: lists of the types above, and variables.
+fn api_bindings(config: &Table) -> Vec<serde_json::Value> {
+    let mut bindings = Vec::new();
+    for List { kind, key, name, members } in LISTS {
+        for entry in config.get(key).and_then(Value::as_array).into_iter().flatten() {
+            let mut binding = json!({ "type": kind, "name": entry.get(name) });
+            for (api, file) in members {
+                binding[*api] = json!(entry.get(file));
+            }
+            bindings.push(binding);
         }
     }
     for (name, value) in config.get("vars").and_then(Value::as_table).into_iter().flatten() {
@@ -283,7 +308,7 @@ pub fn dispatcher_bindings(
             other => json!({ "type": "json", "name": name, "json": other }),
         });
     }
-    Ok(bindings)
+    bindings
 }
 
 /// The KV namespace that the dispatcher reads customers' records from, as its wrangler file has it.
@@ -365,4 +390,30 @@ fn plugin_packages(config: &mut Table) -> impl Iterator<Item = &mut String> {
 
 pub fn text(path: &Path) -> Result<String> {
     Ok(path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_dispatcher_shares_by_name_is_told() {
+        let config = toml! {
+            vars = { AUTH = "token", LIMITS = { a = 1 } }
+            kv_namespaces = [{ binding = "CUSTOMERS", id = "k" }]
+            ratelimits = [{ name = "RATE_LIMIT", namespace_id = "1001", simple = { limit = 9, period = 60 } }]
+            analytics_engine_datasets = [{ binding = "ANALYTICS", dataset = "d" }]
+            services = [{ binding = "BILLING", service = "b" }]
+        };
+        let expected = json!([
+            { "type": "kv_namespace", "name": "CUSTOMERS", "namespace_id": "k" },
+            { "type": "ratelimit", "name": "RATE_LIMIT", "namespace_id": "1001", "simple": { "limit": 9, "period": 60 } },
+            { "type": "analytics_engine", "name": "ANALYTICS", "dataset": "d" },
+            { "type": "service", "name": "BILLING", "service": "b" },
+            { "type": "plain_text", "name": "AUTH", "text": "token" },
+            { "type": "json", "name": "LIMITS", "json": { "a": 1 } },
+        ]);
+        assert_eq!(serde_json::Value::from(api_bindings(&config)), expected);
+        assert_eq!(api_bindings(&Table::new()), [serde_json::Value::Null; 0]);
+    }
 }

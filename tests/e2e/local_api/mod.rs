@@ -1,12 +1,17 @@
 //! The local Cloudflare API, asked by wrangler, by curl as Cloudflare's pages have it, by the operator's tool and over HTTP.
 //! What is uploaded restarts the runtime, so that each of these has a platform of its own.
 
+mod creation;
 mod customers;
+mod databases;
 mod interrupted;
-mod refused;
+mod modules;
+mod refusals;
 mod restarts;
 mod scripts;
 mod storage;
+mod values;
+mod warnings;
 mod wrangler;
 
 use tempfile::TempDir;

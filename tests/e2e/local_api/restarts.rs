@@ -127,8 +127,8 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
 async fn a_script_that_the_runtime_cannot_take_is_left_out() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
-    // wrangler refuses a consumer's settings that no check of the script alone sees.
-    let bad = json!({"bindings": [{"type": "ratelimit", "name": "R", "namespace_id": "1", "simple": {"limit": "many", "period": 7}}]});
+    // wrangler refuses an address that no check of the script alone sees.
+    let bad = json!({"bindings": [{"type": "send_email", "name": "E", "destination_address": 7}]});
     expect_result(api.upload("bad", &script(1), bad)).await;
     expect_result(api.upload("good", &script(2), json!({}))).await;
     assert_eq!(Reply::to(platform.customer("good").get("/")).await.json(), 2);

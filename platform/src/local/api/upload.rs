@@ -208,6 +208,10 @@ impl Upload {
             if media_type.starts_with("text/x-python") || is_python(&name) {
                 return Err(Refusal::bad(INVALID, format!("the module {name}: {PYTHON}")));
             }
+            if name == modules.main && media_type == "application/json" {
+                let message = format!("the main module {name} is JSON: a script starts with an ECMAScript module");
+                return Err(Refusal::bad(INVALID, message));
+            }
             if name == modules.main && !service_worker {
                 // Not all clients know that it is no file like others.
                 "application/javascript+module".clone_into(&mut media_type);
