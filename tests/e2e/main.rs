@@ -7,6 +7,7 @@
 mod auth;
 mod bench;
 mod bindings;
+mod clients;
 mod contract;
 mod cors;
 mod crossing_over;

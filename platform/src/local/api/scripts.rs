@@ -10,10 +10,10 @@ use axum::body::Body;
 use axum::extract::{Multipart, Path, Query as QueryParameters, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{get, put};
+use axum::routing::{get, patch, put};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::namespaces::no_namespace;
 use super::reply::{Query, Refusal, Success, json_body};
@@ -39,6 +39,7 @@ pub fn routes() -> Router<Arc<Local>> {
         .route(&under("/bindings"), get(bindings))
         .route(&under("/secrets"), get(secrets).put(set_secret))
         .route(&under("/secrets/{secret}"), get(secret).delete(unset_secret))
+        .route(&under("/secrets-bulk"), patch(set_secrets))
         .route(&under("/tags"), get(tags).put(set_tags))
         .route(&under("/tags/{tag}"), put(tag).delete(untag))
 }
@@ -313,18 +314,66 @@ struct Secret {
     text: String,
 }
 
-async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
-    let Secret { name: called, text } = json_body(&body)?;
-    local.change_script(&namespace, &script, |script| {
+impl Secret {
+    /// Gives it to a script, in place of an older one of that name.
+    fn set(self, script: &mut Script) -> Result<(), Refusal> {
+        let Self { name: called, text } = self;
         if script.bindings.iter().any(|binding| name(binding) == called && !is(binding, "secret_text")) {
             return Err(Refusal::bad(10053, format!("Binding name '{called}' already in use.")));
         }
         script.bindings.retain(|binding| name(binding) != called);
         let secret = json!({ "type": "secret_text", "name": called, "text": text });
         script.bindings.extend(secret.as_object().cloned());
+        Ok(())
+    }
+}
+
+async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
+    let secret: Secret = json_body(&body)?;
+    let told = json!({ "name": secret.name, "type": "secret_text" });
+    local.change_script(&namespace, &script, |script| {
+        secret.set(script)?;
         check_bindings(&script.bindings)
     })?;
-    Ok(Success::new(json!({ "name": called, "type": "secret_text" })))
+    Ok(Success::new(told))
+}
+
+/// How many secrets can be changed at once:
+/// <https://developers.cloudflare.com/changelog/post/2026-06-03-bulk-secrets-api/>.
+const MAX_SECRETS: usize = 100;
+
+/// Several secrets by their names, `null` for those that go. What is not named stays.
+#[derive(Deserialize)]
+struct Secrets {
+    #[serde(default)]
+    secrets: BTreeMap<String, Option<Secret>>,
+}
+
+/// Changes several secrets at once: all of them, or none.
+async fn set_secrets(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
+    let Secrets { secrets } = json_body(&body)?;
+    if secrets.len() > MAX_SECRETS {
+        let message = format!("{} secrets are too many for one request: at most {MAX_SECRETS}", secrets.len());
+        return Err(Refusal::bad(INVALID, message));
+    }
+    local.change_script(&namespace, &script, |script| {
+        for (called, secret) in secrets {
+            match secret {
+                Some(secret) if secret.name != called => {
+                    let message = format!("the secret {called} has another name in it, {:?}", secret.name);
+                    return Err(Refusal::bad(INVALID, message));
+                }
+                Some(secret) => secret.set(script)?,
+                // One that is gone already is what was asked for.
+                None => script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called)),
+            }
+        }
+        check_bindings(&script.bindings)
+    })?;
+    let script = local.script(&namespace, &script)?;
+    let secrets = script.bindings.iter().filter(|binding| is(binding, "secret_text"));
+    let told: Map<String, Value> = secrets.map(|secret| (name(secret).to_owned(), told(secret))).collect();
+    Ok(Success::new(told.into()))
 }
 
 fn no_secret() -> Refusal {

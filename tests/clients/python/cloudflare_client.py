@@ -1,0 +1,294 @@
+"""Cloudflare's own SDK for Python against the local API, as its README and its examples use it."""
+
+import time
+
+import cloudflare
+import httpx
+from checks import *
+from cloudflare import Cloudflare
+
+client = Client("cloudflare (PyPI)", cloudflare.__version__)
+# The token comes from CLOUDFLARE_API_TOKEN.
+cf = Cloudflare(base_url=os.environ["CLOUDFLARE_API_BASE_URL"])
+ACCOUNT = os.environ["CLOUDFLARE_ACCOUNT_ID"]
+SOURCE = "export default { fetch(request, env) { return new Response(`${env.GREETING} ${env.SECRET ?? '-'}`) } }"
+
+
+def refused(kind, code, act):
+    """Expects an exception of the SDK's with one of Cloudflare's codes."""
+    try:
+        act()
+    except kind as error:
+        equal([error["code"] for error in error.body["errors"]], [code])
+    else:
+        raise AssertionError("it was not refused")
+
+
+state = {}
+
+
+@client.check("KV: create, get, list and rename a namespace")
+def _():
+    namespaces = cf.kv.namespaces
+    made = [namespaces.create(account_id=ACCOUNT, title=f"pypi-{number}") for number in range(3)]
+    state["kv"] = made[0].id
+    equal(namespaces.get(made[0].id, account_id=ACCOUNT).title, "pypi-0")
+    # With two on a page, the SDK asks for all pages.
+    listed = {namespace.title for namespace in namespaces.list(account_id=ACCOUNT, per_page=2)}
+    assert {f"pypi-{number}" for number in range(3)} <= listed, listed
+    equal(namespaces.update(made[2].id, account_id=ACCOUNT, title="pypi-renamed").title, "pypi-renamed")
+    refused(cloudflare.BadRequestError, 10014, lambda: namespaces.create(account_id=ACCOUNT, title="pypi-0"))
+
+
+def kv():
+    return {"account_id": ACCOUNT, "namespace_id": state["kv"]}
+
+
+@client.check("KV: put, get and delete values, with metadata and an expiration")
+def _():
+    values = cf.kv.namespaces.values
+    expires = int(time.time()) + 3600
+    values.update("greeting é/%", **kv(), value="hello é".encode(), metadata=json.dumps({"by": "é"}), expiration=expires)
+    got = values.get("greeting é/%", **kv())
+    equal((got.read().decode(), got.headers.get("expiration")), ("hello é", str(expires)))
+    equal(cf.kv.namespaces.metadata.get("greeting é/%", **kv()), {"by": "é"})
+    values.update("bytes", **kv(), value=("bytes", LARGE))
+    equal(values.get("bytes", **kv()).read(), LARGE)
+    values.delete("bytes", **kv())
+    refused(cloudflare.NotFoundError, 10009, lambda: values.get("bytes", **kv()))
+
+
+@client.check("KV: put, get and delete many")
+def _():
+    namespaces = cf.kv.namespaces
+    body = [{"key": f"bulk/{number:03}", "value": f'{{"n": {number}}}', "metadata": {"n": number}} for number in range(40)]
+    put = namespaces.bulk_update(state["kv"], account_id=ACCOUNT, body=body)
+    equal(put.successful_key_count, 40)
+    got = namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=["bulk/001", "absent"])
+    equal(got.values, {"bulk/001": '{"n": 1}', "absent": None})
+    namespaces.bulk_delete(state["kv"], account_id=ACCOUNT, body=["bulk/039"])
+    got = namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=["bulk/039"])
+    equal(got.values, {"bulk/039": None})
+
+
+@client.check("KV: get many as JSON, with metadata")
+def _():
+    got = cf.kv.namespaces.bulk_get(
+        state["kv"], account_id=ACCOUNT, keys=["bulk/001"], type="json", with_metadata=True
+    )
+    one = got.values["bulk/001"]
+    equal((one.value, one.metadata), ({"n": 1}, {"n": 1}))
+
+
+@client.check("KV: more keys than may be got at once are refused")
+def _():
+    keys = [f"bulk/{number:03}" for number in range(101)]
+    try:
+        cf.kv.namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=keys)
+    except cloudflare.BadRequestError:
+        return
+    raise AssertionError("it was not refused")
+
+
+@client.check("KV: list keys, page by page")
+def _():
+    pages = cf.kv.namespaces.keys.list(state["kv"], account_id=ACCOUNT, prefix="bulk/", limit=10)
+    keys = list(pages)
+    equal([key.name for key in keys], [f"bulk/{number:03}" for number in range(39)])
+    equal(keys[7].metadata, {"n": 7})
+
+
+@client.check("R2: create, get, list and delete a bucket")
+def _():
+    buckets = cf.r2.buckets
+    equal(buckets.create(account_id=ACCOUNT, name="pypi-bucket").name, "pypi-bucket")
+    assert buckets.get("pypi-bucket", account_id=ACCOUNT).creation_date
+    listed = buckets.list(account_id=ACCOUNT, name_contains="pypi").buckets
+    equal([bucket.name for bucket in listed], ["pypi-bucket"])
+    buckets.create(account_id=ACCOUNT, name="pypi-other")
+    buckets.delete("pypi-other", account_id=ACCOUNT)
+    refused(cloudflare.NotFoundError, 10006, lambda: buckets.get("pypi-other", account_id=ACCOUNT))
+    refused(cloudflare.ConflictError, 10004, lambda: buckets.create(account_id=ACCOUNT, name="pypi-bucket"))
+
+
+@client.check("R2: put, list, get and delete objects; a bucket that is not empty stays")
+def _():
+    objects, bucket = cf.r2.buckets.objects, {"account_id": ACCOUNT, "bucket_name": "pypi-bucket"}
+    objects.upload("folder/é +.bin", LARGE, **bucket)
+    got = objects.get("folder/é +.bin", **bucket)
+    equal((got.read(), got.headers["content-type"]), (LARGE, "application/octet-stream"))
+    listed = [entry.key for entry in objects.list("pypi-bucket", account_id=ACCOUNT, prefix="folder/")]
+    equal(listed, ["folder/é +.bin"])
+    etag = got.headers["etag"]
+    try:
+        objects.get("folder/é +.bin", **bucket, if_none_match=etag)
+    except cloudflare.APIStatusError as error:
+        equal(error.status_code, 304)
+    else:
+        raise AssertionError("a 304 is an exception of the SDK's")
+    refused(cloudflare.ConflictError, 10008, lambda: cf.r2.buckets.delete("pypi-bucket", account_id=ACCOUNT))
+    objects.delete("folder/é +.bin", **bucket)
+    refused(cloudflare.NotFoundError, 10007, lambda: objects.get("folder/é +.bin", **bucket))
+    cf.r2.buckets.delete("pypi-bucket", account_id=ACCOUNT)
+
+
+@client.check("D1: create, list, get; a query, parameters, an error")
+def _():
+    databases = cf.d1.database
+    made = databases.create(account_id=ACCOUNT, name="pypi-database")
+    state["d1"] = made.uuid
+    equal([one.uuid for one in databases.list(account_id=ACCOUNT, name="pypi-database")], [made.uuid])
+    equal(databases.get(made.uuid, account_id=ACCOUNT).name, "pypi-database")
+    databases.query(made.uuid, account_id=ACCOUNT, sql="CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
+    page = databases.query(made.uuid, account_id=ACCOUNT, sql="INSERT INTO notes (text) VALUES (?)", params=["é"])
+    equal((page.result[0].success, page.result[0].meta.changes), (True, 1.0))
+    page = databases.query(made.uuid, account_id=ACCOUNT, sql="SELECT * FROM notes")
+    equal(page.result[0].results, [{"id": 1, "text": "é"}])
+    refused(cloudflare.BadRequestError, 7500, lambda: databases.query(made.uuid, account_id=ACCOUNT, sql="SELEC"))
+
+
+@client.check("D1: several statements in one, a batch, `raw`")
+def _():
+    databases, at = cf.d1.database, {"account_id": ACCOUNT}
+    page = databases.query(state["d1"], **at, sql="SELECT 1 AS a; SELECT 2 AS a")
+    equal([result.results for result in page.result], [[{"a": 1}], [{"a": 2}]])
+    batch = [{"sql": "INSERT INTO notes (text) VALUES (?)", "params": [text]} for text in "xy"]
+    page = databases.query(state["d1"], **at, batch=batch)
+    equal([result.meta.changes for result in page.result], [1, 1])
+    raw = databases.raw(state["d1"], **at, sql="SELECT id, text FROM notes WHERE id > ?", params=["1"])
+    rows = raw.result[0].results
+    equal((rows.columns, rows.rows), (["id", "text"], [[2, "x"], [3, "y"]]))
+    raw = databases.raw(state["d1"], **at, sql="DELETE FROM notes")
+    equal(raw.result[0].meta.changes, 3)
+
+
+@client.check("D1: delete")
+def _():
+    cf.d1.database.delete(state["d1"], account_id=ACCOUNT)
+    refused(cloudflare.NotFoundError, 7404, lambda: cf.d1.database.get(state["d1"], account_id=ACCOUNT))
+
+
+@client.check("queues: create, list, get, delete")
+def _():
+    made = cf.queues.create(account_id=ACCOUNT, queue_name="pypi-queue")
+    assert made.queue_id in [queue.queue_id for queue in cf.queues.list(account_id=ACCOUNT)]
+    equal(cf.queues.get(made.queue_id, account_id=ACCOUNT).queue_name, "pypi-queue")
+    cf.queues.delete(made.queue_id, account_id=ACCOUNT)
+    assert made.queue_id not in [queue.queue_id for queue in cf.queues.list(account_id=ACCOUNT)]
+
+
+dispatch = cf.workers_for_platforms.dispatch.namespaces
+HERE = {"account_id": ACCOUNT, "dispatch_namespace": "customers"}
+NAME = "pypi-script"
+
+
+def answer():
+    # An upload restarts the local runtime, which may take longer than httpx's five seconds.
+    reply = httpx.get(URL, headers={"X-User-ID": NAME}, timeout=60)
+    return reply.status_code, reply.text
+
+
+@client.check("dispatch namespaces: create, list, get, delete")
+def _():
+    dispatch.create(account_id=ACCOUNT, name="pypi-namespace")
+    listed = [namespace.namespace_name for namespace in dispatch.list(account_id=ACCOUNT)]
+    assert {"customers", "pypi-namespace"} <= set(listed), listed
+    equal(dispatch.get("pypi-namespace", account_id=ACCOUNT).namespace_name, "pypi-namespace")
+    dispatch.delete("pypi-namespace", account_id=ACCOUNT)
+    refused(cloudflare.NotFoundError, 100119, lambda: dispatch.get("pypi-namespace", account_id=ACCOUNT))
+
+
+@client.check("scripts: upload, with metadata and files; it answers")
+def _():
+    bindings = [
+        {"type": "plain_text", "name": "GREETING", "text": "hello"},
+        {"type": "kv_namespace", "name": "STORE", "namespace_id": state["kv"]},
+    ]
+    metadata = {"main_module": "index.js", "bindings": bindings, "compatibility_date": "2026-01-01", "tags": ["pypi"]}
+    module = ("index.js", SOURCE.encode(), "application/javascript+module")
+    uploaded = dispatch.scripts.update(NAME, **HERE, metadata=metadata, files=[module])
+    equal((uploaded.id, answer()), (NAME, (200, "hello -")))
+    equal(dispatch.scripts.get(NAME, **HERE).script.tags, ["pypi"])
+
+
+@client.check("scripts: an upload with a syntax error is refused")
+def _():
+    module = ("index.js", b"export default {", "application/javascript+module")
+    upload = lambda: dispatch.scripts.update(NAME, **HERE, metadata={"main_module": "index.js"}, files=[module])
+    refused(cloudflare.BadRequestError, 10021, upload)
+    equal(answer(), (200, "hello -"))
+
+
+@client.check("scripts: settings, bindings")
+def _():
+    bindings = [{"type": "plain_text", "name": "GREETING", "text": "goodbye"}]
+    dispatch.scripts.settings.edit(NAME, **HERE, settings={"bindings": bindings})
+    equal([binding.text for binding in dispatch.scripts.settings.get(NAME, **HERE).bindings], ["goodbye"])
+    equal([binding.name for binding in dispatch.scripts.bindings.get(NAME, **HERE)], ["GREETING"])
+    equal(answer(), (200, "goodbye -"))
+
+
+@client.check("scripts: secrets")
+def _():
+    secrets = dispatch.scripts.secrets
+    secrets.update(NAME, **HERE, name="SECRET", text="s3cret", type="secret_text")
+    equal([secret.name for secret in secrets.list(NAME, **HERE)], ["SECRET"])
+    equal(answer(), (200, "goodbye s3cret"))
+    secrets.delete("SECRET", **HERE, script_name=NAME)
+    equal(answer(), (200, "goodbye -"))
+
+
+@client.check("scripts: many secrets at once")
+def _():
+    secrets = dispatch.scripts.secrets
+    secret = {"name": "SECRET", "text": "many", "type": "secret_text"}
+    secrets.bulk_update(NAME, **HERE, secrets={"SECRET": secret})
+    equal(answer(), (200, "goodbye many"))
+    secrets.bulk_update(NAME, **HERE, secrets={"SECRET": None})
+    equal(answer(), (200, "goodbye -"))
+
+
+@client.check("scripts: tags")
+def _():
+    tags = dispatch.scripts.tags
+    tags.update(NAME, **HERE, body=["one", "two"])
+    equal(sorted(tags.list(NAME, **HERE)), ["one", "two"])
+    tags.delete("one", **HERE, script_name=NAME)
+    equal(list(tags.list(NAME, **HERE)), ["two"])
+
+
+@client.check("scripts: read the code, replace it")
+def _():
+    content = dispatch.scripts.content
+    assert SOURCE in content.get(NAME, **HERE).read().decode()
+    new = SOURCE.replace("`${env", "`new ${env")
+    module = ("index.js", new.encode(), "application/javascript+module")
+    content.update(NAME, **HERE, metadata={"main_module": "index.js"}, files=[module])
+    equal(answer(), (200, "new goodbye -"))
+
+
+@client.check("scripts: delete")
+def _():
+    dispatch.scripts.delete(NAME, **HERE)
+    refused(cloudflare.NotFoundError, 10092, lambda: dispatch.scripts.get(NAME, **HERE))
+    equal(answer()[0], 404)
+
+
+@client.check("KV: delete the namespaces")
+def _():
+    for namespace in list(cf.kv.namespaces.list(account_id=ACCOUNT)):
+        if namespace.title.startswith("pypi-"):
+            cf.kv.namespaces.delete(namespace.id, account_id=ACCOUNT)
+    refused(cloudflare.NotFoundError, 10013, lambda: cf.kv.namespaces.get(state["kv"], account_id=ACCOUNT))
+
+
+@client.check("a wrong token is an AuthenticationError")
+def _():
+    stranger = Cloudflare(base_url=os.environ["CLOUDFLARE_API_BASE_URL"], api_token="wrong-token")
+    refused(cloudflare.AuthenticationError, 10000, lambda: stranger.r2.buckets.list(account_id=ACCOUNT))
+
+
+@client.check("who am I: accounts, the token")
+def _():
+    equal([account.id for account in cf.accounts.list()], [ACCOUNT])
+    equal(cf.user.tokens.verify().status, "active")

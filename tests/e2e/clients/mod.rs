@@ -1,0 +1,79 @@
+//! Clients that people use, each with the defaults of its users: scripts in `tests/clients/`, a process for each. What a
+//! script prints is a line of JSON for each of its checks.
+
+mod install;
+mod proxy;
+mod report;
+mod secrets;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::{NamedTempFile, TempDir};
+use tests::Dev;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+
+use install::Programs;
+use proxy::Proxy;
+use report::Report;
+
+/// How long a script may run.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The scripts, and how many checks each of them has: one that ends early must not look like one that found nothing.
+const SCRIPTS: [(&str, usize); 9] = [
+    ("python/curl_client.py", 24),
+    ("python/httpie_client.py", 12),
+    ("python/sockets_client.py", 2),
+    ("python/requests_client.py", 26),
+    ("python/httpx_client.py", 15),
+    ("node/fetch_client.mjs", 21),
+    ("node/axios_client.mjs", 18),
+    ("python/cloudflare_client.py", 24),
+    ("node/cloudflare_client.mjs", 22),
+];
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn clients_that_people_use_get_what_they_expect() {
+    let programs = spawn_blocking(Programs::install).await.expect("what the clients need can be installed");
+    let state = TempDir::new().expect("a folder");
+    let origins = ["--var", "ALLOWED_ORIGINS:https://app.example"];
+    let headers = ["--var", "ALLOWED_HEADERS:X-Requested-With, Cache-Control"];
+    let arguments = [&["--customer", "clients"][..], &origins, &headers].concat();
+    let dev = Dev::start(state.path(), &arguments).await;
+    let proxy = Proxy::start(&dev.url).await;
+
+    let mut report = Report::default();
+    for (script, checks) in SCRIPTS {
+        report.add(script, checks, &run(script, &programs, &dev, &proxy).await);
+    }
+    println!("{report}");
+    report.expect_success();
+    assert!(dev.stop(Signal::SIGINT).await.success());
+}
+
+/// Runs a script, and answers what it printed until its end, or until it was stopped. What it has to say besides goes to
+/// the test's own output.
+async fn run(script: &str, programs: &Programs, dev: &Dev, proxy: &Proxy) -> String {
+    let printed = NamedTempFile::new().expect("a file");
+    let mut command = dev.api().command(programs.interpreter(script));
+    command.arg(root().join("tests/clients").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PLATFORM_URL", &dev.url).env("NO_PROXY", "127.0.0.1").envs(proxy.environment());
+    command.stdout(printed.reopen().expect("it is there"));
+    let started = Instant::now();
+    let mut process = command.spawn().expect("it starts");
+    if timeout(PATIENCE, process.wait()).await.is_err() {
+        process.kill().await.expect("it runs");
+    }
+    println!("{script}: {:.0} s", started.elapsed().as_secs_f64());
+    fs::read_to_string(&printed).expect("text")
+}

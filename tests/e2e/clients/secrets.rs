@@ -1,0 +1,52 @@
+//! `PATCH .../secrets-bulk`, which the SDKs' `bulkUpdate` asks for.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tests::api::{SCRIPTS, expect_error, expect_result};
+use tests::{Api, Customer, Dev, Reply};
+
+const SOURCE: &str = "export default { fetch(_, env) { return Response.json(env); } };";
+
+fn secret(name: &str, text: &str) -> Value {
+    json!({ "type": "secret_text", "name": name, "text": text })
+}
+
+fn bulk(api: &Api, script: &str, secrets: &Value) -> reqwest::RequestBuilder {
+    let body = json!({ "secrets": secrets }).to_string();
+    api.request(Method::PATCH, &format!("{SCRIPTS}/{script}/secrets-bulk")).body(body)
+}
+
+#[tokio::test]
+async fn several_secrets_change_at_once_or_not_at_all() {
+    let state = TempDir::new().expect("a folder");
+    let dev = Dev::start(state.path(), &["--customer", "user1"]).await;
+    let (api, user) = (dev.api(), Customer::of(&dev.url, "many-secrets"));
+    let says = async || Reply::to(user.get("/")).await.json();
+    let bindings = json!([secret("A", "a"), secret("B", "b"), {"type": "plain_text", "name": "V", "text": "v"}]);
+    expect_result(api.upload("many-secrets", SOURCE, json!({ "bindings": bindings }))).await;
+
+    // New, changed, gone, gone already, and one that is not named.
+    let changes = json!({"C": secret("C", "c"), "A": secret("A", "new"), "B": null, "D": null});
+    let told = expect_result(bulk(&api, "many-secrets", &changes)).await;
+    let named = |name| json!({ "type": "secret_text", "name": name });
+    assert_eq!(told, json!({"A": named("A"), "C": named("C")}), "no texts");
+    let all = json!({"V": "v", "A": "new", "C": "c"});
+    assert_eq!(says().await, all);
+    let nothing = expect_result(bulk(&api, "many-secrets", &json!({}))).await;
+    assert_eq!(nothing, told);
+
+    let many: Map<String, Value> = (0..101).map(|number| (format!("S{number}"), Value::Null)).collect();
+    for (changes, status, code) in [
+        (json!({"A": null, "V": secret("V", "x")}), 400, 10053),
+        (json!({"A": null, "X": secret("Y", "x")}), 400, 10021),
+        (json!({"A": null, "": secret("", "x")}), 400, 10021),
+        (json!({"A": null, "X": {"type": "secret_text", "name": "X"}}), 400, 10026),
+        (json!({"A": "text"}), 400, 10026),
+        (many.into(), 400, 10021),
+    ] {
+        expect_error(bulk(&api, "many-secrets", &changes), status, code).await;
+    }
+    expect_error(bulk(&api, "none", &json!({})), 404, 10092).await;
+    assert_eq!(says().await, all, "as it was");
+}
