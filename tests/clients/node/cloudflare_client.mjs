@@ -258,3 +258,6 @@ await check("a wrong token is an AuthenticationError", async () => {
   const stranger = new Cloudflare({ baseURL: process.env.CLOUDFLARE_API_BASE_URL, apiToken: "wrong-token" });
   await refused(Cloudflare.AuthenticationError, 10000, stranger.r2.buckets.list({ account_id }));
 });
+
+// What Node still has open, such as a file whose upload was refused, does not keep it from ending.
+process.exit();

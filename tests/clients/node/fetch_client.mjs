@@ -240,3 +240,6 @@ await proxied("JSON that nginx has packed, a problem", async () => {
   assert((await listed.json()).files.length > 1);
   await problem(await send("/files", { key: "fetch/absent" }, {}, c.PROXY_URL), 404, "file_not_found");
 });
+
+// What Node still has open, such as a file whose upload was refused, does not keep it from ending.
+process.exit();
