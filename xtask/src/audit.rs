@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::setup::{self, Tools};
 
+/// The folders with npm packages.
+const NPM_PACKAGES: [(&str, &str); 2] =
+    [("npm packages' advisories", "."), ("advisories of the npm packages that tests use", "tests/clients/node")];
+
 /// Checks the crates with cargo-deny, after `deny.toml`, and the npm packages with `npm audit`. What cannot be asked is said, and
 /// is no failure; what is found is.
 pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
@@ -37,16 +41,19 @@ pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
         unchecked("crates' advisories", "the database of RustSec cannot be reached", &said(&fetched));
     }
 
-    let mut npm = Command::new("npm");
-    npm.current_dir(repository).args(["audit", "--json"]).env("PATH", crate::build::path_with(&tools.npm_programs)?);
-    let output = npm.output().context("cannot run npm: install Node.js 20 or later, https://nodejs.org")?;
-    match advisories(&String::from_utf8_lossy(&output.stdout)) {
-        Some(advisories) if advisories.is_empty() => println!("npm packages' advisories: nothing wrong"),
-        Some(advisories) => {
-            eprintln!("{}", advisories.join("\n"));
-            found.push("npm packages' advisories".to_owned());
+    for (what, folder) in NPM_PACKAGES {
+        let mut npm = Command::new("npm");
+        npm.current_dir(repository.join(folder)).args(["audit", "--json"]);
+        npm.env("PATH", crate::build::path_with(&tools.npm_programs)?);
+        let output = npm.output().context("cannot run npm: install Node.js 20 or later, https://nodejs.org")?;
+        match advisories(&String::from_utf8_lossy(&output.stdout)) {
+            Some(advisories) if advisories.is_empty() => println!("{what}: nothing wrong"),
+            Some(advisories) => {
+                eprintln!("{}", advisories.join("\n"));
+                found.push(what.to_owned());
+            }
+            None => unchecked(what, "the registry does not answer", &said(&output)),
         }
-        None => unchecked("npm packages' advisories", "the registry does not answer", &said(&output)),
     }
     if !found.is_empty() {
         bail!("something is wrong with {}", found.join(" and with "));
