@@ -15,6 +15,10 @@ pub fn explain(body: &[u8], part: &[u8], error: &serde_json::Error) -> String {
     let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);
     let before = part.as_ptr() as usize - body.as_ptr() as usize;
     let at = before + if error.is_eof() { part.len() } else { offset(part, error.line(), error.column()) };
+    // A text that is skipped is refused a byte too early.
+    let is_control = |at: usize| body.get(at).is_some_and(u8::is_ascii_control);
+    let at =
+        if message.starts_with("control character") && !is_control(at) && is_control(at + 1) { at + 1 } else { at };
     let (line, column) = place(body, at);
     if error.is_eof() {
         let unfinished = match message.rsplit(' ').next() {
@@ -40,14 +44,14 @@ fn expectation(message: &str) -> &str {
         "expected `:`" => "a colon was expected",
         "expected `,` or `}`" => "a comma or } was expected",
         "expected `,` or `]`" => "a comma or ] was expected",
-        "trailing comma" => "something was expected after the comma",
+        "trailing comma" => "another name or value was expected after the comma",
         "trailing characters" => "the end was expected: the value is complete",
-        "invalid escape" => "one of \" \\ / b f n r t u was expected after the backslash",
+        "invalid escape" => "one of \" \\ / b f n r t, or u and four hex digits, was expected after the backslash",
         "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
             "an escape from \\ud800 to \\udfff must be one of a pair"
         }
         "invalid unicode code point" => "text must be UTF-8",
-        "invalid number" => "a digit was expected, or the number has a zero in front",
+        "invalid number" => "a number has digits, and no zero in front of them",
         "number out of range" => "the number is too large",
         "recursion limit exceeded" => "values are nested too deeply",
         _ if message.starts_with("control character") => {
@@ -110,18 +114,25 @@ mod tests {
             ("{\"a\" 1}", "at line 1, column 6 (`1`), a colon was expected"),
             ("{\"a\": 1\n \"b\": 2}", "at line 2, column 2 (`\"`), a comma or } was expected"),
             ("[1 2]", "at line 1, column 4 (`2`), a comma or ] was expected"),
-            ("[1,]", "at line 1, column 4 (`]`), something was expected after the comma"),
-            ("{\"a\": 1,}", "at line 1, column 9 (`}`), something was expected after the comma"),
+            ("[1,]", "at line 1, column 4 (`]`), another name or value was expected after the comma"),
+            ("{\"a\": 1,}", "at line 1, column 9 (`}`), another name or value was expected after the comma"),
             ("{} x", "at line 1, column 4 (`x`), the end was expected: the value is complete"),
             (
                 "[\"a\nb\"]",
                 "at line 1, column 4, line breaks and other control characters in a text must be escapes, such as \\n",
             ),
-            ("[\"\\x\"]", "at line 1, column 4 (`x`), one of \" \\ / b f n r t u was expected after the backslash"),
-            ("[01]", "at line 1, column 3 (`1`), a digit was expected, or the number has a zero in front"),
+            (
+                "[\"\\x\"]",
+                "at line 1, column 4 (`x`), one of \" \\ / b f n r t, or u and four hex digits, was expected after the backslash",
+            ),
+            ("[01]", "at line 1, column 3 (`1`), a number has digits, and no zero in front of them"),
         ] {
             assert_eq!(explained(body.as_bytes()).as_deref(), Some(expected), "{body}");
         }
+        // In a text that is only skipped, the place is the same.
+        let skipped = b"[\"x\ny\"]";
+        let error = serde_json::from_slice::<serde::de::IgnoredAny>(skipped).expect_err("not JSON");
+        assert!(explain(skipped, skipped, &error).starts_with("at line 1, column 4, line breaks"));
         let surrogate = explained(br#"["\ud800"]"#).expect("not JSON");
         assert!(surrogate.ends_with("must be one of a pair"), "{surrogate}");
         let bytes = explained(b"[\"\xff\"]").expect("not JSON");

@@ -69,7 +69,7 @@ impl Token {
 
 /// What SQLite skips, and the blanks of other alphabets, which it would refuse.
 fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c == '\u{feff}'
+    c.is_whitespace() || matches!(c, '\0' | '\u{feff}')
 }
 
 /// What names, keywords and numbers are made of.

@@ -62,7 +62,7 @@ impl Customers {
             // A script of another dispatcher's has no manifest here.
             let manifest = id.as_ref().map(&manifest).transpose()?.unwrap_or_default();
             for (binding, resource) in &script.resources {
-                if resource.is_part_of(&script.name) {
+                if resource.is_part_of(&script.namespace, &script.name) {
                     continue;
                 }
                 let is_platforms = self.platforms.contains(resource);
@@ -112,9 +112,11 @@ fn bucket_owner(resource: &Resource) -> Option<UserId> {
 
 /// Whose the resource is as a whole, if it is not only that of the scripts which are bound to it.
 fn whole(resource: &Resource) -> Option<String> {
-    match (resource.kind, &resource.within) {
+    match (resource.kind, resource.script()) {
         (Kind::DispatchNamespace, _) => Some("all scripts in it".to_owned()),
-        (Kind::DurableObjects, Some(script)) => Some(format!("the script {script}")),
+        (_, Some(script)) => Some(format!("the script {script}")),
+        // By an id alone, it is not the class of the script itself.
+        (Kind::DurableObjects, None) => Some("another script".to_owned()),
         _ => None,
     }
 }

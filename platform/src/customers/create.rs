@@ -18,7 +18,7 @@ impl Customers {
     pub async fn create(&self, order: Order<'_>, run: &Run, steps: &mut Steps) -> Result<()> {
         let (found, further) = self.before_create(order.id, order.manifest, run).await?;
         if found.settings.is_none() {
-            self.check_code(order.code, run).await?;
+            self.check_code(order.code, &further, run).await?;
         }
 
         let (ids, late) = self.make_storage(order, &found, steps).await?;

@@ -15,8 +15,9 @@ impl Customers {
         let script = self.script_name(id);
         for bound in &manifest.bindings {
             let Some(resource) = Resource::of_bound(bound) else { continue };
-            let is_to_be_made = resource.kind == Kind::Bucket && resource.name == id.resource_name();
-            if is_to_be_made || resource.is_part_of(&script) {
+            let own_bucket = Resource::bucket(&id.resource_name(), manifest.storage.jurisdiction);
+            let is_to_be_made = manifest.storage.r2 && resource == own_bucket;
+            if is_to_be_made || resource.is_part_of(&self.namespace, &script) {
                 continue;
             }
             match self.exists(&resource).await {
@@ -38,16 +39,19 @@ impl Customers {
         Ok(match kind {
             Kind::Bucket => api.bucket(name, within.as_deref().and_then(Jurisdiction::named)).await?.is_some(),
             Kind::Certificate => api.certificate_exists(name).await?,
-            Kind::Database => api.database(name).await?.is_some(),
+            Kind::Database => api.database(name).await?.is_some_and(|found| found.uuid == *name),
             Kind::DispatchNamespace => api.dispatch_namespace(name).await?.is_some(),
-            Kind::DurableObjects => api.script(&self.namespace, within.as_deref().unwrap_or_default()).await?.is_some(),
+            Kind::DurableObjects | Kind::Workflow => match within {
+                Some(script) => api.script(&self.namespace, script).await?.is_some(),
+                None => true,
+            },
             Kind::Hyperdrive => api.hyperdrive_exists(name).await?,
             Kind::KvNamespace => api.kv_namespace(name).await?.is_some(),
             Kind::Queue => api.queue_exists(name).await?,
             Kind::StoredSecret => api.stored_secret_exists(within.as_deref().unwrap_or_default(), name).await?,
             Kind::VectorizeIndex => api.vectorize_index_exists(name).await?,
             Kind::Worker => api.worker_exists(name).await?,
-            Kind::Dataset | Kind::Pipeline | Kind::RateLimiter | Kind::Workflow | Kind::Other(_) => true,
+            Kind::Dataset | Kind::Pipeline | Kind::RateLimiter | Kind::Other(_) => true,
         })
     }
 }

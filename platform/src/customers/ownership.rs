@@ -26,19 +26,19 @@ impl Customers {
             if self.platforms.contains(&resource) {
                 bail!("{name} is {resource}, which is the platform's own: no customer can have it");
             }
-            if bound.shared || resource.is_part_of(&script) {
+            if bound.shared || resource.is_part_of(&self.namespace, &script) {
                 continue;
             }
-            match resource.kind {
-                Kind::DispatchNamespace => {
-                    bail!("{name} is {resource}, through which all its customers are reached: {MARK}")
-                }
-                Kind::DurableObjects => bail!("{name} is {resource}, which is another script: {MARK}"),
-                _ => claimed.push((name, resource)),
+            if resource.script().is_some() {
+                bail!("{name} is {resource}, which is another script: {MARK}");
             }
+            if resource.kind == Kind::DispatchNamespace {
+                bail!("{name} is {resource}, through which all its customers are reached: {MARK}");
+            }
+            claimed.push((name, resource));
         }
         for (binding, resource) in &claimed {
-            if let Some(other) = self.named_for(resource).await?.filter(|other| other != id) {
+            if let Some(other) = self.named_for(binding, resource).await?.filter(|other| other != id) {
                 bail!("{binding} is {resource}, which is called {}, another customer's: {MARK}", other.resource_name());
             }
         }
@@ -74,14 +74,18 @@ impl Customers {
     }
 
     /// The customer whose id is in the name of storage. Storage that does not exist is an error.
-    async fn named_for(&self, resource: &Resource) -> Result<Option<UserId>> {
+    async fn named_for(&self, binding: &str, resource: &Resource) -> Result<Option<UserId>> {
         let name = match resource.kind {
             Kind::KvNamespace => self.cloudflare.kv_namespace(&resource.name).await?.map(|found| found.title),
-            Kind::Database => self.cloudflare.database(&resource.name).await?.map(|found| found.name),
+            // The API finds a database by its name as well, by which it cannot be bound.
+            Kind::Database => {
+                let found = self.cloudflare.database(&resource.name).await?;
+                found.filter(|found| found.uuid == resource.name).map(|found| found.name)
+            }
             Kind::Bucket => Some(resource.name.clone()),
             _ => return Ok(None),
         };
-        let name = name.with_context(|| format!("{resource} does not exist"))?;
+        let name = name.with_context(|| format!("{binding} is {resource}, which does not exist"))?;
         Ok(customer_named_in(&name))
     }
 
@@ -114,7 +118,7 @@ pub fn customer_named_in(name: &str) -> Option<UserId> {
     name.strip_prefix("customer-")?.parse().ok()
 }
 
-/// What the customers of one run are to have for themselves. All are checked before any is uploaded, so that two who name the
+/// What the customers of one run are to have, marked as shared or not. All are checked before any is uploaded, so that two who name the
 /// same thing would each find that nobody has it.
 #[derive(Debug, Default)]
 pub struct Claims(BTreeMap<Resource, UserId>);
@@ -122,16 +126,18 @@ pub struct Claims(BTreeMap<Resource, UserId>);
 impl Claims {
     /// Refuses what another customer of the run has claimed.
     pub fn claim(&mut self, id: &UserId, manifest: &Manifest) -> Result<()> {
-        let claimed = manifest.bindings.iter().filter(|bound| !bound.shared);
-        let claimed: Vec<_> = claimed.filter_map(|bound| Some((&bound.name, Resource::of_bound(bound)?))).collect();
-        for (name, resource) in &claimed {
+        let named = manifest.bindings.iter().filter_map(|bound| Some((bound, Resource::of_bound(bound)?)));
+        let named: Vec<_> = named.collect();
+        for (bound, resource) in named.iter().filter(|(bound, _)| !bound.shared) {
             if let Some(other) = self.0.get(resource).filter(|other| *other != id) {
-                bail!("{name} is {resource}, which {other} is to have as well: {MARK}");
+                bail!("{} is {resource}, which {other} is to have as well: {MARK}", bound.name);
             }
         }
-        self.0.extend(claimed.into_iter().map(|(_, resource)| (resource, id.clone())));
+        for (_, resource) in named {
+            self.0.entry(resource).or_insert_with(|| id.clone());
+        }
         Ok(())
     }
 }
 
-const MARK: &str = "if they are to share it, say `shared = true` in the manifest";
+const MARK: &str = "if they are to share it, say `shared = true` in the manifest, and else name another";

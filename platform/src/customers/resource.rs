@@ -66,7 +66,9 @@ impl fmt::Display for Resource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, name, within } = self;
         match (kind, within) {
-            (Kind::DurableObjects, Some(script)) => write!(formatter, "the {kind} {name} of the script {script}"),
+            (Kind::DurableObjects | Kind::Workflow, Some(script)) => {
+                write!(formatter, "the {kind} {name} of the script {script}")
+            }
             (Kind::StoredSecret, Some(store)) => write!(formatter, "the {kind} {name} of the store {store}"),
             _ => write!(formatter, "the {kind} {name}"),
         }
@@ -99,9 +101,20 @@ impl Resource {
             "artifacts" => named(Kind::Other("artifacts namespace"), "namespace"),
             "d1" => named(Kind::Database, "id").or_else(|| named(Kind::Database, "database_id")),
             "dispatch_namespace" => named(Kind::DispatchNamespace, "namespace"),
-            "durable_object_namespace" => {
-                Some(Self { within: Some(text("script_name")?), ..named(Kind::DurableObjects, "class_name")? })
-            }
+            "durable_object_namespace" => match text("script_name") {
+                Some(script) => {
+                    let script = match text("dispatch_namespace") {
+                        Some(namespace) => format!("{namespace}/{script}"),
+                        None => script,
+                    };
+                    let class = named(Kind::DurableObjects, "class_name")
+                        .or_else(|| named(Kind::DurableObjects, "namespace_id"))?;
+                    Some(Self { within: Some(script), ..class })
+                }
+                // A script's own class has a name; by an id alone it is somebody's.
+                None if binding["class_name"].is_string() => None,
+                None => named(Kind::DurableObjects, "namespace_id"),
+            },
             "flagship" => named(Kind::Other("Flagship app"), "app_id"),
             "hyperdrive" => named(Kind::Hyperdrive, "id"),
             "k2" => named(Kind::Other("K2 stream"), "stream"),
@@ -126,7 +139,7 @@ impl Resource {
                 ["network_id", "tunnel_id", "identity"].into_iter().find_map(|member| named(network, member))
             }
             "vpc_service" => named(Kind::Other("VPC service"), "service_id"),
-            "workflow" => named(Kind::Workflow, "workflow_name"),
+            "workflow" => Some(Self { within: text("script_name"), ..named(Kind::Workflow, "workflow_name")? }),
             _ => None,
         }
     }
@@ -136,9 +149,17 @@ impl Resource {
         Self::of(&bound.to_json())
     }
 
-    /// Whether it belongs to a script, as its Durable Objects do.
-    pub fn is_part_of(&self, script: &str) -> bool {
-        self.kind == Kind::DurableObjects && self.within.as_deref() == Some(script)
+    /// Whether it belongs to a script of a dispatch namespace, as its Durable Objects do.
+    pub fn is_part_of(&self, namespace: &str, script: &str) -> bool {
+        self.script().is_some_and(|owner| owner == script || owner == format!("{namespace}/{script}"))
+    }
+
+    /// The script that it belongs to, with its dispatch namespace if a binding says it.
+    pub fn script(&self) -> Option<&str> {
+        match self.kind {
+            Kind::DurableObjects | Kind::Workflow => self.within.as_deref(),
+            _ => None,
+        }
     }
 }
 
@@ -167,7 +188,16 @@ mod tests {
             (json!({"type": "d1", "id": "x"}), Some("the database x")),
             (json!({"type": "d1", "database_id": "x"}), Some("the database x")),
             (json!({"type": "r2_bucket", "bucket_name": "b", "jurisdiction": "default"}), Some("the bucket b")),
-            (json!({"type": "durable_object_namespace", "class_name": "Room"}), None),
+            (json!({"type": "durable_object_namespace", "class_name": "Room", "namespace_id": "7"}), None),
+            (json!({"type": "durable_object_namespace", "namespace_id": "7"}), Some("the Durable Object class 7")),
+            (
+                json!({"type": "durable_object_namespace", "class_name": "Room", "script_name": "s", "dispatch_namespace": "n"}),
+                Some("the Durable Object class Room of the script n/s"),
+            ),
+            (
+                json!({"type": "workflow", "workflow_name": "w", "class_name": "W", "script_name": "s"}),
+                Some("the Workflow w of the script s"),
+            ),
             (
                 json!({"type": "durable_object_namespace", "class_name": "Room", "script_name": "s"}),
                 Some("the Durable Object class Room of the script s"),

@@ -1,6 +1,6 @@
 //! What is asked once in a run, whatever the number of its customers.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
@@ -9,6 +9,7 @@ use super::Customers;
 use super::resource::{self, Resource};
 use crate::cloudflare::{Error, Upload};
 use crate::code::{Code, Whose};
+use crate::manifest::{Binding, Bound};
 
 /// How many scripts' bindings are read at a time.
 const AT_A_TIME: usize = 8;
@@ -17,8 +18,16 @@ const AT_A_TIME: usize = 8;
 #[derive(Debug, Default)]
 pub struct Run {
     scripts: OnceCell<Vec<BoundScript>>,
-    /// Code that was tried, and why it was refused if it was.
-    tried: Mutex<Vec<(Code, Option<String>)>>,
+    /// Code that was tried.
+    tried: Mutex<Vec<Tried>>,
+}
+
+/// Code that was tried with some bindings, and why it was refused if it was.
+#[derive(Debug)]
+struct Tried {
+    code: Code,
+    bindings: Vec<Bound>,
+    refusal: Option<String>,
 }
 
 /// A script, and the resources that it is bound to.
@@ -65,32 +74,42 @@ impl Customers {
         }
     }
 
-    /// Refuses code of a customer's own that the API refuses. It is uploaded, with no bindings, as a script that no request
-    /// reaches, and deleted again: once a run for each distinct code.
-    pub(super) async fn check_code(&self, code: &Code, run: &Run) -> Result<()> {
+    /// Refuses code of a customer's own that the API refuses. It is uploaded as a script that no request reaches, and deleted
+    /// again: once a run for each distinct code. `bindings` are those of the manifest; the code is tried with those that name
+    /// nothing of the account, such as variables, which it may use as it starts.
+    pub(super) async fn check_code(&self, code: &Code, bindings: &[Bound], run: &Run) -> Result<()> {
+        let own = bindings.iter().filter(|bound| Resource::of_bound(bound).is_none());
+        let own: Vec<Bound> = own.cloned().collect();
         if code.whose == Whose::Platform {
-            return Ok(());
+            let class = own.iter().find(|bound| matches!(bound.binding, Binding::DurableObjectNamespace { .. }));
+            return match class {
+                Some(bound) => bail!("{} is a class of its own, and the platform's Worker has none", bound.name),
+                None => Ok(()),
+            };
         }
         let mut tried = run.tried.lock().await;
-        let refusal = if let Some((_, refusal)) = tried.iter().find(|(other, _)| other == code) {
-            refusal.clone()
+        // What starts with one customer's variables is good code; what does not may start with another's.
+        let known =
+            tried.iter().find(|tried| tried.code == *code && (tried.refusal.is_none() || tried.bindings == own));
+        let refusal = if let Some(tried) = known {
+            tried.refusal.clone()
         } else {
-            let refusal = self.try_code(code).await?;
-            tried.push((code.clone(), refusal.clone()));
+            let refusal = self.try_code(code, &own).await?;
+            tried.push(Tried { code: code.clone(), bindings: own, refusal: refusal.clone() });
             refusal
         };
-        refusal.map_or(Ok(()), |refusal| Err(anyhow::anyhow!("the code is refused: {refusal}")))
+        refusal.map_or(Ok(()), |refusal| bail!("the code is refused: {refusal}"))
     }
 
     /// Why the API refuses some code, if it does.
-    async fn try_code(&self, code: &Code) -> Result<Option<String>> {
+    async fn try_code(&self, code: &Code, bindings: &[Bound]) -> Result<Option<String>> {
         // No user id has this character, so no customer's script has such a name.
         let name = format!("{}code_check", self.prefix);
         let metadata = json!({
             "main_module": code.main,
             "compatibility_date": code.settings.compatibility_date,
             "compatibility_flags": code.settings.compatibility_flags,
-            "bindings": [],
+            "bindings": bindings,
         });
         let upload = Upload { metadata, modules: code.modules.clone() };
         let uploaded = self.cloudflare.upload_script(&self.namespace, &name, upload).await;

@@ -42,24 +42,39 @@ fn missing_class(said: &str, script: &Script) -> Option<String> {
     script.durable_objects.keys().find(warned).cloned()
 }
 
+/// The module that workerd does not find. Which words it has for that depends on the compatibility date.
+fn missing_module(said: &str) -> Option<&str> {
+    if let Some((_, rest)) = said.split_once("No such module \"") {
+        return rest.split_once('"').map(|(module, _)| module);
+    }
+    let (_, rest) = said.split_once("Module not found: ")?;
+    let url = rest.split(|end: char| end.is_whitespace() || end == '"').next()?.trim_end_matches('.');
+    Some(url.strip_prefix("file:///bundle/").unwrap_or(url))
+}
+
+/// What workerd says without its warnings, which are not why a script does not start.
+fn without_warnings(said: &str) -> String {
+    let lines = said.lines().map(|line| line.trim_start_matches("service script: "));
+    let lines = lines.filter(|line| !line.contains(": warning: ") && !line.contains(" became the default "));
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
 /// What workerd says, and what to do about it where that is known.
 fn explained(said: &str) -> String {
-    let quoted = |before: &str| {
-        let (_, rest) = said.split_once(before)?;
-        rest.split_once('"').map(|(name, _)| name)
-    };
-    if let Some(module) = quoted("No such module \"") {
+    if let Some(module) = missing_module(said) {
         let advice = if module.starts_with("node:") {
             "set the compatibility flag `nodejs_compat`".to_owned()
+        } else if module.contains(':') {
+            "the runtime has no such module".to_owned()
         } else {
             format!(
                 "modules are run as they are uploaded, without bundling. Bundle the script first, as `wrangler deploy` and \
-                 esbuild do, or upload {module} beside it"
+                 esbuild do, or upload the module {module} as well"
             )
         };
         return format!("{said}\n{advice}");
     }
-    if said.contains("Unrecognized import attributes") {
+    if said.contains("Unrecognized import attributes") || said.contains("is not of type \"json\"") {
         return format!("{said}\nimport a .json module without `with {{ type: \"json\" }}`");
     }
     // What workerd could be told, Cloudflare cannot.
@@ -124,7 +139,7 @@ impl Checker {
                 Some(class) => Err(Fault::NoClass(class)),
                 None => Ok(elapsed),
             },
-            Ok(Err(_)) => Err(Fault::Start(explained(said.trim().trim_start_matches("service script: ")))),
+            Ok(Err(_)) => Err(Fault::Start(explained(&without_warnings(&said)))),
             Err(_) => {
                 let reason = format!("the script did not start within {} seconds", START_TIMEOUT.as_secs());
                 Err(Fault::Start(reason))
@@ -253,13 +268,17 @@ impl ModuleKind {
 
 #[cfg(test)]
 mod tests {
-    use super::{explained, quoted};
+    use super::{explained, quoted, without_warnings};
 
     #[test]
     fn what_workerd_says_comes_with_advice() {
         for (said, advice) in [
             ("Uncaught Error: No such module \"lodash\".\n  imported from \"index.js\"", "Bundle the script first"),
             ("Uncaught Error: No such module \"node:fs\".", "`nodejs_compat`"),
+            ("Uncaught Error: Module not found: file:///bundle/lodash", "upload the module lodash as well"),
+            ("Uncaught Error: Module not found: cloudflare:nope", "the runtime has no such module"),
+            ("Uncaught Error: Module not found: node:nope.\n at x", "`nodejs_compat`"),
+            ("Uncaught TypeError: Module \"./x.json\" is not of type \"json\"", "without `with"),
             ("Uncaught Error: Unrecognized import attributes specified", "without `with"),
             (
                 "The compatibility flag webgpu is experimental and may break or be removed in a future version of \
@@ -272,6 +291,14 @@ mod tests {
             assert!(explained.contains(advice), "{explained}");
             assert!(!explained.contains("--experimental"), "{explained}");
         }
+    }
+
+    #[test]
+    fn warnings_are_not_reasons() {
+        let said = "service script: The compatibility flag nodejs_compat became the default as of 2026-01-01\n\
+            workerd/server/server/worker.rs:468: warning: A DurableObjectNamespace in the config\n\
+            service script: Uncaught Error: no\n  at index.js:1:7\n";
+        assert_eq!(without_warnings(said), "Uncaught Error: no\n  at index.js:1:7");
     }
 
     #[test]

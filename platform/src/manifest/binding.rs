@@ -122,11 +122,19 @@ impl Binding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// The number of calls that succeed in a period.
+    /// The number of calls that succeed in a period, at least 1.
+    #[serde(deserialize_with = "limit")]
     pub limit: u32,
     /// The period in seconds: 10 or 60.
     #[serde(deserialize_with = "period")]
     pub period: u32,
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("a limit is at least 1")),
+        limit => Ok(limit),
+    }
 }
 
 fn period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -140,12 +148,15 @@ fn period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/#configuration>).
 fn positive_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.parse::<u32>() {
-        Ok(1..) if !text.starts_with(['0', '+']) => Ok(text),
-        _ => {
-            Err(D::Error::custom(format_args!("a namespace_id is a positive integer in quotation marks, not {text:?}")))
-        }
+    if is_rate_limiter(&text) {
+        return Ok(text);
     }
+    Err(D::Error::custom(format_args!("a namespace_id is a positive integer in quotation marks, not {text:?}")))
+}
+
+/// Whether a rate limiter can have this `namespace_id`.
+pub(crate) fn is_rate_limiter(namespace_id: &str) -> bool {
+    matches!(namespace_id.parse::<u32>(), Ok(1..)) && !namespace_id.starts_with(['0', '+'])
 }
 
 impl Bound {
@@ -169,6 +180,13 @@ impl Bound {
         let kind = take("type").ok_or_else(|| of_this(Located::new(span.clone(), "it needs a `type`")))?;
         let kind_span = kind.span();
         let kind: String = member(kind, "type").map_err(of_this)?;
+        let mut members_and_values = members.iter();
+        let is_empty = |value: &DeValue<'_>| value.as_str() == Some("");
+        if let Some((member, value)) =
+            members_and_values.find(|(member, value)| is_empty(value.get_ref()) && member.get_ref() != "text")
+        {
+            return Err(of_this(Located::new(value.span(), format!("`{}` is empty", member.get_ref()))));
+        }
         if kind == "secret_text" {
             let message = format!(
                 "a secret's text does not belong in a file: put {name} among `secrets`, and its text into the environment"
@@ -186,7 +204,7 @@ impl Bound {
         let binding = Binding::deserialize(TomlDeserializer::from(Spanned::new(span.clone(), variant)))
             .map_err(|error| of_this(Located::of(&error, span)))?;
         match shared {
-            Some((span, true)) if binding.is_unshareable() => {
+            Some((span, _)) if binding.is_unshareable() => {
                 let message = format!("`shared` is for what several scripts can be bound to, and not for {kind}");
                 Err(of_this(Located::new(span, message)))
             }

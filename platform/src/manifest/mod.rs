@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{Limits, Plan, UserId};
@@ -18,6 +18,7 @@ use crate::cloudflare::Jurisdiction;
 use crate::code::Whose;
 use toml_error::Located;
 
+pub(crate) use binding::is_rate_limiter;
 pub use binding::{Binding, Bound, Rate};
 
 /// What a customer gets. Without a file: storage of every kind, and nothing else.
@@ -94,6 +95,25 @@ struct File {
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/platform/limits/#tags>).
 pub const MAX_TAGS: usize = 8;
 
+/// How many variables and secrets a script may have together
+/// (<https://developers.cloudflare.com/workers/platform/limits/#environment-variables>).
+pub(crate) const MAX_VARIABLES: usize = 128;
+
+/// How long each of them may be, in bytes.
+pub(crate) const MAX_VARIABLE_LEN: usize = 5 << 10;
+
+/// Members of every object in JavaScript, which a script could not tell from its bindings.
+pub(crate) const RESERVED_NAMES: [&str; 8] = [
+    "__proto__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
 impl Manifest {
     /// Parses the file's text, for a customer. What it does not know is an error, which names the line.
     pub fn parse(text: &str, id: &UserId) -> Result<Self> {
@@ -134,6 +154,7 @@ impl Manifest {
         names.extend(file.secrets.iter().cloned());
         check_names(&file.storage, &names)?;
         check_tags(&file.tags)?;
+        check_variables(&vars, file.secrets.len(), &names)?;
         let File { plan, limits, tags, storage, secrets, script } = file;
         let plain = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();
         Ok(Self { plan, limits, tags: plain(tags), storage, vars, secrets: plain(secrets), bindings, script })
@@ -150,6 +171,9 @@ impl Manifest {
         });
         let secrets = self.secrets.iter().map(|name| {
             let text = secret(name).ok_or_else(|| anyhow!("the secret {name} is not set in the environment"))?;
+            if text.len() > MAX_VARIABLE_LEN {
+                bail!("the secret {name} has {} bytes: a secret has at most {MAX_VARIABLE_LEN}", text.len());
+            }
             Ok(Bound::new(name, Binding::SecretText { text }))
         });
         vars.chain(secrets).chain(self.bindings.iter().cloned().map(Ok)).collect()
@@ -195,9 +219,32 @@ fn check_names(storage: &Storage, names: &[Spanned<String>]) -> Result<(), Locat
                 format!("{text:?} cannot be a binding's name: use letters, digits and _, not starting with a digit");
             return Err(Located::new(name.span(), message));
         }
+        if RESERVED_NAMES.contains(&text) {
+            let message = format!("{text} cannot be a binding's name: every JavaScript object has it");
+            return Err(Located::new(name.span(), message));
+        }
         if !seen.insert(text) {
             return Err(Located::new(name.span(), format!("there are two bindings called {text}")));
         }
+    }
+    Ok(())
+}
+
+/// Refuses more or larger variables and secrets than a script may have.
+fn check_variables(vars: &BTreeMap<String, Value>, secrets: usize, names: &[Spanned<String>]) -> Result<(), Located> {
+    let at = |name: &str| names.iter().find(|there| there.get_ref() == name).map_or(0..0, Spanned::span);
+    for (name, value) in vars {
+        let size = value.as_str().map_or_else(|| value.to_string().len(), str::len);
+        if size > MAX_VARIABLE_LEN {
+            let message = format!("{name} has {size} bytes: a variable has at most {MAX_VARIABLE_LEN}");
+            return Err(Located::new(at(name), message));
+        }
+    }
+    let count = vars.len() + secrets;
+    if count > MAX_VARIABLES {
+        let last = vars.keys().next_back().map_or(0..0, |name| at(name));
+        let message = format!("there are {count} variables and secrets: a script has at most {MAX_VARIABLES}");
+        return Err(Located::new(last, message));
     }
     Ok(())
 }
@@ -417,9 +464,30 @@ mod tests {
             ("bindings = 1", 1, "bindings are tables"),
             ("bindings = [1]", 1, "a binding is a table"),
             ("vars = 1", 1, "vars: invalid type"),
+            ("[vars]\nA = 1\nconstructor = 1", 3, "every JavaScript object has it"),
+            ("[[bindings]]\nname = 'A'\ntype = 'queue'\nqueue_name = ''", 4, "`queue_name` is empty"),
+            ("[[bindings]]\nname = 'A'\ntype = 'ai'\nshared = false", 4, "`shared` is for what several"),
+            (
+                "[[bindings]]\nname = 'A'\ntype = 'ratelimit'\nsimple = { limit = 0, period = 10 }",
+                4,
+                "a limit is at least 1",
+            ),
         ] {
             let error = format!("{:#}", parse(text).expect_err(text));
             assert!(error.contains(&format!("line {line}")) && error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn variables_and_secrets_are_few_and_short() {
+        let vars = |count: usize| (0..count).map(|number| format!("V{number:03} = 1")).collect::<Vec<_>>().join("\n");
+        parse(&format!("secrets = ['S']\n[vars]\n{}", vars(127))).expect("as many as there may be");
+        let error = parse(&format!("secrets = ['S']\n[vars]\n{}", vars(128))).expect_err("one more").to_string();
+        assert_eq!(error, "line 130: there are 129 variables and secrets: a script has at most 128");
+        for (text, taken) in [("x".repeat(5120), true), ("x".repeat(5121), false)] {
+            assert_eq!(parse(&format!("[vars]\nA = '{text}'")).is_ok(), taken);
+            let manifest = parse("secrets = ['S']").expect("a manifest");
+            assert_eq!(manifest.bindings(|_| Some(text.clone())).is_ok(), taken);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use tests::Reply;
 use tests::api::{SCRIPTS, expect_result, text};
 
 use super::Platform;
@@ -16,6 +17,8 @@ async fn what_create_refuses_leaves_nothing_behind() {
         path.to_str().expect("UTF-8").to_owned()
     };
     let broken = file("broken.js", "export default { fetch() { return new Response('hello') }");
+    let unbundled =
+        file("unbundled.js", "import _ from 'lodash'; export default { fetch() { return new Response(_) } }");
     let good = file("good.js", "export default { fetch() { return new Response('hello') } }");
     let bucket = "[[bindings]]\nname = 'ASSETS'\ntype = 'r2_bucket'\nbucket_name = 'nowhere'\n";
     let no_bucket = file("bucket.toml", bucket);
@@ -44,6 +47,7 @@ async fn what_create_refuses_leaves_nothing_behind() {
             "ASSETS is the bucket nowhere, which does not exist",
         ),
         (vec!["one", "two", "--script", &broken], "the code is refused: "),
+        (vec!["one", "--script", &unbundled], "Bundle the script first"),
     ] {
         let (code, printed, errors) = run(&arguments).await;
         assert_eq!((code, &*printed), (Some(1), ""), "{errors}");
@@ -56,8 +60,14 @@ async fn what_create_refuses_leaves_nothing_behind() {
     assert!(printed.contains("its code is not checked: a dry run uploads nothing"), "{printed}");
     assert_eq!(everything().await, before);
 
-    // The script that code is tried with is no customer, and goes.
-    let (code, _, errors) = run(&["one", "two", "--script", &good]).await;
+    // The script that code is tried with has the variables, is no customer, and goes.
+    let greets = "import { env } from 'cloudflare:workers'; const greeting = env.GREETING.toUpperCase();
+        export default { fetch() { return new Response(greeting) } }";
+    let (greets, greeting) = (file("greets.js", greets), file("greeting.toml", "vars = { GREETING = 'hello' }"));
+    let (code, _, errors) = run(&["one", "--manifest", &greeting, "--script", &greets]).await;
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(Reply::to(platform.customer("one").get("/")).await.text(), "HELLO");
+    let (code, _, errors) = run(&["two", "--script", &good]).await;
     assert_eq!(code, Some(0), "{errors}");
     let scripts = expect_result(platform.api.get(SCRIPTS)).await;
     let mut names: Vec<&Value> = scripts.as_array().expect("a list").iter().map(|script| &script["id"]).collect();

@@ -51,6 +51,10 @@ async fn what_is_another_customers_is_refused_before_anything_is_made() {
             "type = 'durable_object_namespace'\nclass_name = 'Room'\nscript_name = 'p-user1'".to_owned(),
             "the Durable Object class Room of the script p-user1, which is another script",
         ),
+        (
+            "type = 'workflow'\nworkflow_name = 'w'\nclass_name = 'W'\nscript_name = 'p-user1'".to_owned(),
+            "the Workflow w of the script p-user1, which is another script",
+        ),
         ("type = 'dispatch_namespace'\nnamespace = 'staging'".to_owned(), "all its customers are reached"),
     ] {
         let text = format!("[[bindings]]\nname = 'X'\n{binding}");
@@ -103,7 +107,23 @@ async fn what_is_nobodys_or_the_customers_own_is_bound() {
     assert_eq!(bindings, 8);
 
     let report = customers.try_create("user3", "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'nowhere'").await;
-    assert_eq!(report.error(), "the database nowhere does not exist");
+    assert_eq!(report.error(), "X is the database nowhere, which does not exist");
+
+    // Its own bucket is made only where the manifest says so, and in one jurisdiction.
+    for storage in ["r2 = false", "jurisdiction = 'eu'"] {
+        let text = format!(
+            "storage = {{ {storage} }}\n[[bindings]]\nname = 'X'\ntype = 'r2_bucket'\nbucket_name = 'customer-user3'"
+        );
+        let before = api.state();
+        let report = customers.try_create("user3", &text).await;
+        assert_eq!(report.error(), "X is the bucket customer-user3, which does not exist");
+        assert_eq!(api.state(), before);
+    }
+    let class = "[[bindings]]\nname = 'ROOMS'\ntype = 'durable_object_namespace'\nclass_name = 'Room'";
+    let before = api.state();
+    let report = customers.try_create("user3", class).await;
+    assert_eq!(report.error(), "ROOMS is a class of its own, and the platform's Worker has none");
+    assert_eq!(api.state(), before);
 }
 
 /// A binding of each kind that names something of the account: its members, what else exists of it, how messages call it.
@@ -239,7 +259,15 @@ async fn an_audit_finds_storage_by_its_name_and_scripts_of_other_namespaces() {
                 {"name": "D", "type": "dispatch_namespace", "namespace": "staging"},
                 {"name": "E", "type": "durable_object_namespace", "class_name": "Room", "script_name": "p-user1"},
                 {"name": "F", "type": "durable_object_namespace", "class_name": "Room", "script_name": "p-user2"},
-                {"name": "G", "type": "durable_object_namespace", "class_name": "Room"},
+                {"name": "G", "type": "durable_object_namespace", "class_name": "Room", "namespace_id": "7"},
+                {"name": "H", "type": "durable_object_namespace", "namespace_id": "8"},
+                {
+                    "name": "I",
+                    "type": "durable_object_namespace",
+                    "class_name": "Room",
+                    "script_name": "p-user2",
+                    "dispatch_namespace": "staging",
+                },
             ]}),
         );
         state.staging.insert("s".to_owned(), json!({"bindings": [{"name": "Z", "type": "d1", "id": "d1-free"}]}));
@@ -257,6 +285,8 @@ async fn an_audit_finds_storage_by_its_name_and_scripts_of_other_namespaces() {
         ("p-user2", "C", vec!["the script s in the dispatch namespace staging"]),
         ("p-user2", "D", vec!["all scripts in it"]),
         ("p-user2", "E", vec!["the script p-user1"]),
+        ("p-user2", "H", vec!["another script"]),
+        ("p-user2", "I", vec!["the script staging/p-user2"]),
     ];
     assert_eq!(found, expected);
 }
@@ -286,6 +316,13 @@ async fn code_that_is_refused_leaves_nothing_behind_and_is_tried_once() {
     }
     assert_eq!(uploads(), 3);
     assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["p-user1", "p-user2"]);
+    // It is tried with variables, which it may use as it starts, and with nothing of the account's.
+    let text = "vars = { GREETING = 'hi' }\n[[bindings]]\nname = 'KV'\ntype = 'kv_namespace'\nnamespace_id = 'records'";
+    let manifest = Manifest { bindings: Vec::new(), ..manifest(text) };
+    let bindings = [manifest.bindings(|_| None).expect("variables"), super::manifest(text).bindings].concat();
+    customers.check_code(&code(Whose::Customer), &bindings, &Run::default()).await.expect("good code");
+    let sent = api.last_upload();
+    assert_eq!(sent["bindings"], json!([{"name": "GREETING", "type": "plain_text", "text": "hi"}]));
     // The platform's is known to be good.
     api.set_fault(super::api::Fault::None);
     customers.try_create("user3", "").await.all_done();
@@ -402,6 +439,12 @@ fn two_of_one_run_do_not_get_the_same_storage() {
     let error = claims.claim(&id("user2"), &manifest(text)).expect_err("taken").to_string();
     assert!(error.starts_with("X is the database one, which user1 is to have as well"), "{error}");
     claims.claim(&id("user2"), &manifest(&format!("{text}\nshared = true"))).expect("shared on purpose");
+
+    // Whoever marks it is not alone with it, either.
+    let mut claims = Claims::default();
+    claims.claim(&id("user1"), &manifest(&format!("{text}\nshared = true"))).expect("it is the first");
+    let error = claims.claim(&id("user2"), &manifest(text)).expect_err("not marked").to_string();
+    assert!(error.starts_with("X is the database one, which user1 is to have as well"), "{error}");
 }
 
 #[tokio::test]

@@ -16,12 +16,7 @@ use super::upload::{Contents, INVALID};
 use crate::local::account::{Account, Modules, Script, Storage};
 use crate::local::binding_types::{Binding, fault, is, member, name};
 use crate::local::script::stored;
-
-/// How many variables and secrets a script may have.
-const MAX_VARIABLES: usize = 128;
-
-/// How long each of them may be, in bytes.
-const MAX_VARIABLE: usize = 5 << 10;
+use crate::manifest::{MAX_VARIABLE_LEN, MAX_VARIABLES, RESERVED_NAMES, is_rate_limiter};
 
 /// How many tags a script may have.
 const MAX_TAGS: usize = 8;
@@ -52,8 +47,8 @@ pub fn check_bindings(bindings: &[Binding]) -> Result<(), Refusal> {
         return Err(Refusal::bad(10055, message));
     }
     for (binding, size) in variables {
-        if size > MAX_VARIABLE {
-            let message = format!("{} has {size} bytes, more than the {MAX_VARIABLE} of a variable", name(binding));
+        if size > MAX_VARIABLE_LEN {
+            let message = format!("{} has {size} bytes, more than the {MAX_VARIABLE_LEN} of a variable", name(binding));
             return Err(Refusal::bad(10054, message));
         }
     }
@@ -81,12 +76,16 @@ fn check_binding(binding: &Binding) -> Result<(), Refusal> {
         );
         return Err(Refusal::bad(INVALID, message));
     }
-    if OF_EVERY_OBJECT.contains(&name) {
+    if RESERVED_NAMES.contains(&name) {
         let message = format!("{name} cannot be a binding's name: every JavaScript object has it");
         return Err(Refusal::bad(INVALID, message));
     }
     if let Some(fault) = fault(binding) {
         return Err(Refusal::bad(INVALID, fault));
+    }
+    if is(binding, "ratelimit") && !is_rate_limiter(member(binding, "namespace_id")) {
+        let message = format!("binding {name} of type ratelimit: `namespace_id` is a positive integer, as a text");
+        return Err(Refusal::bad(INVALID, message));
     }
     if is(binding, "ratelimit") && !is_limit(&binding["simple"]) {
         let message = format!(
@@ -96,18 +95,6 @@ fn check_binding(binding: &Binding) -> Result<(), Refusal> {
     }
     Ok(())
 }
-
-/// Members of every object in JavaScript, which a script could not tell from its bindings.
-const OF_EVERY_OBJECT: [&str; 8] = [
-    "__proto__",
-    "constructor",
-    "hasOwnProperty",
-    "isPrototypeOf",
-    "propertyIsEnumerable",
-    "toLocaleString",
-    "toString",
-    "valueOf",
-];
 
 fn is_identifier(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$';
