@@ -197,9 +197,9 @@ async fn nobody_gets_what_is_another_customers() {
     let manifest = platform.state.path().join("user3.toml");
     for (binding, reason) in [
         (format!("type = \"kv_namespace\", namespace_id = \"{}\"", id("customer-user1")), "user1"),
-        (format!("type = \"kv_namespace\", namespace_id = \"{}\"", id("customers")), "records"),
+        (format!("type = \"kv_namespace\", namespace_id = \"{}\"", id("customers")), "the platform's own"),
         ("type = \"r2_bucket\", bucket_name = \"customer-user2\"".to_owned(), "user2"),
-        ("type = \"dispatch_namespace\", namespace = \"customers\"".to_owned(), "shared = true"),
+        ("type = \"dispatch_namespace\", namespace = \"customers\"".to_owned(), "the platform's own"),
         (
             "type = \"durable_object_namespace\", class_name = \"A\", script_name = \"user1\"".to_owned(),
             "shared = true",
