@@ -40,7 +40,7 @@ async fn several_secrets_change_at_once_or_not_at_all() {
     for (changes, status, code) in [
         (json!({"A": null, "V": secret("V", "x")}), 400, 10053),
         (json!({"A": null, "X": secret("Y", "x")}), 400, 10021),
-        (json!({"A": null, "": secret("", "x")}), 400, 10021),
+        (json!({"A": null, "": secret("", "x")}), 400, 10052),
         (json!({"A": null, "X": {"type": "secret_text", "name": "X"}}), 400, 10026),
         (json!({"A": "text"}), 400, 10026),
         (many.into(), 400, 10021),
