@@ -154,7 +154,7 @@ async fn modules_that_cannot_run_say_why() {
         ("entry.py", vec![("entry.py", "text/x-python", python.clone())], 10021, "entry.py: Python is not supported"),
         ("entry.py", vec![("entry.py", "application/octet-stream", python.clone())], 10021, "Python is not supported"),
         ("index.js", vec![js("import x from 'lodash'; export default {};")], 10021, "Bundle the script first"),
-        ("index.js", vec![js("import './other.js'; export default {};")], 10021, "or upload other.js beside it"),
+        ("index.js", vec![js("import './other.js'; export default {};")], 10021, "the module other.js as well"),
         ("index.js", vec![js("import 'node:fs'; export default {};")], 10021, "nodejs_compat"),
         ("index.js", vec![main.clone(), ("x.json", "application/json", b"{".to_vec())], 10021, "not valid JSON"),
         ("index.js", vec![main.clone(), ("x.png", "image/png", vec![1])], 10021, "x.png is image/png"),
