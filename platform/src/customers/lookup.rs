@@ -17,7 +17,9 @@ impl Customers {
             let Some(resource) = Resource::of_bound(bound) else { continue };
             let own_bucket = Resource::bucket(&id.resource_name(), manifest.storage.jurisdiction);
             let is_to_be_made = manifest.storage.r2 && resource == own_bucket;
-            if is_to_be_made || resource.is_part_of(&self.namespace, &script) {
+            // Its name was looked up before, to see whose it is.
+            let is_known = !bound.shared && matches!(resource.kind, Kind::KvNamespace | Kind::Database);
+            if is_to_be_made || is_known || resource.is_part_of(&self.namespace, &script) {
                 continue;
             }
             match self.exists(&resource).await {

@@ -1,13 +1,16 @@
 //! What is asked once in a run, whatever the number of its customers.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Customers;
 use super::resource::{self, Resource};
-use crate::cloudflare::{Error, Upload};
+use super::upload::{Keep, Script};
+use crate::cloudflare::Error;
 use crate::code::{Code, Whose};
 use crate::manifest::{Binding, Bound};
 
@@ -105,13 +108,7 @@ impl Customers {
     async fn try_code(&self, code: &Code, bindings: &[Bound]) -> Result<Option<String>> {
         // No user id has this character, so no customer's script has such a name.
         let name = format!("{}code_check", self.prefix);
-        let metadata = json!({
-            "main_module": code.main,
-            "compatibility_date": code.settings.compatibility_date,
-            "compatibility_flags": code.settings.compatibility_flags,
-            "bindings": bindings,
-        });
-        let upload = Upload { metadata, modules: code.modules.clone() };
+        let upload = Script { code, tags: &BTreeSet::new(), bindings }.upload(None, Keep::Unnamed)?;
         let uploaded = self.cloudflare.upload_script(&self.namespace, &name, upload).await;
         let deleted = self.cloudflare.delete_script(&self.namespace, &name).await;
         deleted.with_context(|| format!("cannot delete the script {name}, which the code was tried with"))?;
