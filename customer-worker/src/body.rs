@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use js_sys::futures::{JsFuture, spawn_local};
 use js_sys::{ArrayBuffer, Promise, Uint8Array};
-use shared::Problem;
+use shared::http::Problem;
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, ReadableStreamGetReaderOptions, ReadableStreamReaderMode, Request};
 use worker::Delay;
@@ -26,12 +26,12 @@ pub const JSON: &str = "application/json, in UTF-8";
 
 /// Refuses a body that is compressed or otherwise encoded.
 pub fn require_identity(request: &Request) -> Result<(), Problem> {
-    shared::require_identity(header(request, "Content-Encoding").as_deref())
+    shared::http::require_identity(header(request, "Content-Encoding").as_deref())
 }
 
 /// Refuses a body that is a part of something, of whatever route.
 pub fn require_whole(request: &Request) -> Result<(), Problem> {
-    shared::require_whole(header(request, "Content-Range").as_deref())
+    shared::http::require_whole(header(request, "Content-Range").as_deref())
 }
 
 /// A request's header.

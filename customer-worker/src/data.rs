@@ -1,8 +1,9 @@
 //! `/data`: JSON values in the customer's KV namespace.
 
 use js_sys::{Date, JSON, JsString};
-use shared::reply::{self, DataList, DataStored, Deleted};
-use shared::{DataKey, DataPage, Problem, SetData, is_json};
+use shared::data::{DataKey, DataList, DataPage, DataStored, SetData};
+use shared::http::{Deleted, Problem, is_json};
+use shared::json::to_text;
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
 use worker::Env;
@@ -14,7 +15,7 @@ use crate::body::{self, Body, require_type};
 pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
     let found = DataStore::from_env(env)?.get_with_metadata(key).await?;
     let (value, metadata) = found.ok_or_else(Problem::data_not_found)?;
-    let before = format!("{{\"key\":{},\"value\":", reply::to_json(&key.as_str()));
+    let before = format!("{{\"key\":{},\"value\":", to_text(&key.as_str()));
     let after = metadata.map_or_else(|| "}".to_owned(), |metadata| format!(",\"metadata\":{metadata}}}"));
     Ok(edge::json_text_reply(&JsString::from(before).concat(&value).concat(&after.into())))
 }

@@ -1,7 +1,8 @@
 //! `/db`: SQL on the customer's D1 database.
 
 use js_sys::{JSON, Object};
-use shared::{Problem, Statement, is_json};
+use shared::database::Statement;
+use shared::http::{Problem, is_json};
 use web_sys::{Request, Response};
 use worker::Env;
 

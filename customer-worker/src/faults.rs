@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::join;
-use shared::Problem;
+use shared::http::Problem;
 use web_sys::{Request, Response};
 use worker::{Bucket, D1Database, Delay, Env, UploadedPart};
 

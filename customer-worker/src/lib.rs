@@ -25,10 +25,10 @@ mod usage;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
-use shared::{
-    CUSTOMER_ROUTES, CustomerEndpoint, DataKey, DataPage, FileKey, FilesPage, Operation, Problem, Query, Route, Target,
-    reply,
-};
+use shared::customer::Operation;
+use shared::data::{DataKey, DataPage};
+use shared::files::{FileKey, FilesPage};
+use shared::http::{CUSTOMER_ROUTES, CustomerEndpoint, Health, Problem, Query, Route, Target};
 use wasm_bindgen::handler;
 use web_sys::{Request, Response};
 use worker::{Context, Env, event};
@@ -66,7 +66,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
         return faults::act(fault, request, env).await;
     }
     let query = Query::parse(query)?;
-    let endpoint = Route::find(CUSTOMER_ROUTES, path).ok_or_else(Problem::not_found)?.endpoint(&method)?;
+    let endpoint = Route::require(CUSTOMER_ROUTES, path)?.endpoint(&method)?;
     if matches!(&*method, "POST" | "PUT") {
         body::require_whole(request)?;
     }
@@ -116,7 +116,7 @@ fn boxed<'a, T>(handler: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> 
     handler.boxed_local()
 }
 
-fn health(request: &Request) -> reply::Health {
+fn health(request: &Request) -> Health {
     let worker = body::header(request, "X-User-ID");
-    reply::Health { status: "ok", worker, version: env!("CARGO_PKG_VERSION"), deployment: None }
+    Health { status: "ok", worker, version: env!("CARGO_PKG_VERSION"), deployment: None }
 }

@@ -10,11 +10,12 @@ use std::pin::Pin;
 use js_sys::futures::future_to_promise;
 use js_sys::{ArrayBuffer, Error, JSON, JsString, Promise};
 use serde::Serialize;
-use shared::reply::{self, FileStored};
-use shared::{
-    ContentType, Cursor, DataKey, DataPage, FileHeaders, FileKey, FilesPage, Operation, Preconditions, Problem,
-    SetData, Statement,
-};
+use shared::customer::Operation;
+use shared::data::{DataKey, DataPage, SetData};
+use shared::database::Statement;
+use shared::files::{FileHeaders, FileKey, FileStored, FilesPage};
+use shared::http::{ContentType, Cursor, Preconditions, Problem};
+use shared::json::to_text;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, ReadableStream};
 use worker::worker_sys::Context as JsContext;
@@ -237,7 +238,7 @@ fn stringify(value: &JsValue) -> Result<Option<JsString>, Problem> {
 
 /// What a route returns, as an object.
 fn to_js(value: &impl Serialize) -> Result<JsValue, Problem> {
-    parse(&reply::to_json(value).into())
+    parse(&to_text(value).into())
 }
 
 fn parse(json: &JsString) -> Result<JsValue, Problem> {

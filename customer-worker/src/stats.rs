@@ -2,8 +2,8 @@
 
 use futures::join;
 use js_sys::Date;
-use shared::reply::{Activity, Stats, Storage};
-use shared::{Problem, Usage};
+use shared::customer::{Activity, Stats, StoredCounts, Usage};
+use shared::http::Problem;
 use worker::Env;
 
 use crate::bindings::{DataStore, FileStore};
@@ -23,5 +23,5 @@ pub async fn stats(env: &Env) -> Result<Stats, Problem> {
         by_operation,
         window_days: Usage::WINDOW_DAYS,
     };
-    Ok(Stats { files, activity, storage: Storage { kv_keys, r2_objects: files.count } })
+    Ok(Stats { files, activity, storage: StoredCounts { kv_keys, r2_objects: files.count } })
 }

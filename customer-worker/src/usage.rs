@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use js_sys::Date;
-use shared::{Operation, Problem, Usage};
+use shared::customer::{Operation, Usage};
+use shared::http::Problem;
 use worker::{Context, Delay, Env};
 
 use crate::bindings::DataStore;

@@ -2,8 +2,8 @@
 
 use edge::BindingError;
 use js_sys::Object;
-use shared::reply::Deployment;
-use shared::{Plan, Problem};
+use shared::customer::Plan;
+use shared::http::{Deployment, Problem};
 use wasm_bindgen::prelude::*;
 use worker::kv::KvStore;
 use worker::worker_sys::{Fetcher, RateLimiter};

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use edge::VARY;
-use shared::Problem;
-use shared::cors::{self, ALLOWED_METHODS, AllowedOrigins, MAX_AGE};
+use shared::http::Problem;
+use shared::http::cors::{self, ALLOWED_METHODS, AllowedOrigins, MAX_AGE};
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 

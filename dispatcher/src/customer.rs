@@ -1,7 +1,9 @@
 //! The customer's record.
 
 use futures::FutureExt;
-use shared::{CustomerRecord, Limits, Malformed, Plan, Problem, UserId};
+use shared::customer::{CustomerRecord, Limits, Plan, UserId};
+use shared::http::Problem;
+use shared::json::Malformed;
 use worker::kv::KvStore;
 
 use crate::bindings::Bindings;

@@ -1,7 +1,7 @@
 //! JSON, parsed by the runtime: a parser in Wasm would make the dispatcher a fifth larger.
 
 use js_sys::{Array, JSON, Object, Reflect};
-use shared::Json;
+use shared::json::Json;
 use wasm_bindgen::prelude::*;
 
 /// A value that the runtime's `JSON.parse` made.

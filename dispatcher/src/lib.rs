@@ -25,7 +25,8 @@ mod rate_limit;
 mod request;
 mod telemetry;
 
-use shared::{DISPATCHER_ROUTES, DispatcherEndpoint, Plan, Problem, Route, UserId, reply};
+use shared::customer::{Plan, UserId};
+use shared::http::{DISPATCHER_ROUTES, DispatcherEndpoint, Health, Problem, Route};
 use wasm_bindgen::handler;
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
@@ -114,7 +115,7 @@ fn user_id(header: Option<String>) -> Result<UserId, Problem> {
 }
 
 fn health(bindings: &Bindings) -> Response {
-    edge::json_reply(&reply::Health {
+    edge::json_reply(&Health {
         status: "ok",
         worker: Some("dispatcher".to_owned()),
         version: env!("CARGO_PKG_VERSION"),

@@ -2,7 +2,8 @@
 //! (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/reference/how-workers-for-platforms-works/>).
 
 use js_sys::Object;
-use shared::{Limits, Plan, Problem, UserId};
+use shared::customer::{Limits, Plan, UserId};
+use shared::http::Problem;
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
 

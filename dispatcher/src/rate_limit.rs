@@ -1,7 +1,8 @@
 //! How many requests a customer may send
 //! (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>).
 
-use shared::{Plan, Problem, UserId};
+use shared::customer::{Plan, UserId};
+use shared::http::Problem;
 
 use crate::bindings::Bindings;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use edge::REQUEST_ID_HEADER;
 use js_sys::Date;
-use shared::{RequestId, Target};
+use shared::http::{RequestId, Target};
 use web_sys::{Headers, Request};
 
 use crate::caller::Caller;

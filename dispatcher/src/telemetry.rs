@@ -2,7 +2,9 @@
 
 use js_sys::Date;
 use serde::Serialize;
-use shared::{Plan, Problem, UserId, reply, route_name};
+use shared::customer::{Plan, UserId};
+use shared::http::{Problem, route_name};
+use shared::json::to_text;
 use web_sys::{Response, console};
 use worker::AnalyticsEngineDataPointBuilder;
 
@@ -81,7 +83,7 @@ pub fn record(
 }
 
 fn write(line: &LogLine<'_>) {
-    let json = reply::to_json(line).into();
+    let json = to_text(line).into();
     if line.cause.is_some() { console::error_1(&json) } else { console::log_1(&json) }
 }
 
@@ -158,6 +160,6 @@ mod tests {
             version: "0.1.0",
         };
         let expected = r#"{"level":"info","requestId":"id","route":"/","method":"GET","status":400,"ms":0,"code":"missing_user_id","version":"0.1.0"}"#;
-        assert_eq!(reply::to_json(&line), expected);
+        assert_eq!(to_text(&line), expected);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future;
 use js_sys::Promise;
 use js_sys::futures::JsFuture;
-use shared::Problem;
+use shared::http::{CUSTOMER_ROUTES, Problem, Route};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Response;
 use worker::Delay;
@@ -26,7 +26,7 @@ pub async fn act(fault: &str) -> Result<Response, Problem> {
         "waiting" => Ok(crate::json_reply(&IN_PROGRESS.get())),
         "memory" => Ok(crate::json_reply(&memory())),
         "futures" => Ok(crate::json_reply(&futures().await)),
-        _ => Err(Problem::not_found()),
+        _ => Err(Route::not_found(CUSTOMER_ROUTES)),
     }
 }
 

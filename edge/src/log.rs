@@ -1,7 +1,8 @@
 //! Log lines: one line of JSON each, for the operator alone.
 
 use serde::Serialize;
-use shared::{Problem, reply};
+use shared::http::Problem;
+use shared::json::to_text;
 use web_sys::console;
 
 /// An error's log line.
@@ -32,5 +33,5 @@ pub fn log_error(cause: &str) {
 }
 
 fn write(line: &ErrorLine<'_>) {
-    console::error_1(&reply::to_json(line).into());
+    console::error_1(&to_text(line).into());
 }

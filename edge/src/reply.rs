@@ -1,7 +1,8 @@
 //! Replies of the platform's own.
 
 use serde::Serialize;
-use shared::{PROBLEM_MEDIA_TYPE, Problem, reply};
+use shared::http::{PROBLEM_MEDIA_TYPE, Problem};
+use shared::json::to_text;
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
@@ -11,7 +12,7 @@ pub const VARY: &str = "X-User-ID, Authorization";
 /// A 200 whose body is `body` as JSON.
 #[must_use]
 pub fn json_reply(body: &impl Serialize) -> Response {
-    json_text_reply(&reply::to_json(body).into())
+    json_text_reply(&to_text(body).into())
 }
 
 /// The reply that tells the client of a problem.

@@ -1,6 +1,6 @@
 //! The id that ties a request's replies and log lines together.
 
-use shared::RequestId;
+use shared::http::RequestId;
 use web_sys::Headers;
 
 /// The header with the id that the dispatcher gives to a request that comes without one.

@@ -9,7 +9,8 @@
 //! ```
 
 use js_sys::Date;
-use shared::{AllowedHosts, OutboundLog, Problem};
+use shared::customer::{AllowedHosts, OutboundLog};
+use shared::http::Problem;
 use wasm_bindgen::{JsCast, handler};
 use web_sys::{Request, RequestInit, RequestRedirect, Response, Url, console};
 use worker::{Context, Env, event};

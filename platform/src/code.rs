@@ -7,30 +7,44 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::Value;
 use toml::Table;
 
-pub(crate) mod json_module;
+pub mod json_module;
 
-use crate::cloudflare::Module;
-use crate::manifest::ScriptSource;
+use cloudflare_api::Module;
+
+/// Where a customer's own script is, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptSource {
+    /// A JavaScript module, or a folder of modules.
+    pub path: PathBuf,
+    /// The module that the runtime starts with, in a folder where it is not called as usual.
+    pub main: Option<String>,
+    /// That of the platform's own Worker if it is not said.
+    pub compatibility_date: Option<String>,
+    /// Those of the platform's own Worker if they are not said.
+    pub compatibility_flags: Option<Vec<String>>,
+}
 
 /// A script's code, and how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Code {
+pub struct ScriptCode {
     /// Whose it is.
-    pub whose: Whose,
+    pub whose: CodeOwner,
     /// The name of the module that the runtime starts with.
     pub main: String,
     /// All modules, the main one among them.
     pub modules: Vec<Module>,
     /// The members of an upload's metadata that say how it is run.
-    pub settings: Settings,
+    pub settings: RuntimeSettings,
 }
 
 /// How a script is run, named as in a wrangler file and in an upload's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct RuntimeSettings {
     /// `compatibility_date`
     pub compatibility_date: String,
     /// `compatibility_flags`
@@ -41,14 +55,14 @@ pub struct Settings {
 
 /// Whose code a script is: what its tag says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum CodeOwner {
     /// The platform's own customer Worker.
     Platform,
     /// The customer's own.
     Customer,
 }
 
-impl Whose {
+impl CodeOwner {
     /// The tag of scripts with such code.
     #[must_use]
     pub fn tag(self) -> &'static str {
@@ -78,7 +92,7 @@ pub fn build(repository: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Settings {
+impl RuntimeSettings {
     /// Those of the platform's customer Worker, as its wrangler file has them.
     pub fn read(repository: &Path) -> Result<Self> {
         let path = wrangler_file(repository);
@@ -101,7 +115,7 @@ impl Settings {
     }
 }
 
-impl Code {
+impl ScriptCode {
     /// The platform's customer Worker, as it was built last.
     pub fn of_platform(repository: &Path) -> Result<Self> {
         let folder = repository.join("customer-worker/build");
@@ -109,20 +123,20 @@ impl Code {
             bail!("there is no {}: run `cargo xtask build customer-worker`", folder.join("index.js").display());
         }
         let modules = modules(&folder)?;
-        let settings = Settings::read(repository)?;
-        Ok(Self { whose: Whose::Platform, main: "index.js".to_owned(), modules, settings })
+        let settings = RuntimeSettings::read(repository)?;
+        Ok(Self { whose: CodeOwner::Platform, main: "index.js".to_owned(), modules, settings })
     }
 
     /// A customer's own. What is not said of how it is run is as for the platform's.
-    pub fn of_customer(source: &ScriptSource, settings: &Settings) -> Result<Self> {
+    pub fn of_customer(source: &ScriptSource, settings: &RuntimeSettings) -> Result<Self> {
         refuse_python(source)?;
         let modules = modules(&source.path)?;
         let main = main_module(&modules, source)?;
         Ok(Self {
-            whose: Whose::Customer,
+            whose: CodeOwner::Customer,
             main,
             modules,
-            settings: Settings {
+            settings: RuntimeSettings {
                 compatibility_date: source
                     .compatibility_date
                     .clone()
@@ -138,22 +152,24 @@ impl Code {
 }
 
 /// The wrangler file of the platform's customer Worker.
-pub(crate) fn wrangler_file(repository: &Path) -> PathBuf {
+#[must_use]
+pub fn wrangler_file(repository: &Path) -> PathBuf {
     repository.join("customer-worker/wrangler.toml")
 }
 
 /// Reads a file of TOML.
-pub(crate) fn read_table(path: &Path) -> Result<Table> {
+pub fn read_table(path: &Path) -> Result<Table> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     text.parse().with_context(|| format!("{} is not valid TOML", path.display()))
 }
 
 /// What is said of Python, whatever way it comes.
-pub(crate) const PYTHON_IS_NOT_SUPPORTED: &str =
+pub const PYTHON_IS_NOT_SUPPORTED: &str =
     "Python is not supported: a script is JavaScript or TypeScript, bundled, or WebAssembly, as Rust is compiled to";
 
 /// Whether a module is Python, by its name.
-pub(crate) fn is_python(name: &str) -> bool {
+#[must_use]
+pub fn is_python(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|kind| kind.eq_ignore_ascii_case("py"))
 }
 
@@ -302,8 +318,8 @@ mod tests {
         }
     }
 
-    fn settings() -> Settings {
-        Settings {
+    fn settings() -> RuntimeSettings {
+        RuntimeSettings {
             compatibility_date: "2026-01-01".to_owned(),
             compatibility_flags: vec!["a".to_owned()],
             observability: None,
@@ -330,7 +346,7 @@ mod tests {
             (".git/x.js", "no"),
             ("node_modules/x/index.js", "no"),
         ]);
-        let code = Code::of_customer(&source(folder.path(), None), &settings()).expect("code");
+        let code = ScriptCode::of_customer(&source(folder.path(), None), &settings()).expect("code");
         let modules: Vec<_> = code.modules.iter().map(|module| (&*module.name, module.media_type)).collect();
         let expected = [
             ("data/x.json", "application/javascript+module"),
@@ -344,9 +360,9 @@ mod tests {
             ("x.wasm", "application/wasm"),
         ];
         assert_eq!(modules, expected);
-        assert_eq!((&*code.main, code.whose), ("worker.mjs", Whose::Customer));
+        assert_eq!((&*code.main, code.whose), ("worker.mjs", CodeOwner::Customer));
         assert_eq!(code.settings, settings());
-        let code = Code::of_customer(&source(folder.path(), Some("lib/a.js")), &settings()).expect("code");
+        let code = ScriptCode::of_customer(&source(folder.path(), Some("lib/a.js")), &settings()).expect("code");
         assert_eq!(code.main, "lib/a.js");
     }
 
@@ -358,7 +374,7 @@ mod tests {
             compatibility_flags: Some(Vec::new()),
             ..source(folder.path().join("hello.js"), None)
         };
-        let code = Code::of_customer(&own, &settings()).expect("code");
+        let code = ScriptCode::of_customer(&own, &settings()).expect("code");
         assert_eq!((&*code.main, code.modules.len()), ("hello.js", 1));
         assert_eq!((&*code.settings.compatibility_date, code.settings.compatibility_flags.len()), ("2026-02-02", 0));
     }
@@ -392,12 +408,12 @@ mod tests {
             ("python/x.py", None, "x.py: Python is not supported"),
             ("nowhere", None, "cannot find"),
         ] {
-            let error = Code::of_customer(&source(folder.path().join(name), main), &settings()).expect_err(name);
+            let error = ScriptCode::of_customer(&source(folder.path().join(name), main), &settings()).expect_err(name);
             assert!(format!("{error:#}").contains(reason), "{name}: {error:#}");
         }
         let flags = Some(vec!["python_workers".to_owned()]);
         let flagged = ScriptSource { compatibility_flags: flags, ..source(folder.path().join("a/x.js"), None) };
-        let error = Code::of_customer(&flagged, &settings()).expect_err("it would be Python").to_string();
+        let error = ScriptCode::of_customer(&flagged, &settings()).expect_err("it would be Python").to_string();
         assert!(error.contains("python_workers") && error.contains("Python is not supported"), "{error}");
     }
 
@@ -410,9 +426,9 @@ mod tests {
             ("customer-worker/build/index.js", "export default {}"),
             ("customer-worker/build/index_bg.wasm", "w"),
         ]);
-        let code = Code::of_platform(repository.path()).expect("code");
-        assert_eq!((&*code.main, code.modules.len(), code.whose), ("index.js", 2, Whose::Platform));
-        let expected = Settings {
+        let code = ScriptCode::of_platform(repository.path()).expect("code");
+        assert_eq!((&*code.main, code.modules.len(), code.whose), ("index.js", 2, CodeOwner::Platform));
+        let expected = RuntimeSettings {
             compatibility_date: "2026-11-17".to_owned(),
             compatibility_flags: Vec::new(),
             observability: Some(serde_json::json!({"enabled": true})),
@@ -420,7 +436,7 @@ mod tests {
         assert_eq!(code.settings, expected);
 
         fs::remove_file(repository.path().join("customer-worker/build/index.js")).expect("removed");
-        let error = Code::of_platform(repository.path()).expect_err("not built").to_string();
+        let error = ScriptCode::of_platform(repository.path()).expect_err("not built").to_string();
         assert!(error.contains("run `cargo xtask build customer-worker`"), "{error}");
         for (config, reason) in [
             ("", "has no compatibility_date"),
@@ -429,7 +445,7 @@ mod tests {
             ("=", "is not valid TOML"),
         ] {
             fs::write(repository.path().join("customer-worker/wrangler.toml"), config).expect("written");
-            let error = Settings::read(repository.path()).expect_err(config).to_string();
+            let error = RuntimeSettings::read(repository.path()).expect_err(config).to_string();
             assert!(error.contains(reason), "{config}: {error}");
         }
     }
@@ -443,9 +459,9 @@ mod tests {
 
     #[test]
     fn nobodys_own_code_is_taken_for_the_platforms() {
-        let whose = |tags: &[&str]| Whose::of_tags(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>());
+        let whose = |tags: &[&str]| CodeOwner::of_tags(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>());
         assert_eq!(whose(&["eu"]), None);
-        assert_eq!(whose(&["customer-worker", "eu"]), Some(Whose::Platform));
-        assert_eq!(whose(&["customer-worker", "own-script"]), Some(Whose::Customer));
+        assert_eq!(whose(&["customer-worker", "eu"]), Some(CodeOwner::Platform));
+        assert_eq!(whose(&["customer-worker", "own-script"]), Some(CodeOwner::Customer));
     }
 }

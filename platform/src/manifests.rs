@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use shared::UserId;
+use shared::customer::UserId;
 
 use crate::manifest::Manifest;
 

@@ -13,8 +13,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use shared::UserId;
-use shared::token::{Key, Material, Refusal, Scope, Token, Trust, parse_secrets};
+use shared::auth::{Key, Material, Scope, Token, TokenError, Trust, parse_secrets};
+use shared::customer::UserId;
 
 /// The secrets of a platform, as `TOKEN_SECRETS` has them: the first signs, all verify.
 #[derive(Debug)]
@@ -71,11 +71,11 @@ impl Secrets {
     }
 
     /// Checks a token as the dispatcher does, and answers its claims, the JSON that it holds.
-    pub fn verify(&self, token: &str, trust: Trust<'_>) -> Result<String, Refusal> {
+    pub fn verify(&self, token: &str, trust: Trust<'_>) -> Result<String, TokenError> {
         let token = Token::parse::<Value>(token)?;
         let mut keys = self.0.iter().filter(|key| token.may_be_signed_with(key));
         if !keys.any(|key| mac(key, token.signed).verify_slice(&token.signature).is_ok()) {
-            return Err(Refusal::NotOurs);
+            return Err(TokenError::NotOurs);
         }
         token.claims::<Value>()?.check(trust, now().as_secs_f64())?;
         Ok(String::from_utf8_lossy(token.payload()).into_owned())
@@ -139,7 +139,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 /// Writes a file that only its owner can read, from its first byte on.
-pub(crate) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+pub fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     let write = || {
         if path.exists() {
             fs::remove_file(path)?;
@@ -183,9 +183,9 @@ mod tests {
             (&"user1".into(), &"read write".into(), &"api".into())
         );
         assert_eq!(claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat"), 60);
-        assert_eq!(super::tests::secrets().verify(&token, Trust::default()), Err(Refusal::NotOurs));
+        assert_eq!(super::tests::secrets().verify(&token, Trust::default()), Err(TokenError::NotOurs));
         let other = Trust { audience: Some("other"), issuer: None };
-        assert_eq!(secrets.verify(&token, other), Err(Refusal::Audience));
+        assert_eq!(secrets.verify(&token, other), Err(TokenError::Audience));
     }
 
     /// The example of RFC 7515, appendix A.1: another's token, and a key that is not random.
@@ -196,7 +196,7 @@ mod tests {
         );
         let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         // It is signed as it must be, and has no `sub`.
-        assert_eq!(secrets.expect("secrets").verify(token, Trust::default()), Err(Refusal::Claims));
+        assert_eq!(secrets.expect("secrets").verify(token, Trust::default()), Err(TokenError::Claims));
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
             prop_assume!(place.is_some());
             changed[at] = alphabet[(place.expect("a place") + usize::from(by)) % 64];
             let changed = String::from_utf8(changed).expect("ASCII");
-            prop_assert_eq!(secrets.verify(&changed, Trust::default()), Err(Refusal::NotOurs));
+            prop_assert_eq!(secrets.verify(&changed, Trust::default()), Err(TokenError::NotOurs));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::iter::repeat;
 
 use bodies::parse_form;
 use proptest::prelude::*;
-use shared::PartHead;
+use shared::http::PartHead;
 
 fn part(name: &str, is_file: bool, content_type: Option<&str>, content: &[u8]) -> (PartHead, Vec<u8>) {
     let content_type = content_type.map(str::to_owned);

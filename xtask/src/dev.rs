@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use platform::local::{Auth, Customer, LocalPlatform, Options, Var, print_command};
+use local_platform::{Auth, Customer, LocalPlatform, Options, Var, print_command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build;

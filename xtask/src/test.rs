@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use platform::local::{Auth, Customer, LocalPlatform, Options};
+use local_platform::{Auth, Customer, LocalPlatform, Options};
 use tempfile::TempDir;
 
 use crate::setup::{self, Tools};
@@ -86,7 +86,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()
     if arguments.filter.is_none() && !arguments.long {
         cargo(repository, &["test", "--workspace", "--exclude=tests"])?;
         let mut npm = Command::new("npm");
-        npm.current_dir(repository.join("local-namespace")).args(["test", "--silent"]);
+        npm.current_dir(repository.join("local-platform/namespace")).args(["test", "--silent"]);
         npm.env("PATH", build::path_with(&tools.npm_programs)?);
         program::run(&mut npm, "install Node.js 20 or later")?;
     }

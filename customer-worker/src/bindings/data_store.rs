@@ -3,8 +3,9 @@
 use js_sys::{Array, JSON, JsString, Object, Promise};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::reply::{DataList, ListedKey};
-use shared::{Cursor, DataKey, DataPage, Expiry, Problem, Usage};
+use shared::customer::Usage;
+use shared::data::{DataKey, DataList, DataPage, Expiry, ListedKey};
+use shared::http::{Cursor, Problem};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
@@ -118,7 +119,7 @@ impl DataStore {
     pub async fn count(&self) -> Result<u64, Problem> {
         let (mut count, mut cursor) = (0, None);
         loop {
-            let page = self.list_page(DataKey::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
+            let page = self.list_page(DataKey::PREFIX, shared::http::MAX_LIMIT, cursor.as_deref()).await?;
             count += u64::from(page.keys.length());
             cursor = page.cursor;
             if cursor.is_none() {
@@ -131,7 +132,7 @@ impl DataStore {
     pub async fn usage_of_others(&self, own: &str) -> Result<Usage, Problem> {
         let (mut usage, mut cursor) = (Usage::new(), None);
         loop {
-            let page = self.list_page(Usage::PREFIX, shared::MAX_LIMIT, cursor.as_deref()).await?;
+            let page = self.list_page(Usage::PREFIX, shared::http::MAX_LIMIT, cursor.as_deref()).await?;
             for key in page.key_infos()?.iter().filter(|key| key.name[Usage::PREFIX.len()..] != *own) {
                 // Metadata that is not a count is ignored.
                 let counted = key.metadata.as_ref().and_then(|metadata| serde_json::from_str(metadata.get()).ok());

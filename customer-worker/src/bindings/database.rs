@@ -1,7 +1,8 @@
 //! The customer's D1 database (<https://developers.cloudflare.com/d1/worker-api/>).
 
 use js_sys::{Array, Number, Object, Reflect};
-use shared::{Param, Problem, Statement};
+use shared::database::{Param, Statement};
+use shared::http::Problem;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};

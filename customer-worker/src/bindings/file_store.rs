@@ -1,8 +1,11 @@
 //! The customer's R2 bucket (<https://developers.cloudflare.com/r2/api/workers/workers-api-reference/>).
 
 use js_sys::{Date, Object, Promise};
-use shared::reply::{self, FileList, ListedFile, Part};
-use shared::{ByteRange, Cursor, FileHeaders, FileKey, FilesPage, HttpDate, Problem, StoredMetadata, upload};
+use shared::customer::FileTotals;
+use shared::files::{
+    FileHeaders, FileKey, FileList, FilesPage, ListedFile, StoredMetadata, UploadedPart, multipart_upload,
+};
+use shared::http::{ByteRange, Cursor, HttpDate, Problem};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::ReadableStream;
 use worker::worker_sys::{R2Bucket, R2MultipartUpload, R2Object, R2UploadedPart};
@@ -120,8 +123,8 @@ impl FileStore {
     }
 
     /// The number of files and the sum of their sizes.
-    pub async fn count(&self) -> Result<reply::Files, Problem> {
-        let mut counted = reply::Files::default();
+    pub async fn count(&self) -> Result<FileTotals, Problem> {
+        let mut counted = FileTotals::default();
         let mut cursor: Option<String> = None;
         loop {
             let mut list = self.0.list();
@@ -205,9 +208,10 @@ impl MultipartUpload {
     }
 
     /// Makes a file of the parts. It replaces an older one.
-    pub async fn complete(&self, parts: &[Part]) -> Result<PutResult, Problem> {
-        let unused = (1..=upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
-        let part = |part: &Part| {
+    pub async fn complete(&self, parts: &[UploadedPart]) -> Result<PutResult, Problem> {
+        let unused =
+            (1..=multipart_upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
+        let part = |part: &UploadedPart| {
             edge::object(&[("partNumber", part.part_number.into()), ("etag", (&*part.etag).into())]).into()
         };
         match edge::await_promise(self.0.complete(parts.iter().map(part).collect())).await {
@@ -220,7 +224,7 @@ impl MultipartUpload {
     pub async fn abort(&self) -> Result<(), Problem> {
         match edge::await_promise(self.0.abort()).await {
             Ok(_) => Ok(()),
-            Err(thrown) => Err(self.explain(&thrown, Some(upload::MAX_PARTS)).await),
+            Err(thrown) => Err(self.explain(&thrown, Some(multipart_upload::MAX_PARTS)).await),
         }
     }
 
@@ -246,10 +250,10 @@ pub struct PendingPart {
 
 impl PendingPart {
     /// Waits until it is stored.
-    pub async fn finish(self) -> Result<Part, Problem> {
+    pub async fn finish(self) -> Result<UploadedPart, Problem> {
         let part = async {
             let part: R2UploadedPart = edge::await_promise(Ok(self.stored)).await?.unchecked_into();
-            Ok(Part { part_number: self.number, etag: part.etag()? })
+            Ok(UploadedPart { part_number: self.number, etag: part.etag()? })
         };
         part.await.map_err(|thrown: JsValue| problem(&thrown))
     }

@@ -7,7 +7,7 @@ mod file_store;
 mod write_condition;
 
 use edge::BindingError;
-use shared::Problem;
+use shared::http::Problem;
 use wasm_bindgen::JsCast;
 use worker::Env;
 

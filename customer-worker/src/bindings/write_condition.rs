@@ -1,7 +1,7 @@
 //! The conditions of a write, which R2 checks in one step with it.
 
 use js_sys::Date;
-use shared::{EntityTags, HttpDate, Preconditions, Problem};
+use shared::http::{EntityTags, HttpDate, Preconditions, Problem};
 use wasm_bindgen::JsValue;
 
 /// Whether it can be a tag of R2's, which have no other characters. R2 is given no others: it refuses a header that it cannot

@@ -1,6 +1,7 @@
 //! `GET /files?key=` and `HEAD`.
 
-use shared::{ByteRange, FileHeaders, FileKey, IfRange, Outcome, Preconditions, Problem};
+use shared::files::{FileHeaders, FileKey};
+use shared::http::{ByteRange, Evaluation, IfRange, Preconditions, Problem};
 use web_sys::{Headers, ReadableStream, Request, Response, ResponseInit};
 use worker::Env;
 use worker::worker_sys::ext::ResponseInitExt;
@@ -82,10 +83,10 @@ fn conditional_reply(conditions: &Preconditions, file: &StoredFile) -> Option<Re
     if conditions.are_none() {
         return None;
     }
-    match conditions.outcome(&file.object.etag(), file.modified()) {
-        Outcome::Proceed => None,
-        Outcome::NotModified => Some(Ok(reply(file, 304, None, None))),
-        Outcome::Failed => Some(Err(Problem::precondition_failed())),
+    match conditions.evaluate(&file.object.etag(), file.modified()) {
+        Evaluation::Proceed => None,
+        Evaluation::NotModified => Some(Ok(reply(file, 304, None, None))),
+        Evaluation::Failed => Some(Err(Problem::precondition_failed())),
     }
 }
 

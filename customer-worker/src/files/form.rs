@@ -1,8 +1,8 @@
 //! `POST /files`: a file in a form.
 
 use js_sys::Uint8Array;
-use shared::reply::FileStored;
-use shared::{Content, ContentType, Event, FileHeaders, FileKey, FormParser, PartHead, Problem, is_multipart_form};
+use shared::files::{FileHeaders, FileKey, FileStored};
+use shared::http::{Content, ContentType, Event, FormParser, PartHead, Problem, is_multipart_form};
 use web_sys::Request;
 use worker::Env;
 

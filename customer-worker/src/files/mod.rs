@@ -5,8 +5,8 @@ mod form;
 mod parts_writer;
 pub mod uploads;
 
-use shared::reply::{Deleted, FileList, FileStored};
-use shared::{FileHeaders, FileKey, FilesPage, Preconditions, Problem, Query};
+use shared::files::{FileHeaders, FileKey, FileList, FileStored, FilesPage};
+use shared::http::{Deleted, Preconditions, Problem, Query};
 use wasm_bindgen::JsValue;
 use web_sys::Request;
 use worker::Env;

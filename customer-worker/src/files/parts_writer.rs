@@ -1,8 +1,8 @@
 //! Stores a file whose length is known only at its end: a small one in one piece, a larger one in parts.
 
 use js_sys::Uint8Array;
-use shared::reply::{FileStored, Part};
-use shared::{FileHeaders, FileKey, Preconditions, Problem, upload};
+use shared::files::{FileHeaders, FileKey, FileStored, UploadedPart, multipart_upload};
+use shared::http::{Preconditions, Problem};
 use wasm_bindgen::JsValue;
 
 use super::{store, stored_response};
@@ -46,7 +46,7 @@ enum Held {
 struct Upload {
     multipart: MultipartUpload,
     pending: Option<PendingPart>,
-    parts: Vec<Part>,
+    parts: Vec<UploadedPart>,
 }
 
 impl Upload {
@@ -136,8 +136,8 @@ impl PartsWriter {
             none => none.insert(start(&self.files, self.key.as_ref(), &self.headers, &self.conditions).await?),
         };
         self.sent += 1;
-        if self.sent > upload::MAX_PARTS {
-            let limit = u64::from(self.part_len) * u64::from(upload::MAX_PARTS);
+        if self.sent > multipart_upload::MAX_PARTS {
+            let limit = u64::from(self.part_len) * u64::from(multipart_upload::MAX_PARTS);
             return Err(Problem::too_large("a file", limit));
         }
         upload.send(self.sent, part.into()).await
@@ -192,7 +192,7 @@ async fn start(
 /// The length of a file's parts, in bytes. R2 takes 10,000 parts, so those of a very large file are longer. A file of
 /// unknown length may have 48 GiB.
 fn part_len(max_len: Option<u64>) -> u32 {
-    let needed = max_len.unwrap_or_default().div_ceil(u64::from(upload::MAX_PARTS));
+    let needed = max_len.unwrap_or_default().div_ceil(u64::from(multipart_upload::MAX_PARTS));
     u32::try_from(needed.max(MIN_PART_LEN)).unwrap_or(u32::MAX)
 }
 

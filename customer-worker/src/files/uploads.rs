@@ -2,8 +2,8 @@
 //! or aborted, and deletes those of an abandoned upload after seven days
 //! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
 
-use shared::reply::{Deleted, FileStored, Part, UploadCreated};
-use shared::{FileHeaders, FileKey, Problem, Query, is_json, upload};
+use shared::files::{FileHeaders, FileKey, FileStored, UploadCreated, UploadedPart, multipart_upload};
+use shared::http::{Deleted, Problem, Query, is_json};
 use web_sys::Request;
 use worker::Env;
 
@@ -21,9 +21,9 @@ pub async fn create(env: &Env, request: &Request, query: Query<'_>) -> Result<Up
 }
 
 /// `PUT /files/uploads?key=&uploadId=&partNumber=`: stores a part.
-pub async fn put_part(env: &Env, request: &Request, query: Query<'_>) -> Result<Part, Problem> {
+pub async fn put_part(env: &Env, request: &Request, query: Query<'_>) -> Result<UploadedPart, Problem> {
     let key = FileKey::from_query(query)?;
-    let (id, number) = (upload::upload_id(query)?, upload::part_number(query)?);
+    let (id, number) = (multipart_upload::upload_id(query)?, multipart_upload::part_number(query)?);
     refuse_conditions(request)?;
     // The coding is the whole file's, and goes with the upload's beginning.
     body::require_identity(request)?;
@@ -35,12 +35,12 @@ pub async fn put_part(env: &Env, request: &Request, query: Query<'_>) -> Result<
 /// `POST /files/uploads/complete?key=&uploadId=`: makes a file of the parts.
 pub async fn complete(env: &Env, request: &Request, query: Query<'_>) -> Result<FileStored, Problem> {
     let key = FileKey::from_query(query)?;
-    let id = upload::upload_id(query)?;
+    let id = multipart_upload::upload_id(query)?;
     refuse_conditions(request)?;
     require_type(request, is_json, body::JSON)?;
     let files = FileStore::from_env(env)?;
-    let body = Body::read(request, upload::MAX_PARTS_LEN).await?;
-    let parts = upload::parse_parts(&body.text)?;
+    let body = Body::read(request, multipart_upload::MAX_PARTS_LEN).await?;
+    let parts = multipart_upload::parse_parts(&body.text)?;
     let upload = files.resume_upload(&key, &id)?;
     let stored = body.store(upload.complete(&parts)).await?;
     drop(body);
@@ -52,7 +52,7 @@ pub async fn complete(env: &Env, request: &Request, query: Query<'_>) -> Result<
 /// `DELETE /files/uploads?key=&uploadId=`: aborts an upload.
 pub async fn abort(env: &Env, query: Query<'_>) -> Result<Deleted, Problem> {
     let key = FileKey::from_query(query)?;
-    let id = upload::upload_id(query)?;
+    let id = multipart_upload::upload_id(query)?;
     FileStore::from_env(env)?.resume_upload(&key, &id)?.abort().await?;
     Ok(Deleted { success: true })
 }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::{Date, Reflect, Uint8Array};
-use shared::Problem;
-use shared::token::{FetchedKeys, Step, Token, parse_jwks};
+use shared::auth::{FetchedKeys, KeyAction, Token, parse_jwks};
+use shared::http::Problem;
 use wasm_bindgen::prelude::*;
 use web_sys::{AbortSignal, ReadableStreamDefaultReader, RequestCache, RequestInit, RequestRedirect, Response};
 use worker::{Context, Delay};
@@ -33,15 +33,15 @@ pub async fn fetched(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<K
     let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
     loop {
         match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
-            Step::Use(ring) => return Ok(ring),
-            Step::UseAndFetch(ring) => {
+            KeyAction::Use(ring) => return Ok(ring),
+            KeyAction::UseAndFetch(ring) => {
                 ctx.wait_until(fetch_keys(url.to_owned()));
                 return Ok(ring);
             }
-            Step::GiveUp(cause) => return Err(Problem::auth_unavailable(cause)),
-            Step::Wait => {}
+            KeyAction::Fail(cause) => return Err(Problem::auth_unavailable(cause)),
+            KeyAction::Wait => {}
             // Others wait for it: it continues if this request's client disconnects.
-            Step::Fetch => ctx.wait_until(fetch_keys(url.to_owned())),
+            KeyAction::Fetch => ctx.wait_until(fetch_keys(url.to_owned())),
         }
         Delay::from(POLL_INTERVAL).await;
     }
@@ -113,7 +113,7 @@ mod tests {
         let mut known = (String::new(), Keys::default());
         let now = Keys::REFRESH_AGE;
         keys_of("https://a", &mut known).fetched(Ok(KeyRing::default()), now);
-        assert!(matches!(keys_of("https://a", &mut known).next(|_| true, now), Step::Use(_)));
-        assert!(matches!(keys_of("https://b", &mut known).next(|_| true, now), Step::Fetch));
+        assert!(matches!(keys_of("https://a", &mut known).next(|_| true, now), KeyAction::Use(_)));
+        assert!(matches!(keys_of("https://b", &mut known).next(|_| true, now), KeyAction::Fetch));
     }
 }

@@ -3,8 +3,8 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use shared::Problem;
-use shared::token::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
+use shared::auth::{InvalidKeys, Key, Token, parse_jwks, parse_secrets};
+use shared::http::Problem;
 
 use super::web_crypto::ImportedKey;
 use crate::bindings::Bindings;

@@ -6,8 +6,9 @@ mod web_crypto;
 
 use futures::FutureExt;
 use js_sys::Date;
-use shared::token::{Refusal, Token, Trust};
-use shared::{Problem, UserId};
+use shared::auth::{Token, TokenError, Trust};
+use shared::customer::UserId;
+use shared::http::Problem;
 use worker::Context;
 
 use crate::bindings::Bindings;
@@ -67,7 +68,7 @@ async fn check_token(
         signed = jwks::fetched(&url, &token, ctx).await?.has_signed(&token).await;
     }
     if !signed {
-        return Err(Refusal::NotOurs.into());
+        return Err(TokenError::NotOurs.into());
     }
 
     let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());

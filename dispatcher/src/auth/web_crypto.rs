@@ -2,7 +2,7 @@
 //! than cryptography in Wasm, and adds nothing to the Worker's size.
 
 use js_sys::{Array, JSON, Object, Uint8Array};
-use shared::token::{Algorithm, Key, Material};
+use shared::auth::{Algorithm, Key, Material};
 use wasm_bindgen::prelude::*;
 use web_sys::{CryptoKey, SubtleCrypto};
 

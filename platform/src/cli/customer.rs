@@ -10,18 +10,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use platform::customers::{
-    Audit, Claims, ConfigFile, Customers, Holdings, Listed, Order, Report, Run, Targets, for_each, stats,
+    Audit, ConfigFile, CustomerSpec, CustomerState, Customers, ListedCustomer, Report, ResourceClaims, RunCache,
+    Targets, for_each, stats,
 };
-use platform::local::unsupported_bindings;
 use platform::token::{Grant, Secrets};
 use serde_json::{Value, json};
-use shared::UserId;
-use shared::token::Scope;
+use shared::auth::Scope;
+use shared::customer::UserId;
 use url::Url;
 
-use super::account::Place;
-use super::orders::{CodeArguments, ManifestArguments, Orders, Prepared};
-use super::output::{EXIT_CODES, Reader, WrongUsage, say};
+use super::output::{EXIT_CODES, OutputFormat, UsageError, say};
+use super::specs::{CodeArguments, ManifestArguments, PreparedSpec, Specs};
+use super::target::ApiTarget;
 use super::{repository, token, view};
 
 /// How long the token for `stats` is good for.
@@ -38,7 +38,7 @@ pub struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    place: Place,
+    target: ApiTarget,
 }
 
 #[derive(Debug, Subcommand)]
@@ -205,40 +205,40 @@ struct Config {
 
 /// Does what the command line says.
 pub fn run(arguments: Arguments) -> ExitCode {
-    let Arguments { command, place, json } = arguments;
-    let reader = if json { Reader::Program } else { Reader::Person };
-    if let Err(usage) = place.check() {
-        return reader.answer(Err::<(), _>(usage.into()), |()| String::new());
+    let Arguments { command, target, json } = arguments;
+    let output = if json { OutputFormat::Json } else { OutputFormat::Text };
+    if let Err(usage) = target.check() {
+        return output.answer(Err::<(), _>(usage.into()), |()| String::new());
     }
     match tokio::runtime::Runtime::new().context("cannot start a runtime") {
-        Ok(runtime) => runtime.block_on(command.run(&place, reader)),
-        Err(error) => reader.answer(Err::<(), _>(error), |()| String::new()),
+        Ok(runtime) => runtime.block_on(command.run(&target, output)),
+        Err(error) => output.answer(Err::<(), _>(error), |()| String::new()),
     }
 }
 
 impl Command {
-    async fn run(self, place: &Place, reader: Reader) -> ExitCode {
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> ExitCode {
         let reports = match self {
-            Self::Create(create) => create.run(place, reader).await,
-            Self::Deploy(deploy) => deploy.run(place, reader).await,
-            Self::Suspend(ids) => suspend(ids, true, place, reader).await,
-            Self::Resume(ids) => suspend(ids, false, place, reader).await,
-            Self::Delete(delete) => delete.run(place, reader).await,
-            Self::List => return reader.answer(list(place, reader).await, |listed| view::list(&listed["customers"])),
-            Self::Audit(audit) => return reader.audit(audit.run(place, reader).await),
-            Self::Show(show) => return reader.answer(show.run(place, reader).await, view::customer),
-            Self::Stats(stats) => return reader.answer(stats.run(place).await, |stats| format!("{stats:#}")),
+            Self::Create(create) => create.run(target, output).await,
+            Self::Deploy(deploy) => deploy.run(target, output).await,
+            Self::Suspend(ids) => suspend(ids, true, target, output).await,
+            Self::Resume(ids) => suspend(ids, false, target, output).await,
+            Self::Delete(delete) => delete.run(target, output).await,
+            Self::List => return output.answer(list(target, output).await, |listed| view::list(&listed["customers"])),
+            Self::Audit(audit) => return output.audit(audit.run(target, output).await),
+            Self::Show(show) => return output.answer(show.run(target, output).await, view::customer),
+            Self::Stats(stats) => return output.answer(stats.run(target).await, |stats| format!("{stats:#}")),
             Self::Config(config) => {
                 let file = config.output.clone();
-                return reader.answer(config.run(place, reader).await, |config| match file {
+                return output.answer(config.run(target, output).await, |config| match file {
                     Some(file) => format!("{} is written", file.display()),
                     None => config["config"].as_str().unwrap_or_default().trim_end().to_owned(),
                 });
             }
         };
         match reports {
-            Ok(reports) => reader.summary(&reports),
-            Err(error) => reader.answer(Err::<(), _>(error), |()| String::new()),
+            Ok(reports) => output.summary(&reports),
+            Err(error) => output.answer(Err::<(), _>(error), |()| String::new()),
         }
     }
 }
@@ -250,36 +250,36 @@ fn distinct(ids: Vec<UserId>) -> Vec<UserId> {
 }
 
 impl Create {
-    async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
-        let customers = place.customers(reader).await?;
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<Report>> {
+        let customers = target.customers(output).await?;
         let repository = repository()?;
-        let orders = Orders::new(&repository, &self.manifests, &self.code)?;
-        let prepared = prepare(&orders, distinct(self.ids.ids));
+        let specs = Specs::new(&repository, &self.manifests, &self.code)?;
+        let prepared = prepare(&specs, distinct(self.ids.ids));
         if !self.dry_run {
-            orders.build(prepared.iter().map(|(_, prepared)| prepared))?;
+            specs.build(prepared.iter().map(|(_, prepared)| prepared))?;
         }
-        let (customers, orders, run) = (&customers, &orders, &Run::default());
-        let work = async |(id, prepared): (UserId, Result<Prepared>)| {
+        let (customers, specs, run) = (&customers, &specs, &RunCache::default());
+        let work = async |(id, prepared): (UserId, Result<PreparedSpec>)| {
             Report::of(id, async |id, steps| {
                 let prepared = prepared?;
                 let manifest = &prepared.manifest;
                 if self.dry_run {
                     return customers.create_dry_run(id, manifest, run, steps).await;
                 }
-                customers.create(Order { id, manifest, code: orders.code(&prepared)? }, run, steps).await
+                customers.create(CustomerSpec { id, manifest, code: specs.code(&prepared)? }, run, steps).await
             })
             .await
         };
-        let mut progress = reader.progress(prepared.len());
+        let mut progress = output.progress(prepared.len());
         let at_a_time = self.ids.speed.concurrency.into();
         Ok(for_each(prepared, at_a_time, work, |report| progress.done(report)).await)
     }
 }
 
-fn prepare(orders: &Orders<'_>, ids: Vec<UserId>) -> Vec<(UserId, Result<Prepared>)> {
-    let mut claims = Claims::default();
+fn prepare(specs: &Specs<'_>, ids: Vec<UserId>) -> Vec<(UserId, Result<PreparedSpec>)> {
+    let mut claims = ResourceClaims::default();
     let prepared = ids.into_iter().map(|id| {
-        let prepared = orders.prepare(&id).and_then(|prepared| {
+        let prepared = specs.prepare(&id).and_then(|prepared| {
             claims.claim(&id, &prepared.manifest)?;
             Ok(prepared)
         });
@@ -289,10 +289,10 @@ fn prepare(orders: &Orders<'_>, ids: Vec<UserId>) -> Vec<(UserId, Result<Prepare
 }
 
 impl Deploy {
-    async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
-        let customers = place.customers(reader).await?;
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<Report>> {
+        let customers = target.customers(output).await?;
         let repository = repository()?;
-        let orders = Orders::new(&repository, &self.manifests, &self.code)?;
+        let specs = Specs::new(&repository, &self.manifests, &self.code)?;
         let targets = if self.all { Targets::All { tag: self.tag } } else { Targets::Named(distinct(self.ids)) };
         let whose = match &targets {
             Targets::All { tag: Some(tag) } => format!("script with the tag {tag}"),
@@ -303,38 +303,38 @@ impl Deploy {
             // It is no failure, but a tag may be misspelt.
             say(format_args!("nobody is deployed to: no customer has a {whose}"));
         }
-        let prepared = prepare(&orders, ids);
-        orders.build(prepared.iter().map(|(_, prepared)| prepared))?;
-        let (customers, orders, deployment) = (&customers, &orders, &deployment);
-        let work = async |(id, prepared): (UserId, Result<Prepared>)| {
+        let prepared = prepare(&specs, ids);
+        specs.build(prepared.iter().map(|(_, prepared)| prepared))?;
+        let (customers, specs, deployment) = (&customers, &specs, &deployment);
+        let work = async |(id, prepared): (UserId, Result<PreparedSpec>)| {
             Report::of(id, async |id, steps| {
                 let prepared = prepared?;
-                let order = Order { id, manifest: &prepared.manifest, code: orders.code(&prepared)? };
+                let order = CustomerSpec { id, manifest: &prepared.manifest, code: specs.code(&prepared)? };
                 customers.deploy(order, deployment, steps).await
             })
             .await
         };
-        let mut progress = reader.progress(prepared.len());
+        let mut progress = output.progress(prepared.len());
         Ok(for_each(prepared, self.speed.concurrency.into(), work, |report| progress.done(report)).await)
     }
 }
 
-async fn suspend(ids: Ids, suspended: bool, place: &Place, reader: Reader) -> Result<Vec<Report>> {
-    let customers = &place.customers(reader).await?;
+async fn suspend(ids: Ids, suspended: bool, target: &ApiTarget, output: OutputFormat) -> Result<Vec<Report>> {
+    let customers = &target.customers(output).await?;
     let work = async |id: UserId| Report::of(id, async |id, steps| customers.suspend(id, suspended, steps).await).await;
     let each = distinct(ids.ids);
-    let mut progress = reader.progress(each.len());
+    let mut progress = output.progress(each.len());
     Ok(for_each(each, ids.speed.concurrency.into(), work, |report| progress.done(report)).await)
 }
 
 impl Delete {
-    async fn run(self, place: &Place, reader: Reader) -> Result<Vec<Report>> {
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<Report>> {
         let ids = distinct(self.ids.ids);
         let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
         if !self.yes && !can_ask {
-            bail!(WrongUsage("say --yes where nobody can be asked: this deletes customers".to_owned()));
+            bail!(UsageError("say --yes where nobody can be asked: this deletes customers".to_owned()));
         }
-        let customers = &place.customers(reader).await?;
+        let customers = &target.customers(output).await?;
         let manifests = self.manifests.manifests(&repository()?)?;
         if !self.yes && !confirmed(&ids, self.keep_data)? {
             bail!("nothing is deleted");
@@ -342,12 +342,12 @@ impl Delete {
         let (manifests, keep_data) = (&manifests, self.keep_data);
         let work = async |id: UserId| {
             Report::of(id, async |id, steps| {
-                let found = customers.look(id, &manifests.read(id)?.storage).await?;
+                let found = customers.inspect(id, &manifests.read(id)?.storage).await?;
                 customers.delete(&found, keep_data, steps).await
             })
             .await
         };
-        let mut progress = reader.progress(ids.len());
+        let mut progress = output.progress(ids.len());
         Ok(for_each(ids, self.ids.speed.concurrency.into(), work, |report| progress.done(report)).await)
     }
 }
@@ -364,24 +364,24 @@ fn confirmed(ids: &[UserId], keep_data: bool) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-async fn list(place: &Place, reader: Reader) -> Result<Value> {
-    let listed: Vec<Listed> = place.customers(reader).await?.list().await?;
+async fn list(target: &ApiTarget, output: OutputFormat) -> Result<Value> {
+    let listed: Vec<ListedCustomer> = target.customers(output).await?.list().await?;
     Ok(json!({ "customers": listed }))
 }
 
 impl AuditArguments {
-    async fn run(self, place: &Place, reader: Reader) -> Result<Audit> {
-        let customers = place.customers(reader).await?;
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Audit> {
+        let customers = target.customers(output).await?;
         let manifests = self.manifests.manifests(&repository()?)?;
         customers.audit(|id| manifests.read(id)).await
     }
 }
 
 impl Show {
-    async fn run(self, place: &Place, reader: Reader) -> Result<Value> {
-        let customers: Customers = place.customers(reader).await?;
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Value> {
+        let customers: Customers = target.customers(output).await?;
         let manifest = self.manifests.manifests(&repository()?)?.read(&self.id)?;
-        let found: Holdings = customers.look(&self.id, &manifest.storage).await?;
+        let found: CustomerState = customers.inspect(&self.id, &manifest.storage).await?;
         if found.is_nothing() {
             bail!("there is no customer {}: no script, no record, no storage", self.id);
         }
@@ -397,11 +397,9 @@ impl Show {
         // A record that is not well-formed is shown as it is.
         let record =
             found.record.as_ref().map(|text| serde_json::from_str(text).unwrap_or(Value::String(text.clone())));
-        let members = found.bindings().iter().filter_map(Value::as_object);
-        let unsupported = if place.local { unsupported_bindings(members) } else { Vec::new() };
         Ok(json!({
             "id": found.id,
-            "unsupported": unsupported,
+            "messages": found.messages,
             "script": found.settings.is_some().then_some(&found.script),
             "tags": found.tags(),
             "modified_on": found.modified_on,
@@ -413,9 +411,9 @@ impl Show {
 }
 
 impl Stats {
-    async fn run(self, place: &Place) -> Result<Value> {
-        let url = place.url(self.url)?;
-        let secrets = if place.local { Secrets::of_state(&place.state())? } else { token::of_environment()? };
+    async fn run(self, target: &ApiTarget) -> Result<Value> {
+        let url = target.url(self.url)?;
+        let secrets = if target.local { Secrets::of_state(&target.state())? } else { token::of_environment()? };
         let grant = Grant { user_id: &self.id, scopes: &[Scope::Read], ttl: STATS_TOKEN, trust: self.parties.trust() };
         let token = secrets.map(|secrets| secrets.issue(&grant)).transpose()?;
         stats(&url, &self.id, token.as_deref()).await
@@ -423,8 +421,8 @@ impl Stats {
 }
 
 impl Config {
-    async fn run(self, place: &Place, reader: Reader) -> Result<Value> {
-        let customers = place.customers(reader).await?;
+    async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Value> {
+        let customers = target.customers(output).await?;
         let repository = repository()?;
         let manifest = self.manifests.manifests(&repository)?.read(&self.id)?;
         let folder = self.output.as_deref().map(folder).transpose()?;

@@ -1,9 +1,9 @@
 //! The command line of the operator's tool.
 
-mod account;
 mod customer;
-mod orders;
 mod output;
+mod specs;
+mod target;
 mod token;
 mod view;
 

@@ -20,19 +20,19 @@ const WRONG_USAGE: u8 = 2;
 const SOME_FAILED: u8 = 3;
 const CROSSINGS: u8 = 4;
 
-/// For whom the tool prints.
+/// How the tool prints its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// Text, as it comes.
-    Person,
+pub enum OutputFormat {
+    /// Text for people, as it comes.
+    Text,
     /// One JSON document.
-    Program,
+    Json,
 }
 
 /// A command that was called wrongly.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct WrongUsage(pub String);
+pub struct UsageError(pub String);
 
 /// Prints a command's answer, or why there is none.
 pub fn line(answer: Result<String>) -> ExitCode {
@@ -75,20 +75,20 @@ fn code(done: bool) -> ExitCode {
 
 fn failed(error: &Error) -> ExitCode {
     say(format_args!("error: {error:#}"));
-    if error.is::<WrongUsage>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
+    if error.is::<UsageError>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
 }
 
-impl Reader {
+impl OutputFormat {
     /// Prints an answer: as JSON for a program, else as text.
     pub fn answer<A: Serialize>(self, answer: Result<A>, text: impl FnOnce(&A) -> String) -> ExitCode {
         match (answer, self) {
-            (Ok(answer), Self::Person) => {
+            (Ok(answer), Self::Text) => {
                 let text = text(&answer);
                 code(text.is_empty() || print(text))
             }
-            (Ok(answer), Self::Program) => code(print(json!(answer))),
-            (Err(error), Self::Person) => failed(&error),
-            (Err(error), Self::Program) => {
+            (Ok(answer), Self::Json) => code(print(json!(answer))),
+            (Err(error), Self::Text) => failed(&error),
+            (Err(error), Self::Json) => {
                 let code = failed(&error);
                 print(json!({"error": format!("{error:#}")}));
                 code
@@ -107,12 +107,12 @@ impl Reader {
     pub fn progress(self, customers: usize) -> Progress {
         let bar = if customers > 1 { ProgressBar::new(customers as u64) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} {pos} of {len} customers, {elapsed}, {eta} to go {msg}");
-        Progress { reader: self, bar: bar.with_style(style.expect("a template")), failed: 0 }
+        Progress { output: self, bar: bar.with_style(style.expect("a template")), failed: 0 }
     }
 
     /// Says at the end what came of all, and what failed.
     pub fn summary(self, reports: &[Report]) -> ExitCode {
-        let printed = self == Self::Person || print(json!({ "customers": reports }));
+        let printed = self == Self::Text || print(json!({ "customers": reports }));
         let failed: Vec<&str> =
             reports.iter().filter(|report| report.failure.is_some()).map(|report| report.id.as_str()).collect();
         if !failed.is_empty() && reports.len() > 1 {
@@ -129,7 +129,7 @@ impl Reader {
 /// How far a run is.
 #[derive(Debug)]
 pub struct Progress {
-    reader: Reader,
+    output: OutputFormat,
     bar: ProgressBar,
     failed: usize,
 }
@@ -146,12 +146,12 @@ impl Progress {
     }
 
     fn show(&self, report: &Report) {
-        if self.reader == Reader::Person {
+        if self.output == OutputFormat::Text {
             for step in &report.steps {
                 print(format_args!("{}: {step}", report.id));
             }
             if report.is_unchanged() {
-                print(format_args!("{}: nothing to do, all was there", report.id));
+                print(format_args!("{}: nothing to do", report.id));
             }
         }
         if let Some(error) = &report.failure {
@@ -191,12 +191,12 @@ mod tests {
         for (reports, code) in
             [(vec![], 0), (vec![good()], 0), (vec![bad()], 1), (vec![bad(), bad()], 1), (vec![good(), bad()], 3)]
         {
-            for reader in [Reader::Person, Reader::Program] {
-                assert!(same(reader.summary(&reports), code));
+            for output in [OutputFormat::Text, OutputFormat::Json] {
+                assert!(same(output.summary(&reports), code));
             }
         }
-        let usage: Result<()> = Err(WrongUsage("say --yes".to_owned()).into());
-        assert!(same(Reader::Program.answer(usage, |()| String::new()), 2));
-        assert!(same(Reader::Person.answer(Err::<(), _>(anyhow!("no")), |()| String::new()), 1));
+        let usage: Result<()> = Err(UsageError("say --yes".to_owned()).into());
+        assert!(same(OutputFormat::Json.answer(usage, |()| String::new()), 2));
+        assert!(same(OutputFormat::Text.answer(Err::<(), _>(anyhow!("no")), |()| String::new()), 1));
     }
 }

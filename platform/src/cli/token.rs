@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use platform::token::{Grant, Secrets, parse_scope, rotate};
-use shared::UserId;
-use shared::token::{Scope, Trust};
+use shared::auth::{Scope, Trust};
+use shared::customer::UserId;
 
 use super::default_state;
 

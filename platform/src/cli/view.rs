@@ -85,7 +85,7 @@ pub fn customer(customer: &Value) -> String {
         let line = format!("  {:<20} {:<22} {}", text(&binding["name"]), text(&binding["type"]), members.join(" "));
         writeln!(lines, "{}", line.trim_end()).expect("a string takes all");
     }
-    for sentence in elements(&customer["unsupported"]) {
+    for sentence in elements(&customer["messages"]) {
         writeln!(lines, "  {}", text(sentence)).expect("a string takes all");
     }
     lines.trim_end().to_owned()
@@ -123,7 +123,7 @@ mod tests {
                 {"name": "USER_KV", "type": "kv_namespace", "namespace_id": "kv1"},
                 {"name": "API_KEY", "type": "secret_text"},
             ],
-            "unsupported": ["env.AI is not there locally: no AI here"],
+            "messages": ["env.AI is not there locally: no AI here"],
             "record": {"plan": "pro"},
             "storage": {"kv": "kv1", "r2": [null, "eu"], "d1": null},
         }));

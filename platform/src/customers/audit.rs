@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
-use shared::UserId;
+use shared::customer::UserId;
 
 use super::Customers;
 use super::ownership::customer_named_in;
-use super::resource::{Kind, Resource};
-use super::run::BoundScript;
-use crate::manifest::{Bound, Manifest};
+use super::run_cache::BoundScript;
+use crate::manifest::{Manifest, NamedBinding};
+use cloudflare_api::{Resource, ResourceKind};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,7 +65,7 @@ impl Customers {
                 if resource.is_part_of(&script.namespace, &script.name) {
                     continue;
                 }
-                let is_platforms = self.platforms.contains(resource);
+                let is_platforms = self.platform_resources.contains(resource);
                 let others = if is_platforms {
                     vec!["the platform".to_owned()]
                 } else {
@@ -97,9 +97,9 @@ impl Customers {
     /// Whose storage it is by its name, where bindings have an id instead.
     async fn owners_by_id(&self) -> Result<BTreeMap<Resource, UserId>> {
         let namespaces = self.cloudflare.kv_namespaces().await?.into_iter();
-        let namespaces = namespaces.map(|found| (Resource::new(Kind::KvNamespace, found.id), found.title));
+        let namespaces = namespaces.map(|found| (Resource::new(ResourceKind::KvNamespace, found.id), found.title));
         let databases = self.cloudflare.databases().await?.into_iter();
-        let databases = databases.map(|found| (Resource::new(Kind::Database, found.uuid), found.name));
+        let databases = databases.map(|found| (Resource::new(ResourceKind::Database, found.uuid), found.name));
         let named = namespaces.chain(databases);
         Ok(named.filter_map(|(resource, name)| Some((resource, customer_named_in(&name)?))).collect())
     }
@@ -107,21 +107,21 @@ impl Customers {
 
 /// Whose bucket it is by its name.
 fn bucket_owner(resource: &Resource) -> Option<UserId> {
-    (resource.kind == Kind::Bucket).then(|| customer_named_in(&resource.name)).flatten()
+    (resource.kind == ResourceKind::Bucket).then(|| customer_named_in(&resource.name)).flatten()
 }
 
 /// Whose the resource is as a whole, if it is not only that of the scripts which are bound to it.
 fn whole(resource: &Resource) -> Option<String> {
     match (resource.kind, resource.script()) {
-        (Kind::DispatchNamespace, _) => Some("all scripts in it".to_owned()),
+        (ResourceKind::DispatchNamespace, _) => Some("all scripts in it".to_owned()),
         (_, Some(script)) => Some(format!("the script {script}")),
         // By an id alone, it is not the class of the script itself.
-        (Kind::DurableObjects, None) => Some("another script".to_owned()),
+        (ResourceKind::DurableObjects, None) => Some("another script".to_owned()),
         _ => None,
     }
 }
 
 /// Whether a manifest's binding marks a script's binding as shared.
-fn marks(bound: &Bound, binding: &str, resource: &Resource) -> bool {
-    bound.shared && bound.name == binding && Resource::of_bound(bound).as_ref() == Some(resource)
+fn marks(bound: &NamedBinding, binding: &str, resource: &Resource) -> bool {
+    bound.shared && bound.name == binding && bound.resource().as_ref() == Some(resource)
 }

@@ -5,14 +5,14 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value as Json;
-use shared::UserId;
+use shared::customer::UserId;
 use toml::{Table, Value};
 
 use super::storage::USER_DB;
-use super::{Customers, holdings, storage};
-use crate::code::{Code, Settings, Whose, read_table, wrangler_file};
+use super::{Customers, state, storage};
+use crate::code::{CodeOwner, RuntimeSettings, ScriptCode, read_table, wrangler_file};
 use crate::manifest::Manifest;
-use crate::wrangler_file::{Unsupported, add_binding};
+use cloudflare_api::wrangler_config::{Unsupported, add_binding};
 
 /// Where a customer's wrangler file is going to be.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,8 @@ impl Customers {
             Some(settings) => settings["bindings"].as_array().cloned().unwrap_or_default(),
             None => self.planned_bindings(id, manifest).await?,
         };
-        let whose = settings.as_ref().and_then(|settings| Whose::of_tags(&holdings::tags(settings)));
-        let own = manifest.script.is_some() || whose == Some(Whose::Customer);
+        let whose = settings.as_ref().and_then(|settings| CodeOwner::of_tags(&state::tags(settings)));
+        let own = manifest.script.is_some() || whose == Some(CodeOwner::Customer);
 
         let mut config = read_table(&wrangler_file(file.repository))?;
         config.insert("name".to_owned(), Value::String(name.clone()));
@@ -41,7 +41,7 @@ impl Customers {
             let source = manifest.script.as_ref().with_context(|| {
                 format!("the code of {name} is the customer's own: say where it is, under [script] in the manifest")
             })?;
-            let code = Code::of_customer(source, &Settings::read(file.repository)?)?;
+            let code = ScriptCode::of_customer(source, &RuntimeSettings::read(file.repository)?)?;
             // Nothing of it is built here.
             config.remove("build");
             let date = Value::String(code.settings.compatibility_date);

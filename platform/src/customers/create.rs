@@ -2,20 +2,20 @@
 
 use anyhow::Result;
 use serde_json::Value;
-use shared::UserId;
+use shared::customer::UserId;
 
-use super::report::{Outcome, Steps, What};
-use super::resource::{Kind, Resource};
-use super::run::Run;
-use super::storage::{self, Ids, Made};
-use super::upload::{Keep, Script};
-use super::{Customers, Holdings, Order};
-use crate::cloudflare::Database;
-use crate::manifest::{Bound, Manifest, Storage};
+use super::report::{Component, Outcome, Steps};
+use super::run_cache::RunCache;
+use super::storage::{self, Creation, StorageIds};
+use super::upload::{KeepBindings, ScriptSpec};
+use super::{CustomerSpec, CustomerState, Customers};
+use crate::manifest::{Manifest, NamedBinding, StorageSpec};
+use cloudflare_api::Database;
+use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
     /// Makes what a customer is to have and does not have yet. A script that is there is not replaced: `deploy` does that.
-    pub async fn create(&self, order: Order<'_>, run: &Run, steps: &mut Steps) -> Result<()> {
+    pub async fn create(&self, order: CustomerSpec<'_>, run: &RunCache, steps: &mut Steps) -> Result<()> {
         let (found, further) = self.before_create(order.id, order.manifest, run).await?;
         if found.settings.is_none() {
             self.check_code(order.code, &further, run).await?;
@@ -24,17 +24,17 @@ impl Customers {
         let (ids, late) = self.make_storage(order, &found, steps).await?;
         let name = &found.script;
         match found.settings.as_ref().map(|settings| unbound(settings, &ids.bindings())) {
-            Some(None) => steps.add(What::Script, name, Outcome::WasThere),
+            Some(None) => steps.add(Component::Script, name, Outcome::AlreadyExists),
             Some(Some(binding)) => {
-                steps.add_with_note(What::Script, name, Outcome::WasThere, another(&binding, order.id));
+                steps.add_with_note(Component::Script, name, Outcome::AlreadyExists, another(&binding, order.id));
             }
             None => {
                 self.check_found(order.id, late).await?;
                 let bindings = [ids.bindings(), further].concat();
-                let script = Script { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
-                let upload = script.upload(None, Keep::Unnamed)?;
+                let script = ScriptSpec { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
+                let upload = script.upload(None, KeepBindings::Unnamed)?;
                 let notes = self.cloudflare.upload_script(&self.namespace, name, upload).await?;
-                steps.add_with_notes(What::Script, name, Outcome::Made, &notes);
+                steps.add_with_notes(Component::Script, name, Outcome::Created, &notes);
             }
         }
         // The last step: with it, where records are kept, the customer is one.
@@ -42,46 +42,57 @@ impl Customers {
     }
 
     /// Says what `create` would do, and changes nothing.
-    pub async fn create_dry_run(&self, id: &UserId, manifest: &Manifest, run: &Run, steps: &mut Steps) -> Result<()> {
+    pub async fn create_dry_run(
+        &self,
+        id: &UserId,
+        manifest: &Manifest,
+        run: &RunCache,
+        steps: &mut Steps,
+    ) -> Result<()> {
         let (found, _) = self.before_create(id, manifest, run).await?;
 
-        let Storage { kv, r2, d1, jurisdiction } = manifest.storage;
+        let StorageSpec { kv, r2, d1, jurisdiction } = manifest.storage;
         let name = id.resource_name();
-        let outcome = |there: bool| if there { Outcome::WasThere } else { Outcome::WouldBeMade };
+        let outcome = |there: bool| if there { Outcome::AlreadyExists } else { Outcome::WouldBeCreated };
         if kv {
-            steps.add_with_id(What::Kv, &name, found.kv.clone(), outcome(found.kv.is_some()));
+            steps.add_with_id(Component::Kv, &name, found.kv.clone(), outcome(found.kv.is_some()));
         }
         if r2 {
-            steps.add(What::R2, &name, outcome(found.buckets.contains(&jurisdiction)));
+            steps.add(Component::R2, &name, outcome(found.buckets.contains(&jurisdiction)));
         }
         if d1 {
-            steps.add_with_id(What::D1, &name, found.database.clone(), outcome(found.database.is_some()));
+            steps.add_with_id(Component::D1, &name, found.database.clone(), outcome(found.database.is_some()));
         }
         // What is to be made has no id yet, so that no script can be bound to it.
         let to_be = |id: Option<String>| id.unwrap_or_default();
-        let ids = Ids {
+        let ids = StorageIds {
             kv: kv.then(|| to_be(found.kv.clone())),
             bucket: r2.then_some((name, jurisdiction)),
             database: d1.then(|| to_be(found.database.clone())),
         };
         match found.settings.as_ref().and_then(|settings| unbound(settings, &ids.bindings())) {
             Some(binding) => {
-                steps.add_with_note(What::Script, &found.script, Outcome::WasThere, another(&binding, id));
+                steps.add_with_note(Component::Script, &found.script, Outcome::AlreadyExists, another(&binding, id));
             }
             None if found.settings.is_none() && manifest.script.is_some() => {
                 let note = "its code is not checked: a dry run uploads nothing";
-                steps.add_with_note(What::Script, &found.script, Outcome::WouldBeMade, note);
+                steps.add_with_note(Component::Script, &found.script, Outcome::WouldBeCreated, note);
             }
-            None => steps.add(What::Script, &found.script, outcome(found.settings.is_some())),
+            None => steps.add(Component::Script, &found.script, outcome(found.settings.is_some())),
         }
         self.write_record(id, manifest, steps, true).await
     }
 
     /// What can be refused is refused before anything is made. Answers what there is, and what else a new script is bound to.
-    async fn before_create(&self, id: &UserId, manifest: &Manifest, run: &Run) -> Result<(Holdings, Vec<Bound>)> {
+    async fn before_create(
+        &self,
+        id: &UserId,
+        manifest: &Manifest,
+        run: &RunCache,
+    ) -> Result<(CustomerState, Vec<NamedBinding>)> {
         self.check_ownership(id, manifest, run).await?;
-        let found = self.look(id, &manifest.storage).await?;
-        let Storage { kv, r2, d1, jurisdiction } = manifest.storage;
+        let found = self.inspect(id, &manifest.storage).await?;
+        let StorageSpec { kv, r2, d1, jurisdiction } = manifest.storage;
         if r2 {
             storage::check_buckets(&id.resource_name(), &found.buckets, jurisdiction)?;
         }
@@ -96,8 +107,8 @@ impl Customers {
         let further = manifest.bindings(self.secret)?;
         self.check_existence(id, manifest).await?;
         let wanted = |resource: &Resource| match resource.kind {
-            Kind::KvNamespace => kv,
-            Kind::Bucket => r2,
+            ResourceKind::KvNamespace => kv,
+            ResourceKind::Bucket => r2,
             _ => d1,
         };
         self.check_found(id, found.storage().filter(wanted)).await?;
@@ -107,30 +118,34 @@ impl Customers {
     /// Makes the storage that is not there. Answers all of it, and what somebody else made since it was looked for.
     async fn make_storage(
         &self,
-        order: Order<'_>,
-        found: &Holdings,
+        order: CustomerSpec<'_>,
+        found: &CustomerState,
         steps: &mut Steps,
-    ) -> Result<(Ids, Vec<Resource>)> {
-        let Storage { kv, r2, d1, jurisdiction } = order.manifest.storage;
+    ) -> Result<(StorageIds, Vec<Resource>)> {
+        let StorageSpec { kv, r2, d1, jurisdiction } = order.manifest.storage;
         let name = order.id.resource_name();
-        let mut ids = Ids::default();
+        let mut ids = StorageIds::default();
         let mut there = Vec::new();
         if kv {
             let (namespace, made) = storage::kv(&self.cloudflare, order.id).await?;
-            steps.add_with_id(What::Kv, &name, Some(namespace.id.clone()), made.into());
-            there.extend((made == Made::Before).then(|| Resource::new(Kind::KvNamespace, &namespace.id)));
+            steps.add_with_id(Component::Kv, &name, Some(namespace.id.clone()), made.into());
+            there.extend(
+                (made == Creation::AlreadyExists).then(|| Resource::new(ResourceKind::KvNamespace, &namespace.id)),
+            );
             ids.kv = Some(namespace.id);
         }
         if r2 {
             let made = storage::bucket(&self.cloudflare, order.id, jurisdiction).await?;
-            steps.add(What::R2, &name, made.into());
-            there.extend((made == Made::Before).then(|| Resource::bucket(&name, jurisdiction)));
+            steps.add(Component::R2, &name, made.into());
+            there.extend((made == Creation::AlreadyExists).then(|| Resource::bucket(&name, jurisdiction)));
             ids.bucket = Some((name.clone(), jurisdiction));
         }
         if d1 {
             let (database, made) = storage::database(&self.cloudflare, order.id, jurisdiction).await?;
-            steps.add_with_id(What::D1, &name, Some(database.uuid.clone()), made.into());
-            there.extend((made == Made::Before).then(|| Resource::new(Kind::Database, &database.uuid)));
+            steps.add_with_id(Component::D1, &name, Some(database.uuid.clone()), made.into());
+            there.extend(
+                (made == Creation::AlreadyExists).then(|| Resource::new(ResourceKind::Database, &database.uuid)),
+            );
             ids.database = Some(database.uuid);
         }
         there.retain(|resource| found.storage().all(|looked_at| looked_at != *resource));
@@ -138,11 +153,11 @@ impl Customers {
     }
 }
 
-impl From<Made> for Outcome {
-    fn from(made: Made) -> Self {
+impl From<Creation> for Outcome {
+    fn from(made: Creation) -> Self {
         match made {
-            Made::Now => Self::Made,
-            Made::Before => Self::WasThere,
+            Creation::Created => Self::Created,
+            Creation::AlreadyExists => Self::AlreadyExists,
         }
     }
 }
@@ -153,11 +168,11 @@ fn another(binding: &str, id: &UserId) -> String {
 
 /// The first of the bindings that the script does not have as it should. The API may say more of one than was uploaded, and
 /// calls a database's id by either name.
-fn unbound(settings: &Value, wanted: &[Bound]) -> Option<String> {
-    let has = |wanted: &Bound| {
+fn unbound(settings: &Value, wanted: &[NamedBinding]) -> Option<String> {
+    let has = |wanted: &NamedBinding| {
         let there = settings["bindings"].as_array().into_iter().flatten().find(|there| there["name"] == wanted.name);
-        let there = there.and_then(Resource::of);
-        there.is_some() && there == Resource::of_bound(wanted)
+        let there = there.and_then(Resource::named_by);
+        there.is_some() && there == wanted.resource()
     };
     wanted.iter().find(|wanted| !has(wanted)).map(|wanted| wanted.name.clone())
 }

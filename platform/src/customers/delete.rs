@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
-use super::report::{Outcome, Steps, What};
-use super::{Customers, Holdings};
-use crate::cloudflare::{Error, Jurisdiction};
+use super::report::{Component, Outcome, Steps};
+use super::{CustomerState, Customers};
+use cloudflare_api::{Error, Jurisdiction};
 
 /// Cloudflare's number for a bucket that still has something in it.
 const BUCKET_NOT_EMPTY: u64 = 10008;
@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 5;
 impl Customers {
     /// Deletes what there is of a customer, as [`Customers::look`] found it. The record goes first and storage last: a run
     /// that breaks off leaves what the next one finds.
-    pub async fn delete(&self, found: &Holdings, keep_data: bool, steps: &mut Steps) -> Result<()> {
+    pub async fn delete(&self, found: &CustomerState, keep_data: bool, steps: &mut Steps) -> Result<()> {
         let id = &found.id;
         let name = id.resource_name();
         if found.is_nothing() {
@@ -28,30 +28,30 @@ impl Customers {
         }
         if let (Some(records), Some(_)) = (&self.records, &found.record) {
             self.cloudflare.delete_kv_value(records, id.as_str()).await?;
-            steps.add(What::Record, id.as_str(), Outcome::Deleted);
+            steps.add(Component::Record, id.as_str(), Outcome::Deleted);
         }
         if found.settings.is_some() {
             self.cloudflare.delete_script(&self.namespace, &found.script).await?;
-            steps.add(What::Script, &found.script, Outcome::Deleted);
+            steps.add(Component::Script, &found.script, Outcome::Deleted);
         }
         let outcome = if keep_data { Outcome::Kept } else { Outcome::Deleted };
         for jurisdiction in &found.buckets {
             if !keep_data {
                 self.delete_bucket(&name, *jurisdiction).await?;
             }
-            steps.add(What::R2, &name, outcome);
+            steps.add(Component::R2, &name, outcome);
         }
         if let Some(database) = &found.database {
             if !keep_data {
                 self.cloudflare.delete_database(database).await?;
             }
-            steps.add_with_id(What::D1, &name, Some(database.clone()), outcome);
+            steps.add_with_id(Component::D1, &name, Some(database.clone()), outcome);
         }
         if let Some(namespace) = &found.kv {
             if !keep_data {
                 self.cloudflare.delete_kv_namespace(namespace).await?;
             }
-            steps.add_with_id(What::Kv, &name, Some(namespace.clone()), outcome);
+            steps.add_with_id(Component::Kv, &name, Some(namespace.clone()), outcome);
         }
         Ok(())
     }

@@ -2,16 +2,15 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use shared::UserId;
+use shared::customer::UserId;
 
-use super::report::{Outcome, Steps, What};
-use super::resource::{Resource, is_bound};
-use super::run::Run;
-use super::upload::{Keep, Script};
-use super::{Customers, Order, holdings, storage};
-use crate::cloudflare::KvNamespace;
-use crate::code::Whose;
-use crate::manifest::Manifest;
+use super::report::{Component, Outcome, Steps};
+use super::run_cache::RunCache;
+use super::upload::{KeepBindings, ScriptSpec};
+use super::{CustomerSpec, Customers, state, storage};
+use crate::code::CodeOwner;
+use crate::manifest::{Manifest, NamedBinding};
+use cloudflare_api::KvNamespace;
 
 /// Which customers are deployed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +26,18 @@ pub enum Targets {
 
 /// What holds for all customers of one run.
 #[derive(Debug)]
-pub struct Deployment {
+pub struct DeployRun {
     namespaces: Vec<KvNamespace>,
     /// Whether the customers were named, so that one who cannot be deployed to is a failure.
     named: bool,
-    keep: Keep,
-    run: Run,
+    keep: KeepBindings,
+    run: RunCache,
 }
 
 impl Customers {
     /// Begins a run: which customers it is for, and what they have in common. With `exact`, the scripts keep secrets, but no
     /// other bindings and tags that their manifests do not name.
-    pub async fn deployment(&self, targets: Targets, exact: bool) -> Result<(Vec<UserId>, Deployment)> {
+    pub async fn deployment(&self, targets: Targets, exact: bool) -> Result<(Vec<UserId>, DeployRun)> {
         let (named, ids) = match targets {
             Targets::Named(ids) => (true, ids),
             Targets::All { tag } => {
@@ -49,19 +48,19 @@ impl Customers {
         };
         // Once, and not for each customer.
         let namespaces = if ids.is_empty() { Vec::new() } else { self.cloudflare.kv_namespaces().await? };
-        let keep = if exact { Keep::Secrets } else { Keep::Unnamed };
-        Ok((ids, Deployment { namespaces, named, keep, run: Run::default() }))
+        let keep = if exact { KeepBindings::Secrets } else { KeepBindings::Unnamed };
+        Ok((ids, DeployRun { namespaces, named, keep, run: RunCache::default() }))
     }
 
     /// Uploads the code with the bindings of the manifest, and brings the record up to date.
-    pub async fn deploy(&self, order: Order<'_>, deployment: &Deployment, steps: &mut Steps) -> Result<()> {
-        let Order { id, manifest, code } = order;
+    pub async fn deploy(&self, order: CustomerSpec<'_>, deployment: &DeployRun, steps: &mut Steps) -> Result<()> {
+        let CustomerSpec { id, manifest, code } = order;
         let name = self.script_name(id);
         let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
         let settings = settings.with_context(|| format!("there is no script {name}: create the customer first"))?;
-        if code.whose == Whose::Platform {
-            let reason = match Whose::of_tags(&holdings::tags(&settings)) {
-                Some(Whose::Customer) => Some(
+        if code.whose == CodeOwner::Platform {
+            let reason = match CodeOwner::of_tags(&state::tags(&settings)) {
+                Some(CodeOwner::Customer) => Some(
                     "its code is the customer's own: give it with --script, or name it under [script] in the manifest",
                 ),
                 // Somebody else uploaded it, with wrangler for instance, and nobody can tell what it is.
@@ -73,7 +72,7 @@ impl Customers {
             match reason {
                 Some(reason) if deployment.named => bail!("{name} is left as it is: {reason}"),
                 Some(reason) => {
-                    steps.add_with_note(What::Script, &name, Outcome::LeftAlone, reason);
+                    steps.add_with_note(Component::Script, &name, Outcome::Unchanged, reason);
                     return Ok(());
                 }
                 None => {}
@@ -85,14 +84,14 @@ impl Customers {
             storage::find(&self.cloudflare, id, &manifest.storage, Some(&settings), &deployment.namespaces).await?;
         let own = ids.bindings();
         // What the script has already was looked at when it got it.
-        let new = own.iter().filter_map(Resource::of_bound).filter(|resource| !is_bound(&settings, resource));
+        let new = own.iter().filter_map(NamedBinding::resource).filter(|resource| !resource.is_bound_in(&settings));
         self.check_found(id, new).await?;
 
         let bindings = [own, further].concat();
-        let script = Script { code, tags: &manifest.tags, bindings: &bindings };
+        let script = ScriptSpec { code, tags: &manifest.tags, bindings: &bindings };
         let upload = script.upload(Some(&settings), deployment.keep)?;
         let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
-        steps.add_with_notes(What::Script, &name, Outcome::Changed, &notes);
+        steps.add_with_notes(Component::Script, &name, Outcome::Updated, &notes);
         self.write_record(id, manifest, steps, false).await
     }
 

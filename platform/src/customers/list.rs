@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use futures::try_join;
 use serde::Serialize;
-use shared::UserId;
+use shared::customer::UserId;
 
 use super::Customers;
 use super::ownership::customer_named_in;
-use crate::cloudflare::Jurisdiction;
+use cloudflare_api::Jurisdiction;
 
 /// A customer, as the list has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub struct ListedCustomer {
     /// Who it is.
     pub id: String,
     /// The script's name, if there is one.
@@ -31,12 +31,12 @@ pub struct Listed {
 impl Customers {
     /// All who have a script, a record or storage, by their ids. Who has no script, or no record where records are kept, is
     /// incomplete: `create` does the rest.
-    pub async fn list(&self) -> Result<Vec<Listed>> {
+    pub async fn list(&self) -> Result<Vec<ListedCustomer>> {
         let (scripts, owners) = try_join!(
             async { Ok::<_, anyhow::Error>(self.cloudflare.scripts(&self.namespace).await?) },
             self.storage_owners(),
         )?;
-        let mut customers: BTreeMap<UserId, Listed> = BTreeMap::new();
+        let mut customers: BTreeMap<UserId, ListedCustomer> = BTreeMap::new();
         for id in owners {
             customers.entry(id).or_default().storage = true;
         }
@@ -56,7 +56,7 @@ impl Customers {
                 listed.record.get_or_insert(false);
             }
         }
-        let listed = customers.into_iter().map(|(id, listed)| Listed { id: id.to_string(), ..listed });
+        let listed = customers.into_iter().map(|(id, listed)| ListedCustomer { id: id.to_string(), ..listed });
         Ok(listed.collect())
     }
 

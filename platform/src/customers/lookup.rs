@@ -1,12 +1,12 @@
 //! Whether what a manifest names exists, asked before anything is made.
 
 use anyhow::{Context, Result, bail};
-use shared::UserId;
+use shared::customer::UserId;
 
 use super::Customers;
-use super::resource::{Kind, Resource};
-use crate::cloudflare::{Error, Jurisdiction};
 use crate::manifest::Manifest;
+use cloudflare_api::{Error, Jurisdiction};
+use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
     /// Refuses bindings to what does not exist. Datasets and rate limiters exist by being named; for pipelines and the like
@@ -14,11 +14,11 @@ impl Customers {
     pub(super) async fn check_existence(&self, id: &UserId, manifest: &Manifest) -> Result<()> {
         let script = self.script_name(id);
         for bound in &manifest.bindings {
-            let Some(resource) = Resource::of_bound(bound) else { continue };
+            let Some(resource) = bound.resource() else { continue };
             let own_bucket = Resource::bucket(&id.resource_name(), manifest.storage.jurisdiction);
             let is_to_be_made = manifest.storage.r2 && resource == own_bucket;
             // Its name was looked up before, to see whose it is.
-            let is_known = !bound.shared && matches!(resource.kind, Kind::KvNamespace | Kind::Database);
+            let is_known = !bound.shared && matches!(resource.kind, ResourceKind::KvNamespace | ResourceKind::Database);
             if is_to_be_made || is_known || resource.is_part_of(&self.namespace, &script) {
                 continue;
             }
@@ -39,21 +39,21 @@ impl Customers {
         let Resource { kind, name, within } = resource;
         let api = &self.cloudflare;
         Ok(match kind {
-            Kind::Bucket => api.bucket(name, within.as_deref().and_then(Jurisdiction::named)).await?.is_some(),
-            Kind::Certificate => api.certificate_exists(name).await?,
-            Kind::Database => api.database(name).await?.is_some_and(|found| found.uuid == *name),
-            Kind::DispatchNamespace => api.dispatch_namespace(name).await?.is_some(),
-            Kind::DurableObjects | Kind::Workflow => match within {
+            ResourceKind::Bucket => api.bucket(name, within.as_deref().and_then(Jurisdiction::named)).await?.is_some(),
+            ResourceKind::Certificate => api.certificate_exists(name).await?,
+            ResourceKind::Database => api.database(name).await?.is_some_and(|found| found.uuid == *name),
+            ResourceKind::DispatchNamespace => api.dispatch_namespace(name).await?.is_some(),
+            ResourceKind::DurableObjects | ResourceKind::Workflow => match within {
                 Some(script) => api.script(&self.namespace, script).await?.is_some(),
                 None => true,
             },
-            Kind::Hyperdrive => api.hyperdrive_exists(name).await?,
-            Kind::KvNamespace => api.kv_namespace(name).await?.is_some(),
-            Kind::Queue => api.queue_exists(name).await?,
-            Kind::StoredSecret => api.stored_secret_exists(within.as_deref().unwrap_or_default(), name).await?,
-            Kind::VectorizeIndex => api.vectorize_index_exists(name).await?,
-            Kind::Worker => api.worker_exists(name).await?,
-            Kind::Dataset | Kind::Pipeline | Kind::RateLimiter | Kind::Other(_) => true,
+            ResourceKind::Hyperdrive => api.hyperdrive_exists(name).await?,
+            ResourceKind::KvNamespace => api.kv_namespace(name).await?.is_some(),
+            ResourceKind::Queue => api.queue_exists(name).await?,
+            ResourceKind::StoredSecret => api.stored_secret_exists(within.as_deref().unwrap_or_default(), name).await?,
+            ResourceKind::VectorizeIndex => api.vectorize_index_exists(name).await?,
+            ResourceKind::Worker => api.worker_exists(name).await?,
+            ResourceKind::Dataset | ResourceKind::Pipeline | ResourceKind::RateLimiter | ResourceKind::Other(_) => true,
         })
     }
 }

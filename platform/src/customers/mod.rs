@@ -14,14 +14,13 @@ mod config;
 mod create;
 mod delete;
 mod deploy;
-mod holdings;
 mod list;
 mod lookup;
 mod ownership;
 mod record;
 mod report;
-mod resource;
-mod run;
+mod run_cache;
+mod state;
 mod stats;
 mod storage;
 #[cfg(test)]
@@ -33,21 +32,21 @@ use std::env;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use shared::UserId;
+use shared::customer::UserId;
 
-use crate::cloudflare::Cloudflare;
-use crate::code::Code;
+use crate::code::ScriptCode;
 use crate::manifest::Manifest;
-use resource::{Kind, Resource};
+use cloudflare_api::Cloudflare;
+use cloudflare_api::{Resource, ResourceKind};
 
 pub use audit::{Audit, Crossing};
 pub use config::ConfigFile;
-pub use deploy::{Deployment, Targets};
-pub use holdings::Holdings;
-pub use list::Listed;
-pub use ownership::Claims;
-pub use report::{Outcome, Report, Step, Steps, What, for_each};
-pub use run::Run;
+pub use deploy::{DeployRun, Targets};
+pub use list::ListedCustomer;
+pub use ownership::ResourceClaims;
+pub use report::{Component, Outcome, Report, Step, Steps, for_each};
+pub use run_cache::RunCache;
+pub use state::CustomerState;
 pub use stats::stats;
 
 /// The customers of a platform.
@@ -63,20 +62,20 @@ pub struct Customers {
     /// What the scripts' names begin with.
     prefix: String,
     /// What is the platform's own: what its Workers are bound to, and these themselves.
-    platforms: BTreeSet<Resource>,
+    platform_resources: BTreeSet<Resource>,
     /// The texts of secrets, by their names.
     secret: fn(&str) -> Option<String>,
 }
 
 /// What a customer is to get.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'o> {
+pub struct CustomerSpec<'o> {
     /// Who it is.
     pub id: &'o UserId,
     /// What the script is bound to, and what the record says.
     pub manifest: &'o Manifest,
     /// The script's code.
-    pub code: &'o Code,
+    pub code: &'o ScriptCode,
 }
 
 impl Customers {
@@ -99,8 +98,16 @@ impl Customers {
         let prefix = bound("SCRIPT_PREFIX", "plain_text", "text").unwrap_or_default();
         // One that is empty is not set: wrangler and shells leave such behind, and no secret has no text.
         let secret = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
-        let platforms = platforms(&cloudflare, dispatcher, bindings).await?;
-        Ok(Self { cloudflare, dispatcher: dispatcher.to_owned(), namespace, records, prefix, platforms, secret })
+        let platform_resources = platform_resources(&cloudflare, dispatcher, bindings).await?;
+        Ok(Self {
+            cloudflare,
+            dispatcher: dispatcher.to_owned(),
+            namespace,
+            records,
+            prefix,
+            platform_resources,
+            secret,
+        })
     }
 
     /// The name of a customer's script.
@@ -115,16 +122,20 @@ impl Customers {
 }
 
 /// What is the platform's own: the dispatcher, the outbound Worker, and what they are bound to.
-async fn platforms(cloudflare: &Cloudflare, dispatcher: &str, bindings: &[Value]) -> Result<BTreeSet<Resource>> {
-    let mut all: BTreeSet<Resource> = resource::named(bindings).map(|(_, resource)| resource).collect();
+async fn platform_resources(
+    cloudflare: &Cloudflare,
+    dispatcher: &str,
+    bindings: &[Value],
+) -> Result<BTreeSet<Resource>> {
+    let mut all: BTreeSet<Resource> = cloudflare_api::resources(bindings).map(|(_, resource)| resource).collect();
     let outbound = bindings.iter().find_map(|binding| binding["outbound"]["worker"]["service"].as_str());
     for worker in [dispatcher, outbound.unwrap_or("outbound")] {
-        all.insert(Resource::new(Kind::Worker, worker));
+        all.insert(Resource::new(ResourceKind::Worker, worker));
     }
     if let Some(outbound) = outbound {
         let settings = cloudflare.worker_settings(outbound).await?.unwrap_or_default();
         let bindings = settings["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
-        all.extend(resource::named(bindings).map(|(_, resource)| resource));
+        all.extend(cloudflare_api::resources(bindings).map(|(_, resource)| resource));
     }
     Ok(all)
 }

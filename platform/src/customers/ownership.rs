@@ -9,21 +9,21 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use shared::UserId;
+use shared::customer::UserId;
 
 use super::Customers;
-use super::resource::{Kind, Resource};
-use super::run::{BoundScript, Run};
+use super::run_cache::{BoundScript, RunCache};
 use crate::manifest::Manifest;
+use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
     /// Refuses what belongs to the platform or to another customer.
-    pub(super) async fn check_ownership(&self, id: &UserId, manifest: &Manifest, run: &Run) -> Result<()> {
+    pub(super) async fn check_ownership(&self, id: &UserId, manifest: &Manifest, run: &RunCache) -> Result<()> {
         let script = self.script_name(id);
         let mut claimed = Vec::new();
         for bound in &manifest.bindings {
-            let (name, Some(resource)) = (&bound.name, Resource::of_bound(bound)) else { continue };
-            if self.platforms.contains(&resource) {
+            let (name, Some(resource)) = (&bound.name, bound.resource()) else { continue };
+            if self.platform_resources.contains(&resource) {
                 bail!("{name} is {resource}, which is the platform's own: no customer can have it");
             }
             if bound.shared || resource.is_part_of(&self.namespace, &script) {
@@ -32,7 +32,7 @@ impl Customers {
             if resource.script().is_some() {
                 bail!("{name} is {resource}, which is another script: {MARK}");
             }
-            if resource.kind == Kind::DispatchNamespace {
+            if resource.kind == ResourceKind::DispatchNamespace {
                 bail!("{name} is {resource}, through which all its customers are reached: {MARK}");
             }
             claimed.push((name, resource));
@@ -76,13 +76,13 @@ impl Customers {
     /// The customer whose id is in the name of storage. Storage that does not exist is an error.
     async fn named_for(&self, binding: &str, resource: &Resource) -> Result<Option<UserId>> {
         let name = match resource.kind {
-            Kind::KvNamespace => self.cloudflare.kv_namespace(&resource.name).await?.map(|found| found.title),
+            ResourceKind::KvNamespace => self.cloudflare.kv_namespace(&resource.name).await?.map(|found| found.title),
             // The API finds a database by its name as well, by which it cannot be bound.
-            Kind::Database => {
+            ResourceKind::Database => {
                 let found = self.cloudflare.database(&resource.name).await?;
                 found.filter(|found| found.uuid == resource.name).map(|found| found.name)
             }
-            Kind::Bucket => Some(resource.name.clone()),
+            ResourceKind::Bucket => Some(resource.name.clone()),
             _ => return Ok(None),
         };
         let name = name.with_context(|| format!("{binding} is {resource}, which does not exist"))?;
@@ -121,12 +121,12 @@ pub fn customer_named_in(name: &str) -> Option<UserId> {
 /// What the customers of one run are to have, marked as shared or not. All are checked before any is uploaded, so that two who name the
 /// same thing would each find that nobody has it.
 #[derive(Debug, Default)]
-pub struct Claims(BTreeMap<Resource, UserId>);
+pub struct ResourceClaims(BTreeMap<Resource, UserId>);
 
-impl Claims {
+impl ResourceClaims {
     /// Refuses what another customer of the run has claimed.
     pub fn claim(&mut self, id: &UserId, manifest: &Manifest) -> Result<()> {
-        let named = manifest.bindings.iter().filter_map(|bound| Some((bound, Resource::of_bound(bound)?)));
+        let named = manifest.bindings.iter().filter_map(|bound| Some((bound, bound.resource()?)));
         let named: Vec<_> = named.collect();
         for (bound, resource) in named.iter().filter(|(bound, _)| !bound.shared) {
             if let Some(other) = self.0.get(resource).filter(|other| *other != id) {

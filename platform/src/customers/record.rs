@@ -3,10 +3,10 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
-use shared::{CustomerRecord, UserId};
+use shared::customer::{CustomerRecord, UserId};
 
 use super::Customers;
-use super::report::{Outcome, Steps, What};
+use super::report::{Component, Outcome, Steps};
 use crate::manifest::Manifest;
 
 impl Customers {
@@ -29,7 +29,7 @@ impl Customers {
     ) -> Result<()> {
         if self.records.is_none() {
             let note = format!("{} has no CUSTOMERS bound", self.dispatcher);
-            steps.add_with_note(What::Record, id.as_str(), Outcome::LeftAlone, note);
+            steps.add_with_note(Component::Record, id.as_str(), Outcome::Unchanged, note);
             return Ok(());
         }
         let said = CustomerRecord { plan: manifest.plan.clone(), limits: manifest.limits, ..CustomerRecord::default() };
@@ -39,16 +39,16 @@ impl Customers {
             None => said,
         };
         let outcome = match before {
-            Some(before) if before == after => Outcome::WasThere,
-            Some(_) if dry_run => Outcome::WouldBeChanged,
-            Some(_) => Outcome::Changed,
-            None if dry_run => Outcome::WouldBeMade,
-            None => Outcome::Made,
+            Some(before) if before == after => Outcome::Unchanged,
+            Some(_) if dry_run => Outcome::WouldBeUpdated,
+            Some(_) => Outcome::Updated,
+            None if dry_run => Outcome::WouldBeCreated,
+            None => Outcome::Created,
         };
-        if !dry_run && outcome != Outcome::WasThere {
+        if !dry_run && outcome != Outcome::Unchanged {
             self.put_record(id, &after).await?;
         }
-        steps.add(What::Record, id.as_str(), outcome);
+        steps.add(Component::Record, id.as_str(), outcome);
         Ok(())
     }
 
@@ -59,11 +59,11 @@ impl Customers {
         let before = parse(id, &text)?;
         let after = CustomerRecord { suspended: Some(suspended), ..before.clone() };
         if before == after {
-            steps.add(What::Record, id.as_str(), Outcome::WasThere);
+            steps.add(Component::Record, id.as_str(), Outcome::Unchanged);
             return Ok(());
         }
         self.put_record(id, &after).await?;
-        steps.add(What::Record, id.as_str(), Outcome::Changed);
+        steps.add(Component::Record, id.as_str(), Outcome::Updated);
         Ok(())
     }
 

@@ -6,12 +6,12 @@ use anyhow::Error;
 use futures::StreamExt;
 use futures::stream;
 use serde::{Serialize, Serializer};
-use shared::UserId;
+use shared::customer::UserId;
 
 /// What a customer consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum What {
+pub enum Component {
     /// A KV namespace.
     Kv,
     /// An R2 bucket.
@@ -24,7 +24,7 @@ pub enum What {
     Record,
 }
 
-impl fmt::Display for What {
+impl fmt::Display for Component {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Kv => "KV namespace",
@@ -36,39 +36,39 @@ impl fmt::Display for What {
     }
 }
 
-/// What became of it.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was made.
-    Made,
-    /// It would be made, if this were not a dry run.
-    WouldBeMade,
-    /// It was there already, as it should be.
-    WasThere,
-    /// It was there, and is another now.
-    Changed,
-    /// It would be another, if this were not a dry run.
-    WouldBeChanged,
-    /// It was there, and is gone.
+    /// It was created.
+    Created,
+    /// A dry run: it would be created.
+    WouldBeCreated,
+    /// It existed before, and is as it should be.
+    AlreadyExists,
+    /// It existed before, and was changed.
+    Updated,
+    /// A dry run: it would be changed.
+    WouldBeUpdated,
+    /// It was deleted.
     Deleted,
-    /// It is there, and stays on purpose.
+    /// It was kept on request.
     Kept,
-    /// It is not done, on purpose.
-    LeftAlone,
+    /// It was not changed.
+    Unchanged,
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Made => "made",
-            Self::WouldBeMade => "would be made",
-            Self::WasThere => "was there",
-            Self::Changed => "changed",
-            Self::WouldBeChanged => "would be changed",
+            Self::Created => "created",
+            Self::WouldBeCreated => "would be created",
+            Self::AlreadyExists => "already exists",
+            Self::Updated => "updated",
+            Self::WouldBeUpdated => "would be updated",
             Self::Deleted => "deleted",
             Self::Kept => "kept",
-            Self::LeftAlone => "left alone",
+            Self::Unchanged => "unchanged",
         })
     }
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// With what.
-    pub what: What,
+    pub what: Component,
     /// What it is called.
     pub name: String,
     /// What it is bound by, if that is not its name.
@@ -107,23 +107,23 @@ pub struct Steps(Vec<Step>);
 
 impl Steps {
     /// A step with what is bound by its name.
-    pub fn add(&mut self, what: What, name: &str, outcome: Outcome) {
+    pub fn add(&mut self, what: Component, name: &str, outcome: Outcome) {
         self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note: None });
     }
 
     /// A step with what is bound by an id.
-    pub fn add_with_id(&mut self, what: What, name: &str, id: Option<String>, outcome: Outcome) {
+    pub fn add_with_id(&mut self, what: Component, name: &str, id: Option<String>, outcome: Outcome) {
         self.0.push(Step { what, name: name.to_owned(), id, outcome, note: None });
     }
 
     /// A step with what the API said of it.
-    pub fn add_with_notes(&mut self, what: What, name: &str, outcome: Outcome, notes: &[String]) {
+    pub fn add_with_notes(&mut self, what: Component, name: &str, outcome: Outcome, notes: &[String]) {
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note });
     }
 
     /// A step that needs a word.
-    pub fn add_with_note(&mut self, what: What, name: &str, outcome: Outcome, note: impl Into<String>) {
+    pub fn add_with_note(&mut self, what: Component, name: &str, outcome: Outcome, note: impl Into<String>) {
         self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note: Some(note.into()) });
     }
 }
@@ -159,7 +159,8 @@ impl Report {
     /// Whether there was nothing to do.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.failure.is_none() && self.steps.iter().all(|step| step.outcome == Outcome::WasThere)
+        self.failure.is_none()
+            && self.steps.iter().all(|step| matches!(step.outcome, Outcome::AlreadyExists | Outcome::Unchanged))
     }
 }
 
@@ -197,24 +198,24 @@ mod tests {
         let mut finished = Vec::new();
         let work = |id: UserId| {
             Report::of(id, async |id, steps| {
-                steps.add(What::Script, id.as_str(), Outcome::Made);
+                steps.add(Component::Script, id.as_str(), Outcome::Created);
                 let wait = if id.as_str() == "a" { 20 } else { 5 };
                 tokio::time::sleep(Duration::from_secs(wait)).await;
                 if id.as_str() == "b" {
                     bail!("no");
                 }
-                steps.add_with_note(What::Record, id.as_str(), Outcome::WasThere, "a word");
+                steps.add_with_note(Component::Record, id.as_str(), Outcome::AlreadyExists, "a word");
                 Ok(())
             })
         };
         let reports = for_each(ids.to_vec(), 2, work, |report| finished.push(report.id.to_string())).await;
         assert_eq!(finished, ["b", "c", "d", "a"]);
-        let step = json!({"what": "script", "name": "b", "outcome": "made"});
+        let step = json!({"what": "script", "name": "b", "outcome": "created"});
         assert_eq!(
             serde_json::to_value(&reports[1]).expect("JSON"),
             json!({"id": "b", "steps": [step], "error": "no"})
         );
-        assert_eq!(reports[0].steps[1].to_string(), "record a: was there; a word");
+        assert_eq!(reports[0].steps[1].to_string(), "record a: already exists; a word");
         assert_eq!(
             reports.iter().map(|report| report.failure.is_some()).collect::<Vec<_>>(),
             [false, true, false, false]

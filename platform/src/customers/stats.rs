@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use shared::UserId;
+use shared::customer::UserId;
 use url::Url;
 
-use crate::http;
+use cloudflare_api::http;
 
 /// Asks the platform at this address for a customer's `GET /stats`, with a token if it wants one.
 pub async fn stats(platform: &Url, id: &UserId, token: Option<&str>) -> Result<Value> {

@@ -5,45 +5,45 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::cloudflare::Upload;
-use crate::code::{Code, Whose};
-use crate::manifest::{Bound, MAX_TAGS};
+use crate::code::{CodeOwner, ScriptCode};
+use crate::manifest::{MAX_TAGS, NamedBinding};
+use cloudflare_api::ScriptUpload;
 
 /// The types of bindings that an upload keeps besides those that the script has: what was bound since it was looked at stays,
 /// too.
 const KEPT: [&str; 4] = ["json", "plain_text", "secret_key", "secret_text"];
 
 /// What the script is to be, and what of the one that is there stays.
-pub struct Script<'s> {
-    pub code: &'s Code,
+pub struct ScriptSpec<'s> {
+    pub code: &'s ScriptCode,
     pub tags: &'s BTreeSet<String>,
-    pub bindings: &'s [Bound],
+    pub bindings: &'s [NamedBinding],
 }
 
 /// What stays of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum KeepBindings {
     /// The bindings and tags that are not named.
     Unnamed,
     /// Secrets alone, whose texts may be nowhere else.
     Secrets,
 }
 
-impl Script<'_> {
+impl ScriptSpec<'_> {
     /// The upload that makes it, or puts it in the place of the script with these settings.
-    pub fn upload(&self, settings: Option<&Value>, keep: Keep) -> Result<Upload> {
+    pub fn upload(&self, settings: Option<&Value>, keep: KeepBindings) -> Result<ScriptUpload> {
         let Self { code, tags, bindings } = self;
         let mut keep_bindings: BTreeSet<String> = BTreeSet::new();
         let mut all_tags: BTreeSet<String> = (*tags).clone();
-        if let (Some(settings), Keep::Unnamed) = (settings, keep) {
+        if let (Some(settings), KeepBindings::Unnamed) = (settings, keep) {
             let there = settings["bindings"].as_array().into_iter().flatten();
             keep_bindings.extend(there.filter_map(|binding| Some(binding["type"].as_str()?.to_owned())));
             keep_bindings.extend(KEPT.map(str::to_owned));
-            all_tags.extend(super::holdings::tags(settings));
+            all_tags.extend(super::state::tags(settings));
         } else if settings.is_some() {
             keep_bindings.extend(["secret_key", "secret_text"].map(str::to_owned));
         }
-        for whose in [Whose::Platform, Whose::Customer] {
+        for whose in [CodeOwner::Platform, CodeOwner::Customer] {
             all_tags.remove(whose.tag());
         }
         all_tags.insert(code.whose.tag().to_owned());
@@ -68,6 +68,6 @@ impl Script<'_> {
         if let Some(observability) = &code.settings.observability {
             metadata["observability"] = observability.clone();
         }
-        Ok(Upload { metadata, modules: code.modules.clone() })
+        Ok(ScriptUpload { metadata, modules: code.modules.clone() })
     }
 }

@@ -4,16 +4,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::UserId;
+use shared::customer::UserId;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Deserializer as TomlDeserializer};
 
 use super::toml_error::Located;
-use crate::cloudflare::Jurisdiction;
+use cloudflare_api::{Jurisdiction, Resource};
 
 /// A binding and its name.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bound {
+pub struct NamedBinding {
     /// What the script calls it.
     pub name: String,
     /// Whether others may have what it names as well.
@@ -155,14 +155,21 @@ fn positive_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String
 }
 
 /// Whether a rate limiter can have this `namespace_id`.
-pub(crate) fn is_rate_limiter(namespace_id: &str) -> bool {
+#[must_use]
+pub fn is_rate_limiter(namespace_id: &str) -> bool {
     matches!(namespace_id.parse::<u32>(), Ok(1..)) && !namespace_id.starts_with(['0', '+'])
 }
 
-impl Bound {
+impl NamedBinding {
     /// A binding that names nothing of anybody else's.
     pub fn new(name: impl Into<String>, binding: Binding) -> Self {
         Self { name: name.into(), shared: false, binding }
+    }
+
+    /// The resource of the account that it names, if it names one.
+    #[must_use]
+    pub fn resource(&self) -> Option<Resource> {
+        Resource::named_by(&self.to_json())
     }
 
     /// Parses a table of `[[bindings]]`, for a customer.
@@ -227,7 +234,7 @@ impl Bound {
     }
 }
 
-impl Serialize for Bound {
+impl Serialize for NamedBinding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_json().serialize(serializer)
     }

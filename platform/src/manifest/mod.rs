@@ -5,21 +5,20 @@ mod toml_error;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::{Limits, Plan, UserId};
+use shared::customer::{Limits, Plan, UserId};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-use crate::cloudflare::Jurisdiction;
-use crate::code::Whose;
+use crate::code::{CodeOwner, ScriptSource};
+use cloudflare_api::Jurisdiction;
 use toml_error::Located;
 
-pub(crate) use binding::is_rate_limiter;
-pub use binding::{Binding, Bound, Rate};
+pub use binding::is_rate_limiter;
+pub use binding::{Binding, NamedBinding, Rate};
 
 /// What a customer gets. Without a file: storage of every kind, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,35 +30,21 @@ pub struct Manifest {
     /// What the script is tagged with.
     pub tags: BTreeSet<String>,
     /// The customer's own storage.
-    pub storage: Storage,
+    pub storage: StorageSpec,
     /// Variables: text, or anything else as JSON.
     pub vars: BTreeMap<String, Value>,
     /// The names of secrets, each also that of the environment variable that holds its text.
     pub secrets: BTreeSet<String>,
     /// Whatever else the script is bound to.
-    pub bindings: Vec<Bound>,
+    pub bindings: Vec<NamedBinding>,
     /// The customer's own script, instead of the platform's.
     pub script: Option<ScriptSource>,
-}
-
-/// Where a customer's own script is, and how it is run.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScriptSource {
-    /// A JavaScript module, or a folder of modules.
-    pub path: PathBuf,
-    /// The module that the runtime starts with, in a folder where it is not called as usual.
-    pub main: Option<String>,
-    /// That of the platform's own Worker if it is not said.
-    pub compatibility_date: Option<String>,
-    /// Those of the platform's own Worker if they are not said.
-    pub compatibility_flags: Option<Vec<String>>,
 }
 
 /// The storage that is made for a customer, and is that customer's alone.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Storage {
+pub struct StorageSpec {
     /// `USER_KV`, a KV namespace.
     pub kv: bool,
     /// `USER_R2`, a bucket.
@@ -70,7 +55,7 @@ pub struct Storage {
     pub jurisdiction: Option<Jurisdiction>,
 }
 
-impl Default for Storage {
+impl Default for StorageSpec {
     fn default() -> Self {
         Self { kv: true, r2: true, d1: true, jurisdiction: None }
     }
@@ -86,7 +71,7 @@ struct File {
     plan: Option<Plan>,
     limits: Limits,
     tags: Vec<Spanned<String>>,
-    storage: Storage,
+    storage: StorageSpec,
     secrets: Vec<Spanned<String>>,
     script: Option<ScriptSource>,
 }
@@ -97,13 +82,13 @@ pub const MAX_TAGS: usize = 8;
 
 /// How many variables and secrets a script may have together
 /// (<https://developers.cloudflare.com/workers/platform/limits/#environment-variables>).
-pub(crate) const MAX_VARIABLES: usize = 128;
+pub const MAX_VARIABLES: usize = 128;
 
 /// How long each of them may be, in bytes.
-pub(crate) const MAX_VARIABLE_LEN: usize = 5 << 10;
+pub const MAX_VARIABLE_LEN: usize = 5 << 10;
 
 /// Members of every object in JavaScript, which a script could not tell from its bindings.
-pub(crate) const RESERVED_NAMES: [&str; 8] = [
+pub const RESERVED_NAMES: [&str; 8] = [
     "__proto__",
     "constructor",
     "hasOwnProperty",
@@ -133,7 +118,7 @@ impl Manifest {
             for table in tables {
                 check_json(&table)?;
                 let span = member_span(&table, "name");
-                let bound = Bound::parse(table, id)?;
+                let bound = NamedBinding::parse(table, id)?;
                 names.push(Spanned::new(span, bound.name.clone()));
                 bindings.push(bound);
             }
@@ -161,20 +146,20 @@ impl Manifest {
     }
 
     /// All bindings but those of the customer's own storage. A secret's text is what `secret` says.
-    pub fn bindings(&self, secret: impl Fn(&str) -> Option<String>) -> Result<Vec<Bound>> {
+    pub fn bindings(&self, secret: impl Fn(&str) -> Option<String>) -> Result<Vec<NamedBinding>> {
         let vars = self.vars.iter().map(|(name, value)| {
             let binding = match value {
                 Value::String(text) => Binding::PlainText { text: text.clone() },
                 json => Binding::Json { json: json.clone() },
             };
-            Ok(Bound::new(name, binding))
+            Ok(NamedBinding::new(name, binding))
         });
         let secrets = self.secrets.iter().map(|name| {
             let text = secret(name).ok_or_else(|| anyhow!("the secret {name} is not set in the environment"))?;
             if text.len() > MAX_VARIABLE_LEN {
                 bail!("the secret {name} has {} bytes: a secret has at most {MAX_VARIABLE_LEN}", text.len());
             }
-            Ok(Bound::new(name, Binding::SecretText { text }))
+            Ok(NamedBinding::new(name, Binding::SecretText { text }))
         });
         vars.chain(secrets).chain(self.bindings.iter().cloned().map(Ok)).collect()
     }
@@ -192,7 +177,7 @@ fn check_tags(tags: &[Spanned<String>]) -> Result<(), Located> {
         let message = format!("there are {} tags: a script has at most {most}, besides the platform's own", tags.len());
         return Err(Located::new(tag.span(), message));
     }
-    let own = [Whose::Platform, Whose::Customer].map(Whose::tag);
+    let own = [CodeOwner::Platform, CodeOwner::Customer].map(CodeOwner::tag);
     for tag in tags {
         let text = tag.get_ref();
         if own.contains(&text.as_str()) {
@@ -209,7 +194,7 @@ fn check_tags(tags: &[Spanned<String>]) -> Result<(), Located> {
 }
 
 /// A script has each name once, and code can write it.
-fn check_names(storage: &Storage, names: &[Spanned<String>]) -> Result<(), Located> {
+fn check_names(storage: &StorageSpec, names: &[Spanned<String>]) -> Result<(), Located> {
     let own = STORAGE.into_iter().zip([storage.kv, storage.r2, storage.d1]);
     let mut seen: BTreeSet<&str> = own.filter_map(|(name, made)| made.then_some(name)).collect();
     for name in names {
@@ -289,7 +274,7 @@ mod tests {
     fn a_customer_without_a_file_gets_storage_and_nothing_else() {
         let manifest = parse("").expect("nothing is enough");
         assert_eq!(manifest, Manifest::default());
-        assert_eq!(manifest.storage, Storage { kv: true, r2: true, d1: true, jurisdiction: None });
+        assert_eq!(manifest.storage, StorageSpec { kv: true, r2: true, d1: true, jurisdiction: None });
         assert_eq!(bindings(&manifest), json!([]));
     }
 
@@ -406,7 +391,7 @@ mod tests {
         let manifest = parse(text).expect("a manifest");
         assert_eq!(manifest.plan.as_ref().map(Plan::as_str), Some("pro"));
         assert_eq!(manifest.limits.cpu_ms.map(std::num::NonZero::get), Some(50));
-        let expected_storage = Storage { kv: true, r2: true, d1: false, jurisdiction: Some(Jurisdiction::Eu) };
+        let expected_storage = StorageSpec { kv: true, r2: true, d1: false, jurisdiction: Some(Jurisdiction::Eu) };
         assert_eq!(manifest.storage, expected_storage);
         let expected = json!([
             {"name": "FLAGS", "type": "json", "json": {"dark": true, "ids": [1, 2]}},

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
-use shared::token::Token;
-use shared::{ByteRange, Content, Event, FormParser, PartHead, Problem};
+use shared::auth::Token;
+use shared::http::{ByteRange, Content, Event, FormParser, PartHead, Problem};
 
 type Parts = Vec<(PartHead, Vec<u8>)>;
 

@@ -29,8 +29,12 @@ const KNOWN: [&str; 14] = [
 ];
 
 /// The sources of whatever a request goes through on its way, from the repository's folder.
-const SOURCES: [&str; 4] =
-    ["platform/src/local", "local-namespace", "node_modules/miniflare/dist/src", "node_modules/wrangler/wrangler-dist"];
+const SOURCES: [&str; 4] = [
+    "local-platform/src",
+    "local-platform/namespace",
+    "node_modules/miniflare/dist/src",
+    "node_modules/wrangler/wrangler-dist",
+];
 
 /// All private names: those above, and everything in the sources that looks like one.
 fn names() -> BTreeSet<String> {

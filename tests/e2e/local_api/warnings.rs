@@ -40,7 +40,7 @@ async fn what_is_not_there_is_said_at_each_start_and_when_a_customer_is_shown() 
     let shown = show("user3", &[]).await;
     assert!(said.iter().all(|sentence| shown.contains(sentence)), "{shown}");
     let shown: Value = serde_json::from_str(&show("user3", &["--json"]).await).expect("JSON");
-    assert_eq!(shown["unsupported"], json!(said));
+    assert_eq!(shown["messages"], json!(said));
     assert!(!show("user1", &[]).await.contains("not there locally"));
 
     assert!(platform.dev.said().await.contains(&format!("user3: {}", said[0])), "at the upload");

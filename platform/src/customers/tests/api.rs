@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::super::Customers;
-use crate::cloudflare::{Account, Cloudflare};
+use cloudflare_api::{Account, Cloudflare};
 
 /// What the account has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Api {
         let router = axum::Router::new().fallback(any(move |request| served.clone().serve(request)));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let account = Account { base_url: base_url.parse().expect("a URL"), id: "a".to_owned(), token: "t".to_owned() };
-        Customers::find(Cloudflare::with_delay(account, Duration::from_millis(1)), "dispatcher").await
+        Customers::find(Cloudflare::new(account).with_first_delay(Duration::from_millis(1)), "dispatcher").await
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

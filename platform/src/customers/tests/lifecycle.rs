@@ -28,7 +28,8 @@ const WHOLE: &str = "plan = 'pro'\ntags = ['eu']\nstorage = { jurisdiction = 'eu
 async fn a_customer_is_storage_a_script_bound_to_it_and_a_record() {
     let (api, customers) = Api::start().await;
     let report = customers.try_create("user3", WHOLE).await.all_done();
-    let made = [What::Kv, What::R2, What::D1, What::Script, What::Record].map(|what| (what, Outcome::Made));
+    let made = [Component::Kv, Component::R2, Component::D1, Component::Script, Component::Record]
+        .map(|what| (what, Outcome::Created));
     assert_eq!(report.outcomes(), made);
 
     let state = api.state();
@@ -57,7 +58,7 @@ async fn a_customer_is_storage_a_script_bound_to_it_and_a_record() {
 async fn a_customer_gets_the_storage_that_its_manifest_wants() {
     let (api, customers) = Api::start().await;
     let report = customers.try_create("user3", "storage = { kv = false, d1 = false }").await.all_done();
-    let made = [What::R2, What::Script, What::Record].map(|what| (what, Outcome::Made));
+    let made = [Component::R2, Component::Script, Component::Record].map(|what| (what, Outcome::Created));
     assert_eq!(report.outcomes(), made);
     assert_eq!((api.state().kv.len(), api.state().d1.len()), (1, 0));
 }
@@ -127,7 +128,8 @@ async fn with_two() -> (Api, Customers) {
 async fn delete_removes_a_customer_and_nothing_of_others() {
     let (api, customers) = with_two().await;
     let report = customers.try_delete("user", false).await.all_done();
-    let deleted = [What::Record, What::Script, What::R2, What::D1, What::Kv].map(|what| (what, Outcome::Deleted));
+    let deleted = [Component::Record, Component::Script, Component::R2, Component::D1, Component::Kv]
+        .map(|what| (what, Outcome::Deleted));
     assert_eq!(report.outcomes(), deleted);
     let left = api.state();
     assert_eq!(left.scripts.keys().collect::<Vec<_>>(), ["p-user3"]);
@@ -168,8 +170,9 @@ async fn data_is_kept_on_request_and_found_again() {
     let (api, customers) = with_two().await;
     let before = api.state();
     let report = customers.try_delete("user", true).await.all_done();
-    let kept = [What::R2, What::D1, What::Kv].map(|what| (what, Outcome::Kept));
-    let expected = [(What::Record, Outcome::Deleted), (What::Script, Outcome::Deleted)].into_iter().chain(kept);
+    let kept = [Component::R2, Component::D1, Component::Kv].map(|what| (what, Outcome::Kept));
+    let expected =
+        [(Component::Record, Outcome::Deleted), (Component::Script, Outcome::Deleted)].into_iter().chain(kept);
     assert_eq!(report.outcomes(), expected.collect::<Vec<_>>());
     assert_eq!((api.state().r2, api.state().d1), (before.r2.clone(), before.d1.clone()));
 
@@ -237,22 +240,27 @@ async fn a_dry_run_says_what_would_be_made_and_makes_nothing() {
     let dry_run = async |text: &str| {
         let manifest = manifest(text);
         let run = async |id: &UserId, steps: &mut Steps| {
-            customers.create_dry_run(id, &manifest, &Run::default(), steps).await
+            customers.create_dry_run(id, &manifest, &RunCache::default(), steps).await
         };
         Report::of(id("user3"), run).await.all_done()
     };
     let before = api.state();
     let report = dry_run("").await;
-    let all = [What::Kv, What::R2, What::D1, What::Script, What::Record];
-    assert_eq!(report.outcomes(), all.map(|what| (what, Outcome::WouldBeMade)));
+    let all = [Component::Kv, Component::R2, Component::D1, Component::Script, Component::Record];
+    assert_eq!(report.outcomes(), all.map(|what| (what, Outcome::WouldBeCreated)));
     assert_eq!(api.state(), before);
     assert!(api.calls().iter().all(|call| call.starts_with("GET ")), "{:?}", api.calls());
 
     customers.try_create("user3", "").await.all_done();
     assert!(dry_run("").await.is_unchanged());
     let changed = dry_run("plan = 'pro'").await;
-    let expected =
-        [Outcome::WasThere, Outcome::WasThere, Outcome::WasThere, Outcome::WasThere, Outcome::WouldBeChanged];
+    let expected = [
+        Outcome::AlreadyExists,
+        Outcome::AlreadyExists,
+        Outcome::AlreadyExists,
+        Outcome::AlreadyExists,
+        Outcome::WouldBeUpdated,
+    ];
     assert_eq!(changed.outcomes().into_iter().map(|(_, outcome)| outcome).collect::<Vec<_>>(), expected);
 }
 
@@ -294,7 +302,7 @@ async fn without_records_none_is_kept_and_suspending_says_how() {
     });
     let customers = api.customers().await.expect("a platform");
     let report = customers.try_create("user3", "plan = 'pro'").await.all_done();
-    assert_eq!(report.outcomes().last(), Some(&(What::Record, Outcome::LeftAlone)));
+    assert_eq!(report.outcomes().last(), Some(&(Component::Record, Outcome::Unchanged)));
     assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["user3"], "and there is no prefix");
     let error = customers.try_suspend("user3", true).await.error();
     assert!(error.contains("bind a KV namespace to it as CUSTOMERS"), "{error}");
@@ -322,7 +330,7 @@ async fn suspending_changes_nothing_else_in_a_record() {
     customers.try_create("user3", "plan = 'free'\nlimits = { subRequests = 9 }").await.all_done();
     let expected = r#"{"script":"s","plan":"free","suspended":true,"limits":{"cpuMs":5,"subRequests":9}}"#;
     assert_eq!(record(), expected);
-    customers.try_deploy(Targets::Named(vec![id("user3")]), "", Whose::Platform).await.remove(0).all_done();
+    customers.try_deploy(Targets::Named(vec![id("user3")]), "", CodeOwner::Platform).await.remove(0).all_done();
     assert_eq!(record(), expected);
 
     customers.try_suspend("user3", false).await.all_done();

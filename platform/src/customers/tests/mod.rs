@@ -6,11 +6,11 @@ mod ownership;
 mod uploads;
 
 use bytes::Bytes;
-use shared::UserId;
+use shared::customer::UserId;
 
 use super::*;
-use crate::cloudflare::Module;
-use crate::code::{Settings, Whose};
+use crate::code::{CodeOwner, RuntimeSettings};
+use cloudflare_api::Module;
 
 fn id(id: &str) -> UserId {
     id.parse().expect("an id")
@@ -25,8 +25,8 @@ fn manifest_of(user: &str, text: &str) -> Manifest {
 }
 
 /// A Worker of one module.
-fn code(whose: Whose) -> Code {
-    Code {
+fn code(whose: CodeOwner) -> ScriptCode {
+    ScriptCode {
         whose,
         main: "index.js".to_owned(),
         modules: vec![Module {
@@ -34,7 +34,7 @@ fn code(whose: Whose) -> Code {
             media_type: "application/javascript+module",
             content: Bytes::from_static(b"export default {}"),
         }],
-        settings: Settings {
+        settings: RuntimeSettings {
             compatibility_date: "2026-11-17".to_owned(),
             compatibility_flags: Vec::new(),
             observability: Some(serde_json::json!({"enabled": true})),
@@ -44,29 +44,31 @@ fn code(whose: Whose) -> Code {
 
 impl Customers {
     async fn try_create(&self, user: &str, text: &str) -> Report {
-        self.try_create_with(user, text, &code(Whose::Platform), &Run::default()).await
+        self.try_create_with(user, text, &code(CodeOwner::Platform), &RunCache::default()).await
     }
 
-    async fn try_create_with(&self, user: &str, text: &str, code: &Code, run: &Run) -> Report {
+    async fn try_create_with(&self, user: &str, text: &str, code: &ScriptCode, run: &RunCache) -> Report {
         let manifest = &manifest_of(user, text);
-        let order = async |id: &UserId, steps: &mut Steps| self.create(Order { id, manifest, code }, run, steps).await;
+        let order =
+            async |id: &UserId, steps: &mut Steps| self.create(CustomerSpec { id, manifest, code }, run, steps).await;
         Report::of(id(user), order).await
     }
 
     async fn try_create_dry(&self, user: &str, text: &str) -> Report {
         let manifest = &manifest_of(user, text);
         let dry_run =
-            async |id: &UserId, steps: &mut Steps| self.create_dry_run(id, manifest, &Run::default(), steps).await;
+            async |id: &UserId, steps: &mut Steps| self.create_dry_run(id, manifest, &RunCache::default(), steps).await;
         Report::of(id(user), dry_run).await
     }
 
-    async fn try_deploy(&self, targets: Targets, text: &str, whose: Whose) -> Vec<Report> {
+    async fn try_deploy(&self, targets: Targets, text: &str, whose: CodeOwner) -> Vec<Report> {
         let (manifest, code) = (manifest(text), code(whose));
         let (ids, run) = self.deployment(targets, false).await.expect("a run");
         let (manifest, code, run) = (&manifest, &code, &run);
         let work = async |id: UserId| {
-            let deploy =
-                async |id: &UserId, steps: &mut Steps| self.deploy(Order { id, manifest, code }, run, steps).await;
+            let deploy = async |id: &UserId, steps: &mut Steps| {
+                self.deploy(CustomerSpec { id, manifest, code }, run, steps).await
+            };
             Report::of(id, deploy).await
         };
         for_each(ids, 4, work, |_| ()).await
@@ -74,7 +76,7 @@ impl Customers {
 
     async fn try_delete(&self, user: &str, keep_data: bool) -> Report {
         let delete = async |id: &UserId, steps: &mut Steps| {
-            let found = self.look(id, &Manifest::default().storage).await?;
+            let found = self.inspect(id, &Manifest::default().storage).await?;
             self.delete(&found, keep_data, steps).await
         };
         Report::of(id(user), delete).await
@@ -97,7 +99,7 @@ impl Report {
         self
     }
 
-    fn outcomes(&self) -> Vec<(What, Outcome)> {
+    fn outcomes(&self) -> Vec<(Component, Outcome)> {
         self.steps.iter().map(|step| (step.what, step.outcome)).collect()
     }
 }

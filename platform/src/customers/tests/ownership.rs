@@ -68,7 +68,8 @@ async fn what_is_another_customers_is_refused_before_anything_is_made() {
         customers.try_create("user2", &shared).await.all_done();
 
         // What deploys asks the same.
-        let report = customers.try_deploy(Targets::Named(vec![id("user2")]), &text, Whose::Platform).await.remove(0);
+        let report =
+            customers.try_deploy(Targets::Named(vec![id("user2")]), &text, CodeOwner::Platform).await.remove(0);
         assert!(report.error().contains(reason), "{}", report.error());
         customers.try_delete("user2", false).await.all_done();
     }
@@ -102,7 +103,7 @@ async fn what_is_nobodys_or_the_customers_own_is_bound() {
     ";
     customers.try_create("user2", text).await.all_done();
     // It is bound to it now, which does not keep it from being deployed again.
-    customers.try_deploy(Targets::Named(vec![id("user2")]), text, Whose::Platform).await.remove(0).all_done();
+    customers.try_deploy(Targets::Named(vec![id("user2")]), text, CodeOwner::Platform).await.remove(0).all_done();
     let bindings = api.state().scripts["p-user2"]["bindings"].as_array().expect("bindings").len();
     assert_eq!(bindings, 8);
 
@@ -226,7 +227,7 @@ async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
             for report in [
                 customers.try_create("user2", &text).await,
                 customers.try_create_dry("user2", &text).await,
-                customers.try_deploy(Targets::Named(vec![id("user1")]), &text, Whose::Platform).await.remove(0),
+                customers.try_deploy(Targets::Named(vec![id("user1")]), &text, CodeOwner::Platform).await.remove(0),
             ] {
                 assert!(report.error().ends_with("which is the platform's own: no customer can have it"), "{members}");
             }
@@ -294,10 +295,10 @@ async fn an_audit_finds_storage_by_its_name_and_scripts_of_other_namespaces() {
 #[tokio::test]
 async fn code_that_is_refused_leaves_nothing_behind_and_is_tried_once() {
     let (api, customers) = Api::start().await;
-    let mut broken = code(Whose::Customer);
+    let mut broken = code(CodeOwner::Customer);
     broken.modules[0].content = Bytes::from_static(b"export default }");
     let before = api.state();
-    let run = Run::default();
+    let run = RunCache::default();
     for user in ["user1", "user2"] {
         let report = customers.try_create_with(user, "", &broken, &run).await;
         let error = report.error();
@@ -310,9 +311,9 @@ async fn code_that_is_refused_leaves_nothing_behind_and_is_tried_once() {
 
     // Good code of two customers is tried once as well, and then uploaded for each.
     api.set_fault(super::api::Fault::None);
-    let run = Run::default();
+    let run = RunCache::default();
     for user in ["user1", "user2"] {
-        customers.try_create_with(user, "", &code(Whose::Customer), &run).await.all_done();
+        customers.try_create_with(user, "", &code(CodeOwner::Customer), &run).await.all_done();
     }
     assert_eq!(uploads(), 3);
     assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["p-user1", "p-user2"]);
@@ -320,7 +321,7 @@ async fn code_that_is_refused_leaves_nothing_behind_and_is_tried_once() {
     let text = "vars = { GREETING = 'hi' }\n[[bindings]]\nname = 'KV'\ntype = 'kv_namespace'\nnamespace_id = 'records'";
     let manifest = Manifest { bindings: Vec::new(), ..manifest(text) };
     let bindings = [manifest.bindings(|_| None).expect("variables"), super::manifest(text).bindings].concat();
-    customers.check_code(&code(Whose::Customer), &bindings, &Run::default()).await.expect("good code");
+    customers.check_code(&code(CodeOwner::Customer), &bindings, &RunCache::default()).await.expect("good code");
     let sent = api.last_upload();
     assert_eq!(sent["bindings"], json!([{"name": "GREETING", "type": "plain_text", "text": "hi"}]));
     // The platform's is known to be good.
@@ -386,14 +387,14 @@ async fn storage_that_a_script_in_another_namespace_has_is_neither_bound_nor_del
     assert_eq!(api.state(), before);
     // What the script has already is not looked at anew.
     api.set_fault(super::api::Fault::None);
-    customers.try_deploy(Targets::Named(vec![id("user1")]), "", Whose::Platform).await.remove(0).all_done();
+    customers.try_deploy(Targets::Named(vec![id("user1")]), "", CodeOwner::Platform).await.remove(0).all_done();
     assert!(!api.calls().iter().any(|call| call.contains("staging")), "{:?}", api.calls());
 
     api.change(|state| {
         state.scripts.get_mut("p-user1").expect("a script")["bindings"] = json!([]);
     });
     let before = api.state();
-    refused(customers.try_deploy(Targets::Named(vec![id("user1")]), "", Whose::Platform).await.remove(0));
+    refused(customers.try_deploy(Targets::Named(vec![id("user1")]), "", CodeOwner::Platform).await.remove(0));
     assert_eq!(api.state(), before);
 
     // Nothing else is made before it is refused, and a dry run says the same.
@@ -420,7 +421,7 @@ async fn no_second_bucket_is_made_in_another_jurisdiction() {
         let before = api.state();
         for report in [
             customers.try_create("user1", then).await,
-            customers.try_deploy(named(), then, Whose::Platform).await.remove(0),
+            customers.try_deploy(named(), then, CodeOwner::Platform).await.remove(0),
             customers.try_create_dry("user1", then).await,
         ] {
             assert!(report.error().contains(reason), "{}", report.error());
@@ -432,7 +433,7 @@ async fn no_second_bucket_is_made_in_another_jurisdiction() {
 
 #[test]
 fn two_of_one_run_do_not_get_the_same_storage() {
-    let mut claims = Claims::default();
+    let mut claims = ResourceClaims::default();
     let text = "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'one'";
     claims.claim(&id("user1"), &manifest(text)).expect("it is the first");
     claims.claim(&id("user1"), &manifest(text)).expect("it has it");
@@ -441,7 +442,7 @@ fn two_of_one_run_do_not_get_the_same_storage() {
     claims.claim(&id("user2"), &manifest(&format!("{text}\nshared = true"))).expect("shared on purpose");
 
     // Whoever marks it is not alone with it, either.
-    let mut claims = Claims::default();
+    let mut claims = ResourceClaims::default();
     claims.claim(&id("user1"), &manifest(&format!("{text}\nshared = true"))).expect("it is the first");
     let error = claims.claim(&id("user2"), &manifest(text)).expect_err("not marked").to_string();
     assert!(error.starts_with("X is the database one, which user1 is to have as well"), "{error}");

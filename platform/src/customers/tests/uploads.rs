@@ -35,22 +35,22 @@ async fn deploy_keeps_what_the_manifest_does_not_name() {
         ]);
     });
     let text = "tags = ['beta']\n[vars]\nJOBS = 'no queue'\nMODE = 'x'";
-    let report = customers.try_deploy(named(&["user1"]), text, Whose::Platform).await.remove(0).all_done();
-    assert_eq!(report.outcomes(), [(What::Script, Outcome::Changed), (What::Record, Outcome::WasThere)]);
+    let report = customers.try_deploy(named(&["user1"]), text, CodeOwner::Platform).await.remove(0).all_done();
+    assert_eq!(report.outcomes(), [(Component::Script, Outcome::Updated), (Component::Record, Outcome::AlreadyExists)]);
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "NEW", "USER_DB", "USER_KV", "USER_R2"]);
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["beta", "customer-worker", "eu"]));
 
     // There may be eight, with those that it has.
     let many = "tags = ['a', 'b', 'c', 'd', 'e', 'f']";
     let before = api.state();
-    let error = customers.try_deploy(named(&["user1"]), many, Whose::Platform).await.remove(0).error();
+    let error = customers.try_deploy(named(&["user1"]), many, CodeOwner::Platform).await.remove(0).error();
     assert!(error.contains("would have 9 tags, and may have 8") && error.contains("--exact"), "{error}");
     assert_eq!(api.state(), before);
 
     // Exactly what the manifest names, and secrets.
-    let (manifest, code) = (manifest(text), code(Whose::Platform));
+    let (manifest, code) = (manifest(text), code(CodeOwner::Platform));
     let (ids, run) = customers.deployment(named(&["user1"]), true).await.expect("a run");
-    let order = Order { id: &ids[0], manifest: &manifest, code: &code };
+    let order = CustomerSpec { id: &ids[0], manifest: &manifest, code: &code };
     customers.deploy(order, &run, &mut Steps::default()).await.expect("deployed");
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "USER_DB", "USER_KV", "USER_R2"]);
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["beta", "customer-worker"]));
@@ -70,7 +70,7 @@ async fn deploy_goes_on_past_failures_and_says_who_failed() {
     );
     api.change(|state| state.kv.retain(|_, (title, _)| title != "customer-user3"));
     let targets = named(&["user1", "user2", "user3", "user4"]);
-    let reports = customers.try_deploy(targets, "", Whose::Platform).await;
+    let reports = customers.try_deploy(targets, "", CodeOwner::Platform).await;
     let errors: Vec<_> = reports.iter().map(|report| report.failure.as_ref().map(|_| report.error())).collect();
     assert_eq!(errors[0], None);
     assert!(errors[1].as_ref().expect("refused").ends_with("Authentication error [code: 10000]"));
@@ -96,23 +96,23 @@ async fn all_are_those_with_our_code_and_nobodys_own_is_overwritten() {
     };
     let of = |user: &str, outcome| (user.to_owned(), Some(outcome));
     let expected = [
-        of("own", Outcome::LeftAlone),
-        of("user1", Outcome::Changed),
-        of("user2", Outcome::Changed),
-        of("wrangler", Outcome::LeftAlone),
+        of("own", Outcome::Unchanged),
+        of("user1", Outcome::Updated),
+        of("user2", Outcome::Updated),
+        of("wrangler", Outcome::Unchanged),
     ];
-    assert_eq!(outcomes(&customers.try_deploy(all(), "", Whose::Platform).await), expected);
+    assert_eq!(outcomes(&customers.try_deploy(all(), "", CodeOwner::Platform).await), expected);
     let tagged = Targets::All { tag: Some("eu".to_owned()) };
-    let expected = [of("user2", Outcome::Changed)];
-    assert_eq!(outcomes(&customers.try_deploy(tagged, "", Whose::Platform).await), expected);
+    let expected = [of("user2", Outcome::Updated)];
+    assert_eq!(outcomes(&customers.try_deploy(tagged, "", CodeOwner::Platform).await), expected);
 
     let none = "storage = { kv = false, r2 = false, d1 = false }";
-    let refused = customers.try_deploy(named(&["own"]), none, Whose::Platform).await.remove(0).error();
+    let refused = customers.try_deploy(named(&["own"]), none, CodeOwner::Platform).await.remove(0).error();
     assert!(refused.contains("its code is the customer's own: give it with --script"), "{refused}");
-    customers.try_deploy(named(&["own"]), none, Whose::Customer).await.remove(0).all_done();
+    customers.try_deploy(named(&["own"]), none, CodeOwner::Customer).await.remove(0).all_done();
     // Who is named is meant.
-    customers.try_deploy(named(&["wrangler"]), none, Whose::Platform).await.remove(0).all_done();
-    customers.try_deploy(named(&["user1"]), none, Whose::Customer).await.remove(0).all_done();
+    customers.try_deploy(named(&["wrangler"]), none, CodeOwner::Platform).await.remove(0).all_done();
+    customers.try_deploy(named(&["user1"]), none, CodeOwner::Customer).await.remove(0).all_done();
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["own-script"]));
 }
 
@@ -132,10 +132,10 @@ async fn a_secret_that_is_not_set_stops_before_anything_is_made() {
     // Once it is there, it need not be said again, and stays.
     customers.secret = |_| None;
     let secrets = "secrets = ['API_KEY']";
-    customers.try_deploy(named(&["user1"]), secrets, Whose::Platform).await.remove(0).all_done();
+    customers.try_deploy(named(&["user1"]), secrets, CodeOwner::Platform).await.remove(0).all_done();
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "USER_DB", "USER_KV", "USER_R2"]);
     let more = "secrets = ['API_KEY', 'OTHER']";
-    let error = customers.try_deploy(named(&["user1"]), more, Whose::Platform).await.remove(0).error();
+    let error = customers.try_deploy(named(&["user1"]), more, CodeOwner::Platform).await.remove(0).error();
     assert_eq!(error, "the secret OTHER is not set in the environment");
 }
 
@@ -144,10 +144,10 @@ async fn create_leaves_a_script_that_lacks_storage_to_deploy() {
     let (api, customers) = Api::start().await;
     customers.try_create("user1", "storage = { d1 = false }").await.all_done();
     let report = customers.try_create("user1", "").await.all_done();
-    let script = report.steps.iter().find(|step| step.what == What::Script).expect("a script");
+    let script = report.steps.iter().find(|step| step.what == Component::Script).expect("a script");
     let note = "it has another USER_DB or none: `customer deploy user1` changes that";
-    assert_eq!((script.outcome, script.note.as_deref()), (Outcome::WasThere, Some(note)));
-    customers.try_deploy(named(&["user1"]), "", Whose::Platform).await.remove(0).all_done();
+    assert_eq!((script.outcome, script.note.as_deref()), (Outcome::AlreadyExists, Some(note)));
+    customers.try_deploy(named(&["user1"]), "", CodeOwner::Platform).await.remove(0).all_done();
     assert_eq!(bindings(&api, "p-user1"), ["USER_DB", "USER_KV", "USER_R2"]);
 }
 
@@ -233,7 +233,7 @@ async fn a_wrangler_file_of_a_customers_own_script_names_its_code() {
     let repository = repository();
     let file = ConfigFile { repository: repository.path(), folder: Some(repository.path()) };
     customers.try_create("user1", "").await.all_done();
-    customers.try_deploy(named(&["user1"]), "", Whose::Customer).await.remove(0).all_done();
+    customers.try_deploy(named(&["user1"]), "", CodeOwner::Customer).await.remove(0).all_done();
     let error = customers.config(&id("user1"), &Manifest::default(), file).await.expect_err("whose?").to_string();
     assert!(error.contains("say where it is, under [script]"), "{error}");
     let script = repository.path().join("own.js");

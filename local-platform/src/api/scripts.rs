@@ -1,0 +1,434 @@
+//! The scripts in a dispatch namespace: <https://developers.cloudflare.com/api/resources/workers_for_platforms/>.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Multipart, Path, Query as QueryParameters, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use axum::routing::{get, patch, put};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::namespaces::no_namespace;
+use super::reply::{Query, Refusal, Success, json_body};
+use super::take::Rest;
+use super::upload::{INVALID, Metadata, Upload};
+use super::validate::{check_bindings, check_tags};
+use super::{Api, Local};
+use crate::account::{Account, Code, Modules, NAMESPACE, Script, Trial, new_id, now};
+use crate::binding_types::{Binding, is, member, name, unsupported_bindings};
+use crate::check::ModuleKind;
+use crate::store::Store;
+use platform::code::json_module;
+
+const SCRIPT: &str = "/workers/dispatch/namespaces/{namespace}/scripts/{script}";
+
+pub fn routes() -> Router<Arc<Local>> {
+    let under = |rest: &str| format!("{SCRIPT}{rest}");
+    Router::new()
+        .route("/workers/dispatch/namespaces/{namespace}/scripts", get(list).delete(remove_tagged))
+        .route(SCRIPT, get(one).put(upload).delete(remove))
+        .route(&under("/content"), get(content).put(set_content))
+        .route(&under("/settings"), get(settings).patch(set_settings))
+        .route(&under("/bindings"), get(bindings))
+        .route(&under("/secrets"), get(secrets).put(set_secret))
+        .route(&under("/secrets/{secret}"), get(secret).delete(unset_secret))
+        .route(&under("/secrets-bulk"), patch(set_secrets))
+        .route(&under("/tags"), get(tags).put(set_tags))
+        .route(&under("/tags/{tag}"), put(tag).delete(untag))
+}
+
+/// A script's place: account, namespace, script.
+type Place = Path<(String, String, String)>;
+
+fn no_script() -> Refusal {
+    Refusal::not_found(10092, "workers.api.error.script_not_found")
+}
+
+fn find<'a>(account: &'a Account, namespace: &str, script: &str) -> Result<&'a Script, Refusal> {
+    let namespace = account.namespaces.get(namespace).ok_or_else(no_namespace)?;
+    namespace.scripts.get(script).ok_or_else(no_script)
+}
+
+fn find_mut<'a>(account: &'a mut Account, namespace: &str, script: &str) -> Result<&'a mut Script, Refusal> {
+    let namespace = account.namespaces.get_mut(namespace).ok_or_else(no_namespace)?;
+    namespace.scripts.get_mut(script).ok_or_else(no_script)
+}
+
+impl Local {
+    /// A script.
+    pub fn script(&self, namespace: &str, script: &str) -> Result<Script, Refusal> {
+        self.read(|account| find(account, namespace, script).cloned())
+    }
+
+    /// Changes a script. It runs from the next restart on, if its namespace is the dispatcher's.
+    fn change_script(
+        &self,
+        namespace: &str,
+        script: &str,
+        change: impl FnOnce(&mut Script) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        self.change(|account| {
+            let script = find_mut(account, namespace, script)?;
+            change(script)?;
+            script.modified = now();
+            script.trial = Trial::New;
+            Ok(())
+        })?;
+        self.changed(namespace);
+        Ok(())
+    }
+
+    /// Says that scripts of a namespace have changed, which the runtime need only know of the dispatcher's.
+    pub fn changed(&self, namespace: &str) {
+        if namespace == NAMESPACE {
+            self.gate.change();
+        }
+    }
+}
+
+/// What changes with the code.
+pub fn etag(script: &Script) -> &str {
+    match &script.code {
+        Code::Built => "built",
+        Code::Uploaded(modules) => &modules.digest,
+    }
+}
+
+fn described(name: &str, script: &Script) -> Value {
+    json!({
+        "id": name,
+        "etag": etag(script),
+        "tags": script.tags,
+        "handlers": ["fetch"],
+        "created_on": script.created,
+        "modified_on": script.modified,
+        "compatibility_date": script.compatibility_date,
+        "compatibility_flags": script.compatibility_flags,
+        "migration_tag": script.migration_tag,
+        "usage_model": "standard",
+    })
+}
+
+/// What the API tells of a binding: everything but what is secret.
+fn told(binding: &Binding) -> Value {
+    let mut told = binding.clone();
+    match member(binding, "type") {
+        "secret_text" => told.retain(|member, _| member != "text"),
+        "secret_key" => told.retain(|member, _| member != "key_base64" && member != "key_jwk"),
+        _ => {}
+    }
+    told.into()
+}
+
+/// The scripts that have the tags which a query asks for: `tags=a:yes,b:no`.
+fn with_tags<'a>(
+    account: &'a Account,
+    namespace: &str,
+    query: &Query,
+) -> Result<impl Iterator<Item = (&'a String, &'a Script)>, Refusal> {
+    let wanted = query.get("tags").map_or("", String::as_str).split(',').filter(|tag| !tag.is_empty());
+    let wanted: Result<Vec<(String, bool)>, Refusal> = wanted
+        .map(|tag| match tag.rsplit_once(':') {
+            Some((tag, "yes")) => Ok((tag.to_owned(), true)),
+            Some((tag, "no")) => Ok((tag.to_owned(), false)),
+            _ => Err(Refusal::bad(10026, "tags are asked for as <tag>:yes or <tag>:no, separated by commas")),
+        })
+        .collect();
+    let wanted = wanted?;
+    let scripts = account.namespaces.get(namespace).ok_or_else(no_namespace)?.scripts.iter();
+    Ok(scripts.filter(move |(_, script)| wanted.iter().all(|(tag, has)| script.tags.contains(tag) == *has)))
+}
+
+async fn list(
+    State(local): Api,
+    Path((_, namespace)): Path<(String, String)>,
+    QueryParameters(query): QueryParameters<Query>,
+) -> Result<Success, Refusal> {
+    local.read(|account| {
+        Ok(Success::list(with_tags(account, &namespace, &query)?.map(|(name, script)| described(name, script))))
+    })
+}
+
+async fn remove_tagged(
+    State(local): Api,
+    Path((_, namespace)): Path<(String, String)>,
+    QueryParameters(query): QueryParameters<Query>,
+) -> Result<Success, Refusal> {
+    if query.get("tags").is_none_or(String::is_empty) {
+        return Err(Refusal::bad(10026, "say which scripts: tags=<tag>:yes"));
+    }
+    let removed = local.change(|account| {
+        let names: Vec<String> = with_tags(account, &namespace, &query)?.map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            account.remove_script(&namespace, name);
+        }
+        Ok::<_, Refusal>(names)
+    })?;
+    local.changed(&namespace);
+    Ok(Success::list(removed.into_iter().map(Value::from)))
+}
+
+async fn one(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
+    let script = local.script(&namespace, &name)?;
+    Ok(Success::new(json!({
+        "script": described(&name, &script),
+        "dispatch_namespace": namespace,
+        "created_on": script.created,
+        "modified_on": script.modified,
+    })))
+}
+
+async fn remove(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
+    local.change(|account| {
+        find(account, &namespace, &name)?;
+        account.remove_script(&namespace, &name);
+        Ok::<_, Refusal>(())
+    })?;
+    local.changed(&namespace);
+    Ok(Success::new(Value::Null))
+}
+
+/// What a script is called in wrangler's files, too.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(inner) || name.starts_with('-') {
+        let message = "a script's name is 1 to 63 of a-z, 0-9, - and _, not starting with -";
+        return Err(Refusal::bad(10016, message));
+    }
+    Ok(())
+}
+
+async fn upload(
+    State(local): Api,
+    Path((_, namespace, name)): Place,
+    QueryParameters(query): QueryParameters<Query>,
+    form: Multipart,
+) -> Result<Success, Refusal> {
+    check_name(&name)?;
+    let strict = query.get("bindings_inherit").is_some_and(|how| how == "strict");
+    let upload = Upload::read(form).await?;
+    // What is not said again is gone when there is new code, and stays when there is none.
+    let rest = if upload.modules.is_empty() { Rest::Stays } else { Rest::Goes };
+    local.take(&namespace, &name, upload, rest, strict).await
+}
+
+/// The code alone, in a form as for an upload; everything else stays.
+async fn set_content(
+    State(local): Api,
+    Path((_, namespace, name)): Place,
+    form: Multipart,
+) -> Result<Success, Refusal> {
+    let Upload { metadata: Metadata { main_module, body_part, .. }, modules } = Upload::read(form).await?;
+    local.script(&namespace, &name)?;
+    if modules.is_empty() {
+        return Err(Refusal::bad(INVALID, "there is no module"));
+    }
+    let metadata = Metadata { main_module, body_part, ..Metadata::default() };
+    local.take(&namespace, &name, Upload { metadata, modules }, Rest::Stays, false).await
+}
+
+/// Everything but the code; what is not said stays.
+async fn set_settings(
+    State(local): Api,
+    Path((_, namespace, name)): Place,
+    form: Multipart,
+) -> Result<Success, Refusal> {
+    let Upload { metadata, .. } = Upload::read(form).await?;
+    let metadata = Metadata { main_module: None, body_part: None, ..metadata };
+    local.take(&namespace, &name, Upload { metadata, modules: BTreeMap::new() }, Rest::Stays, false).await?;
+    Ok(Success::new(described_settings(&local.script(&namespace, &name)?)))
+}
+
+/// The modules, as a form; `cf-entrypoint` names the main one.
+async fn content(State(local): Api, Path((_, namespace, name)): Place) -> Result<Response, Refusal> {
+    let script = local.script(&namespace, &name)?;
+    let Code::Uploaded(modules) = &script.code else {
+        let message = "this script is the customer Worker as the repository builds it: see customer-worker/build";
+        return Err(Refusal::not_found(10092, message));
+    };
+    let boundary = new_id();
+    let body = form(&local.store(), modules, &boundary).context("cannot read the modules")?;
+    let mut response = Response::new(Body::from(body));
+    let media_type = format!("multipart/form-data; boundary={boundary}");
+    let value = |text: &str| HeaderValue::from_str(text).context("a module's name is not for a header");
+    response.headers_mut().insert(header::CONTENT_TYPE, value(&media_type)?);
+    response.headers_mut().insert("cf-entrypoint", value(&modules.main)?);
+    Ok(response)
+}
+
+fn form(store: &Store, modules: &Modules, boundary: &str) -> std::io::Result<Vec<u8>> {
+    let folder = store.modules(&modules.digest);
+    let mut form = Vec::new();
+    for (name, media_type) in &modules.media_types {
+        form.extend_from_slice(
+            format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\
+                 Content-Type: {media_type}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let content = fs::read(folder.join(name))?;
+        form.extend(match ModuleKind::of(media_type) {
+            Some(ModuleKind::Json) => json_module::unwrapped(content),
+            _ => content,
+        });
+        form.extend_from_slice(b"\r\n");
+    }
+    form.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    Ok(form)
+}
+
+fn described_settings(script: &Script) -> Value {
+    let mut settings = script.settings.clone();
+    settings.insert("bindings".to_owned(), script.bindings.iter().map(told).collect());
+    settings.insert("tags".to_owned(), json!(script.tags));
+    settings.insert("compatibility_date".to_owned(), json!(script.compatibility_date));
+    settings.insert("compatibility_flags".to_owned(), json!(script.compatibility_flags));
+    settings.insert("migration_tag".to_owned(), json!(script.migration_tag));
+    settings.into()
+}
+
+async fn settings(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
+    let script = local.script(&namespace, &name)?;
+    Ok(Success::new(described_settings(&script)).with_messages(unsupported_bindings(&script.bindings)))
+}
+
+async fn bindings(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
+    Ok(Success::list(local.script(&namespace, &name)?.bindings.iter().map(told)))
+}
+
+async fn secrets(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
+    let script = local.script(&namespace, &name)?;
+    Ok(Success::list(script.bindings.iter().filter(|binding| is(binding, "secret_text")).map(told)))
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    name: String,
+    text: String,
+}
+
+impl Secret {
+    /// Gives it to a script, in place of an older one of that name.
+    fn set(self, script: &mut Script) -> Result<(), Refusal> {
+        let Self { name: called, text } = self;
+        if script.bindings.iter().any(|binding| name(binding) == called && !is(binding, "secret_text")) {
+            return Err(Refusal::bad(10053, format!("Binding name '{called}' already in use.")));
+        }
+        script.bindings.retain(|binding| name(binding) != called);
+        let secret = json!({ "type": "secret_text", "name": called, "text": text });
+        script.bindings.extend(secret.as_object().cloned());
+        Ok(())
+    }
+}
+
+async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
+    let secret: Secret = json_body(&body)?;
+    let told = json!({ "name": secret.name, "type": "secret_text" });
+    local.change_script(&namespace, &script, |script| {
+        secret.set(script)?;
+        check_bindings(&script.bindings)
+    })?;
+    Ok(Success::new(told))
+}
+
+/// How many secrets can be changed at once:
+/// <https://developers.cloudflare.com/changelog/post/2026-06-03-bulk-secrets-api/>.
+const MAX_SECRETS: usize = 100;
+
+/// Several secrets by their names, `null` for those that go. What is not named stays.
+#[derive(Deserialize)]
+struct Secrets {
+    #[serde(default)]
+    secrets: BTreeMap<String, Option<Secret>>,
+}
+
+/// Changes several secrets at once: all of them, or none.
+async fn set_secrets(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
+    let Secrets { secrets } = json_body(&body)?;
+    if secrets.len() > MAX_SECRETS {
+        let message = format!("{} secrets are too many for one request: at most {MAX_SECRETS}", secrets.len());
+        return Err(Refusal::bad(INVALID, message));
+    }
+    local.change_script(&namespace, &script, |script| {
+        for (called, secret) in secrets {
+            match secret {
+                Some(secret) if secret.name != called => {
+                    let message = format!("the secret {called} has another name in it, {:?}", secret.name);
+                    return Err(Refusal::bad(INVALID, message));
+                }
+                Some(secret) => secret.set(script)?,
+                // One that is gone already is what was asked for.
+                None => script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called)),
+            }
+        }
+        check_bindings(&script.bindings)
+    })?;
+    let script = local.script(&namespace, &script)?;
+    let secrets = script.bindings.iter().filter(|binding| is(binding, "secret_text"));
+    let told: Map<String, Value> = secrets.map(|secret| (name(secret).to_owned(), told(secret))).collect();
+    Ok(Success::new(told.into()))
+}
+
+fn no_secret() -> Refusal {
+    Refusal::not_found(10056, "the script has no such secret")
+}
+
+/// A place, and what is named in it.
+type Named = Path<(String, String, String, String)>;
+
+async fn secret(State(local): Api, Path((_, namespace, script, called)): Named) -> Result<Success, Refusal> {
+    let script = local.script(&namespace, &script)?;
+    let secret = script.bindings.iter().find(|binding| is(binding, "secret_text") && name(binding) == called);
+    Ok(Success::new(told(secret.ok_or_else(no_secret)?)))
+}
+
+async fn unset_secret(State(local): Api, Path((_, namespace, script, called)): Named) -> Result<Success, Refusal> {
+    local.change_script(&namespace, &script, |script| {
+        let before = script.bindings.len();
+        script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called));
+        if script.bindings.len() == before { Err(no_secret()) } else { Ok(()) }
+    })?;
+    Ok(Success::new(Value::Null))
+}
+
+async fn tags(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
+    Ok(Success::list(local.script(&namespace, &name)?.tags.into_iter().map(Value::from)))
+}
+
+impl Local {
+    /// Changes what a script is tagged with, which the runtime need not know.
+    fn change_tags(
+        &self,
+        namespace: &str,
+        script: &str,
+        change: impl FnOnce(&mut std::collections::BTreeSet<String>),
+    ) -> Result<Success, Refusal> {
+        self.change(|account| {
+            let script = find_mut(account, namespace, script)?;
+            change(&mut script.tags);
+            check_tags(&script.tags)?;
+            Ok(Success::list(script.tags.iter().cloned().map(Value::from)))
+        })
+    }
+}
+
+async fn set_tags(State(local): Api, Path((_, namespace, name)): Place, body: Bytes) -> Result<Success, Refusal> {
+    let new = json_body(&body)?;
+    local.change_tags(&namespace, &name, |tags| *tags = new)
+}
+
+async fn tag(State(local): Api, Path((_, namespace, name, tag)): Named) -> Result<Success, Refusal> {
+    local.change_tags(&namespace, &name, |tags| tags.extend([tag]))
+}
+
+async fn untag(State(local): Api, Path((_, namespace, name, tag)): Named) -> Result<Success, Refusal> {
+    local.change_tags(&namespace, &name, |tags| tags.retain(|other| *other != tag))
+}

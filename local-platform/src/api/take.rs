@@ -1,0 +1,248 @@
+//! Takes uploads: what becomes of a script, its code and its bindings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+
+use super::Local;
+use super::namespaces::no_namespace;
+use super::reply::{Refusal, Success};
+use super::scripts::etag;
+use super::upload::{INVALID, Metadata, Upload, apply_exports};
+use super::validate::{check_script, check_size, no_such_class, shared_counters};
+use crate::account::{Code, Modules, Script, Trial, new_id, now};
+use crate::binding_types::{is, name, unsupported_bindings};
+use crate::check::Fault;
+
+/// What becomes of what an upload does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It stays.
+    Stays,
+    /// It is gone.
+    Goes,
+}
+
+impl Local {
+    /// Takes an upload: all of it, or nothing.
+    pub async fn take(
+        &self,
+        namespace: &str,
+        name: &str,
+        mut upload: Upload,
+        rest: Rest,
+        strict: bool,
+    ) -> Result<Success, Refusal> {
+        let modules = upload.modules()?;
+        let metadata = upload.metadata;
+        let old = match self.script(namespace, name) {
+            Ok(script) => Some(script),
+            Err(_) if modules.is_some() && self.read(|account| account.namespaces.contains_key(namespace)) => None,
+            Err(refusal) => return Err(refusal),
+        };
+        let new_code = modules.as_ref().map(|(modules, _)| Code::Uploaded(modules.clone()));
+        let script = script_of(old.as_ref(), new_code.clone(), metadata.clone(), rest, strict)?;
+        self.read(|account| check_script(account, &script))?;
+        let mut messages = unsupported_bindings(&script.bindings);
+        messages.extend(self.read(|account| shared_counters(account, &self.dispatcher, (namespace, name), &script)));
+        // It takes a moment, in which others are served.
+        let modules = match modules {
+            Some((modules, contents)) => {
+                let checked = spawn_blocking(move || check_size(&modules, &contents).map(|()| (modules, contents)));
+                Some(checked.await.context("nothing panics")??)
+            }
+            None => None,
+        };
+
+        // The modules go where nobody looks for them until the account has them.
+        let mut folder = None;
+        let mut startup = Duration::ZERO;
+        if let Code::Uploaded(kept) = &script.code {
+            let path = match &modules {
+                Some((_, contents)) => {
+                    let incoming = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
+                    write_all(incoming.path(), contents).context("cannot keep an upload")?;
+                    folder.insert((incoming, kept.digest.clone())).0.path().to_owned()
+                }
+                None => self.store().modules(&kept.digest),
+            };
+            startup = self.start(&path, &script, kept, old.as_ref()).await?;
+            if let (Some(source), Some(_)) = (kept.entry_source(), &folder) {
+                fs::write(path.join(kept.entry()), source).context("cannot keep an upload")?;
+            }
+        } else {
+            // The repository's own code starts; what is said of it need not be so.
+            let empty = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
+            let (modules, contents) = Modules::empty();
+            write_all(empty.path(), &contents).context("cannot keep an upload")?;
+            self.start(empty.path(), &script, &modules, old.as_ref()).await?;
+        }
+        let script = {
+            let mut store = self.store();
+            if let Some((folder, digest)) = &folder {
+                store.keep_modules(digest, folder.path())?;
+            }
+            store.change(|account| {
+                // Once more, with what may have changed meanwhile.
+                let namespace = account.namespaces.get_mut(namespace).ok_or_else(no_namespace)?;
+                let script = script_of(namespace.scripts.get(name), new_code, metadata, rest, strict)?;
+                namespace.scripts.insert(name.to_owned(), script.clone());
+                Ok::<_, Refusal>(script)
+            })?
+        };
+        for message in &messages {
+            eprintln!("{name}: {message}");
+        }
+        self.changed(namespace);
+        let result = json!({
+            "id": name,
+            "etag": etag(&script),
+            "tags": script.tags,
+            "handlers": ["fetch"],
+            "created_on": script.created,
+            "modified_on": script.modified,
+            "startup_time_ms": startup.as_millis(),
+            "deployment_id": new_id(),
+            "usage_model": "standard",
+        });
+        Ok(Success::new(result).with_messages(messages))
+    }
+}
+
+impl Local {
+    /// Starts a script by itself, and answers how long that took. `old` is the script as it was.
+    async fn start(
+        &self,
+        folder: &Path,
+        script: &Script,
+        modules: &Modules,
+        old: Option<&Script>,
+    ) -> Result<Duration, Refusal> {
+        self.checker.check(folder, script, modules).await?.map_err(|fault| match fault {
+            Fault::NoClass(class) => no_such_class(&class, old),
+            Fault::Start(reason) => Refusal::bad(INVALID, reason),
+        })
+    }
+}
+
+fn write_all(folder: &Path, contents: &BTreeMap<String, Bytes>) -> std::io::Result<()> {
+    for (name, content) in contents {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, content)?;
+    }
+    Ok(())
+}
+
+/// The script that there is after an upload.
+fn script_of(
+    old: Option<&Script>,
+    code: Option<Code>,
+    metadata: Metadata,
+    rest: Rest,
+    strict: bool,
+) -> Result<Script, Refusal> {
+    if metadata.assets.is_some() {
+        return Err(Refusal::bad(INVALID, "static assets are not served by the local platform"));
+    }
+    let base = match old {
+        Some(old) if rest == Rest::Stays => old.clone(),
+        old => Script {
+            code: Code::Built,
+            created: old.map_or_else(now, |old| old.created.clone()),
+            modified: now(),
+            bindings: Vec::new(),
+            tags: old.map(|old| old.tags.clone()).unwrap_or_default(),
+            // What a script has that says none: https://developers.cloudflare.com/workers/configuration/compatibility-dates/
+            compatibility_date: "2021-11-02".to_owned(),
+            compatibility_flags: Vec::new(),
+            durable_objects: old.map(|old| old.durable_objects.clone()).unwrap_or_default(),
+            migration_tag: old.and_then(|old| old.migration_tag.clone()),
+            settings: Map::new(),
+            trial: Trial::New,
+        },
+    };
+    let keep = metadata.keep_bindings.unwrap_or_default();
+    let bindings = match metadata.bindings {
+        None if rest == Rest::Stays => base.bindings,
+        new => merged(old, new.unwrap_or_default(), &keep, strict)?,
+    };
+    let mut script = Script { bindings, modified: now(), trial: Trial::New, ..base };
+    script.code = code.unwrap_or(script.code);
+    if let Some(tags) = metadata.tags {
+        script.tags = tags;
+    }
+    script.compatibility_date = metadata.compatibility_date.unwrap_or(script.compatibility_date);
+    script.compatibility_flags = metadata.compatibility_flags.unwrap_or(script.compatibility_flags);
+    if let Some(migrations) = metadata.migrations {
+        if migrations.old_tag.is_some() && migrations.old_tag != script.migration_tag {
+            return Err(Refusal::new(
+                StatusCode::PRECONDITION_FAILED,
+                10079,
+                format!("the script's migration tag is {:?}, not {:?}", script.migration_tag, migrations.old_tag),
+            ));
+        }
+        script.migration_tag = migrations.new_tag.clone().or(script.migration_tag);
+        migrations.apply(&mut script.durable_objects)?;
+    }
+    if let Some(exports) = &metadata.exports {
+        apply_exports(exports, &mut script.durable_objects)?;
+    }
+    script.settings.extend(metadata.others.into_iter().filter(|(name, _)| SETTINGS.contains(&&**name)));
+    Ok(script)
+}
+
+/// What is kept of an upload's metadata besides.
+const SETTINGS: [&str; 6] = ["limits", "logpush", "observability", "placement", "tail_consumers", "usage_model"];
+
+/// New bindings, and the old ones that stay.
+fn merged(
+    old: Option<&Script>,
+    new: Vec<Map<String, Value>>,
+    keep: &BTreeSet<String>,
+    strict: bool,
+) -> Result<Vec<Map<String, Value>>, Refusal> {
+    let old = old.map(|old| &*old.bindings).unwrap_or_default();
+    let mut bindings: Vec<Map<String, Value>> = Vec::new();
+    for binding in new {
+        let called = name(&binding).to_owned();
+        if called.is_empty() {
+            return Err(Refusal::bad(10052, "a binding has no name"));
+        }
+        if bindings.iter().any(|other| name(other) == called) {
+            return Err(Refusal::bad(INVALID, format!("there are two bindings called {called}")));
+        }
+        // One that is to stay as it is, or a secret as it was told, without its text.
+        if is(&binding, "inherit") || (is(&binding, "secret_text") && !binding.contains_key("text")) {
+            let old_name = binding.get("old_name").and_then(Value::as_str).unwrap_or(&called);
+            match old.iter().find(|binding| name(binding) == old_name) {
+                Some(old) => {
+                    let mut inherited = old.clone();
+                    inherited.insert("name".to_owned(), called.into());
+                    bindings.push(inherited);
+                }
+                None if strict || is(&binding, "secret_text") => {
+                    return Err(Refusal::bad(10057, format!("there is no binding {called} to inherit")));
+                }
+                None => {}
+            }
+            continue;
+        }
+        bindings.push(binding);
+    }
+    for binding in old {
+        let kept = binding.get("type").and_then(Value::as_str).is_some_and(|kind| keep.contains(kind));
+        if kept && !bindings.iter().any(|other| name(other) == name(binding)) {
+            bindings.push(binding.clone());
+        }
+    }
+    Ok(bindings)
+}

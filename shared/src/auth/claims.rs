@@ -1,0 +1,244 @@
+//! What a token says (RFC 7519, 4.1).
+
+use super::token_error::TokenError;
+use crate::customer::UserId;
+use crate::http::Problem;
+use crate::json::{Json, Malformed, Members};
+
+/// The claims that the platform looks at.
+#[derive(Debug)]
+pub struct Claims {
+    /// The user id that the token is for.
+    pub sub: String,
+    /// When it expires, in seconds since 1970, which may have a fraction.
+    pub exp: f64,
+    /// From when on it is valid, in the same way.
+    nbf: Option<f64>,
+    /// Whom it is for: a string, or an array of them.
+    aud: Vec<String>,
+    /// Who made it.
+    iss: Option<String>,
+    /// What it allows: words with blanks between them (RFC 8693, 4.2).
+    scope: Option<String>,
+}
+
+/// Which tokens are taken, besides those that a key of ours has signed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trust<'a> {
+    /// The `aud` that a token must have, if any.
+    pub audience: Option<&'a str>,
+    /// The `iss` that a token must have, if any.
+    pub issuer: Option<&'a str>,
+}
+
+impl Claims {
+    pub(super) fn from_json<J: Json>(claims: &Members<J>) -> Result<Self, Malformed> {
+        let audience = |json: &J| match json.elements() {
+            Some(elements) => elements.iter().map(J::string).collect(),
+            None => json.string().map(|one| vec![one]),
+        };
+        Ok(Self {
+            sub: claims.required("sub", J::string)?,
+            exp: claims.required("exp", J::number)?,
+            nbf: claims.optional("nbf", J::number)?,
+            aud: claims.optional("aud", audience)?.unwrap_or_default(),
+            iss: claims.optional("iss", J::string)?,
+            scope: claims.optional("scope", J::string)?,
+        })
+    }
+
+    /// How far clocks may be apart, in seconds.
+    pub const LEEWAY: f64 = 60.0;
+
+    /// Whether they are to be taken now, in seconds since 1970.
+    pub fn check(&self, trust: Trust<'_>, now: f64) -> Result<(), TokenError> {
+        if self.exp + Self::LEEWAY <= now {
+            return Err(TokenError::Expired);
+        }
+        if self.nbf.is_some_and(|nbf| nbf - Self::LEEWAY > now) {
+            return Err(TokenError::NotYetValid);
+        }
+        if trust.audience.is_some_and(|wanted| !self.aud.iter().any(|one| one == wanted)) {
+            return Err(TokenError::Audience);
+        }
+        if trust.issuer.is_some_and(|wanted| self.iss.as_deref() != Some(wanted)) {
+            return Err(TokenError::Issuer);
+        }
+        Ok(())
+    }
+
+    /// Whether they allow a request for a customer. `GET` and `HEAD` need the scope `read`, all else `write`; neither holds
+    /// the other.
+    pub fn permit(&self, user_id: &UserId, method: &str) -> Result<(), Problem> {
+        if self.sub != user_id.as_str() {
+            return Err(Problem::user_mismatch());
+        }
+        let needed = Scope::of_method(method);
+        let scopes = self.scope.as_deref().unwrap_or_default();
+        if !scopes.split(' ').any(|scope| scope == needed.name()) {
+            return Err(Problem::insufficient_scope(needed.name()));
+        }
+        Ok(())
+    }
+}
+
+/// What a token may allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// To read: `GET` and `HEAD`.
+    Read,
+    /// To write: every other method.
+    Write,
+}
+
+impl Scope {
+    /// The scope as tokens have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    fn of_method(method: &str) -> Self {
+        if matches!(method, "GET" | "HEAD") { Self::Read } else { Self::Write }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn parse(json: &str) -> Result<Claims, Malformed> {
+        Claims::from_json(&Members::of(Value::parse(json).ok_or(Malformed)?).ok_or(Malformed)?)
+    }
+
+    fn claims(json: &str) -> Claims {
+        parse(json).expect(json)
+    }
+
+    #[test]
+    fn times_have_a_minute_of_leeway() {
+        for (json, now, outcome) in [
+            (r#"{"sub":"a","exp":1000}"#, 999.0, Ok(())),
+            (r#"{"sub":"a","exp":1000}"#, 1059.9, Ok(())),
+            (r#"{"sub":"a","exp":1000}"#, 1060.0, Err(TokenError::Expired)),
+            (r#"{"sub":"a","exp":1000.5}"#, 1060.4, Ok(())),
+            (r#"{"sub":"a","exp":-1}"#, 1000.0, Err(TokenError::Expired)),
+            (r#"{"sub":"a","exp":1e300}"#, 1000.0, Ok(())),
+            (r#"{"sub":"a","exp":2000,"nbf":1060}"#, 1000.0, Ok(())),
+            (r#"{"sub":"a","exp":2000,"nbf":1060.5}"#, 1000.0, Err(TokenError::NotYetValid)),
+            (r#"{"sub":"a","exp":2000,"nbf":null}"#, 1000.0, Ok(())),
+        ] {
+            assert_eq!(claims(json).check(Trust::default(), now), outcome, "{json} at {now}");
+        }
+    }
+
+    #[test]
+    fn audience_and_issuer_count_where_they_are_asked_for() {
+        let trust = Trust { audience: Some("api"), issuer: Some("idp") };
+        for (rest, outcome) in [
+            (r#""aud":"api","iss":"idp""#, Ok(())),
+            (r#""aud":["x","api"],"iss":"idp""#, Ok(())),
+            (r#""aud":["x"],"iss":"idp""#, Err(TokenError::Audience)),
+            (r#""aud":[],"iss":"idp""#, Err(TokenError::Audience)),
+            (r#""aud":"apis","iss":"idp""#, Err(TokenError::Audience)),
+            (r#""iss":"idp""#, Err(TokenError::Audience)),
+            (r#""aud":"api","iss":"IDP""#, Err(TokenError::Issuer)),
+            (r#""aud":"api""#, Err(TokenError::Issuer)),
+        ] {
+            let claims = claims(&format!(r#"{{"sub":"a","exp":1,{rest}}}"#));
+            assert_eq!(claims.check(trust, 0.0), outcome, "{rest}");
+            assert_eq!(claims.check(Trust::default(), 0.0), Ok(()), "{rest}");
+        }
+    }
+
+    #[test]
+    fn malformed_claims_are_refused() {
+        for json in [
+            "{}",
+            r#"{"sub":"a"}"#,
+            r#"{"exp":1}"#,
+            r#"{"sub":1,"exp":1}"#,
+            r#"{"sub":null,"exp":1}"#,
+            r#"{"sub":["a"],"exp":1}"#,
+            "[]",
+            r#"{"sub":"a","exp":"1"}"#,
+            r#"{"sub":"a","exp":null}"#,
+            r#"{"sub":"a","exp":1e999}"#,
+            r#"{"sub":"a","exp":NaN}"#,
+            r#"{"sub":"a","exp":1,"nbf":"0"}"#,
+            r#"{"sub":"a","exp":1,"aud":1}"#,
+            r#"{"sub":"a","exp":1,"aud":[1]}"#,
+            r#"{"sub":"a","exp":1,"iss":[]}"#,
+            r#"{"sub":"a","exp":1,"scope":["read"]}"#,
+        ] {
+            assert!(parse(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_token_permits_its_own_customer_what_its_scope_says() {
+        let user: UserId = "user1".parse().expect("an id");
+        for (scope, read, write) in [
+            ("read write", true, true),
+            ("read", true, false),
+            ("write", false, true),
+            ("openid read", true, false),
+            ("", false, false),
+            ("Read,write", false, false),
+            ("reads", false, false),
+        ] {
+            let claims = claims(&format!(r#"{{"sub":"user1","exp":1,"scope":"{scope}"}}"#));
+            for method in ["GET", "HEAD"] {
+                assert_eq!(claims.permit(&user, method).is_ok(), read, "{scope} {method}");
+            }
+            for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", ""] {
+                assert_eq!(claims.permit(&user, method).is_ok(), write, "{scope} {method}");
+            }
+        }
+        for sub in ["user2", "user", "user11", "User1", "user1 ", ""] {
+            let claims = claims(&format!(r#"{{"sub":"{sub}","exp":1,"scope":"read write"}}"#));
+            assert_eq!(claims.permit(&user, "GET").expect_err(sub).code(), crate::http::ProblemCode::UserMismatch);
+        }
+        let without = claims(r#"{"sub":"user1","exp":1}"#);
+        assert_eq!(
+            without.permit(&user, "GET").expect_err("no scope").code(),
+            crate::http::ProblemCode::InsufficientScope
+        );
+    }
+
+    proptest! {
+        /// Whatever clocks say, a token is taken within its time and a minute around it, and for its own customer alone.
+        #[test]
+        fn a_token_has_its_time_and_its_customer(
+            exp in -1e18..1e18,
+            nbf in proptest::option::of(-1e18..1e18),
+            near in -100.0..100.0,
+            sub in "[a-b]{1,2}",
+            asked in "[a-b]{1,2}",
+            scope in "(read|write|reader|READ| ){0,4}",
+        ) {
+            let claims = serde_json::json!({"sub": sub, "exp": exp, "nbf": nbf, "scope": scope}).to_string();
+            let claims = super::tests::claims(&claims);
+            for now in [exp + near, nbf.unwrap_or(0.0) + near] {
+                let taken = claims.exp + 60.0 > now && claims.nbf.is_none_or(|nbf| nbf - 60.0 <= now);
+                prop_assert_eq!(claims.check(Trust::default(), now).is_ok(), taken);
+            }
+            let user = UserId::parse(&asked).expect("an id");
+            for (method, needed) in [("GET", "read"), ("HEAD", "read"), ("PUT", "write"), ("get", "write")] {
+                let permitted = sub == asked && scope.split(' ').any(|word| word == needed);
+                prop_assert_eq!(claims.permit(&user, method).is_ok(), permitted, "{} with {:?}", method, scope);
+            }
+        }
+
+        #[test]
+        fn no_claims_panic(json in ".{0,60}|\\{(\"(sub|exp|nbf|aud|iss|scope)\":[a-z0-9\"{}.-]{0,6},?){0,4}\\}") {
+            let _ = parse(&json);
+        }
+    }
+}
