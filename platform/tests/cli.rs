@@ -139,7 +139,7 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
         |arguments: &[&str]| platform(&proxy, &[&["customer", "--local", "--state", folder], arguments].concat());
 
     let output = local(&["suspend", "user1", "user1"]);
-    assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), "user1: record user1: changed\n"));
+    assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), "user1: record user1: updated\n"));
 
     let output = local(&["suspend", "user1", "user2"]);
     assert_eq!(output.status.code(), Some(3));
@@ -147,7 +147,7 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
     assert!(stderr(&output).ends_with("error: 1 of 2 customers failed: user2\n"), "{}", stderr(&output));
 
     let output = local(&["suspend", "user1", "user2", "--json"]);
-    let step = json!({"what": "record", "name": "user1", "outcome": "changed"});
+    let step = json!({"what": "record", "name": "user1", "outcome": "updated"});
     let expected = json!({"customers": [
         {"id": "user1", "steps": [step]},
         {"id": "user2", "steps": [], "error": "there is no record of a customer user2"},

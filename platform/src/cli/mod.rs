@@ -2,16 +2,14 @@
 
 mod customer;
 mod output;
+mod paths;
 mod specs;
 mod target;
 mod token;
 mod view;
 
-use std::env;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -52,18 +50,6 @@ pub fn run() -> ExitCode {
             output::line(Ok(String::from_utf8_lossy(&script).trim_end().to_owned()))
         }
     }
-}
-
-/// The checkout that Cargo runs this for.
-fn repository() -> Result<PathBuf> {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this with `cargo platform`")?;
-    let root = Path::new(&manifest).parent().context("platform/ has a parent folder")?;
-    root.canonicalize().with_context(|| format!("there is no repository at {}", root.display()))
-}
-
-/// The local platform's state folder.
-fn default_state() -> PathBuf {
-    repository().unwrap_or_default().join(".platform")
 }
 
 #[cfg(test)]

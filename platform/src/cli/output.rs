@@ -57,7 +57,7 @@ fn print(text: impl Display) -> bool {
             true
         }
         Err(error) => {
-            say(format_args!("error: cannot write to standard output: {error}"));
+            print_note(format_args!("error: cannot write to standard output: {error}"));
             false
         }
         Ok(()) => true,
@@ -65,7 +65,7 @@ fn print(text: impl Display) -> bool {
 }
 
 /// Says something on standard error. If nobody reads that, there is nobody to tell, and the work matters more.
-pub fn say(text: impl Display) {
+pub fn print_note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -74,7 +74,7 @@ fn code(done: bool) -> ExitCode {
 }
 
 fn failed(error: &Error) -> ExitCode {
-    say(format_args!("error: {error:#}"));
+    print_note(format_args!("error: {error:#}"));
     if error.is::<UsageError>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
 }
 
@@ -116,7 +116,12 @@ impl OutputFormat {
         let failed: Vec<&str> =
             reports.iter().filter(|report| report.failure.is_some()).map(|report| report.id.as_str()).collect();
         if !failed.is_empty() && reports.len() > 1 {
-            say(format_args!("error: {} of {} customers failed: {}", failed.len(), reports.len(), failed.join(", ")));
+            print_note(format_args!(
+                "error: {} of {} customers failed: {}",
+                failed.len(),
+                reports.len(),
+                failed.join(", ")
+            ));
         }
         match failed.len() {
             0 => code(printed),
@@ -155,7 +160,7 @@ impl Progress {
             }
         }
         if let Some(error) = &report.failure {
-            say(format_args!("error: {}: {error:#}", report.id));
+            print_note(format_args!("error: {}: {error:#}", report.id));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use platform::code::{self, RuntimeSettings, ScriptCode, ScriptSource};
+use platform::customers::ResourceClaims;
 use platform::manifest::Manifest;
 use platform::manifests::Manifests;
 use shared::customer::UserId;
@@ -94,6 +95,19 @@ impl<'o> Specs<'o> {
         }
         let own = manifest.script.as_ref().map(|source| ScriptCode::of_customer(source, &self.settings)).transpose()?;
         Ok(PreparedSpec { manifest, own })
+    }
+
+    /// Reads what each customer is to get. Two customers of a run cannot both get what is not marked as shared.
+    pub fn prepare_all(&self, ids: Vec<UserId>) -> Vec<(UserId, Result<PreparedSpec>)> {
+        let mut claims = ResourceClaims::default();
+        let prepared = ids.into_iter().map(|id| {
+            let prepared = self.prepare(&id).and_then(|prepared| {
+                claims.claim(&id, &prepared.manifest)?;
+                Ok(prepared)
+            });
+            (id, prepared)
+        });
+        prepared.collect()
     }
 
     /// Builds the platform's Worker, if some of these customers get it.

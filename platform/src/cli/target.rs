@@ -11,8 +11,8 @@ use cloudflare_api::{Account, Cloudflare, Error};
 use platform::customers::Customers;
 use url::Url;
 
-use super::default_state;
-use super::output::{OutputFormat, UsageError, say};
+use super::output::{OutputFormat, UsageError, print_note};
+use super::paths::default_state;
 
 /// Where the platform is. Without any of these, wrangler's own variables say it: `CLOUDFLARE_API_TOKEN`,
 /// `CLOUDFLARE_ACCOUNT_ID` and `CLOUDFLARE_API_BASE_URL`.
@@ -55,8 +55,8 @@ impl ApiTarget {
         let mut cloudflare = Cloudflare::new(account);
         if output == OutputFormat::Text {
             // Else it would seem to hang.
-            cloudflare =
-                cloudflare.on_retry(|why| say(format_args!("the API is asked again, which may take a while: {why}")));
+            cloudflare = cloudflare
+                .on_retry(|why| print_note(format_args!("the API is asked again, which may take a while: {why}")));
         }
         Customers::find(cloudflare, &self.dispatcher).await
     }

@@ -11,7 +11,7 @@ use platform::token::{Grant, Secrets, parse_scope, rotate};
 use shared::auth::{Scope, Trust};
 use shared::customer::UserId;
 
-use super::default_state;
+use super::paths::default_state;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

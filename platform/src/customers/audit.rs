@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use shared::customer::UserId;
 
-use super::Customers;
 use super::ownership::customer_named_in;
+use super::platform::Customers;
 use super::run_cache::BoundScript;
 use crate::manifest::{Manifest, NamedBinding};
 use cloudflare_api::{Resource, ResourceKind};

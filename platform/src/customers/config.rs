@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 use shared::customer::UserId;
 use toml::{Table, Value};
 
+use super::platform::Customers;
 use super::storage::USER_DB;
-use super::{Customers, state, storage};
+use super::{state, storage};
 use crate::code::{CodeOwner, RuntimeSettings, ScriptCode, read_table, wrangler_file};
 use crate::manifest::Manifest;
 use cloudflare_api::wrangler_config::{Unsupported, add_binding};

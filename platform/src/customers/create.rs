@@ -4,11 +4,12 @@ use anyhow::Result;
 use serde_json::Value;
 use shared::customer::UserId;
 
+use super::platform::{CustomerSpec, Customers};
 use super::report::{Component, Outcome, Steps};
 use super::run_cache::RunCache;
+use super::state::CustomerState;
 use super::storage::{self, Creation, StorageIds};
 use super::upload::{KeepBindings, ScriptSpec};
-use super::{CustomerSpec, CustomerState, Customers};
 use crate::manifest::{Manifest, NamedBinding, StorageSpec};
 use cloudflare_api::Database;
 use cloudflare_api::{Resource, ResourceKind};

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
+use super::platform::Customers;
 use super::report::{Component, Outcome, Steps};
-use super::{CustomerState, Customers};
+use super::state::CustomerState;
 use cloudflare_api::{Error, Jurisdiction};
 
 /// Cloudflare's number for a bucket that still has something in it.

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use shared::customer::UserId;
 
+use super::platform::{CustomerSpec, Customers};
 use super::report::{Component, Outcome, Steps};
 use super::run_cache::RunCache;
 use super::upload::{KeepBindings, ScriptSpec};
-use super::{CustomerSpec, Customers, state, storage};
+use super::{state, storage};
 use crate::code::CodeOwner;
 use crate::manifest::{Manifest, NamedBinding};
 use cloudflare_api::KvNamespace;

@@ -7,8 +7,8 @@ use futures::try_join;
 use serde::Serialize;
 use shared::customer::UserId;
 
-use super::Customers;
 use super::ownership::customer_named_in;
+use super::platform::Customers;
 use cloudflare_api::Jurisdiction;
 
 /// A customer, as the list has it.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use shared::customer::UserId;
 
-use super::Customers;
+use super::platform::Customers;
 use crate::manifest::Manifest;
 use cloudflare_api::{Error, Jurisdiction};
 use cloudflare_api::{Resource, ResourceKind};

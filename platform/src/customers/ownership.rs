@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use shared::customer::UserId;
 
-use super::Customers;
+use super::platform::Customers;
 use super::run_cache::{BoundScript, RunCache};
 use crate::manifest::Manifest;
 use cloudflare_api::{Resource, ResourceKind};

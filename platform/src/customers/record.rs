@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use shared::customer::{CustomerRecord, UserId};
 
-use super::Customers;
+use super::platform::Customers;
 use super::report::{Component, Outcome, Steps};
 use crate::manifest::Manifest;
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::Customers;
+use super::platform::Customers;
 use super::upload::{KeepBindings, ScriptSpec};
 use crate::code::{CodeOwner, ScriptCode};
 use crate::manifest::{Binding, NamedBinding};

@@ -5,7 +5,7 @@ use futures::try_join;
 use serde_json::Value;
 use shared::customer::UserId;
 
-use super::Customers;
+use super::platform::Customers;
 use super::storage::{find_buckets, find_by_title};
 use crate::manifest::StorageSpec;
 use cloudflare_api::{Database, Jurisdiction, KvNamespace};

@@ -1,15 +1,17 @@
 //! Customers are made, changed and removed against a stand-in for the API that breaks off where a test wants.
 
 mod api;
+mod audit;
 mod lifecycle;
 mod ownership;
 mod uploads;
 
+use crate::manifest::Manifest;
 use bytes::Bytes;
 use shared::customer::UserId;
 
 use super::*;
-use crate::code::{CodeOwner, RuntimeSettings};
+use crate::code::{CodeOwner, RuntimeSettings, ScriptCode};
 use cloudflare_api::Module;
 
 fn id(id: &str) -> UserId {

@@ -1,5 +1,6 @@
 //! What is uploaded: to whom, with what, and what stays.
 
+use crate::manifest::Manifest;
 use std::fs;
 
 use serde_json::json;
@@ -36,7 +37,7 @@ async fn deploy_keeps_what_the_manifest_does_not_name() {
     });
     let text = "tags = ['beta']\n[vars]\nJOBS = 'no queue'\nMODE = 'x'";
     let report = customers.try_deploy(named(&["user1"]), text, CodeOwner::Platform).await.remove(0).all_done();
-    assert_eq!(report.outcomes(), [(Component::Script, Outcome::Updated), (Component::Record, Outcome::AlreadyExists)]);
+    assert_eq!(report.outcomes(), [(Component::Script, Outcome::Updated), (Component::Record, Outcome::Unchanged)]);
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "NEW", "USER_DB", "USER_KV", "USER_R2"]);
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["beta", "customer-worker", "eu"]));
 

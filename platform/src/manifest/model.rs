@@ -1,0 +1,75 @@
+//! A manifest, parsed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, anyhow, bail};
+use cloudflare_api::Jurisdiction;
+use serde::Deserialize;
+use serde_json::Value;
+use shared::customer::{Limits, Plan};
+
+use super::binding::{Binding, NamedBinding};
+use super::limits::MAX_VARIABLE_LEN;
+use crate::code::ScriptSource;
+
+/// What a customer gets. Without a file: storage of every kind, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// The plan, for the customer's record.
+    pub plan: Option<Plan>,
+    /// What one request may cost, for the customer's record.
+    pub limits: Limits,
+    /// What the script is tagged with.
+    pub tags: BTreeSet<String>,
+    /// The customer's own storage.
+    pub storage: StorageSpec,
+    /// Variables: text, or anything else as JSON.
+    pub vars: BTreeMap<String, Value>,
+    /// The names of secrets, each also that of the environment variable that holds its text.
+    pub secrets: BTreeSet<String>,
+    /// Whatever else the script is bound to.
+    pub bindings: Vec<NamedBinding>,
+    /// The customer's own script, instead of the platform's.
+    pub script: Option<ScriptSource>,
+}
+
+/// The storage that is made for a customer, and is that customer's alone.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageSpec {
+    /// `USER_KV`, a KV namespace.
+    pub kv: bool,
+    /// `USER_R2`, a bucket.
+    pub r2: bool,
+    /// `USER_DB`, a database.
+    pub d1: bool,
+    /// Where bucket and database must stay.
+    pub jurisdiction: Option<Jurisdiction>,
+}
+
+impl Default for StorageSpec {
+    fn default() -> Self {
+        Self { kv: true, r2: true, d1: true, jurisdiction: None }
+    }
+}
+
+impl Manifest {
+    /// All bindings but those of the customer's own storage. A secret's text is what `secret` says.
+    pub fn bindings(&self, secret: impl Fn(&str) -> Option<String>) -> Result<Vec<NamedBinding>> {
+        let vars = self.vars.iter().map(|(name, value)| {
+            let binding = match value {
+                Value::String(text) => Binding::PlainText { text: text.clone() },
+                json => Binding::Json { json: json.clone() },
+            };
+            Ok(NamedBinding::new(name, binding))
+        });
+        let secrets = self.secrets.iter().map(|name| {
+            let text = secret(name).ok_or_else(|| anyhow!("the secret {name} is not set in the environment"))?;
+            if text.len() > MAX_VARIABLE_LEN {
+                bail!("the secret {name} has {} bytes: a secret has at most {MAX_VARIABLE_LEN}", text.len());
+            }
+            Ok(NamedBinding::new(name, Binding::SecretText { text }))
+        });
+        vars.chain(secrets).chain(self.bindings.iter().cloned().map(Ok)).collect()
+    }
+}
