@@ -172,8 +172,8 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
     let script = state.path().join("hello.js");
     std::fs::write(&script, "export default {}").expect("written");
     let output = local(&["create", "user1", "--script", script.to_str().expect("UTF-8")]);
-    let expected = "user1: KV namespace customer-user1 (kv1): made\nuser1: R2 bucket customer-user1: made\n\
-        user1: D1 database customer-user1 (d1): made\nuser1: script user1: made\nuser1: record user1: was there\n";
+    let expected = "user1: KV namespace customer-user1 (kv1): created\nuser1: R2 bucket customer-user1: created\n\
+        user1: D1 database customer-user1 (d1): created\nuser1: script user1: created\nuser1: record user1: unchanged\n";
     assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), expected), "{}", stderr(&output));
 
     // A tag that nobody has may be misspelt.
