@@ -1,7 +1,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as worker from "./index.js";
 
-/** The customer Worker's entrypoint. Other Workers inside the platform can call these methods over RPC, and no others. */
+/** The customer Worker's entrypoint. Other Workers inside the platform can call only these methods over RPC. */
 export class UserWorker extends WorkerEntrypoint {
   fetch(request) {
     return worker.fetch(request, this.env, this.ctx);

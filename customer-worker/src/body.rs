@@ -59,12 +59,12 @@ pub struct BufferedBody {
 }
 
 impl BufferedBody {
-    /// The time limit for the storage operation of a large body. Cloudflare ends a request's work 30 seconds after its client
-    /// has disconnected, and the permit would then never be released.
+    /// The time limit for the storage operation of a large body. Cloudflare ends a request's work 30 seconds after its
+    /// client has disconnected, and the permit would then never be released.
     const STORAGE_TIMEOUT: Duration = Duration::from_secs(25);
 
-    /// Reads a body of at most `limit` bytes. A body over 1 MiB needs one of the isolate's two permits for large bodies; if
-    /// both are in use, this fails with `busy`.
+    /// Reads a body of at most `limit` bytes. A body over 1 MiB needs one of the isolate's two permits for large
+    /// bodies; if both are in use, this fails with `busy`.
     ///
     /// There are at most two copies of the body, one in Wasm and one outside, because an isolate has 128 MB for all its
     /// requests.
@@ -93,8 +93,8 @@ impl BufferedBody {
             }
             if end > LargeBodyPermit::NEEDED_ABOVE && permit.is_none() {
                 permit = Some(LargeBodyPermit::acquire()?);
-                // Reserves the maximum at once. Wasm memory never shrinks, and growing by doubling would take three times as
-                // much.
+                // Reserves the maximum at once. Wasm memory never shrinks, and growing by doubling would take three
+                // times as much.
                 bytes.reserve_exact(limit - start);
             }
             bytes.resize(end, 0);
@@ -103,8 +103,8 @@ impl BufferedBody {
         Ok(Self { bytes, js_bytes: None, permit })
     }
 
-    /// Returns a part of the body as bytes outside Wasm. `part` must be a slice of `self.bytes`: its address determines its
-    /// position.
+    /// Returns a part of the body as bytes outside Wasm. `part` must be a slice of `self.bytes`: its address determines
+    /// its position.
     pub fn js_bytes_of(&self, part: &str) -> Uint8Array {
         match &self.js_bytes {
             Some(js_bytes) => {
@@ -115,8 +115,8 @@ impl BufferedBody {
         }
     }
 
-    /// Runs the storage operation that the body was sent for. For a large body, the operation fails if it takes longer than
-    /// [`Self::STORAGE_TIMEOUT`], so that the permit is always released.
+    /// Runs the storage operation that the body was sent for. For a large body, the operation fails if it takes longer
+    /// than [`Self::STORAGE_TIMEOUT`], so that the permit is always released.
     pub async fn store<T>(&self, operation: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
         if self.permit.is_none() {
             return operation.await;

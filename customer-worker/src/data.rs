@@ -47,8 +47,8 @@ pub fn stored(key: &DataKey) -> DataStored {
     DataStored { success: true, key: key.as_str().to_owned() }
 }
 
-/// Parses metadata to the object that KV stores. Checks its length again, because KV limits the length of the object's own
-/// JSON, which may be longer than the text in the body.
+/// Parses metadata to the object that KV stores. Checks its length again, because KV limits the length of the object's
+/// own JSON, which may be longer than the text in the body.
 fn parse_metadata(text: &str) -> Result<JsValue, Problem> {
     let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
     let json = JSON::stringify(&metadata).map(String::from).expect("parsed JSON can be written");

@@ -1,5 +1,5 @@
-//! The customer Worker. It serves one customer's requests with that customer's own storage: files in R2, data in KV, and
-//! a D1 database. All customers run the same Wasm, each deployed with its own bindings.
+//! The customer Worker. It serves one customer's requests with that customer's own storage: files in R2, data in KV,
+//! and a D1 database. All customers run the same Wasm, each deployed with its own bindings.
 //!
 //! ```text
 //! fetch -> route                    finds the endpoint by path and method   404 405
@@ -129,8 +129,8 @@ async fn json<T: Serialize>(handler: impl Future<Output = Result<T, Problem>>) -
     Ok(edge::json_reply(&boxed(handler).await?))
 }
 
-/// Boxes a handler's future as a trait object, so that its code stays a separate function, which V8 compiles only when it is
-/// called. Otherwise the first request would wait until the code of all handlers is compiled.
+/// Boxes a handler's future as a trait object, so that its code stays a separate function, which V8 compiles only when
+/// it is called. Otherwise the first request would wait until the code of all handlers is compiled.
 fn boxed<'a, T>(handler: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
     handler.boxed_local()
 }

@@ -1,9 +1,9 @@
-//! The RPC methods of the customer Worker. Other Workers inside the platform call them through a dispatch namespace or a
-//! service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` declares their types,
-//! and `entry.js` defines the class that has them.
+//! The RPC methods of the customer Worker. Other Workers inside the platform call them through a dispatch namespace or
+//! a service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` declares their
+//! types, and `entry.js` defines the class that has them.
 //!
-//! They do the same as the HTTP routes, and are counted like them. If one fails, it throws an `Error` whose message is the
-//! problem's `detail`.
+//! They do the same as the HTTP routes, and are counted like them. If one fails, it throws an `Error` whose message is
+//! the problem's `detail`.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -30,8 +30,8 @@ use crate::{data, stats, usage};
 /// The maximum number of entries that a list returns.
 const MAX_LIST_LEN: usize = 10_000;
 
-/// Stores a file. The content is a string, an `ArrayBuffer` or a view of one, a `Blob`, or a `ReadableStream`. A stream is
-/// stored in parts, because over RPC its length is unknown.
+/// Stores a file. The content is a string, an `ArrayBuffer` or a view of one, a `Blob`, or a `ReadableStream`. A stream
+/// is stored in parts, because over RPC its length is unknown.
 #[wasm_bindgen(js_name = uploadFile)]
 pub fn upload_file(env: Env, ctx: JsContext, key: JsValue, content: JsValue) -> Promise {
     run(ctx, Some((Operation::UploadFile, env.clone())), async move { to_js(&store_file(&env, &key, content).await?) })
@@ -180,8 +180,8 @@ pub fn query_database(env: Env, ctx: JsContext, sql: JsValue, params: JsValue) -
     })
 }
 
-/// Runs a call to its end, even if its caller disconnects. If the call succeeds, `operation` is counted, in the storage of
-/// its `env`. If it fails, the promise rejects with the problem.
+/// Runs a call to its end, even if its caller disconnects. If the call succeeds, `operation` is counted, in the storage
+/// of its `env`. If it fails, the promise rejects with the problem.
 fn run(
     ctx: JsContext,
     operation: Option<(Operation, Env)>,

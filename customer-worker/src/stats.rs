@@ -9,8 +9,8 @@ use worker::Env;
 use crate::bindings::{DataStore, FileStore};
 use crate::usage;
 
-/// `GET /stats`: returns the customer's stats. Files and keys are counted by listing them. A stored count would be wrong after
-/// two uploads at the same time, because R2 and KV cannot increment a number atomically.
+/// `GET /stats`: returns the customer's stats. Files and keys are counted by listing them. A stored count would be
+/// wrong after two uploads at the same time, because R2 and KV cannot increment a number atomically.
 pub async fn stats(env: &Env) -> Result<Stats, Problem> {
     let data = DataStore::from_env(env)?;
     let count_files = async { FileStore::from_env(env)?.count().await };

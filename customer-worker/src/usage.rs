@@ -1,8 +1,9 @@
 //! Counts the customer's operations.
 //!
 //! Each isolate counts in memory, and writes its total to KV every few seconds, under a key of its own. So an operation
-//! does not cost a KV write, and isolates do not overwrite each other's counts, which KV cannot increment atomically. The
-//! customer's usage is the sum of all totals. If an isolate is evicted, the operations since its last write are lost.
+//! does not cost a KV write, and isolates do not overwrite each other's counts, which KV cannot increment atomically.
+//! The customer's usage is the sum of all totals. If an isolate is evicted, the operations since its last write are
+//! lost.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub fn count(operation: Operation, env: &Env, ctx: &Context) {
     }
 }
 
-/// Returns the operations of all isolates: the totals that other isolates have written, and this isolate's current total.
+/// Returns the operations of all isolates: the totals that the others have written, and this isolate's current total.
 pub async fn total(data: &DataStore) -> Result<Usage, Problem> {
     let mut usage = data.usage_of_others(&isolate_id()).await?;
     COUNTER.with_borrow(|counter| usage.add(&counter.usage));

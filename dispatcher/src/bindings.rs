@@ -11,9 +11,9 @@ use worker::{AnalyticsEngineDataset, Env};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `worker::Env`, with a getter for each name that many requests read. With lookups by name, the dispatcher would exceed
-    /// its CPU budget (docs/performance.md). Values are read again for every request, because they can change while an
-    /// isolate runs
+    /// `worker::Env`, with a getter for each name that many requests read. With lookups by name, the dispatcher would
+    /// exceed its CPU budget (docs/performance.md). Values are read again for every request, because they can change
+    /// while an isolate runs
     /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/#making-changes-to-bindings>).
     #[wasm_bindgen(extends = Env)]
     pub type Bindings;
@@ -154,8 +154,8 @@ impl Bindings {
         })
     }
 
-    /// `CUSTOMERS`: the KV namespace with the customers' records, if one is bound. A binding of another type is an error:
-    /// treated as absent, it would admit user ids without a record.
+    /// `CUSTOMERS`: the KV namespace with the customers' records, if one is bound. A binding of another type is an
+    /// error: treated as absent, it would admit user ids without a record.
     pub fn customers(&self) -> Result<Option<KvStore>, Problem> {
         match edge::binding::<Object>(self.customers_value(), "CUSTOMERS", "get") {
             Ok(_) => self.kv("CUSTOMERS").map(Some).map_err(|error| Problem::storage_unavailable(error.to_string())),
@@ -177,8 +177,8 @@ impl Bindings {
         optional(self.analytics_value(), "ANALYTICS", "writeDataPoint")
     }
 
-    /// `CF_VERSION_METADATA`: the deployed version of the dispatcher, if it is bound. `worker::WorkerVersionMetadata` is not
-    /// used, because it throws an exception that ends the Wasm instance if the binding has another type.
+    /// `CF_VERSION_METADATA`: the deployed version of the dispatcher, if it is bound. `worker::WorkerVersionMetadata`
+    /// is not used, because it throws an exception that ends the Wasm instance if the binding has another type.
     pub fn deployment(&self) -> Option<Deployment> {
         const NAME: &str = "CF_VERSION_METADATA";
         let version: Object = optional(edge::property(self, NAME), NAME, "timestamp")?;

@@ -1,5 +1,5 @@
-//! The headers that the dispatcher adds to every reply: `Vary`, so that no cache returns one customer's reply to another,
-//! and the CORS headers, if `ALLOWED_ORIGINS` is set.
+//! The headers that the dispatcher adds to every reply: `Vary`, so that no cache returns one customer's reply to
+//! another, and the CORS headers, if `ALLOWED_ORIGINS` is set.
 
 use std::borrow::Cow;
 
@@ -40,8 +40,8 @@ impl Cors {
         AllowedOrigins::new(&self.origins)
     }
 
-    /// Returns the reply to a CORS preflight, with which a browser asks whether a page may send a request; `None` for other
-    /// requests. [`finish`] adds `Access-Control-Allow-Origin`; without it, the browser does not send the request.
+    /// Returns the reply to a CORS preflight, with which a browser asks whether a page may send a request; `None` for
+    /// other requests. [`finish`] adds `Access-Control-Allow-Origin`, without which the browser does not send it.
     pub fn preflight(&self, request: &RequestContext) -> Option<Response> {
         if request.method() != "OPTIONS" {
             return None;
@@ -61,8 +61,8 @@ impl Cors {
     }
 }
 
-/// Adds `Vary` and the CORS headers to a reply, without reading its body. A reply that needs no change is not copied: one
-/// that has the `Vary` header already, as those of the platform's own Workers have, if `ALLOWED_ORIGINS` is not set.
+/// Adds `Vary` and the CORS headers to a reply, without reading its body. A reply that needs no change is not copied:
+/// without `ALLOWED_ORIGINS`, one that already has `Vary`, as the replies of the platform's own Workers do.
 ///
 /// Fails if the reply cannot be copied: a customer's own Worker can return a status that `new Response` refuses.
 pub fn finish(cors: Option<&Cors>, request: &RequestContext, reply: Response) -> Result<Response, Problem> {

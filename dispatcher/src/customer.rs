@@ -9,8 +9,8 @@ use worker::kv::KvStore;
 use crate::bindings::Bindings;
 use crate::json::JsJson;
 
-/// How long KV may return a record from its cache, in seconds. A change takes effect after this time plus KV's propagation
-/// delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
+/// How long KV may return a record from its cache, in seconds. A change takes effect after this time plus KV's
+/// propagation delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
 const CACHE_TTL: u64 = 60;
 
 /// A customer whose requests are served.
@@ -23,8 +23,8 @@ pub struct ActiveCustomer {
     pub limits: Limits,
 }
 
-/// Finds a customer, with at most one KV read. If `CUSTOMERS` is not bound, every user id may be a customer: those that have
-/// no script in the dispatch namespace are refused when the request is forwarded.
+/// Finds a customer, with at most one KV read. If `CUSTOMERS` is not bound, every user id may be a customer: those that
+/// have no script in the dispatch namespace are refused when the request is forwarded.
 pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustomer, Problem> {
     let defaults = match bindings.default_customer() {
         Some(json) => {
@@ -33,7 +33,7 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustome
         None => CustomerRecord::default(),
     };
     let record = match bindings.customers()? {
-        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when it is called.
+        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when called.
         Some(customers) => read(&customers, user_id).boxed_local().await?.or(defaults),
         None => defaults,
     };

@@ -1,5 +1,5 @@
-//! The dispatch Worker. It receives every request to the platform, authenticates it, and forwards it to the Worker of the
-//! customer that the header `X-User-ID` names. It never reads a body.
+//! The dispatch Worker. It receives every request to the platform, authenticates it, and forwards it to the Worker of
+//! the customer that the header `X-User-ID` names. It never reads a body.
 //!
 //! ```text
 //! fetch -> RequestContext             reads the request, and gives it an id

@@ -24,8 +24,8 @@ pub async fn forward(
     reply.await.map(JsCast::unchecked_into).map_err(|thrown| problem(edge::error_message(&thrown)))
 }
 
-/// Creates the options of the namespace's `get`: the limits of one request, which Cloudflare enforces, and the parameters of
-/// the outbound Worker, if there is one
+/// Creates the options of the namespace's `get`: the limits of one request, which Cloudflare enforces, and the
+/// parameters of the outbound Worker, if there is one
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/custom-limits/>).
 pub fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Object {
     let options = Object::new();
@@ -41,12 +41,12 @@ pub fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Object {
     options
 }
 
-/// Converts an error of the customer's Worker to a problem: the script does not exist, it has reached a limit, or it threw.
-/// Only the error's message distinguishes these.
+/// Converts an error of the customer's Worker to a problem: the script does not exist, it has reached a limit, or it
+/// threw. Only the error's message distinguishes these.
 fn problem(mut message: String) -> Problem {
     const LIMITS: [&str; 3] =
         ["Worker exceeded CPU time limit", "Worker exceeded memory limit", "Too many subrequests"];
-    /// In bytes. A customer's Worker may throw errors of any length, and Cloudflare truncates log lines that are too long.
+    /// In bytes. A customer's Worker may throw errors of any length, and Cloudflare truncates long log lines.
     const MAX_CAUSE_LEN: usize = 1000;
 
     message.truncate(message.floor_char_boundary(MAX_CAUSE_LEN));

@@ -9,12 +9,12 @@ use crate::bindings::Bindings;
 /// The default period of a rate limiter, in seconds. A rate limiter has a period of 10 or 60 seconds.
 const DEFAULT_PERIOD: u32 = 60;
 
-/// Counts a request in the rate limiter of the customer's plan, `RATE_LIMIT_<PLAN>`, with the user id as the key. Refuses
-/// the request if the customer has reached the limit. A plan without a rate limiter has no limit. If the rate limiter fails,
-/// the failure is logged and the request is allowed.
+/// Counts a request in the rate limiter of the customer's plan, `RATE_LIMIT_<PLAN>`, with the user id as the key.
+/// Refuses the request if the customer has reached the limit. A plan without a rate limiter has no limit. If the rate
+/// limiter fails, the failure is logged and the request is allowed.
 ///
-/// The period for `Retry-After` is in the variable `RATE_PERIOD_<PLAN>`, because a rate limiter does not return its period.
-/// Without the variable, it is [`DEFAULT_PERIOD`].
+/// The period for `Retry-After` is in the variable `RATE_PERIOD_<PLAN>`, because a rate limiter does not return its
+/// period. Without the variable, it is [`DEFAULT_PERIOD`].
 pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result<(), Problem> {
     let Some(limiter) = bindings.rate_limiter(plan) else { return Ok(()) };
     let options = edge::object(&[("key", user_id.as_str().into())]);

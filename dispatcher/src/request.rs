@@ -11,8 +11,9 @@ use crate::caller::Caller;
 
 /// The headers that are never forwarded to a customer's Worker, whoever the client is.
 ///
-/// - `CF-Worker`: Cloudflare adds it to requests that a Worker sends. A customer's Worker could mistake such a request for
-///   one of the platform itself (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
+/// - `CF-Worker`: Cloudflare adds it to requests that a Worker sends. A customer's Worker could mistake such a request
+///   for one of the platform itself
+///   (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
 /// - The others select the version of the Worker that handles the request, which only the operator may do
 ///   (<https://developers.cloudflare.com/workers/configuration/versions-and-deployments/gradual-deployments/>).
 const NEVER_FORWARDED: [&str; 3] =
@@ -91,8 +92,8 @@ impl RequestContext {
     }
 }
 
-/// The headers to remove before the request is forwarded: the platform's token, and those of [`NEVER_FORWARDED`] that the
-/// request has.
+/// The headers to remove before the request is forwarded: the platform's token, and those of [`NEVER_FORWARDED`] that
+/// the request has.
 fn removed_headers(caller: Caller, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let token = (caller == Caller::TokenHolder).then_some("Authorization");
     token.into_iter().chain(NEVER_FORWARDED.into_iter().filter(|name| has(name))).collect()

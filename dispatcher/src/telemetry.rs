@@ -27,8 +27,8 @@ struct LogLine<'a> {
     route: &'static str,
     method: &'a str,
     status: u16,
-    /// The time from the request's arrival to the reply's headers, in milliseconds. Deployed, the clock advances only while a
-    /// Worker waits for I/O, so this does not include CPU time
+    /// The time from the request's arrival to the reply's headers, in milliseconds. Deployed, the clock advances only
+    /// while a Worker waits for I/O, so this does not include CPU time
     /// (<https://developers.cloudflare.com/workers/runtime-apis/performance/>).
     ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,8 +42,8 @@ struct LogLine<'a> {
     version: &'static str,
 }
 
-/// Records a request and its reply: writes the log line and the data point. Neither ever contains customers' data (keys,
-/// file names, values) or tokens.
+/// Records a request and its reply: writes the log line and the data point. Neither ever contains customers' data
+/// (keys, file names, values) or tokens.
 pub fn record(
     bindings: &Bindings,
     request: &RequestContext,
@@ -87,8 +87,8 @@ fn write(line: &LogLine<'_>) {
     if line.cause.is_some() { console::error_1(&json) } else { console::log_1(&json) }
 }
 
-/// Writes the data point. The order of the values is that of the columns `blob1`, `blob2`, ... and `double1`, `double2`, ...
-/// in SQL. Unknown values are empty or 0.
+/// Writes the data point. The order of the values is that of the columns `blob1`, `blob2`, ... and `double1`,
+/// `double2`, ... in SQL. Unknown values are empty or 0.
 fn write_data_point(bindings: &Bindings, line: &LogLine<'_>) {
     let Some(dataset) = bindings.analytics() else { return };
     let [bytes_in, bytes_out] = [line.bytes_in, line.bytes_out].map(|bytes| edge::number(bytes.unwrap_or_default()));
@@ -113,7 +113,7 @@ fn has_body(method: &str, status: u16) -> bool {
     method != "HEAD" && !matches!(status, 101 | 204 | 304)
 }
 
-/// Parses `Content-Length`. Returns `None` unless it is a plain decimal number below 2^53, the exact integers of JavaScript.
+/// Parses `Content-Length`. Returns `None` unless it is a plain decimal number below 2^53.
 fn parse_length(header: Option<&str>) -> Option<u64> {
     let length = header?.parse().ok()?;
     let is_plain = header == Some(&*u64::to_string(&length));

@@ -1,5 +1,5 @@
-//! The outbound Worker. It receives every request that a customer's Worker sends with `fetch`, forwards it if its host is
-//! in the variable `ALLOWED_HOSTS`, and refuses it otherwise
+//! The outbound Worker. It receives every request that a customer's Worker sends with `fetch`, forwards it if its host
+//! is in the variable `ALLOWED_HOSTS`, and refuses it otherwise
 //! (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/outbound-workers/>).
 //!
 //! ```text
@@ -68,8 +68,8 @@ async fn respond(request: &Request, env: &Env) -> Response {
     reply
 }
 
-/// Forwards a request to its host. Redirects are returned to the customer's Worker, not followed: they could lead to hosts
-/// that are not allowed. When the customer's Worker follows one, that request is checked like any other.
+/// Forwards a request to its host. Redirects are returned to the customer's Worker, not followed: they could lead to
+/// hosts that are not allowed. When the customer's Worker follows one, that request is checked like any other.
 async fn forward(request: &Request) -> Result<Response, Problem> {
     let init = RequestInit::new();
     init.set_redirect(RequestRedirect::Manual);

@@ -30,8 +30,9 @@ impl DataStore {
         Ok(text(edge::property(&entry, "value")).map(|value| (value, metadata())))
     }
 
-    /// Stores `value`, which is text or bytes outside Wasm, with `metadata`, an object. Replaces an older value together with
-    /// its metadata and expiration. KV has no transactions: if two writes happen at the same time, the last one wins.
+    /// Stores `value`, which is text or bytes outside Wasm, with `metadata`, an object. Replaces an older value
+    /// together with its metadata and expiration. KV has no transactions: if two writes happen at the same time, the
+    /// last one wins.
     pub async fn put(
         &self,
         key: &DataKey,
@@ -149,8 +150,8 @@ impl KeyPage {
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding `USER_KV`. `worker::KvStore` is not used, because it copies values into Wasm, which would be a third copy
-    /// of up to 25 MiB, and because it sorts the members of metadata.
+    /// The binding `USER_KV`. `worker::KvStore` is not used, because it copies values into Wasm, which would be a third
+    /// copy of up to 25 MiB, and because it sorts the members of metadata.
     #[wasm_bindgen(extends = Object)]
     type UserKv;
 

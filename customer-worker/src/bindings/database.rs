@@ -7,8 +7,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};
 
-/// The binding `USER_DB`. `worker::D1Database` is not used, because it converts rows to Rust values, which changes the order
-/// of their columns.
+/// The binding `USER_DB`. `worker::D1Database` is not used, because it converts rows to Rust values, which changes the
+/// order of their columns.
 pub struct UserDatabase(D1Database);
 
 /// A statement's result, `{"results", "meta"}`, outside Wasm.
@@ -66,9 +66,8 @@ fn query_result(result: &JsValue) -> Result<QueryResult, JsValue> {
     Ok(edge::object(&[("results", result.results()?.into()), ("meta", meta.into())]))
 }
 
-/// Converts an error of D1 to a problem: SQLite refused the statement, or the database failed. D1 throws the same kind of
-/// error for both
-/// (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
+/// Converts an error of D1 to a problem: SQLite refused the statement, or the database failed. D1 throws the same kind
+/// of error for both (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
 fn problem(thrown: &JsValue) -> Problem {
     let message = edge::error_message(thrown);
     match sqlite_message(&message) {
@@ -78,7 +77,7 @@ fn problem(thrown: &JsValue) -> Problem {
 }
 
 /// Extracts SQLite's message from an error of D1: `D1_ERROR: <message>: SQLITE_<CODE>`, sometimes followed by
-/// ` (extended: SQLITE_<CODE>)`. Errors that D1 itself detects in a statement have no code. Returns `None` for all other
+/// `(extended: SQLITE_<CODE>)`. Errors that D1 itself detects in a statement have no code. Returns `None` for all other
 /// errors.
 fn sqlite_message(message: &str) -> Option<&str> {
     const FROM_D1: [&str; 4] = [

@@ -43,8 +43,8 @@ impl FileStore {
         super::lookup(env, "USER_R2", "head", "file storage").map(Self)
     }
 
-    /// Returns a file with its content, or with a range of it. The content is omitted if the file's etag is `client_etag`,
-    /// the version that the client already has.
+    /// Returns a file with its content, or with a range of it. The content is omitted if the file's etag is
+    /// `client_etag`, the version that the client already has.
     pub async fn get(
         &self,
         key: &FileKey,
@@ -235,9 +235,9 @@ impl MultipartUpload {
 
     /// Converts an error of `complete` or `abort` to a problem.
     ///
-    /// For an upload that does not exist, both fail with R2's code for internal errors. So this then tries to upload a part:
-    /// that fails with `NO_SUCH_UPLOAD` if the upload does not exist. `unused_number` is a part number that the upload does
-    /// not use.
+    /// For an upload that does not exist, both fail with R2's code for internal errors. So this then tries to upload a
+    /// part: that fails with `NO_SUCH_UPLOAD` if the upload does not exist. `unused_number` is a part number that the
+    /// upload does not use.
     async fn explain(&self, thrown: &JsValue, unused_number: Option<u16>) -> Problem {
         if error_code(&edge::error_message(thrown)) == Some(INTERNAL_ERROR)
             && let Some(number) = unused_number
@@ -267,7 +267,7 @@ impl PendingPart {
     }
 }
 
-/// Converts a range to R2's. Positions are limited to JavaScript's exact integers, which are beyond the end of every file.
+/// Converts a range to R2's. Positions are limited to 2^53 - 1, which is beyond the end of every file.
 fn r2_range(range: ByteRange) -> Range {
     let clamp = |position: u64| position.min((1 << 53) - 1);
     match range {
@@ -298,7 +298,7 @@ fn stored_headers(metadata: HttpMetadata) -> FileHeaders {
         content_disposition: metadata.content_disposition,
         content_encoding: metadata.content_encoding,
         content_language: metadata.content_language,
-        // Dates before 1970, which the platform does not store, become the beginning of 1970: they are in the past, too.
+        // Dates before 1970, which the platform does not store, become the beginning of 1970: both are in the past.
         expires: metadata.cache_expiry.as_ref().map(http_date),
     })
 }

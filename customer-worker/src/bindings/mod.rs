@@ -16,8 +16,8 @@ pub use database::UserDatabase;
 pub use file_store::{FileStore, MAX_PUT_LEN, MultipartUpload, PendingPart, PutResult, StoredFile};
 pub use write_condition::{WriteCondition, is_r2_etag};
 
-/// Looks up a binding by its name and a member that only its type has. If it is missing, the client gets the problem "this
-/// customer has no `description`".
+/// Looks up a binding by its name and a member that only its type has. If it is missing, the client gets the problem
+/// "this customer has no `description`".
 fn lookup<T: JsCast>(env: &Env, binding_name: &str, member: &str, description: &'static str) -> Result<T, Problem> {
     edge::binding(edge::property(env, binding_name), binding_name, member).map_err(|error| match error {
         BindingError::NotBound | BindingError::PlainValue(_) => Problem::binding_not_attached(description),

@@ -10,7 +10,7 @@ use super::conditions;
 use crate::bindings::{FileStore, StoredFile, is_r2_etag};
 use crate::body::{header, ignore_result};
 
-/// `GET /files?key=`: returns a file, or a range of it. The content is streamed from R2 to the client, and never enters Wasm.
+/// `GET /files?key=`: returns a file, or a range of it. The content is streamed from R2, and never enters Wasm.
 pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let files = FileStore::from_env(env)?;
     let conditions = conditions(request);
@@ -25,7 +25,7 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
         }
         let size = current.object.size();
         range.of(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
-        // The range is inside the current file. Either the file was replaced in the meantime, or R2 failed for another reason.
+        // The range is inside the current file: the file was replaced in the meantime, or R2 failed for another reason.
         result = files.get(key, Some(range), client_etag(&conditions)).await;
     }
     let file = result?.ok_or_else(Problem::file_not_found)?;
@@ -34,7 +34,7 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
         return reply;
     }
     if file.object.body().is_none() {
-        // R2 decided that the client has this version, but `conditional_reply` decided that it does not. Sends the file.
+        // R2 decided that the client has this version, and `conditional_reply` that it does not. Sends the file.
         let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
         return Ok(reply(&file, 200, Some(&file.content()?), None));
     }
@@ -59,8 +59,8 @@ pub async fn open(env: &Env, key: &FileKey) -> Result<Option<ReadableStream>, Pr
     FileStore::from_env(env)?.get(key, None, None).await?.map(|file| file.content()).transpose()
 }
 
-/// Returns the requested range, unless `If-Range` names an older version of the file. Only with `If-Range`, this reads the
-/// file's headers from R2.
+/// Returns the requested range, unless `If-Range` names an older version of the file. Only with `If-Range`, this reads
+/// the file's headers from R2.
 async fn requested_range(files: &FileStore, request: &Request, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
     let range = header(request, "Range");
     let Some(range) = range.as_deref().and_then(ByteRange::parse) else { return Ok(None) };
@@ -69,8 +69,8 @@ async fn requested_range(files: &FileStore, request: &Request, key: &FileKey) ->
     Ok(IfRange::parse(&version).matches(&file.object.etag(), file.last_modified()).then_some(range))
 }
 
-/// Returns the etag of the version that the client has, if R2 can compare it. R2 then omits the content of that version.
-/// `None` if there are other preconditions, which [`conditional_reply`] checks.
+/// Returns the etag of the version that the client has, if R2 can compare it. R2 then omits the content of that
+/// version. `None` if there are other preconditions, which [`conditional_reply`] checks.
 fn client_etag(conditions: &Preconditions) -> Option<&str> {
     if conditions.if_match.is_some() || conditions.if_unmodified_since.is_some() {
         return None;
@@ -98,8 +98,8 @@ fn cancel_content(file: &StoredFile) {
 }
 
 thread_local! {
-    /// The headers of every reply with a file, created once and copied. The sandbox and `nosniff` prevent uploaded files from
-    /// running as scripts on the platform's origin.
+    /// The headers of every reply with a file, created once and copied. The sandbox and `nosniff` prevent uploaded
+    /// files from running as scripts on the platform's origin.
     static COMMON_HEADERS: Headers = edge::headers([
         ("Vary", edge::VARY),
         ("X-Content-Type-Options", "nosniff"),
@@ -107,7 +107,7 @@ thread_local! {
     ]);
 }
 
-/// Creates a reply with a file's headers, and with its content or a range of it. A range is its first and its last byte.
+/// Creates a reply with a file's headers, and with its content or a range of it: the first and the last byte.
 fn reply(file: &StoredFile, status: u16, content: Option<&ReadableStream>, range: Option<(u64, u64)>) -> Response {
     let StoredFile { object, headers: stored } = file;
     let headers = COMMON_HEADERS.with(Headers::new_with_headers).expect("valid headers");

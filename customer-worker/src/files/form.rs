@@ -10,11 +10,11 @@ use super::{PartsWriter, conditions};
 use crate::bindings::FileStore;
 use crate::body::{Chunks, content_length, read_all, require_content_type, sub_array};
 
-/// The maximum length of a form that is read completely before it is parsed, in bytes. For small forms this takes less time.
+/// The maximum length in bytes of a form that is read completely before it is parsed, which is faster for small forms.
 const MAX_BUFFERED_LEN: u64 = 1024 * 1024;
 
-/// Stores a form's `file` under its `key`. The form is parsed as it arrives, and the file is stored in parts, so it may have
-/// any size. The file is visible only when the form has ended.
+/// Stores a form's `file` under its `key`. The form is parsed as it arrives, and the file is stored in parts, so it may
+/// have any size. The file is visible only when the form has ended.
 pub async fn upload_form(env: &Env, request: &Request) -> Result<FileStored, Problem> {
     let content_type = require_content_type(request, is_multipart_form, "multipart/form-data")?;
     let parser = FormParser::new(&content_type)?;

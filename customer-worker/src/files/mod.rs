@@ -65,8 +65,8 @@ fn headers(request: &Request) -> Result<FileHeaders, Problem> {
     FileHeaders::read(|name| header(request, name))
 }
 
-/// Refuses a body without a `Content-Length`, which R2 needs, and a body that is too large for one R2 `put`. `subject` names
-/// the body in the problem.
+/// Refuses a body without a `Content-Length`, which R2 needs, and a body that is too large for one R2 `put`. `subject`
+/// names the body in the problem.
 fn require_length(request: &Request, subject: &str) -> Result<(), Problem> {
     if content_length(request).ok_or_else(Problem::length_required)? > MAX_PUT_LEN {
         return Err(Problem::too_large(subject, MAX_PUT_LEN));

@@ -9,8 +9,8 @@ use super::{store, stored_response};
 use crate::bindings::{FileStore, MultipartUpload, PendingPart, PutResult, WriteCondition};
 use crate::body::sub_array;
 
-/// R2's minimum length of a part, in bytes (<https://developers.cloudflare.com/r2/platform/limits/>). A writer holds at most
-/// two parts in memory: the one that is being filled and the one that is being stored.
+/// R2's minimum length of a part, in bytes (<https://developers.cloudflare.com/r2/platform/limits/>). A writer holds at
+/// most two parts in memory: the one that is being filled and the one that is being stored.
 const MIN_PART_LEN: u64 = 5 * 1024 * 1024;
 
 /// Receives a file's bytes one chunk after another, and sends them to R2 in parts of equal length.
@@ -127,8 +127,8 @@ impl PartsWriter {
         bytes.subarray(added, bytes.length())
     }
 
-    /// Allocates a buffer for a part, or for the rest of the file if that is shorter: the runtime zeroes the buffer, which
-    /// takes time.
+    /// Allocates a buffer for a part, or for the rest of the file if that is shorter: the runtime zeroes the buffer,
+    /// which takes time.
     fn allocate(&mut self) -> Uint8Array {
         let length = self.unallocated.min(self.part_len.into());
         self.unallocated -= length;
@@ -195,8 +195,8 @@ impl ActiveUpload {
     }
 }
 
-/// Returns the length of a file's parts, in bytes. R2 takes at most 10,000 parts, so the parts of a very large file are longer
-/// than the minimum. A file of unknown length may have 48 GiB.
+/// Returns the length of a file's parts, in bytes. R2 takes at most 10,000 parts, so the parts of a very large file are
+/// longer than the minimum. A file of unknown length may have 48 GiB.
 fn part_len(max_len: Option<u64>) -> u32 {
     let needed = max_len.unwrap_or_default().div_ceil(u64::from(multipart_upload::MAX_PARTS));
     u32::try_from(needed.max(MIN_PART_LEN)).unwrap_or(u32::MAX)

@@ -29,8 +29,8 @@ thread_local! {
     static KEYS: RefCell<(String, FetchedKeyRing)> = RefCell::default();
 }
 
-/// Returns the keys of the set at `url`. Fetches them if they are not cached, or if the token names a key that is not among
-/// the cached ones.
+/// Returns the keys of the set at `url`. Fetches them if they are not cached, or if the token names a key that is not
+/// among the cached ones.
 pub async fn key_ring(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<KeyRing>, Problem> {
     let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
     loop {

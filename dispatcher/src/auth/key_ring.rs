@@ -16,8 +16,8 @@ type ParseKeys = fn(&str) -> Result<Vec<Key>, InvalidKeys>;
 /// The last value of a variable, and the keys that were parsed from it.
 type ParsedVariable = RefCell<Option<(String, Rc<KeyRing>)>>;
 
-/// Returns the keys of `TOKEN_SECRETS` and `TOKEN_JWKS`, for each that is set. Keys are cached, with their imports, until
-/// the variable's value changes. So a key that was removed from the variable is no longer used.
+/// Returns the keys of `TOKEN_SECRETS` and `TOKEN_JWKS`, for each that is set. Keys are cached, with their imports,
+/// until the variable's value changes. So a key that was removed from the variable is no longer used.
 pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
     thread_local! {
         static SECRETS: ParsedVariable = const { RefCell::new(None) };

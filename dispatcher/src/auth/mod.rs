@@ -30,7 +30,7 @@ pub async fn check(
 ) -> Result<Caller, Problem> {
     match bindings.auth().as_deref() {
         Some("trusted-header") => Ok(Caller::Trusted),
-        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when it is called.
+        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when called.
         None | Some("" | "token") => check_token(bindings, request, user_id, ctx).boxed_local().await,
         Some(value) => {
             Err(Problem::auth_not_configured(format!("AUTH must be token or trusted-header, not {value:?}")))

@@ -1,6 +1,6 @@
 //! Verifies signatures with the runtime's Web Crypto
-//! (<https://developers.cloudflare.com/workers/runtime-apis/web-crypto/>). It is faster than cryptography in Wasm, and adds
-//! nothing to the Worker's size.
+//! (<https://developers.cloudflare.com/workers/runtime-apis/web-crypto/>). It is faster than cryptography in Wasm, and
+//! adds nothing to the Worker's size.
 
 use js_sys::{Array, JSON, Object, Uint8Array};
 use shared::auth::{Algorithm, Key, Material};
