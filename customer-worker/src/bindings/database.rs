@@ -88,9 +88,7 @@ fn sqlite_message(message: &str) -> Option<&str> {
     ];
     let text = message.strip_prefix("D1_ERROR: ").unwrap_or(message);
     if text.starts_with("To execute a transaction, ") {
-        return Some(
-            "a statement must not begin or end a transaction; POST /db/batch runs statements in one transaction",
-        );
+        return Some("a statement must not begin or end a transaction; use POST /db/batch for a transaction");
     }
     let short = text.rsplit_once(" (extended: SQLITE_").map_or(text, |(short, _)| short);
     let (sqlite, code) = short.rsplit_once(": SQLITE_").unwrap_or((text, ""));
@@ -120,9 +118,7 @@ mod tests {
             ),
             (
                 "D1_ERROR: To execute a transaction, please use the state.storage.transaction() API",
-                Some(
-                    "a statement must not begin or end a transaction; POST /db/batch runs statements in one transaction",
-                ),
+                Some("a statement must not begin or end a transaction; use POST /db/batch for a transaction"),
             ),
             ("D1_ERROR: D1 DB storage operation exceeded timeout which caused object to be reset.", None),
             ("D1_ERROR: x: SQLITE_", None),
