@@ -31,7 +31,7 @@ fn run_tester(program: &str, configure: impl FnOnce(&mut Command)) -> Output {
     let folder = env::var_os("API_TESTERS").expect("API_TESTERS is not set: run the tests with `cargo xtask test`");
     let mut command = Command::new(PathBuf::from(folder).join(program));
     configure(&mut command);
-    command.output().expect("it runs")
+    command.output().expect("the program runs")
 }
 
 /// Returns a program's standard output and standard error.
@@ -125,7 +125,7 @@ impl Contract {
                     .extend(specific.map(|status| format!("{method} {path} {status}")).filter(|reply| reply != UNSEEN));
             }
         }
-        let seen = self.seen.lock().expect("no other test panicked");
+        let seen = self.seen.lock().expect("the lock is not poisoned");
         let unseen: Vec<&String> = described.difference(&seen).collect();
         assert!(unseen.is_empty(), "described, but no request got it: {unseen:?}");
     }
@@ -159,7 +159,7 @@ impl Contract {
 
         let described = &self.document["paths"][&path][&method]["responses"][status.to_string()];
         assert!(!described.is_null(), "{method} {path} describes no {status}: {reply}");
-        self.seen.lock().expect("no other test panicked").insert(format!("{method} {path} {status}"));
+        self.seen.lock().expect("the lock is not poisoned").insert(format!("{method} {path} {status}"));
         let described = self.resolved(described);
         for (name, header) in described["headers"].as_object().into_iter().flatten() {
             let header = self.resolved(header);
@@ -287,15 +287,15 @@ async fn replies_match_their_description() {
 }
 
 async fn upload_in_parts(contract: &Contract, user: &Customer) {
-    let begin = async || {
-        let begun = contract.expect(user.post("/files/uploads?key=contract/parts"), 200).await.json();
-        format!("?key=contract/parts&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")))
+    let create = async || {
+        let created = contract.expect(user.post("/files/uploads?key=contract/parts"), 200).await.json();
+        format!("?key=contract/parts&uploadId={}", escaped(created["uploadId"].as_str().expect("an id")))
     };
-    let query = begin().await;
+    let query = create().await;
     let part = user.put(&format!("/files/uploads{query}&partNumber=1")).body("x");
     let parts = json!({"parts": [contract.expect(part, 200).await.json()]});
     contract.expect(user.post_json(&format!("/files/uploads/complete{query}"), parts.to_string()), 200).await;
-    contract.expect(user.delete(&format!("/files/uploads{}", begin().await)), 200).await;
+    contract.expect(user.delete(&format!("/files/uploads{}", create().await)), 200).await;
 }
 
 /// Creates a body that stalls after its first byte.
@@ -311,7 +311,7 @@ async fn schemathesis(cases: u32, arguments: &[&str]) {
     let platform = env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
     let mut issue = Command::new(platform);
     issue.current_dir(root()).args(["token", "issue", "contract", "--scope", "read,write", "--ttl", "12h", "--state"]);
-    let issued = issue.arg(state.path()).env_remove("TOKEN_SECRETS").output().expect("it runs");
+    let issued = issue.arg(state.path()).env_remove("TOKEN_SECRETS").output().expect("the program runs");
     assert!(issued.status.success(), "{}", printed(&issued));
     let token = String::from_utf8(issued.stdout).expect("a token");
 
@@ -329,7 +329,7 @@ async fn schemathesis(cases: u32, arguments: &[&str]) {
             })
         }
     });
-    let output = run.await.expect("it does not panic");
+    let output = run.await.expect("the task does not panic");
     println!("{}", printed(&output));
     assert!(output.status.success(), "the platform violates docs/openapi.json");
     assert!(dev.stop(Signal::SIGINT).await.success());

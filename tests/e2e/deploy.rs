@@ -53,7 +53,7 @@ fn every_commented_setting_in_wrangler_toml_deploys() {
     let uncommented: Vec<&str> =
         file.lines().map(|line| line.strip_prefix("# ").filter(|code| is_setting(code)).unwrap_or(line)).collect();
     let uncommented = uncommented.join("\n").replace(r#"main = ""#, r#"main = "../"#);
-    std::fs::write(root.join("target/wrangler.everything.toml"), uncommented).expect("written");
+    std::fs::write(root.join("target/wrangler.everything.toml"), uncommented).expect("the file can be written");
     let printed = wrangler(&["deploy", "--dry-run", "-c", "target/wrangler.everything.toml"]);
     for binding in [
         "env.DISPATCHER (customers (outbound -> outbound))",

@@ -121,7 +121,7 @@ async fn a_crashed_runtime_is_restarted() {
             processes(state.path()).into_iter().filter(|line| line.contains("workerd serve")).collect();
         assert_eq!(runtimes.len(), 2, "{runtimes:#?}");
         let pid: i32 = pids(&runtimes[round..])[0].parse().expect("a process id");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("the runtime runs");
         let started = Instant::now();
         loop {
             let request = user.get("/data?key=k").timeout(Duration::from_secs(15)).send().await;
@@ -147,7 +147,7 @@ async fn print_command_prints_the_command_and_starts_nothing() {
     assert!(stderr.contains("another local platform uses"), "{stderr}");
     assert_eq!(Reply::to(Customer::at(&dev.url, "a").get("/")).await.status, StatusCode::OK);
     assert!(dev.stop(Signal::SIGINT).await.success());
-    let xtask = std::env::var_os("XTASK").expect("XTASK is set");
+    let xtask = std::env::var_os("XTASK").expect("XTASK is not set: run the tests with `cargo xtask test`");
     let printed =
         Command::new(xtask).args(["dev", "--print-command", "--state"]).arg(state.path()).output().expect("xtask runs");
     let printed = String::from_utf8(printed.stdout).expect("text");

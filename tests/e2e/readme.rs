@@ -54,7 +54,7 @@ async fn examples_work_as_printed() {
     let (state, with_tokens) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
     let dev = Dev::start(state.path(), &[]).await;
     let dev_with_tokens = Dev::start(with_tokens.path(), &["--auth", "token"]).await;
-    let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("secrets");
+    let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("the secrets can be read");
     let examples = examples();
     assert!(examples.len() >= 10, "{examples:#?}");
     for part in ["$token", "customer create user3 --local", "npx wrangler"] {

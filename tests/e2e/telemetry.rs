@@ -15,7 +15,7 @@ async fn logged(request: RequestBuilder, id: &str) -> Value {
     let lines =
         log::lines(1, |line| line["requestId"] == id && !line["route"].is_null() && line["userId"] != "gate").await;
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    lines.into_iter().next().expect("one")
+    lines.into_iter().next().expect("a line")
 }
 
 #[tokio::test]
@@ -147,7 +147,8 @@ async fn every_member_of_a_log_line_is_documented() {
         Reply::to(request.header("X-Request-Id", "log-members")).await;
     }
     let lines = log::lines(3, |line| line["requestId"] == "log-members" && !line["route"].is_null()).await;
-    let members: BTreeSet<&String> = lines.iter().flat_map(|line| line.as_object().expect("one").keys()).collect();
+    let members: BTreeSet<&String> =
+        lines.iter().flat_map(|line| line.as_object().expect("an object").keys()).collect();
     assert_eq!(members.len(), 13, "{members:?}");
     for member in members {
         assert!(docs.contains(&format!("`{member}`")), "{member}");

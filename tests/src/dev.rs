@@ -68,13 +68,13 @@ impl Dev {
     /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.process.id().expect("it runs").cast_signed())
+        Pid::from_raw(self.process.id().expect("the platform runs").cast_signed())
     }
 
     /// Kills it with SIGKILL, and waits until the processes that it started have ended.
     pub async fn kill(&mut self) {
         let all = pids(&processes(&self.state));
-        kill(self.pid(), Signal::SIGKILL).expect("it runs");
+        kill(self.pid(), Signal::SIGKILL).expect("the platform runs");
         timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for");
         expect_gone(&all).await;
     }
@@ -89,7 +89,7 @@ impl Dev {
 
     /// Stops it, expects it to succeed, and returns its standard error.
     pub async fn stop_and_get_stderr(mut self) -> String {
-        kill(self.pid(), Signal::SIGTERM).expect("it runs");
+        kill(self.pid(), Signal::SIGTERM).expect("the platform runs");
         let status =
             timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for");
         let stderr = self.stderr.await.expect("text");
@@ -99,7 +99,7 @@ impl Dev {
 
     /// Sends a signal and waits until it ends.
     pub async fn stop(mut self, signal: Signal) -> ExitStatus {
-        kill(self.pid(), signal).expect("it runs");
+        kill(self.pid(), signal).expect("the platform runs");
         timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for")
     }
 }

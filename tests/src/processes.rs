@@ -12,17 +12,17 @@ pub fn processes(state: &Path) -> Vec<String> {
     let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().expect("ps runs");
     let lines: Vec<String> = String::from_utf8_lossy(&ps.stdout).lines().map(|line| line.trim().to_owned()).collect();
     let field = |line: &str, index: usize| line.split_whitespace().nth(index).unwrap_or_default().to_owned();
-    let mut found: Vec<String> =
+    let mut family: Vec<String> =
         lines.iter().filter(|line| line.contains(&*state.to_string_lossy())).cloned().collect();
     let mut next = 0;
-    while next < found.len() {
-        let parent = field(&found[next], 0);
-        found.extend(
-            lines.iter().filter(|line| field(line, 1) == parent && !found.contains(line)).cloned().collect::<Vec<_>>(),
+    while next < family.len() {
+        let parent = field(&family[next], 0);
+        family.extend(
+            lines.iter().filter(|line| field(line, 1) == parent && !family.contains(line)).cloned().collect::<Vec<_>>(),
         );
         next += 1;
     }
-    found
+    family
 }
 
 /// Waits until processes have ended. Panics after 15 seconds.

@@ -189,9 +189,9 @@ async fn a_fetched_key_set_is_cached_and_updated() {
         let garbage = hs256(b"x", &header, &claims("user1"));
         expect_problem(Customer::at(&dev.url, "user1").with_token(&garbage).get("/"), 401, "invalid_token").await;
     }
-    let secrets = std::fs::read_to_string(state.path().join("token-secrets.json")).expect("secrets");
+    let secrets = std::fs::read_to_string(state.path().join("token-secrets.json")).expect("the secrets can be read");
     let secrets: Value = serde_json::from_str(&secrets).expect("JSON");
-    let secret = BASE64_URL_SAFE_NO_PAD.decode(secrets[0]["secret"].as_str().expect("one")).expect("base64url");
+    let secret = BASE64_URL_SAFE_NO_PAD.decode(secrets[0]["secret"].as_str().expect("a secret")).expect("base64url");
     let ours = hs256(&secret, &json!({"alg": "HS256", "kid": secrets[0]["kid"]}), &claims("user1"));
     expect_success(Customer::at(&dev.url, "user1").with_token(&ours).get("/")).await;
     assert_eq!(provider.request_count(), 1);

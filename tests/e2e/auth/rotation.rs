@@ -22,9 +22,9 @@ fn configure(state: &Path, secrets: &Value) {
     let folder = state.join("workers/dispatcher");
     let (vars, config) = (folder.join(".dev.vars"), folder.join("wrangler.toml"));
     assert!(vars.exists(), "the local platform has its secrets in another file");
-    fs::write(vars, format!("TOKEN_SECRETS='{secrets}'\n")).expect("written");
+    fs::write(vars, format!("TOKEN_SECRETS='{secrets}'\n")).expect("the file can be written");
     let text = fs::read_to_string(&config).expect("a wrangler file");
-    fs::write(config, text + "\n# changed").expect("written");
+    fs::write(config, text + "\n# changed").expect("the file can be written");
 }
 
 /// Sends requests with a token until the reply has this status.

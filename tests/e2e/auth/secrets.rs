@@ -234,8 +234,9 @@ async fn scopes_limit_the_methods() {
         let token = hs256(NEW_SECRET, &hs256_header(), &claims_with("user1", json!({"scope": scope})));
         for method in methods {
             let reads = matches!(method, "GET" | "HEAD");
-            let request =
-                user("user1").with_token(&token).request(Method::from_bytes(method.as_bytes()).expect("one"), "/data");
+            let request = user("user1")
+                .with_token(&token)
+                .request(Method::from_bytes(method.as_bytes()).expect("a method"), "/data");
             let reply = Reply::to(request).await;
             if (reads && read) || (!reads && write) {
                 assert_eq!(reply.status, StatusCode::OK, "{scope} {method}: {reply}");

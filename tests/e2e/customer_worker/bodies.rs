@@ -18,8 +18,8 @@ async fn writes_with_content_range_are_refused() {
     let user = Customer::new("user1");
     expect_success(user.put("/files?key=ranged").body("01234567890123456789")).await;
     expect_success(user.post_json("/data", r#"{"key":"ranged","value":"old"}"#)).await;
-    let begun = expect_success(user.post("/files/uploads?key=ranged")).await.json();
-    let upload = format!("key=ranged&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")));
+    let created = expect_success(user.post("/files/uploads?key=ranged")).await.json();
+    let upload = format!("key=ranged&uploadId={}", escaped(created["uploadId"].as_str().expect("an id")));
     let put_part = || user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("whole");
     let part = expect_success(put_part()).await.json();
     let complete = json!({"parts": [part]}).to_string();
@@ -55,8 +55,8 @@ async fn writes_with_content_range_are_refused() {
 async fn encoded_bodies_are_refused_where_they_are_parsed() {
     let user = Customer::new("user1");
     expect_success(user.put("/files?key=coded").body("old")).await;
-    let begun = expect_success(user.post("/files/uploads?key=coded")).await.json();
-    let upload = format!("key=coded&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")));
+    let created = expect_success(user.post("/files/uploads?key=coded")).await.json();
+    let upload = format!("key=coded&uploadId={}", escaped(created["uploadId"].as_str().expect("an id")));
     let put_part = |number: u16| user.put(&format!("/files/uploads?{upload}&partNumber={number}")).body("whole");
     let part = expect_success(put_part(1)).await.json();
     let complete = json!({"parts": [part]}).to_string();

@@ -114,7 +114,7 @@ async fn a_bad_large_form_keeps_the_old_file_and_leaves_no_parts() {
     expect_success(user.put("/files?key=bad-large").body("old")).await;
     let content = noise(11 * MIB, 9);
     let key = KEY.replace("KEY", "bad-large");
-    let begin = [key.as_bytes(), FILE.as_bytes(), &content].concat();
+    let start = [key.as_bytes(), FILE.as_bytes(), &content].concat();
     for (end, code) in [
         ("", "invalid_form"),
         ("\r\n", "invalid_form"),
@@ -124,7 +124,7 @@ async fn a_bad_large_form_keeps_the_old_file_and_leaves_no_parts() {
         (&*format!("\r\n{FILE}{END}"), "invalid_form"),
         ("\r\n--x\r\nContent-Disposition: form-data\r\n\r\n\r\n--x--\r\n", "invalid_form"),
     ] {
-        for body in [Body::from([&*begin, end.as_bytes()].concat()), chunked([&*begin, end.as_bytes()].concat())] {
+        for body in [Body::from([&*start, end.as_bytes()].concat()), chunked([&*start, end.as_bytes()].concat())] {
             expect_problem(post_raw(&user, body), 400, code).await;
         }
     }
@@ -147,8 +147,8 @@ async fn aborted_uploads_keep_the_old_file_and_leave_no_parts() {
         .collect();
     stream::iter(offsets.iter().enumerate())
         .for_each_concurrent(5, async |(number, offset)| {
-            let begin = form.slice(..*offset);
-            let pieces: Vec<_> = begin.chunks(500_000).map(|piece| Ok(begin.slice_ref(piece))).collect();
+            let start = form.slice(..*offset);
+            let pieces: Vec<_> = start.chunks(500_000).map(|piece| Ok(start.slice_ref(piece))).collect();
             // The pieces need time to arrive before the connection is closed.
             let disconnect = stream::once(async {
                 tokio::time::sleep(Duration::from_secs(2)).await;

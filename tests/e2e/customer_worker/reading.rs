@@ -266,9 +266,10 @@ async fn expires_may_be_in_the_past() {
     ] {
         expect_success(user.put("/files?key=expired").header("Expires", value).body("x")).await;
         assert_eq!(Reply::to(user.get("/files?key=expired")).await.header("Expires"), stored, "{value}");
-        let begun = expect_success(user.post("/files/uploads?key=expired-parts").header("Expires", value)).await.json();
+        let created =
+            expect_success(user.post("/files/uploads?key=expired-parts").header("Expires", value)).await.json();
         let upload =
-            format!("key=expired-parts&uploadId={}", tests::escaped(begun["uploadId"].as_str().expect("an id")));
+            format!("key=expired-parts&uploadId={}", tests::escaped(created["uploadId"].as_str().expect("an id")));
         let part = expect_success(user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("x")).await.json();
         let parts = serde_json::json!({"parts": [part]}).to_string();
         expect_success(user.post_json(&format!("/files/uploads/complete?{upload}"), parts)).await;

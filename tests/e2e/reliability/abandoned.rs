@@ -78,7 +78,7 @@ async fn memory_sizes(user: &Customer) -> [usize; 2] {
     let mut sizes = [0; 2];
     for (size, path) in sizes.iter_mut().zip(["/dispatcher/faults/memory", "/faults/memory"]) {
         let bytes = expect_success(user.get(path)).await.json().as_u64().expect("a number");
-        *size = bytes.try_into().expect("it fits");
+        *size = bytes.try_into().expect("32 bits");
     }
     sizes
 }

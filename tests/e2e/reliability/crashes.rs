@@ -61,7 +61,7 @@ async fn kill_during_writes(min_rounds: u64) {
             }
         };
         for pid in killed {
-            kill(Pid::from_raw(pid.parse().expect("a process id")), Signal::SIGKILL).expect("it runs");
+            kill(Pid::from_raw(pid.parse().expect("a process id")), Signal::SIGKILL).expect("the runtime runs");
         }
         writers_by_customer = Vec::new();
         for task in tasks {
