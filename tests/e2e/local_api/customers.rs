@@ -97,7 +97,7 @@ async fn customers_are_made_deployed_to_and_deleted() {
     }
     // What is their own now is not overwritten by accident; the others are deployed to.
     let deployed = platform.api.customer(&["deploy", "--all", "--no-build"]).await.to_string();
-    assert!(deployed.contains("user1") && deployed.contains("left-alone"), "{deployed}");
+    assert!(deployed.contains("user1") && deployed.contains("unchanged"), "{deployed}");
     assert_eq!(Reply::to(user3.get("/")).await.header("Changed"), "yes");
     expect_success(platform.customer("user1").get("/stats")).await;
 
