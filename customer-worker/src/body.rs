@@ -31,7 +31,7 @@ pub fn require_identity(request: &Request) -> Result<(), Problem> {
 
 /// Refuses a body that is a part of something, of whatever route.
 pub fn require_whole(request: &Request) -> Result<(), Problem> {
-    shared::http::require_whole(header(request, "Content-Range").as_deref())
+    shared::http::require_complete(header(request, "Content-Range").as_deref())
 }
 
 /// A request's header.

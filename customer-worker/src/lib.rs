@@ -60,7 +60,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
     use CustomerEndpoint as Endpoint;
 
     let (url, method) = (request.url(), request.method());
-    let Target { path, query } = Target::of(&url);
+    let Target { path, query } = Target::parse(&url);
     #[cfg(feature = "faults")]
     if let Some(fault) = path.strip_prefix("/faults/") {
         return faults::act(fault, request, env).await;
@@ -74,7 +74,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
         Endpoint::Health => return Ok(edge::json_reply(&health(request))),
         Endpoint::GetStats => return json(stats::stats(env)).await,
 
-        Endpoint::GetFiles => match FileKey::in_query(query)? {
+        Endpoint::GetFiles => match FileKey::optional_from_query(query)? {
             Some(key) if method == "HEAD" => (Operation::GetFile, boxed(files::inspect(env, request, &key)).await?),
             Some(key) => (Operation::GetFile, boxed(files::download(env, request, &key)).await?),
             None => (Operation::ListFiles, json(files::list(env, &FilesPage::from_query(query)?)).await?),
@@ -91,7 +91,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
         Endpoint::AbortUpload => (Operation::AbortUpload, json(uploads::abort(env, query)).await?),
         Endpoint::CompleteUpload => (Operation::CompleteUpload, json(uploads::complete(env, request, query)).await?),
 
-        Endpoint::GetData => match DataKey::in_query(query)? {
+        Endpoint::GetData => match DataKey::optional_from_query(query)? {
             Some(key) => (Operation::GetData, boxed(data::get(env, &key)).await?),
             None => (Operation::ListData, json(data::list(env, &DataPage::from_query(query)?)).await?),
         },

@@ -167,7 +167,7 @@ impl Bindings {
 
     /// The rate limiter of a plan, `RATE_LIMIT_<PLAN>`, if there is one.
     pub fn rate_limiter(&self, plan: &Plan) -> Option<RateLimiter> {
-        let name = format!("RATE_LIMIT_{}", plan.in_bindings());
+        let name = format!("RATE_LIMIT_{}", plan.binding_suffix());
         optional(edge::property(self, &name), &name, "limit")
     }
 

@@ -27,8 +27,8 @@ impl Cors {
     pub fn from_bindings(bindings: &Bindings) -> Result<Option<Self>, Problem> {
         let Some(origins) = bindings.allowed_origins() else { return Ok(None) };
         let wrong = |name: &str, error: String| Problem::internal_error(format!("the variable {name}: {error}"));
-        let allowed = cors::with_headers(cors::ALLOWED_HEADERS, bindings.allowed_headers().as_deref());
-        let exposed = cors::with_headers(cors::EXPOSED_HEADERS, bindings.exposed_headers().as_deref());
+        let allowed = cors::add_headers(cors::ALLOWED_HEADERS, bindings.allowed_headers().as_deref());
+        let exposed = cors::add_headers(cors::EXPOSED_HEADERS, bindings.exposed_headers().as_deref());
         Ok(Some(Self {
             origins,
             allowed: allowed.map_err(|error| wrong("ALLOWED_HEADERS", error))?,
@@ -49,7 +49,7 @@ impl Cors {
         request.header("Access-Control-Request-Method")?;
         let origin = request.header("Origin")?;
         let headers = edge::headers([("Cache-Control", "no-store"), ("Vary", VARY)]);
-        if self.origins().allow(&origin).is_some() {
+        if self.origins().allow_origin(&origin).is_some() {
             edge::set_header(&headers, "Access-Control-Allow-Methods", ALLOWED_METHODS);
             edge::set_header(&headers, "Access-Control-Allow-Headers", &self.allowed);
             edge::set_header(&headers, "Access-Control-Max-Age", MAX_AGE);
@@ -67,8 +67,9 @@ impl Cors {
             headers.delete(name).expect("a copy's headers can be changed");
         }
         let origins = self.origins();
-        let allowed = if origins.any() { Some("*") } else { origin.and_then(|origin| origins.allow(origin)) };
-        if !origins.any() {
+        let allowed =
+            if origins.allow_any() { Some("*") } else { origin.and_then(|origin| origins.allow_origin(origin)) };
+        if !origins.allow_any() {
             append(headers, "Vary", "Origin");
         }
         if let Some(allowed) = allowed {

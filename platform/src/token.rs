@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use shared::auth::{Key, Material, Scope, Token, TokenError, Trust, parse_secrets};
+use shared::auth::{Key, KeyMaterial, Scope, Token, TokenError, Trust, parse_secrets};
 use shared::customer::UserId;
 
 /// The secrets of a platform, as `TOKEN_SECRETS` has them: the first signs, all verify.
@@ -75,7 +75,7 @@ impl Secrets {
         let token = Token::parse::<Value>(token)?;
         let mut keys = self.0.iter().filter(|key| token.may_be_signed_with(key));
         if !keys.any(|key| mac(key, token.signed).verify_slice(&token.signature).is_ok()) {
-            return Err(TokenError::NotOurs);
+            return Err(TokenError::Unverifiable);
         }
         token.claims::<Value>()?.check(trust, now().as_secs_f64())?;
         Ok(String::from_utf8_lossy(token.payload()).into_owned())
@@ -83,7 +83,7 @@ impl Secrets {
 }
 
 fn mac(key: &Key, signed: &str) -> Hmac<Sha256> {
-    let Material::Secret(secret) = &key.material else { unreachable!("TOKEN_SECRETS has secrets alone") };
+    let KeyMaterial::Secret(secret) = &key.material else { unreachable!("TOKEN_SECRETS has secrets alone") };
     Hmac::new_from_slice(secret).expect("any length is good").chain_update(signed)
 }
 
@@ -183,9 +183,9 @@ mod tests {
             (&"user1".into(), &"read write".into(), &"api".into())
         );
         assert_eq!(claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat"), 60);
-        assert_eq!(super::tests::secrets().verify(&token, Trust::default()), Err(TokenError::NotOurs));
+        assert_eq!(super::tests::secrets().verify(&token, Trust::default()), Err(TokenError::Unverifiable));
         let other = Trust { audience: Some("other"), issuer: None };
-        assert_eq!(secrets.verify(&token, other), Err(TokenError::Audience));
+        assert_eq!(secrets.verify(&token, other), Err(TokenError::WrongAudience));
     }
 
     /// The example of RFC 7515, appendix A.1: another's token, and a key that is not random.
@@ -196,7 +196,7 @@ mod tests {
         );
         let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         // It is signed as it must be, and has no `sub`.
-        assert_eq!(secrets.expect("secrets").verify(token, Trust::default()), Err(TokenError::Claims));
+        assert_eq!(secrets.expect("secrets").verify(token, Trust::default()), Err(TokenError::InvalidClaims));
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
             prop_assume!(place.is_some());
             changed[at] = alphabet[(place.expect("a place") + usize::from(by)) % 64];
             let changed = String::from_utf8(changed).expect("ASCII");
-            prop_assert_eq!(secrets.verify(&changed, Trust::default()), Err(TokenError::NotOurs));
+            prop_assert_eq!(secrets.verify(&changed, Trust::default()), Err(TokenError::Unverifiable));
         }
     }
 }

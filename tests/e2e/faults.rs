@@ -229,7 +229,7 @@ async fn every_kind_of_future_works_in_a_handler() {
 }
 
 /// What such a route's panic says.
-const SIGN: &[u8] = b"a fault that was asked for";
+const SIGN: &[u8] = b"a fault for tests";
 
 /// What is deployed has no such routes, and nothing of them.
 #[tokio::test]

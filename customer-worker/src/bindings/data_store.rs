@@ -66,12 +66,12 @@ impl DataStore {
 
     /// A value's text, which stays outside Wasm.
     pub async fn get(&self, key: &DataKey) -> Result<Option<JsString>, Problem> {
-        settled(self.0.get(key.stored())).await.map(text)
+        settled(self.0.get(key.kv_key())).await.map(text)
     }
 
     /// A value's text, which stays outside Wasm, and its metadata as JSON.
     pub async fn get_with_metadata(&self, key: &DataKey) -> Result<Option<(JsString, Option<String>)>, Problem> {
-        let found = settled(self.0.get_with_metadata(key.stored())).await?;
+        let found = settled(self.0.get_with_metadata(key.kv_key())).await?;
         let metadata = || json(&edge::property(&found, "metadata"));
         Ok(text(edge::property(&found, "value")).map(|value| (value, metadata())))
     }
@@ -94,12 +94,12 @@ impl DataStore {
         if let Some(metadata) = metadata {
             edge::set(&options, "metadata", metadata);
         }
-        settled(self.0.put(key.stored(), value, &options)).await.map(drop)
+        settled(self.0.put(key.kv_key(), value, &options)).await.map(drop)
     }
 
     /// Deletes a value, if it exists.
     pub async fn delete(&self, key: &DataKey) -> Result<(), Problem> {
-        settled(self.0.delete(key.stored())).await.map(drop)
+        settled(self.0.delete(key.kv_key())).await.map(drop)
     }
 
     /// Lists the customer's keys.

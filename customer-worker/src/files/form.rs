@@ -2,7 +2,7 @@
 
 use js_sys::Uint8Array;
 use shared::files::{FileHeaders, FileKey, FileStored};
-use shared::http::{Content, ContentType, Event, FormParser, PartHead, Problem, is_multipart_form};
+use shared::http::{ContentType, FormParser, MultipartEvent, PartContent, PartHeaders, Problem, is_multipart_form};
 use web_sys::Request;
 use worker::Env;
 
@@ -117,7 +117,7 @@ enum Field {
 
 impl Fields {
     /// Takes the head of a field. Returns the headers of the `file`.
-    fn start(&mut self, head: &PartHead) -> Result<Option<FileHeaders>, Problem> {
+    fn start(&mut self, head: &PartHeaders) -> Result<Option<FileHeaders>, Problem> {
         let once = |seen: &mut bool, name: &str| {
             if std::mem::replace(seen, true) {
                 return Err(Problem::invalid_form(&format!("`{name}` is there more than once")));
@@ -148,7 +148,7 @@ impl Fields {
         }
         self.file_is_missing = head.file_name_is_empty;
         let content_type = ContentType::parse(head.content_type.as_deref().unwrap_or_default())?;
-        Ok(Some(FileHeaders::of_type(content_type)))
+        Ok(Some(FileHeaders::with_content_type(content_type)))
     }
 
     /// Takes content of a field that is not the file.
@@ -176,23 +176,23 @@ impl Fields {
     }
 }
 
-/// An [`Event`] that does not borrow from the parser.
+/// A [`MultipartEvent`] that does not borrow from the parser.
 enum FormEvent {
-    Part(PartHead),
+    Part(PartHeaders),
     Segment(usize, usize),
     HeldBack(Vec<u8>),
     PartEnd,
     End,
 }
 
-impl From<Event<'_>> for FormEvent {
-    fn from(event: Event<'_>) -> Self {
+impl From<MultipartEvent<'_>> for FormEvent {
+    fn from(event: MultipartEvent<'_>) -> Self {
         match event {
-            Event::Part(head) => Self::Part(head),
-            Event::Content(Content::Segment(start, end)) => Self::Segment(start, end),
-            Event::Content(Content::HeldBack(bytes)) => Self::HeldBack(bytes.to_vec()),
-            Event::PartEnd => Self::PartEnd,
-            Event::End => Self::End,
+            MultipartEvent::Part(head) => Self::Part(head),
+            MultipartEvent::Content(PartContent::Segment(start, end)) => Self::Segment(start, end),
+            MultipartEvent::Content(PartContent::HeldBack(bytes)) => Self::HeldBack(bytes.to_vec()),
+            MultipartEvent::PartEnd => Self::PartEnd,
+            MultipartEvent::End => Self::End,
         }
     }
 }
@@ -206,8 +206,8 @@ fn invalid_form(problem: &Problem) -> Problem {
 mod tests {
     use super::*;
 
-    fn head(name: &str, is_file: bool) -> PartHead {
-        PartHead { name: name.to_owned(), is_file, ..PartHead::default() }
+    fn head(name: &str, is_file: bool) -> PartHeaders {
+        PartHeaders { name: name.to_owned(), is_file, ..PartHeaders::default() }
     }
 
     #[test]
@@ -240,18 +240,18 @@ mod tests {
     #[test]
     fn fields_that_would_have_to_be_decoded_are_refused() {
         let base64 =
-            |name: &str| PartHead { transfer_encoding: Some("base64".to_owned()), ..head(name, name == "file") };
+            |name: &str| PartHeaders { transfer_encoding: Some("base64".to_owned()), ..head(name, name == "file") };
         for name in ["key", "file"] {
             assert_eq!(Fields::default().start(&base64(name)).expect_err(name).code().name(), "invalid_form");
         }
         assert!(Fields::default().start(&base64("other")).expect("ignored").is_none());
-        let latin = PartHead { content_type: Some("text/plain; charset=latin1".to_owned()), ..head("key", false) };
+        let latin = PartHeaders { content_type: Some("text/plain; charset=latin1".to_owned()), ..head("key", false) };
         assert_eq!(Fields::default().start(&latin).expect_err("not UTF-8").code().name(), "invalid_form");
     }
 
     #[test]
     fn a_file_without_name_and_content_was_not_chosen() {
-        let unnamed = PartHead { file_name_is_empty: true, ..head("file", true) };
+        let unnamed = PartHeaders { file_name_is_empty: true, ..head("file", true) };
         let mut fields = Fields::default();
         fields.start(&unnamed).expect("it may have content");
         assert_eq!(fields.end().expect_err("it has none").code().name(), "invalid_form");

@@ -52,7 +52,7 @@ fn conditions(request: &Request) -> Preconditions {
 
 /// Refuses conditions where R2 cannot check them: when a multipart upload is completed, and when a file is deleted.
 pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
-    if conditions(request).are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
+    if conditions(request).is_empty() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }
 
 /// Stores a file in one piece.

@@ -183,7 +183,7 @@ async fn start(
     conditions: &Preconditions,
 ) -> Result<Upload, Problem> {
     let key = key.ok_or_else(Problem::key_after_file)?;
-    if !conditions.are_none() {
+    if !conditions.is_empty() {
         return Err(Problem::condition_not_supported());
     }
     Ok(Upload { multipart: files.create_upload(key, headers).await?, pending: None, parts: Vec::new() })

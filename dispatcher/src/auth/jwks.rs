@@ -30,9 +30,9 @@ thread_local! {
 
 /// The keys of the set at `url`. They are fetched if they are not known, or if a token names one that is not among them.
 pub async fn fetched(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<KeyRing>, Problem> {
-    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
+    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.has_key_id();
     loop {
-        match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
+        match KEYS.with_borrow_mut(|known| keys_of(url, known).next_action(settles, Date::now())) {
             KeyAction::Use(ring) => return Ok(ring),
             KeyAction::UseAndFetch(ring) => {
                 ctx.wait_until(fetch_keys(url.to_owned()));
@@ -65,7 +65,7 @@ async fn fetch_keys(url: String) {
     }
     KEYS.with_borrow_mut(|(known_url, keys)| {
         if *known_url == url {
-            keys.fetched(outcome, Date::now());
+            keys.finish_fetch(outcome, Date::now());
         }
     });
 }
@@ -112,8 +112,8 @@ mod tests {
     fn keys_of_another_url_are_forgotten() {
         let mut known = (String::new(), Keys::default());
         let now = Keys::REFRESH_AGE;
-        keys_of("https://a", &mut known).fetched(Ok(KeyRing::default()), now);
-        assert!(matches!(keys_of("https://a", &mut known).next(|_| true, now), KeyAction::Use(_)));
-        assert!(matches!(keys_of("https://b", &mut known).next(|_| true, now), KeyAction::Fetch));
+        keys_of("https://a", &mut known).finish_fetch(Ok(KeyRing::default()), now);
+        assert!(matches!(keys_of("https://a", &mut known).next_action(|_| true, now), KeyAction::Use(_)));
+        assert!(matches!(keys_of("https://b", &mut known).next_action(|_| true, now), KeyAction::Fetch));
     }
 }

@@ -56,19 +56,19 @@ async fn check_token(
     }
 
     let authorization = request.header("Authorization");
-    let token = Token::in_header::<Parsed>(authorization.as_deref())?;
+    let token = Token::from_header::<Parsed>(authorization.as_deref())?;
     let mut signed = false;
     for ring in rings {
         signed = signed || ring.has_signed(&token).await;
     }
     if !signed
-        && token.has_public_algorithm()
+        && token.uses_public_key()
         && let Some(url) = jwks_url
     {
         signed = jwks::fetched(&url, &token, ctx).await?.has_signed(&token).await;
     }
     if !signed {
-        return Err(TokenError::NotOurs.into());
+        return Err(TokenError::Unverifiable.into());
     }
 
     let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());
