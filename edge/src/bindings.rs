@@ -14,11 +14,12 @@ pub enum BindingError {
     WrongType(String),
 }
 
-/// Converts a value from `env` to a binding. `name` is the binding's name, and `member` is a member that only bindings of the
-/// required type have.
+/// Converts a value from `env` to a binding. `name` is the binding's name, and `member` is a member that only bindings
+/// of the required type have.
 ///
-/// It does not use `Env::bucket` and similar functions. They compare class names, which are different for test doubles and for
-/// bindings of the local runtime, and if the binding is `null`, they throw an exception that ends the Wasm instance.
+/// It does not use `Env::bucket` and similar functions. They compare class names, which are different for test doubles
+/// and for bindings of the local runtime, and if the binding is `null`, they throw an exception that ends the Wasm
+/// instance.
 pub fn binding<T: JsCast>(value: JsValue, name: &str, member: &str) -> Result<T, BindingError> {
     if value.is_undefined() || value.is_null() {
         return Err(BindingError::NotBound);
@@ -32,8 +33,9 @@ pub fn binding<T: JsCast>(value: JsValue, name: &str, member: &str) -> Result<T,
     Ok(value.unchecked_into())
 }
 
-/// Returns the text of a variable or secret, or `None` if it is absent or `null`. Wrangler allows values that are not strings:
-/// for those it returns their JSON, which is empty for a value that JSON cannot represent. `Env::var` accepts only strings.
+/// Returns the text of a variable or secret, or `None` if it is absent or `null`. Wrangler allows values that are not
+/// strings: for those it returns their JSON, which is empty for a value that JSON cannot represent. `Env::var` accepts
+/// only strings.
 #[must_use]
 pub fn variable(value: &JsValue) -> Option<String> {
     if value.is_undefined() || value.is_null() {

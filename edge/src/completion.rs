@@ -9,13 +9,14 @@ use worker::Context;
 
 /// Runs a handler to completion, even if its client disconnects.
 ///
-/// When a client disconnects, the runtime drops the request, and the promises that the handler awaits may never settle. The
-/// handler's future, with everything that it owns, would then stay in memory until the isolate ends. A promise in
+/// When a client disconnects, the runtime drops the request, and the promises that the handler awaits may never settle.
+/// The handler's future, with everything that it owns, would then stay in memory until the isolate ends. A promise in
 /// `ctx.wait_until` keeps the request alive, so that the handler can still abort an upload and release its memory.
 ///
 /// Cloudflare cancels such work 30 seconds after the client has disconnected
-/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). A handler that is still waiting then stays
-/// in memory. It must release resources that other requests need before that, as the customer Worker does for large bodies.
+/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). A handler that is still waiting then
+/// stays in memory. It must release resources that other requests need before that, as the customer Worker does for
+/// large bodies.
 pub async fn run_to_completion<T>(ctx: &Context, handler: impl Future<Output = T>) -> T {
     let mut handler = pin!(handler);
     // A handler that completes without waiting needs no promise.

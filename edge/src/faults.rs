@@ -1,5 +1,5 @@
-//! Routes for tests that fail on purpose or report the state of the Wasm instance. Only `cargo xtask build --faults` enables
-//! them, so deployed Workers do not have them.
+//! Routes for tests that fail on purpose or report the state of the Wasm instance. Only `cargo xtask build --faults`
+//! enables them, so deployed Workers do not have them.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,12 +1,13 @@
-//! Code that all Workers of the platform share, on top of workers-rs: access to bindings and variables, handlers that run to
-//! completion, replies, request ids, and log lines.
+//! Code that all Workers of the platform share, on top of workers-rs: access to bindings and variables, handlers that
+//! run to completion, replies, request ids, and log lines.
 //!
 //! # Example
 //!
 //! A Worker that returns a variable as JSON. It needs the Workers runtime to run.
 //!
 //! ```ignore
-//! use edge::{json_reply, log_problem, new_request_id, problem_reply, property, request_id, run_to_completion, variable};
+//! use edge::{json_reply, log_problem, problem_reply, property, run_to_completion, variable};
+//! use edge::{new_request_id, request_id};
 //! use shared::http::Problem;
 //! use web_sys::{Request, Response};
 //! use worker::{Context, Env, event};

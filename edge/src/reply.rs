@@ -6,7 +6,8 @@ use shared::json::to_text;
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
-/// The `Vary` of every reply. All customers share the same URLs, so a cache must not send one customer's reply to another.
+/// The `Vary` of every reply. All customers share the same URLs, so a cache must not send one customer's reply to
+/// another.
 pub const VARY: &str = "X-User-ID, Authorization";
 
 /// Creates a 200 with `body` as JSON.
@@ -53,8 +54,8 @@ pub fn set_header(headers: &Headers, name: &str, value: &str) {
 
 #[wasm_bindgen]
 extern "C" {
-    /// A `Response` with a constructor for any type of body. `web_sys::Response` has one constructor for each type, and none
-    /// for `JsString`, which keeps text outside Wasm.
+    /// A `Response` with a constructor for any type of body. `web_sys::Response` has one constructor for each type, and
+    /// none for `JsString`, which keeps text outside Wasm.
     #[wasm_bindgen(extends = Response, js_name = Response)]
     type AnyBodyResponse;
 

@@ -1,5 +1,5 @@
-//! The platform's domain logic in plain Rust. The crate has no types of the Workers runtime, so it compiles natively and to
-//! Wasm, and its tests run natively.
+//! The platform's domain logic in plain Rust. The crate has no types of the Workers runtime, so it compiles natively
+//! and to Wasm, and its tests run natively.
 //!
 //! Everything that a client sends is parsed here once, into types whose values are always valid. A value that cannot be
 //! parsed becomes a [`Problem`](http::Problem), which the client receives.

@@ -1,5 +1,5 @@
-//! Checks that `docs/openapi.json` agrees with the code: paths, limits, problem codes, and request bodies. The end-to-end
-//! tests check that the Workers' replies agree with it.
+//! Checks that `docs/openapi.json` agrees with the code: paths, limits, problem codes, and request bodies. The
+//! end-to-end tests check that the Workers' replies agree with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

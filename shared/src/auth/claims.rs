@@ -67,8 +67,8 @@ impl Claims {
         Ok(())
     }
 
-    /// Checks whether the token allows a request for a customer. `GET` and `HEAD` need the scope `read`, all other methods
-    /// `write`; neither scope includes the other.
+    /// Checks whether the token allows a request for a customer. `GET` and `HEAD` need the scope `read`, all other
+    /// methods `write`; neither scope includes the other.
     pub fn permit(&self, user_id: &UserId, method: &str) -> Result<(), Problem> {
         if self.sub != user_id.as_str() {
             return Err(Problem::user_mismatch());

@@ -1,5 +1,5 @@
-//! Caching of a key set that is fetched over the network: when to use the cached keys, when to fetch, and when to wait for a
-//! fetch that another request has started.
+//! Caching of a key set that is fetched over the network: when to use the cached keys, when to fetch, and when to wait
+//! for a fetch that another request has started.
 
 use std::rc::Rc;
 
@@ -70,8 +70,8 @@ impl<K> FetchedKeys<K> {
         let fetching = self.fetching_since.is_some_and(|since| now - since <= Self::FETCH_TIMEOUT);
         let recent_failure = self.failure.as_ref().filter(|failure| now - failure.at < Self::RETRY_INTERVAL);
 
-        // Sufficient keys are used up to `MAX_AGE`. After a failed fetch, older ones are used as well, so that requests do not
-        // wait for a source that is down.
+        // Sufficient keys are used up to `MAX_AGE`. After a failed fetch, older ones are used as well, so that requests
+        // do not wait for a source that is down.
         let last_fetch_failed = self.failure.is_some();
         if let Some(keys) = usable.clone().filter(|keys| is_sufficient(keys))
             && (age < Self::MAX_AGE || last_fetch_failed)

@@ -97,8 +97,8 @@ impl fmt::Display for InvalidKeys {
 
 impl std::error::Error for InvalidKeys {}
 
-/// Parses `TOKEN_SECRETS`: `[{"kid","secret"}]`, with secrets in base64url of at least 32 bytes. The first secret signs, all
-/// of them verify.
+/// Parses `TOKEN_SECRETS`: `[{"kid","secret"}]`, with secrets in base64url of at least 32 bytes. The first secret
+/// signs, all of them verify.
 pub fn parse_secrets<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
     const SHAPE: InvalidKeys = InvalidKeys(r#"TOKEN_SECRETS is not a list [{"kid","secret"}]"#);
     let secrets = J::parse(json).and_then(|secrets| secrets.elements()).ok_or(SHAPE)?;
@@ -121,8 +121,8 @@ pub fn parse_secrets<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
     Ok(keys)
 }
 
-/// Parses a JSON Web Key Set (RFC 7517, 5). It ignores keys that cannot verify a token: those of other types or for other
-/// uses, weak keys and malformed keys. It also ignores secrets, because a key set is public.
+/// Parses a JSON Web Key Set (RFC 7517, 5). It ignores keys that cannot verify a token: those of other types or for
+/// other uses, weak keys and malformed keys. It also ignores secrets, because a key set is public.
 pub fn parse_jwks<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
     const SHAPE: InvalidKeys = InvalidKeys(r#"the key set is not a JSON Web Key Set {"keys":[...]}"#);
     let set = J::parse(json).and_then(JsonObject::new).ok_or(SHAPE)?;

@@ -1,9 +1,10 @@
 //! Bearer tokens: JSON Web Tokens (RFC 7519), sent as `Authorization: Bearer` (RFC 6750).
 //!
-//! This module does no cryptography. The caller verifies the signature, after parsing a token and before checking its claims:
+//! This module does no cryptography. The caller verifies the signature, after parsing a token and before checking its
+//! claims:
 //!
 //! ```text
-//! Token::from_header -> keys.iter().filter(|key| token.may_be_signed_with(key)) -> verify the signature -> claims.check
+//! Token::from_header -> keys.iter().filter(|key| token.may_be_signed_with(key)) -> verify signature -> claims.check
 //! ```
 
 mod claims;

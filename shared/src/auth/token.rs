@@ -68,8 +68,8 @@ impl<'a> Token<'a> {
     /// The longest token, in bytes. Usual tokens have less than 2 KB.
     pub const MAX_LEN: usize = 16 * 1024;
 
-    /// Parses the value of an `Authorization` header. The runtime joins two such headers with a comma, which no token can
-    /// contain, so they are rejected.
+    /// Parses the value of an `Authorization` header. The runtime joins two such headers with a comma, which no token
+    /// can contain, so they are rejected.
     pub fn from_header<J: Json>(authorization: Option<&'a str>) -> Result<Self, Problem> {
         let value = authorization.ok_or_else(Problem::missing_token)?;
         let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
@@ -90,9 +90,9 @@ impl<'a> Token<'a> {
         Ok(Self { signed, signature: decode(signature)?, header, payload: decode(payload)? })
     }
 
-    /// Returns whether the token may be signed with a key: the key is for the algorithm that the token names, and if the
-    /// token has a key id, the key has the same. The key determines the algorithm, so a key is never used with another one
-    /// (RFC 8725, 3.1).
+    /// Returns whether the token may be signed with a key: the key is for the algorithm that the token names, and if
+    /// the token has a key id, the key has the same. The key determines the algorithm, so a key is never used with
+    /// another one (RFC 8725, 3.1).
     #[must_use]
     pub fn may_be_signed_with(&self, key: &Key) -> bool {
         key.algorithm.has_name(&self.header.alg)

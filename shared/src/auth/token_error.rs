@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::http::Problem;
 
-/// The reason why a token is rejected. For a token that cannot be verified, one variant covers all reasons, so that a client
-/// learns neither which keys exist nor how far the check went.
+/// The reason why a token is rejected. For a token that cannot be verified, one variant covers all reasons, so that a
+/// client learns neither which keys exist nor how far the check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// It is malformed, or not signed with any of the configured keys.

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::json;
 
-/// The hosts that customers' Workers may call, as the variable `ALLOWED_HOSTS` lists them, separated by commas or whitespace.
-/// `*.example.com` allows all hosts under `example.com`, but not `example.com` itself. Every port of a host is allowed.
+/// The hosts that customers' Workers may call, as the variable `ALLOWED_HOSTS` lists them, separated by commas or
+/// whitespace. `*.example.com` allows all hosts under `example.com`, but not `example.com` itself. Every port of a host
+/// is allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowedHosts<'a>(&'a str);
 
@@ -99,8 +100,8 @@ mod tests {
     }
 
     proptest! {
-        /// `*.name` allows every host under the name, but neither the name itself nor a host that only ends with the same
-        /// letters.
+        /// `*.name` allows every host under the name, but neither the name itself nor a host that only ends with the
+        /// same letters.
         #[test]
         fn only_listed_hosts_are_allowed(
             list in prop::collection::vec("(\\*\\.)?[a-b]{1,2}(\\.[a-b]{1,2}){0,2}", 0..4),

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::{Json, JsonObject, Malformed};
 
-/// A customer's record, which the KV namespace `CUSTOMERS` stores under the user id. Members that it omits have the values
-/// of the variable `DEFAULT_CUSTOMER`, which has the same form but no `script`.
+/// A customer's record, which the KV namespace `CUSTOMERS` stores under the user id. Members that it omits have the
+/// values of the variable `DEFAULT_CUSTOMER`, which has the same form but no `script`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CustomerRecord {
-    /// The full name of the customer's script in the dispatch namespace. If absent, the name is derived from the user id.
+    /// The full name of the customer's script in the dispatch namespace. If absent, the name is derived from the user
+    /// id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
     /// The plan, which determines the rate limit.

@@ -56,8 +56,8 @@ operations! {
     BatchDatabase = "batchDatabase",
 }
 
-/// The operations that one isolate has counted, or the sum of several isolates. KV stores its JSON as the metadata of a key,
-/// so it has at most 1024 bytes.
+/// The operations that one isolate has counted, or the sum of several isolates. KV stores its JSON as the metadata of a
+/// key, so it has at most 1024 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// The number of each operation, by name. Operations that never happened are absent.
@@ -69,8 +69,8 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The prefix of the counts' keys in the customer's KV namespace, which keeps them apart from the customer's own keys:
-    /// `usage/<the isolate's id>`.
+    /// The prefix of the counts' keys in the customer's KV namespace, which keeps them apart from the customer's own
+    /// keys: `usage/<the isolate's id>`.
     pub const PREFIX: &'static str = "usage/";
 
     /// How long an isolate's count is stored after its last operation, in days.

@@ -8,9 +8,9 @@ use crate::http::Problem;
 
 /// A customer's id: 1 to 48 of `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
 ///
-/// The names of all of the customer's resources are derived from it, and from each name the id can be recovered. The limits
-/// follow from R2's bucket names, which are the most restricted: 3 to 63 lower-case letters, digits and hyphens, not
-/// starting or ending with a hyphen (<https://developers.cloudflare.com/r2/buckets/create-buckets/>).
+/// The names of all of the customer's resources are derived from it, and from each name the id can be recovered. The
+/// limits follow from R2's bucket names, which are the most restricted: 3 to 63 lower-case letters, digits and hyphens,
+/// not starting or ending with a hyphen (<https://developers.cloudflare.com/r2/buckets/create-buckets/>).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct UserId(String);
 
@@ -37,8 +37,8 @@ impl UserId {
         &self.0
     }
 
-    /// Returns `customer-<id>`: the name of the customer's R2 bucket and D1 database, the title of its KV namespace, and
-    /// its Worker's name in the local runtime.
+    /// Returns `customer-<id>`: the name of the customer's R2 bucket and D1 database, the title of its KV namespace,
+    /// and its Worker's name in the local runtime.
     #[must_use]
     pub fn resource_name(&self) -> String {
         format!("customer-{}", self.0)

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::http::{Problem, Query, parse_key};
 
 /// A value's key: 1 to 507 bytes of UTF-8. KV's keys have at most 512 bytes
-/// (<https://developers.cloudflare.com/kv/platform/limits/>), and the platform stores the value with the prefix `data/`.
+/// (<https://developers.cloudflare.com/kv/platform/limits/>), and the platform stores the value with the prefix
+/// `data/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataKey {
     kv_key: String,
@@ -15,7 +16,8 @@ impl DataKey {
     /// The longest key, in bytes of UTF-8.
     pub const MAX_LEN: usize = 512 - Self::PREFIX.len();
 
-    /// The prefix of all customers' keys in their KV namespaces. It keeps them apart from the platform's own keys there.
+    /// The prefix of all customers' keys in their KV namespaces. It keeps them apart from the platform's own keys
+    /// there.
     pub const PREFIX: &'static str = "data/";
 
     /// Parses a key from a JSON body or from a query, where it must be decoded already.

@@ -14,8 +14,8 @@ use crate::json;
 pub struct SetData<'body> {
     /// The key of the value.
     pub key: DataKey,
-    /// The JSON text of the value, a slice of the body. It is not parsed into a tree, so it stays the same byte for byte, and
-    /// 64-bit integers and long decimals are not rounded.
+    /// The JSON text of the value, a slice of the body. It is not parsed into a tree, so it stays the same byte for
+    /// byte, and 64-bit integers and long decimals are not rounded.
     pub value: &'body RawValue,
     /// The time when the value expires.
     pub expiry: Option<Expiry>,

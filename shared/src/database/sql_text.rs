@@ -1,11 +1,11 @@
-//! Removal of whitespace and comments after the last SQL statement. D1 treats everything after the last semicolon as another
-//! statement, and rejects it if it is only whitespace or comments; SQLite's own tools ignore it.
+//! Removal of whitespace and comments after the last SQL statement. D1 treats everything after the last semicolon as
+//! another statement, and rejects it if it is only whitespace or comments; SQLite's own tools ignore it.
 //!
-//! The text is split into SQLite's tokens (<https://www.sqlite.org/lang_comment.html>, `tokenize.c`), in only as much detail
-//! as is needed to tell where a comment begins and which semicolon ends a statement.
+//! The text is split into SQLite's tokens (<https://www.sqlite.org/lang_comment.html>, `tokenize.c`), in only as much
+//! detail as is needed to tell where a comment begins and which semicolon ends a statement.
 
-/// Returns the text up to and including the semicolon of its last statement, otherwise unchanged. Returns `None` if the text
-/// has no SQL, only whitespace, comments and semicolons.
+/// Returns the text up to and including the semicolon of its last statement, otherwise unchanged. Returns `None` if the
+/// text has no SQL, only whitespace, comments and semicolons.
 pub fn executable(sql: &str) -> Option<&str> {
     let (mut rest, mut end, mut after_semicolon) = (sql, None, false);
     while let Some(first) = rest.chars().next() {
@@ -45,15 +45,16 @@ enum SqlTokenKind {
 impl SqlToken {
     /// Returns the first token of a text. `first` is the text's first character.
     fn first(text: &str, first: char) -> Self {
-        // The length up to and including the first `end` at or after the byte `from`, or the whole length if there is none.
+        // The length up to and including the first `end` at or after the byte `from`, or the whole length if there is
+        // none.
         let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
         let (kind, len) = match first {
             ';' => (SqlTokenKind::Semicolon, 1),
             // To SQLite, a `/*` that ends the text is not a comment.
             '/' if text.len() > 2 && text.starts_with("/*") => (SqlTokenKind::Ignored, until("*/", 2)),
             '-' if text.starts_with("--") => (SqlTokenKind::Ignored, until("\n", 2)),
-            // A doubled quotation mark does not end a string. Here such a string becomes two tokens, which end at the same
-            // place.
+            // A doubled quotation mark does not end a string. Here such a string becomes two tokens, which end at the
+            // same place.
             '\'' => (SqlTokenKind::Sql, until("'", 1)),
             '"' => (SqlTokenKind::Sql, until("\"", 1)),
             '`' => (SqlTokenKind::Sql, until("`", 1)),
@@ -70,7 +71,8 @@ impl SqlToken {
     }
 }
 
-/// Returns whether a character is whitespace: what SQLite skips, and other Unicode whitespace, which SQLite would reject.
+/// Returns whether a character is whitespace: what SQLite skips, and other Unicode whitespace, which SQLite would
+/// reject.
 fn is_whitespace(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\0' | '\u{feff}')
 }

@@ -19,18 +19,18 @@ pub struct Statement {
 /// A parameter, of any type that D1 accepts and JSON has
 /// (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
 ///
-/// D1's binding does not accept `BigInt`. It sends every number as a JSON number, and a boolean as 0 or 1. Locally, SQLite
-/// receives each as a double. SQLite converts whole doubles to integers if a column's affinity or `CAST(? AS INTEGER)`
-/// requires it.
+/// D1's binding does not accept `BigInt`. It sends every number as a JSON number, and a boolean as 0 or 1. Locally,
+/// SQLite receives each as a double. SQLite converts whole doubles to integers if a column's affinity or `CAST(? AS
+/// INTEGER)` requires it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// `NULL`.
     Null,
     /// 0 or 1.
     Bool(bool),
-    /// A number as JSON text. Its absolute value is at most 2^53 - 1, up to which doubles are exact, because it is sent to
-    /// D1 as a double. The runtime parses the text: `serde_json` sometimes gets the last bit of a double wrong, and its exact
-    /// parser would add a twentieth to the Worker's size.
+    /// A number as JSON text. Its absolute value is at most 2^53 - 1, up to which doubles are exact, because it is sent
+    /// to D1 as a double. The runtime parses the text: `serde_json` sometimes gets the last bit of a double wrong, and
+    /// its exact parser would add a twentieth to the Worker's size.
     Number(String),
     /// `TEXT`.
     Text(String),

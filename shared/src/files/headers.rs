@@ -57,8 +57,8 @@ impl FileHeaders {
         })
     }
 
-    /// Converts the metadata of a stored file. The file may have been stored without the platform, so values that a header
-    /// cannot contain are left out.
+    /// Converts the metadata of a stored file. The file may have been stored without the platform, so values that a
+    /// header cannot contain are left out.
     #[must_use]
     pub fn from_metadata(metadata: StoredMetadata) -> Self {
         let visible = |value: Option<String>| value.filter(|value| is_visible(value));

@@ -8,7 +8,8 @@ use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_paramet
 pub struct FilesPage {
     /// The prefix of the keys to list.
     pub prefix: String,
-    /// Keys that contain this after the prefix are grouped: the part up to and including it is listed once, in `prefixes`.
+    /// Keys that contain this after the prefix are grouped: the part up to and including it is listed once, in
+    /// `prefixes`.
     pub delimiter: Option<String>,
     /// The largest number of entries, including prefixes.
     pub limit: u32,

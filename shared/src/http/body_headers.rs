@@ -1,13 +1,15 @@
-//! Request headers that change the meaning of the body. A route either implements such a header or rejects the request with
-//! the functions here, so that a body is never misinterpreted.
+//! Request headers that change the meaning of the body. A route either implements such a header or rejects the request
+//! with the functions here, so that a body is never misinterpreted.
 //!
-//! Other headers need no check. The runtime handles `Transfer-Encoding`, `Trailer` and `Expect`, which concern the connection.
-//! `Range` is defined for `GET` only (RFC 9110, 14.2), and `If-Range` only together with `Range`. `Content-MD5`,
-//! `Content-Digest` and `Repr-Digest` do not change the meaning of a body and may be ignored (RFC 9530, 2).
+//! Other headers need no check. The runtime handles `Transfer-Encoding`, `Trailer` and `Expect`, which concern the
+//! connection. `Range` is defined for `GET` only (RFC 9110, 14.2), and `If-Range` only together with `Range`.
+//! `Content-MD5`, `Content-Digest` and `Repr-Digest` do not change the meaning of a body and may be ignored (RFC 9530,
+//! 2).
 
 use super::problem::Problem;
 
-/// Rejects a body that is only a range of the content (RFC 9110, 14.5). It would otherwise be stored as the complete content.
+/// Rejects a body that is only a range of the content (RFC 9110, 14.5). It would otherwise be stored as the complete
+/// content.
 pub fn require_complete(content_range: Option<&str>) -> Result<(), Problem> {
     match content_range {
         None | Some("") => Ok(()),

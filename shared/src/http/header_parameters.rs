@@ -1,7 +1,7 @@
 //! The parameters of headers such as `Content-Type` and `Content-Disposition`.
 
-/// An iterator over the parameters of a header's value (RFC 9110, 5.6.6): `; name=value` or `; name="value"`. In quotation
-/// marks, a backslash escapes a quotation mark or a backslash.
+/// An iterator over the parameters of a header's value (RFC 9110, 5.6.6): `; name=value` or `; name="value"`. In
+/// quotation marks, a backslash escapes a quotation mark or a backslash.
 pub struct Parameters<'a>(pub &'a str);
 
 impl<'a> Iterator for Parameters<'a> {

@@ -5,8 +5,8 @@ use super::header_text::is_visible;
 use super::problem::Problem;
 
 /// Returns whether a type is JSON: `application/json` or a type with the suffix `+json`
-/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>). JSON is always UTF-8 (RFC 8259, 8.1), so a type with another charset
-/// does not count.
+/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>). JSON is always UTF-8 (RFC 8259, 8.1), so a type with another
+/// charset does not count.
 #[must_use]
 pub fn is_json(content_type: &str) -> bool {
     let essence = essence(content_type);

@@ -1,5 +1,5 @@
-//! A streaming parser of `multipart/form-data` (RFC 7578). It does no input or output and does not copy the parts' content.
-//! Its memory is limited by the size of a part's headers, however large the form is.
+//! A streaming parser of `multipart/form-data` (RFC 7578). It does no input or output and does not copy the parts'
+//! content. Its memory is limited by the size of a part's headers, however large the form is.
 
 use memchr::memmem;
 
@@ -31,8 +31,8 @@ pub enum MultipartEvent<'a> {
 pub enum PartContent<'a> {
     /// A range of the segment that is being parsed: the offset of its first byte, and the offset after its last byte.
     Segment(usize, usize),
-    /// Bytes of earlier segments. The parser held them back because they could have been the beginning of a boundary. They
-    /// are shorter than a boundary.
+    /// Bytes of earlier segments. The parser held them back because they could have been the beginning of a boundary.
+    /// They are shorter than a boundary.
     HeldBack(&'a [u8]),
 }
 
@@ -127,7 +127,8 @@ impl FormParser {
                 }
                 return Ok(at + compared);
             }
-            // It was no delimiter. No other one begins in the buffer, because a delimiter has a line end only at its start.
+            // It was no delimiter. No other one begins in the buffer, because a delimiter has a line end only at its
+            // start.
             let held_back = std::mem::take(&mut self.buffer);
             if in_content {
                 handle(MultipartEvent::Content(PartContent::HeldBack(&held_back)))?;
@@ -245,8 +246,8 @@ impl PartHeaders {
         Ok(part)
     }
 
-    /// Rejects a part that is encoded, for example as base64. Such parts are deprecated in forms (RFC 7578, 4.7), and the
-    /// platform does not decode them. Other headers of a part are ignored (RFC 7578, 4.8).
+    /// Rejects a part that is encoded, for example as base64. Such parts are deprecated in forms (RFC 7578, 4.7), and
+    /// the platform does not decode them. Other headers of a part are ignored (RFC 7578, 4.8).
     pub fn require_plain_bytes(&self) -> Result<(), Problem> {
         let plain = ["", "7bit", "8bit", "binary"];
         match &self.transfer_encoding {

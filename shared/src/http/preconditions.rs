@@ -72,7 +72,8 @@ impl Preconditions {
 pub enum EntityTags {
     /// `*`, which matches any version.
     Any,
-    /// A list of etags without quotation marks, each with whether it is weak. In the header, quotation marks are optional.
+    /// A list of etags without quotation marks, each with whether it is weak. In the header, quotation marks are
+    /// optional.
     OneOf(Vec<(bool, String)>),
 }
 
@@ -188,8 +189,8 @@ impl HttpDate {
         Some(Self(since_epoch.as_secs()))
     }
 
-    /// Converts a time in milliseconds since 1970, rounded down to a second. Times after the year 9999, which HTTP cannot
-    /// express, become its last second.
+    /// Converts a time in milliseconds since 1970, rounded down to a second. Times after the year 9999, which HTTP
+    /// cannot express, become its last second.
     #[must_use]
     pub fn from_milliseconds(milliseconds: u64) -> Self {
         const LAST: u64 = 253_402_300_799;

@@ -12,7 +12,8 @@ use super::problem::Problem;
 pub struct Query<'url>(&'url str);
 
 impl<'url> Query<'url> {
-    /// Parses the text after the `?`. Repeated parameters are rejected, because programs disagree on which of them counts.
+    /// Parses the text after the `?`. Repeated parameters are rejected, because programs disagree on which of them
+    /// counts.
     pub fn parse(text: &'url str) -> Result<Self, Problem> {
         let query = Self(text);
         for (at, (name, _)) in query.pairs().enumerate() {
@@ -30,7 +31,8 @@ impl<'url> Query<'url> {
         self.pairs().find(|(other, _)| *decode(other) == *name.as_bytes()).map(|(_, value)| decode(value))
     }
 
-    /// Returns the pairs, still encoded. It searches byte by byte, because text searches are optimized for longer texts.
+    /// Returns the pairs, still encoded. It searches byte by byte, because text searches are optimized for longer
+    /// texts.
     fn pairs(self) -> impl Iterator<Item = (&'url [u8], &'url [u8])> {
         let pairs = self.0.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| {

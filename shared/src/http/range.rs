@@ -12,8 +12,8 @@ pub enum ByteRange {
 }
 
 impl ByteRange {
-    /// Parses `bytes=...`. Returns `None` if the header must be ignored and the whole file sent: it is malformed, has another
-    /// unit, or has several ranges, which a server may ignore (RFC 9110, 14.2).
+    /// Parses `bytes=...`. Returns `None` if the header must be ignored and the whole file sent: it is malformed, has
+    /// another unit, or has several ranges, which a server may ignore (RFC 9110, 14.2).
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, range) = header.split_once('=')?;
@@ -30,7 +30,8 @@ impl ByteRange {
         }
     }
 
-    /// Returns the first and the last byte of the range in a file of `size` bytes, or `None` if the range is outside the file.
+    /// Returns the first and the last byte of the range in a file of `size` bytes, or `None` if the range is outside
+    /// the file.
     #[must_use]
     pub fn resolve(self, size: u64) -> Option<(u64, u64)> {
         let end = size.checked_sub(1)?;

@@ -7,8 +7,8 @@ use serde::Serialize;
 pub struct Health {
     /// `"ok"`.
     pub status: &'static str,
-    /// The Worker that replies: the customer's user id, or `"dispatcher"`. `null` if a customer Worker is called without a
-    /// dispatcher.
+    /// The Worker that replies: the customer's user id, or `"dispatcher"`. `null` if a customer Worker is called
+    /// without a dispatcher.
     pub worker: Option<String>,
     /// The version of the Worker's crate.
     pub version: &'static str,

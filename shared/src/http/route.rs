@@ -1,5 +1,5 @@
-//! The routes of the HTTP API. Each path and method is defined here once. The Workers match on the endpoints; the `Allow`
-//! header, the text of the 404 and the route names in logs are derived from the same tables.
+//! The routes of the HTTP API. Each path and method is defined here once. The Workers match on the endpoints; the
+//! `Allow` header, the text of the 404 and the route names in logs are derived from the same tables.
 
 use super::problem::Problem;
 use CustomerEndpoint as Customer;
@@ -133,8 +133,8 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
     DISPATCHER_ROUTES.iter().map(|route| route.path).chain(CUSTOMER_ROUTES.iter().map(|route| route.path))
 }
 
-/// Returns a path's name in logs and metrics: the path itself if it is a route, else `other`, because other paths may contain
-/// customers' data.
+/// Returns a path's name in logs and metrics: the path itself if it is a route, else `other`, because other paths may
+/// contain customers' data.
 #[must_use]
 pub fn route_name(path: &str) -> &'static str {
     paths().find(|route| *route == path).unwrap_or("other")

@@ -16,14 +16,14 @@ pub fn parse_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T
     })
 }
 
-/// Returns the problem of a body that is not valid JSON. `error` is the parser's error for `part`, which is a subslice of
-/// `body`.
+/// Returns the problem of a body that is not valid JSON. `error` is the parser's error for `part`, which is a subslice
+/// of `body`.
 pub fn invalid_json(body: &[u8], part: &[u8], error: &serde_json::Error) -> Problem {
     Problem::invalid_json(&error::explain(body, part, error))
 }
 
-/// Deserializes a whole number, also if it is written as `1.0`: JSON does not distinguish the two, and some clients write
-/// every number that way.
+/// Deserializes a whole number, also if it is written as `1.0`: JSON does not distinguish the two, and some clients
+/// write every number that way.
 pub fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     to_integer(f64::deserialize(deserializer)?)
 }
@@ -48,7 +48,8 @@ fn to_integer<T: TryFrom<u64>, E: Error>(number: f64) -> Result<T, E> {
         .ok_or_else(|| E::custom("expected a whole number that is not negative and not too large"))
 }
 
-/// A struct that is deserialized from a JSON object only. By default, serde also accepts an array of the members' values.
+/// A struct that is deserialized from a JSON object only. By default, serde also accepts an array of the members'
+/// values.
 #[derive(Debug)]
 pub struct StrictObject<T>(pub T);
 

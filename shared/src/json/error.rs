@@ -2,8 +2,8 @@
 
 use memchr::{memchr_iter, memrchr};
 
-/// Returns what is wrong with a body, in plain words, with line and column. `error` is the parser's error for `part`, which
-/// is the body or a subslice of it.
+/// Returns what is wrong with a body, in plain words, with line and column. `error` is the parser's error for `part`,
+/// which is the body or a subslice of it.
 pub fn explain(body: &[u8], part: &[u8], error: &serde_json::Error) -> String {
     if body.is_empty() {
         return "it is empty".to_owned();

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-/// A parsed JSON value. The dispatcher parses with the runtime's own `JSON.parse`, because a parser in Wasm would double the
-/// Worker's size; other code uses `serde_json`. If an object has several members with one name, both use the last.
+/// A parsed JSON value. The dispatcher parses with the runtime's own `JSON.parse`, because a parser in Wasm would
+/// double the Worker's size; other code uses `serde_json`. If an object has several members with one name, both use the
+/// last.
 ///
 /// The conversions return `None` if the value is of another type.
 pub trait Json: Clone {

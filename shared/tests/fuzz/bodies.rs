@@ -8,8 +8,8 @@ use shared::http::{ByteRange, FormParser, MultipartEvent, PartContent, PartHeade
 
 type Parts = Vec<(PartHeaders, Vec<u8>)>;
 
-/// Checks that a form has the same parts in segments of any length, and that its parts, written as a form again, are parsed to
-/// the same. The first byte of `data` is the number of segment lengths that follow it; the rest is the form.
+/// Checks that a form has the same parts in segments of any length, and that its parts, written as a form again, are
+/// parsed to the same. The first byte of `data` is the number of segment lengths that follow it; the rest is the form.
 pub fn form(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else { return };
     let (lengths, form) = rest.split_at(rest.len().min(usize::from(*count % 16)));
@@ -49,8 +49,8 @@ pub fn form(data: &[u8]) {
     }
 }
 
-/// Parses a form with the boundary `x` in segments of these lengths. The last length applies to all further segments. Returns
-/// the form's parts, and whether the form has ended.
+/// Parses a form with the boundary `x` in segments of these lengths. The last length applies to all further segments.
+/// Returns the form's parts, and whether the form has ended.
 pub fn parse_form(form: &[u8], mut lengths: impl Iterator<Item = usize>) -> Result<(Parts, bool), Problem> {
     let mut parser = FormParser::new("multipart/form-data; boundary=x")?;
     let (mut parts, mut open, mut ended): (Parts, bool, bool) = (Vec::new(), false, false);
@@ -85,8 +85,8 @@ pub fn parse_form(form: &[u8], mut lengths: impl Iterator<Item = usize>) -> Resu
     Ok((parts, ended))
 }
 
-/// Checks that a range resolves to the bytes that it names, within the file. The first 8 bytes of `data` are the file's size;
-/// the rest is the header.
+/// Checks that a range resolves to the bytes that it names, within the file. The first 8 bytes of `data` are the file's
+/// size; the rest is the header.
 pub fn range(data: &[u8]) {
     let Some((size, header)) = data.split_first_chunk() else { return };
     let Ok(header) = std::str::from_utf8(header) else { return };

@@ -77,8 +77,8 @@ impl Problem {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProblemDetails<'a> {
-    /// Always `about:blank`, which means that the title is the status's phrase (RFC 9457, 4.2.1). The code distinguishes
-    /// problems.
+    /// Always `about:blank`, which means that the title is the status's phrase (RFC 9457, 4.2.1). The code
+    /// distinguishes problems.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
