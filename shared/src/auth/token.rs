@@ -113,7 +113,7 @@ impl<'a> Token<'a> {
             .any(|algorithm| algorithm.has_name(&self.header.alg))
     }
 
-    /// Returns the payload, which is usually JSON.
+    /// Returns the decoded payload: the JSON text of the claims, which is not parsed yet.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload

@@ -20,8 +20,8 @@ pub struct Statement {
 /// (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
 ///
 /// D1's binding does not accept `BigInt`. It sends every number as a JSON number, and a boolean as 0 or 1. Locally,
-/// SQLite receives each as a double. SQLite converts whole doubles to integers if a column's affinity or `CAST(? AS
-/// INTEGER)` requires it.
+/// SQLite receives each as a double. It converts a whole double to an integer if the affinity of a column or
+/// `CAST(? AS INTEGER)` requires it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// `NULL`.

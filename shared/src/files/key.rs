@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::http::{Problem, Query, parse_key};
 
-/// A file's key: 1 to 1024 bytes of UTF-8. It is also the key of the R2 object, whose limit it has
-/// (<https://developers.cloudflare.com/r2/platform/limits/>).
+/// A file's key: 1 to 1024 bytes of UTF-8, which is R2's limit
+/// (<https://developers.cloudflare.com/r2/platform/limits/>). The R2 object has the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileKey(String);
 

@@ -197,8 +197,8 @@ impl Problem {
     pub fn condition_not_supported() -> Self {
         Self::new(
             Code::ConditionNotSupported,
-            "conditions are not supported for deleting files, completing uploads and forms this large; send the file with \
-             PUT /files?key=",
+            "conditions are not supported when a file is deleted, uploaded in parts, or sent in a large form; to store a \
+             file conditionally, use PUT /files?key=",
         )
     }
 
