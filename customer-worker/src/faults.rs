@@ -24,7 +24,7 @@ pub async fn act(fault: &str, request: &Request, env: &Env) -> Result<Response, 
             used.map(|used| edge::json_reply(&used))
                 .map_err(|error: worker::Error| Problem::internal_error(error.to_string()))
         }
-        _ => edge::faults::act(fault).await,
+        _ => edge::faults::run(fault).await,
     }
 }
 

@@ -79,7 +79,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
     use CustomerEndpoint as Endpoint;
 
     let (url, method) = (request.url(), request.method());
-    let Target { path, query } = Target::of(&url);
+    let Target { path, query } = Target::parse(&url);
     #[cfg(feature = "faults")]
     if let Some(fault) = path.strip_prefix("/faults/") {
         return faults::act(fault, request, env).await;
@@ -110,7 +110,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
         Endpoint::AbortUpload => (Operation::AbortUpload, json(uploads::abort(env, query)).await?),
         Endpoint::CompleteUpload => (Operation::CompleteUpload, json(uploads::complete(env, request, query)).await?),
 
-        Endpoint::GetData => match DataKey::in_query(query)? {
+        Endpoint::GetData => match DataKey::optional_from_query(query)? {
             Some(key) => (Operation::GetData, boxed(data::get(env, &key)).await?),
             None => (Operation::ListData, json(data::list(env, &DataPage::from_query(query)?)).await?),
         },

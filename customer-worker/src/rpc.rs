@@ -55,7 +55,7 @@ async fn store_file(env: &Env, key: &JsValue, content: JsValue) -> Result<FileSt
             "content must be a string, an ArrayBuffer or a view of one, a Blob or a ReadableStream",
         ));
     }
-    let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
+    let headers = FileHeaders::with_content_type(ContentType::parse(&blob_type.unwrap_or_default())?);
     files::store(&store, &key, content, &headers, &WriteCondition::default()).await
 }
 

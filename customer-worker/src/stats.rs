@@ -19,7 +19,7 @@ pub async fn stats(env: &Env) -> Result<Stats, Problem> {
     let by_operation = usage.by_operation();
     let activity = Activity {
         total_operations: by_operation.values().sum(),
-        last_activity: usage.last().map(|last| Date::new(&last.into()).to_iso_string().into()),
+        last_activity: usage.last_operation().map(|last| Date::new(&last.into()).to_iso_string().into()),
         by_operation,
         window_days: Usage::WINDOW_DAYS,
     };

@@ -168,7 +168,7 @@ impl Bindings {
 
     /// `RATE_LIMIT_<PLAN>`: the rate limiter of a plan, if one is bound.
     pub fn rate_limiter(&self, plan: &Plan) -> Option<RateLimiter> {
-        let name = format!("RATE_LIMIT_{}", plan.in_bindings());
+        let name = format!("RATE_LIMIT_{}", plan.binding_suffix());
         optional(edge::property(self, &name), &name, "limit")
     }
 

@@ -49,7 +49,7 @@ impl Cors {
         request.header("Access-Control-Request-Method")?;
         let origin = request.header("Origin")?;
         let headers = edge::headers([("Cache-Control", "no-store"), ("Vary", VARY)]);
-        if self.origins().allow(&origin).is_some() {
+        if self.origins().allow_origin(&origin).is_some() {
             edge::set_header(&headers, "Access-Control-Allow-Methods", ALLOWED_METHODS);
             edge::set_header(&headers, "Access-Control-Allow-Headers", &self.allowed_headers);
             edge::set_header(&headers, "Access-Control-Max-Age", MAX_AGE);
@@ -95,8 +95,9 @@ impl Cors {
             headers.delete(name).expect("a copy's headers can be changed");
         }
         let origins = self.origins();
-        let allowed = if origins.any() { Some("*") } else { origin.and_then(|origin| origins.allow(origin)) };
-        if !origins.any() {
+        let allowed =
+            if origins.allow_any() { Some("*") } else { origin.and_then(|origin| origins.allow_origin(origin)) };
+        if !origins.allow_any() {
             append(headers, "Vary", "Origin");
         }
         if let Some(allowed) = allowed {

@@ -33,7 +33,7 @@ impl Json for JsJson {
         self.0.is_object() && !Array::is_array(&self.0)
     }
 
-    fn names(&self) -> Option<Vec<String>> {
+    fn member_names(&self) -> Option<Vec<String>> {
         let object: &Object = self.is_object().then(|| self.0.unchecked_ref())?;
         Some(Object::keys(object).iter().filter_map(|name| name.as_string()).collect())
     }

@@ -111,7 +111,7 @@ async fn handle(
     }
     #[cfg(feature = "faults")]
     if let Some(fault) = request.path().strip_prefix("/dispatcher/faults/") {
-        return edge::faults::act(fault).await;
+        return edge::faults::run(fault).await;
     }
     if let Some(reply) = cors.and_then(|cors| cors.preflight(request)) {
         return Ok(reply);

@@ -21,13 +21,13 @@ pub async fn check(bindings: &Bindings, user_id: &UserId, plan: &Plan) -> Result
     match edge::await_promise(limiter.limit(options)).await {
         Ok(outcome) if edge::property(&outcome, "success").is_truthy() => Ok(()),
         Ok(_) => {
-            let period = bindings.variable(&format!("RATE_PERIOD_{}", plan.in_bindings()));
+            let period = bindings.variable(&format!("RATE_PERIOD_{}", plan.binding_suffix()));
             let period = period.and_then(|period| period.parse().ok()).unwrap_or(DEFAULT_PERIOD);
             Err(Problem::rate_limited(period))
         }
         Err(thrown) => {
             let message = edge::error_message(&thrown);
-            edge::log_error(&format!("RATE_LIMIT_{} failed: {message}", plan.in_bindings()));
+            edge::log_error(&format!("RATE_LIMIT_{} failed: {message}", plan.binding_suffix()));
             Ok(())
         }
     }

@@ -60,7 +60,7 @@ impl RequestContext {
 
     /// The request's path, percent-encoded.
     pub fn path(&self) -> &str {
-        Target::of(&self.url).path
+        Target::parse(&self.url).path
     }
 
     /// When the request arrived, in milliseconds since 1970.

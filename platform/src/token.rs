@@ -33,7 +33,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use shared::auth::{Key, Material, Scope, Token, TokenError, Trust, parse_secrets};
+use shared::auth::{Key, KeyMaterial, Scope, Token, TokenError, Trust, parse_secrets};
 use shared::customer::UserId;
 
 /// The secrets in `TOKEN_SECRETS`. The first one signs tokens; all of them verify tokens.
@@ -96,7 +96,7 @@ impl TokenSecrets {
         let token = Token::parse::<Value>(token)?;
         let mut keys = self.0.iter().filter(|key| token.may_be_signed_with(key));
         if !keys.any(|key| mac(key, token.signed).verify_slice(&token.signature).is_ok()) {
-            return Err(TokenError::NotOurs);
+            return Err(TokenError::Unverifiable);
         }
         token.claims::<Value>()?.check(trust, now().as_secs_f64())?;
         Ok(String::from_utf8_lossy(token.payload()).into_owned())
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat"), 60);
         assert_eq!(new_secrets().verify(&token, Trust::default()), Err(TokenError::NotOurs));
         let other = Trust { audience: Some("other"), issuer: None };
-        assert_eq!(secrets.verify(&token, other), Err(TokenError::Audience));
+        assert_eq!(secrets.verify(&token, other), Err(TokenError::WrongAudience));
     }
 
     /// The example of RFC 7515, appendix A.1.
@@ -269,7 +269,7 @@ mod tests {
             prop_assume!(index.is_some());
             changed[at] = alphabet[(index.expect("an index") + usize::from(by)) % 64];
             let changed = String::from_utf8(changed).expect("ASCII");
-            prop_assert_eq!(secrets.verify(&changed, Trust::default()), Err(TokenError::NotOurs));
+            prop_assert_eq!(secrets.verify(&changed, Trust::default()), Err(TokenError::Unverifiable));
         }
     }
 }

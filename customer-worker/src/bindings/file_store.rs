@@ -292,7 +292,7 @@ fn http_metadata(headers: &FileHeaders) -> Object {
 }
 
 fn stored_headers(metadata: HttpMetadata) -> FileHeaders {
-    FileHeaders::stored(StoredMetadata {
+    FileHeaders::from_metadata(StoredMetadata {
         content_type: metadata.content_type,
         cache_control: metadata.cache_control,
         content_disposition: metadata.content_disposition,
@@ -304,7 +304,7 @@ fn stored_headers(metadata: HttpMetadata) -> FileHeaders {
 }
 
 fn http_date(date: &worker::Date) -> HttpDate {
-    HttpDate::of_milliseconds(date.as_millis())
+    HttpDate::from_milliseconds(date.as_millis())
 }
 
 fn problem_from_error(error: worker::Error) -> Problem {

@@ -38,7 +38,7 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
         let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
         return Ok(reply(&file, 200, Some(&file.content()?), None));
     }
-    match range.map(|range| range.of(file.object.size())) {
+    match range.map(|range| range.resolve(file.object.size())) {
         None => Ok(reply(&file, 200, Some(&file.content()?), None)),
         Some(Some(range)) => Ok(reply(&file, 206, Some(&file.content()?), Some(range))),
         Some(None) => {
@@ -80,7 +80,7 @@ fn client_etag(conditions: &Preconditions) -> Option<&str> {
 
 /// Returns the reply to a request whose preconditions do not hold: 304 or 412.
 fn conditional_reply(conditions: &Preconditions, file: &StoredFile) -> Option<Result<Response, Problem>> {
-    if conditions.are_none() {
+    if conditions.is_empty() {
         return None;
     }
     match conditions.evaluate(&file.object.etag(), file.last_modified()) {

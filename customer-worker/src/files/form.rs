@@ -2,7 +2,7 @@
 
 use js_sys::Uint8Array;
 use shared::files::{FileHeaders, FileKey, FileStored};
-use shared::http::{Content, ContentType, Event, FormParser, PartHead, Problem, is_multipart_form};
+use shared::http::{ContentType, FormParser, MultipartEvent, PartContent, PartHeaders, Problem, is_multipart_form};
 use web_sys::Request;
 use worker::Env;
 
@@ -149,7 +149,7 @@ impl FormFields {
         }
         self.file_is_missing = head.file_name_is_empty;
         let content_type = ContentType::parse(head.content_type.as_deref().unwrap_or_default())?;
-        Ok(Some(FileHeaders::of_type(content_type)))
+        Ok(Some(FileHeaders::with_content_type(content_type)))
     }
 
     /// Appends content to the key. The content of other fields is ignored.
@@ -189,11 +189,11 @@ enum OwnedEvent {
 impl From<Event<'_>> for OwnedEvent {
     fn from(event: Event<'_>) -> Self {
         match event {
-            Event::Part(head) => Self::Part(head),
-            Event::Content(Content::Segment(start, end)) => Self::Segment(start, end),
-            Event::Content(Content::HeldBack(bytes)) => Self::HeldBack(bytes.to_vec()),
-            Event::PartEnd => Self::PartEnd,
-            Event::End => Self::End,
+            MultipartEvent::Part(head) => Self::Part(head),
+            MultipartEvent::Content(PartContent::Segment(start, end)) => Self::Segment(start, end),
+            MultipartEvent::Content(PartContent::HeldBack(bytes)) => Self::HeldBack(bytes.to_vec()),
+            MultipartEvent::PartEnd => Self::PartEnd,
+            MultipartEvent::End => Self::End,
         }
     }
 }
@@ -207,8 +207,8 @@ fn invalid_form(problem: &Problem) -> Problem {
 mod tests {
     use super::*;
 
-    fn head(name: &str, is_file: bool) -> PartHead {
-        PartHead { name: name.to_owned(), is_file, ..PartHead::default() }
+    fn head(name: &str, is_file: bool) -> PartHeaders {
+        PartHeaders { name: name.to_owned(), is_file, ..PartHeaders::default() }
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn fields_with_an_encoding_are_refused() {
         let base64 =
-            |name: &str| PartHead { transfer_encoding: Some("base64".to_owned()), ..head(name, name == "file") };
+            |name: &str| PartHeaders { transfer_encoding: Some("base64".to_owned()), ..head(name, name == "file") };
         for name in ["key", "file"] {
             assert_eq!(FormFields::default().start(&base64(name)).expect_err(name).code().name(), "invalid_form");
         }

@@ -62,13 +62,13 @@ async fn check_token(
         signed = signed || ring.has_signed(&token).await;
     }
     if !signed
-        && token.has_public_algorithm()
+        && token.uses_public_key()
         && let Some(url) = jwks_url
     {
         signed = jwks::key_ring(&url, &token, ctx).await?.has_signed(&token).await;
     }
     if !signed {
-        return Err(TokenError::NotOurs.into());
+        return Err(TokenError::Unverifiable.into());
     }
 
     let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());

@@ -3,7 +3,7 @@
 //! adds nothing to the Worker's size.
 
 use js_sys::{Array, JSON, Object, Uint8Array};
-use shared::auth::{Algorithm, Key, Material};
+use shared::auth::{Algorithm, Key, KeyMaterial};
 use wasm_bindgen::prelude::*;
 use web_sys::{CryptoKey, SubtleCrypto};
 
@@ -18,8 +18,8 @@ impl ImportedKey {
     pub async fn import(key: &Key) -> Result<Self, JsValue> {
         let algorithm = parameters(key.algorithm);
         let (format, data): (_, Object) = match &key.material {
-            Material::Secret(secret) => ("raw", Uint8Array::from(&**secret).into()),
-            Material::Jwk(jwk) => ("jwk", JSON::parse(jwk)?.unchecked_into()),
+            KeyMaterial::Secret(secret) => ("raw", Uint8Array::from(&**secret).into()),
+            KeyMaterial::Jwk(jwk) => ("jwk", JSON::parse(jwk)?.unchecked_into()),
         };
         let usages = Array::of1(&"verify".into());
         let key = subtle().import_key_with_object(format, &data, &algorithm, false, &usages);
