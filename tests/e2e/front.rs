@@ -161,7 +161,7 @@ async fn a_method_that_nobody_knows_is_not_allowed() {
             "method_not_allowed",
         )
         .await;
-        assert_eq!(reply.header("Allow"), "GET, HEAD, POST, PUT, DELETE");
+        assert_eq!(reply.header("Allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
 }
 
