@@ -116,6 +116,7 @@ fn shown_replies_match_whole_replies() {
 
 #[test]
 fn only_a_comment_right_after_a_command_is_its_reply() {
-    let page = "```sh\n# A comment.\ncurl 127.0.0.1:8787 \\\n  -v\n# shown\n\n# Another.\n. x\n```\n```sh\nnot local\n```";
+    let page =
+        "```sh\n# A comment.\ncurl 127.0.0.1:8787 \\\n  -v\n# shown\n\n# Another.\n. x\n```\n```sh\nnot local\n```";
     assert_eq!(examples(page), [("curl 127.0.0.1:8787 \\\n  -v".to_owned(), Some("shown")), (". x".to_owned(), None)]);
 }
