@@ -1,7 +1,7 @@
 //! Headers that say two things, or something that only looks like an id.
 
 use http::StatusCode;
-use tests::raw::{replies, status};
+use tests::raw::{parse_replies, status};
 use tests::{Customer, Reply, expect_json};
 
 use super::victim::Scene;
@@ -169,7 +169,7 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
 /// Which version of a Worker answers, and whether a Worker asks, is not for clients to say.
 #[tokio::test]
 async fn what_cloudflare_alone_may_say_is_not_passed_on() {
-    let token_holder = Customer::behind("token", "echo").with_token(&tests::token::good("echo"));
+    let token_holder = Customer::behind("token", "echo").with_token(&tests::token::valid_token("echo"));
     for user in [Customer::new("echo"), Customer::behind("cors", "echo"), token_holder] {
         for (name, value) in [
             ("Cloudflare-Workers-Version-Overrides", "customer-echo=\"dc8dcd28-271b-4367-9840-6c244f84cb40\""),
@@ -221,7 +221,7 @@ async fn headers_of_one_connection_take_no_id_away() {
 #[tokio::test]
 async fn a_page_of_another_origin_reads_nothing() {
     let scene = Scene::new("pages-in-browsers").await;
-    let victim = Customer::behind("guarded", "victim").with_token(&tests::token::good("victim"));
+    let victim = Customer::behind("guarded", "victim").with_token(&tests::token::valid_token("victim"));
     for origin in [
         "https://evil.example",
         "https://app.example.evil.example",
@@ -264,7 +264,7 @@ async fn the_victim_itself_is_let_in() {
     expect_json(Customer::new("victim").get("/"), health.clone()).await;
     for header in ["X-User-ID: victim", "x-user-id: victim", "X-USER-ID:victim", "X-User-ID: \t victim \t"] {
         let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{header}\r\nConnection: close\r\n\r\n");
-        let received = tests::raw::raw(&request).await;
-        assert_eq!(replies(&received)[0].json(), health, "{header}");
+        let received = tests::raw::exchange(&request).await;
+        assert_eq!(parse_replies(&received)[0].json(), health, "{header}");
     }
 }

@@ -1,7 +1,7 @@
 //! A request within a request, on whose end two readers may not agree: somebody in front, who sent it as one of the
 //! attacker's, and the platform. Nothing within it is a request of its own.
 
-use tests::raw::{replies, status};
+use tests::raw::{parse_replies, status};
 
 use super::victim::Scene;
 
@@ -278,7 +278,7 @@ async fn no_content_becomes_a_request_or_a_reply() {
     scene.attempt(scene.attacker.put("/files?key=reply").body(reply.clone())).await;
     let asked = "GET /files?key=reply HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\n";
     let received = scene.attempt_raw(format!("{asked}\r\n{asked}Connection: close\r\n\r\n")).await;
-    let bodies: Vec<Vec<u8>> = replies(&received).into_iter().map(|reply| reply.body).collect();
+    let bodies: Vec<Vec<u8>> = parse_replies(&received).into_iter().map(|reply| reply.body).collect();
     assert_eq!(bodies, [reply.as_bytes(), reply.as_bytes()]);
     scene.end().await;
 }

@@ -1,7 +1,7 @@
 //! Another customer's token, and one's own for another customer.
 
 use serde_json::json;
-use tests::token::{NEW, OLD, claims, claims_with, good, hs256, hs256_header, hs256_of};
+use tests::token::{NEW_SECRET, OLD_SECRET, claims, claims_with, hs256, hs256_from_text, hs256_header, valid_token};
 use tests::{Customer, Reply};
 
 use super::victim::Scene;
@@ -9,14 +9,14 @@ use super::victim::Scene;
 #[tokio::test]
 async fn a_token_is_of_one_customer() {
     let scene = Scene::new("tokens").await;
-    let mine = good("attacker");
+    let mine = valid_token("attacker");
     let [header, payload, signature] = mine.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
     let (none, by_old) = (json!({"alg": "none"}), json!({"alg": "HS256", "kid": "old"}));
-    let theirs = hs256(OLD, &by_old, &claims("victim"));
+    let theirs = hs256(OLD_SECRET, &by_old, &claims("victim"));
     let [their_header, their_payload, their_signature] = theirs.split('.').collect::<Vec<_>>()[..] else {
         panic!("three parts")
     };
-    let by_mine = |changes| hs256(NEW, &hs256_header(), &claims_with("attacker", changes));
+    let by_mine = |changes| hs256(NEW_SECRET, &hs256_header(), &claims_with("attacker", changes));
     let tokens = [
         // The attacker's own, as it is and changed.
         mine.clone(),
@@ -32,7 +32,7 @@ async fn a_token_is_of_one_customer() {
         theirs.clone(),
         hs256(b"", &hs256_header(), &claims("victim")),
         hs256(b"victim", &hs256_header(), &claims("victim")),
-        hs256(NEW, &none, &claims("victim")),
+        hs256(NEW_SECRET, &none, &claims("victim")),
         format!("{their_header}.{their_payload}."),
         format!("{their_header}.{their_payload}"),
         // Signed as it must be, of a customer whose id is almost the victim's. Who makes tokens would have to be talked into it.
@@ -52,8 +52,8 @@ async fn a_token_is_of_one_customer() {
         by_mine(json!({"sub": true})),
         by_mine(json!({"Sub": "victim", "SUB": "victim", "user": "victim", "userId": "victim", "X-User-ID": "victim"})),
         by_mine(json!({"scope": "read write victim", "aud": "victim", "act": {"sub": "victim"}})),
-        hs256_of(
-            NEW,
+        hs256_from_text(
+            NEW_SECRET,
             &hs256_header().to_string(),
             r#"{"sub":"victim","exp":9999999999,"scope":"read write","sub":"attacker"}"#,
         ),
@@ -98,7 +98,7 @@ async fn a_token_is_of_one_customer() {
 #[tokio::test]
 async fn two_tokens_are_none() {
     let scene = Scene::new("two-tokens").await;
-    let (mine, victims) = (good("attacker"), good("victim"));
+    let (mine, victims) = (valid_token("attacker"), valid_token("victim"));
     // Somebody in front, who adds the victim's token to what the attacker sends, would be read as the attacker or as the victim,
     // and must be read as neither.
     for (id, first, second) in [("victim", &mine, &mine), ("attacker", &mine, &victims), ("attacker", &victims, &mine)]
@@ -122,7 +122,7 @@ async fn two_tokens_are_none() {
 #[tokio::test]
 async fn the_victims_own_token_lets_it_in() {
     let scene = Scene::new("own-token").await;
-    let victim = Customer::behind("guarded", "victim").with_token(&good("victim"));
+    let victim = Customer::behind("guarded", "victim").with_token(&valid_token("victim"));
     assert!(Reply::to(victim.get("/files?key=plain")).await.text().starts_with(scene.secret()));
     assert!(Reply::to(victim.get("/data?key=plain")).await.text().contains(scene.secret()));
     scene.end().await;

@@ -15,7 +15,7 @@ mod warnings;
 mod wrangler;
 
 use tempfile::TempDir;
-use tests::{Api, Dev};
+use tests::{Dev, LocalApi};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// So many platforms run at a time: each restarts its runtime again and again, and more would be slower together than one after
@@ -26,7 +26,7 @@ static PLATFORMS: Semaphore = Semaphore::const_new(3);
 pub struct Platform {
     pub state: TempDir,
     dev: Dev,
-    pub api: Api,
+    pub api: LocalApi,
     _permit: SemaphorePermit<'static>,
 }
 
@@ -41,6 +41,6 @@ impl Platform {
 
     /// A customer of it.
     pub fn customer(&self, id: &str) -> tests::Customer {
-        tests::Customer::of(&self.dev.url, id)
+        tests::Customer::at(&self.dev.url, id)
     }
 }

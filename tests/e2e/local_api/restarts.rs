@@ -99,7 +99,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         // While the first are checked, then in the middle of them, then in the restart that they make.
         drop(taken.acquire_many(3 * round).await.expect("it is never closed"));
         tokio::time::sleep(Duration::from_millis(40 + 100 * u64::from(round))).await;
-        platform.dev.stop_hard().await;
+        platform.dev.kill().await;
         for upload in uploads {
             if let Some((name, answer)) = upload.await.expect("no panic") {
                 acknowledged.retain(|(other, _)| *other != name);
@@ -182,7 +182,7 @@ async fn who_asks_while_the_platform_starts_waits_and_does_not_keep_it_from_star
     });
     let dev = Dev::start(state.path(), &["--api-port", &port]).await;
     assert_eq!(early.await.expect("no panic"), 200);
-    assert_eq!(Reply::to(Customer::of(&dev.url, "user3").get("/")).await.json(), 1);
+    assert_eq!(Reply::to(Customer::at(&dev.url, "user3").get("/")).await.json(), 1);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn a_script_that_runs_no_longer_does_not_keep_the_platform_from_starting()
     let folder = state.path().join("scripts").join(lost["script"]["etag"].as_str().expect("the folder's name"));
     std::fs::remove_dir_all(folder).expect("it was there");
     let dev = Dev::start(state.path(), &[]).await;
-    assert_eq!(Reply::to(Customer::of(&dev.url, "there").get("/")).await.json(), 2);
-    assert_eq!(Reply::to(Customer::of(&dev.url, "lost").get("/")).await.json()["code"], "unknown_user");
-    expect_success(Customer::of(&dev.url, "user1").get("/")).await;
+    assert_eq!(Reply::to(Customer::at(&dev.url, "there").get("/")).await.json(), 2);
+    assert_eq!(Reply::to(Customer::at(&dev.url, "lost").get("/")).await.json()["code"], "unknown_user");
+    expect_success(Customer::at(&dev.url, "user1").get("/")).await;
 }

@@ -18,7 +18,7 @@ async fn says(customer: &Customer) -> Value {
     Reply::to(customer.get("/")).await.json()
 }
 
-fn settings(api: &tests::Api, script: &str, settings: &Value) -> reqwest::RequestBuilder {
+fn settings(api: &tests::LocalApi, script: &str, settings: &Value) -> reqwest::RequestBuilder {
     let form = Form::new().text("settings", settings.to_string());
     api.request(Method::PATCH, &format!("{SCRIPTS}/{script}/settings")).multipart(form)
 }
@@ -368,7 +368,7 @@ async fn no_binding_leads_to_what_is_another_customers() {
 }
 
 /// The path of the values of customers' records.
-async fn records(api: &tests::Api) -> String {
+async fn records(api: &tests::LocalApi) -> String {
     let settings = expect_result(api.get("/workers/scripts/dispatcher/settings")).await;
     let bindings = settings["bindings"].as_array().expect("a list").clone();
     let records = bindings.iter().find(|binding| binding["name"] == "CUSTOMERS").expect("it is bound");

@@ -3,13 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tests::api::{Api, expect_result, text};
-use tests::{Customer, Dev, Reply};
+use tests::api::{expect_result, text};
+use tests::{Customer, Dev, LocalApi, Reply};
 
 use super::Platform;
 
 /// What the reply to an upload says besides.
-async fn messages(api: &Api, script: &str, source: &str, metadata: Value) -> Vec<String> {
+async fn messages(api: &LocalApi, script: &str, source: &str, metadata: Value) -> Vec<String> {
     let reply = Reply::to(api.upload(script, source, metadata)).await;
     assert_eq!(reply.status, 200, "{reply}");
     let messages = reply.json()["messages"].as_array().expect("a list").clone();
@@ -43,9 +43,9 @@ async fn what_is_not_there_is_said_at_each_start_and_when_a_customer_is_shown() 
     assert_eq!(shown["messages"], json!(said));
     assert!(!show("user1", &[]).await.contains("not there locally"));
 
-    assert!(platform.dev.said().await.contains(&format!("user3: {}", said[0])), "at the upload");
+    assert!(platform.dev.stop_and_get_stderr().await.contains(&format!("user3: {}", said[0])), "at the upload");
     for _ in 0..2 {
-        let started = Dev::start(platform.state.path(), &[]).await.said().await;
+        let started = Dev::start(platform.state.path(), &[]).await.stop_and_get_stderr().await;
         assert!(said.iter().all(|sentence| started.contains(&format!("user3: {sentence}"))), "{started}");
         assert!(!started.contains("user1:") && !started.contains("TEXT"), "{started}");
     }
