@@ -1,44 +1,44 @@
 /**
- * What a customer's Worker offers to other Workers inside the platform, over RPC: through a dispatch namespace
- * (`env.DISPATCHER.get("user1")`) or a service binding, on the default entrypoint and on the entrypoint `UserWorker`.
+ * The RPC methods of a customer's Worker, for other Workers inside the platform. Call them through a dispatch namespace
+ * (`env.DISPATCHER.get("user1")`) or a service binding, on the default entrypoint or on the entrypoint `UserWorker`.
  *
- * The methods do what the HTTP routes do, and count as they do. A failure rejects with an `Error` whose message says what
- * was wrong and what to do.
+ * The methods do the same as the HTTP routes, and count as the same operations. On failure they reject with an `Error`
+ * whose message says what was wrong and what to do.
  */
 export interface CustomerWorker {
   /**
-   * Stores a file. Its type is a `Blob`'s own, else `application/octet-stream`. A stream goes to R2 in parts, because over
-   * RPC it has no length; nothing is visible before its end.
+   * Stores a file. Its type is the `Blob`'s, or else `application/octet-stream`. A stream is uploaded to R2 in parts,
+   * because over RPC its length is unknown. The file is visible when the stream has ended.
    */
   uploadFile(key: string, content: string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream): Promise<StoredFile>;
 
-  /** A file's bytes, or `null` if there is no such file. */
+  /** Returns a file's bytes, or `null` if there is no such file. */
   getFile(key: string): Promise<ReadableStream | null>;
 
-  /** Deletes a file, whether it is there or not. */
+  /** Deletes a file, whether it exists or not. */
   deleteFile(key: string): Promise<{ success: true }>;
 
-  /** All files, in the order of their keys. Throws if there are more than 10,000: list those in pages, over HTTP. */
+  /** Lists all files, in the order of their keys. Rejects if there are more than 10,000: list those in pages, over HTTP. */
   listFiles(): Promise<ListedFile[]>;
 
-  /** Stores `JSON.stringify(value)`. Throws for a value that has no JSON, such as `undefined`. */
+  /** Stores `JSON.stringify(value)`. Rejects a value that has no JSON, such as `undefined`. */
   setData(key: string, value: unknown): Promise<{ success: true; key: string }>;
 
-  /** A value, or `null` if there is none. */
+  /** Returns a value, or `null` if there is none. */
   getData(key: string): Promise<unknown>;
 
-  /** Deletes a value, whether it is there or not. */
+  /** Deletes a value, whether it exists or not. */
   deleteData(key: string): Promise<{ success: true }>;
 
-  /** All values' keys, in order. Throws if there are more than 10,000. */
+  /** Lists the keys of all values, in order. Rejects if there are more than 10,000. */
   listData(): Promise<ListedKey[]>;
 
-  /** What the customer has stored, and done. */
+  /** Returns what the customer stores, and which operations it did. */
   getStats(): Promise<Stats>;
 
   /**
-   * Runs one SQL statement on the customer's database. Numbers and booleans may be bound as
-   * `REAL`: write `CAST(? AS INTEGER)` where that shows.
+   * Runs one SQL statement on the customer's database. Numbers and booleans may be bound as `REAL`: write
+   * `CAST(? AS INTEGER)` in expressions where that makes a difference.
    */
   queryDatabase(sql: string, params?: (string | number | boolean | null)[]): Promise<QueryResult>;
 }
@@ -46,20 +46,20 @@ export interface CustomerWorker {
 export interface StoredFile {
   success: true;
   key: string;
-  /** Bytes. */
+  /** In bytes. */
   size: number;
-  /** R2's own, unquoted. */
+  /** R2's etag, without quotation marks. */
   etag: string;
   contentType: string;
 }
 
 export interface ListedFile {
   key: string;
-  /** Bytes. */
+  /** In bytes. */
   size: number;
-  /** RFC 3339, UTC. */
+  /** RFC 3339, in UTC. */
   uploaded: string;
-  /** R2's own, unquoted. */
+  /** R2's etag, without quotation marks. */
   etag: string;
 }
 
@@ -74,7 +74,7 @@ export interface Stats {
   files: { count: number; totalSize: number };
   activity: {
     totalOperations: number;
-    /** RFC 3339, UTC. */
+    /** RFC 3339, in UTC. */
     lastActivity: string | null;
     byOperation: Record<string, number>;
     windowDays: number;

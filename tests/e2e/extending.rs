@@ -77,7 +77,7 @@ fn extended(repository: &Path) -> TempDir {
 fn the_diffs_apply() {
     let repository = repository();
     let copy = extended(&repository);
-    let routes = fs::read_to_string(copy.path().join("shared/src/route.rs")).expect("the routes");
+    let routes = fs::read_to_string(copy.path().join("shared/src/http/route.rs")).expect("the routes");
     assert!(routes.contains("/data/count"), "{routes}");
 }
 

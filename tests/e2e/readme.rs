@@ -1,4 +1,4 @@
-//! The README's examples, run as they are printed.
+//! The examples of the README and of the pages in docs/, run as they are printed.
 
 use std::fs;
 use std::path::Path;
@@ -8,24 +8,38 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tests::Dev;
 
-const README: &str = include_str!("../../README.md");
+/// The pages with examples, in the order in which they are run against one platform.
+const PAGES: [&str; 4] = [
+    include_str!("../../README.md"),
+    include_str!("../../docs/http-api.md"),
+    include_str!("../../docs/customers.md"),
+    include_str!("../../docs/deploy.md"),
+];
 
-/// Returns the commands of the README's `sh` blocks that use the local platform, each with the reply that the comment
-/// after it shows, if there is one.
-fn examples() -> Vec<(String, Option<&'static str>)> {
+/// What a block of commands contains if it uses the local platform. Other blocks are not run.
+const LOCAL: [&str; 2] = ["127.0.0.1:8787", ".platform/env"];
+
+/// Returns the commands of a page's `sh` blocks that use the local platform. The comment in the line after a command is the reply
+/// that the page shows; a comment anywhere else is a comment.
+fn examples(page: &str) -> Vec<(String, Option<&str>)> {
     let mut examples: Vec<(String, Option<&str>)> = Vec::new();
-    for block in README.split("```sh\n").skip(1) {
+    for block in page.split("```sh\n").skip(1) {
         let block = block.split("```").next().expect("a block ends");
-        let mut continues = false;
-        let is_local = ["127.0.0.1:8787", ".platform/env"].iter().any(|local| block.contains(local));
-        for line in block.lines().filter(|_| is_local) {
-            if let Some(reply) = line.strip_prefix("# ") {
-                examples.last_mut().expect("a command before its reply").1 = Some(reply);
+        if !LOCAL.iter().any(|local| block.contains(local)) {
+            continue;
+        }
+        let (mut continues, mut after_command) = (false, false);
+        for line in block.lines() {
+            if let Some(comment) = line.strip_prefix("# ") {
+                if after_command {
+                    examples.last_mut().expect("a command before its reply").1 = Some(comment);
+                }
             } else if continues {
                 examples.last_mut().expect("a line before").0.extend(["\n", line]);
             } else if !line.is_empty() {
                 examples.push((line.to_owned(), None));
             }
+            after_command = !line.is_empty() && !line.starts_with("# ");
             continues = line.ends_with('\\');
         }
     }
@@ -55,8 +69,8 @@ async fn examples_work_as_printed() {
     let dev = Dev::start(state.path(), &[]).await;
     let dev_with_tokens = Dev::start(with_tokens.path(), &["--auth", "token"]).await;
     let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("the secrets can be read");
-    let examples = examples();
-    assert!(examples.len() >= 10, "{examples:#?}");
+    let examples: Vec<_> = PAGES.into_iter().flat_map(examples).collect();
+    assert!(examples.len() >= 30, "{examples:#?}");
     for part in ["$token", "customer create user3 --local", "npx wrangler"] {
         assert!(examples.iter().any(|(command, _)| command.contains(part)), "{part}: {examples:#?}");
     }
@@ -98,4 +112,11 @@ fn shown_replies_match_whole_replies() {
     ] {
         assert_eq!(matches_shown(reply, shown), matches, "{reply} {shown}");
     }
+}
+
+#[test]
+fn only_a_comment_right_after_a_command_is_its_reply() {
+    let page =
+        "```sh\n# A comment.\ncurl 127.0.0.1:8787 \\\n  -v\n# shown\n\n# Another.\n. x\n```\n```sh\nnot local\n```";
+    assert_eq!(examples(page), [("curl 127.0.0.1:8787 \\\n  -v".to_owned(), Some("shown")), (". x".to_owned(), None)]);
 }
