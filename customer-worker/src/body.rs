@@ -36,7 +36,7 @@ pub fn refuse_content_encoding(request: &Request) -> Result<(), Problem> {
 
 /// Refuses a body with a `Content-Range`, which no route takes.
 pub fn refuse_content_range(request: &Request) -> Result<(), Problem> {
-    shared::http::require_whole(header(request, "Content-Range").as_deref())
+    shared::http::require_complete(header(request, "Content-Range").as_deref())
 }
 
 /// Returns a request's header.

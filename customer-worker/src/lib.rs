@@ -93,7 +93,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
         Endpoint::Health => return Ok(edge::json_reply(&health(request))),
         Endpoint::GetStats => return json(stats::stats(env)).await,
 
-        Endpoint::GetFiles => match FileKey::in_query(query)? {
+        Endpoint::GetFiles => match FileKey::optional_from_query(query)? {
             Some(key) if method == "HEAD" => (Operation::GetFile, boxed(files::head(env, request, &key)).await?),
             Some(key) => (Operation::GetFile, boxed(files::download(env, request, &key)).await?),
             None => (Operation::ListFiles, json(files::list(env, &FilesPage::from_query(query)?)).await?),

@@ -45,7 +45,7 @@ async fn respond(request: &Request, env: &Env) -> Response {
     let host = Url::new(&request.url()).map(|url| url.hostname()).unwrap_or_default();
     let variable = |name| edge::variable(&edge::property(env, name));
     let allowed_hosts = variable("ALLOWED_HOSTS").unwrap_or_default();
-    let reply = if AllowedHosts::new(&allowed_hosts).allow(&host) {
+    let reply = if AllowedHosts::new(&allowed_hosts).allows(&host) {
         forward(request).await
     } else {
         Err(Problem::host_not_allowed(&host))

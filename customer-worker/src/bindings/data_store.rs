@@ -20,12 +20,12 @@ impl DataStore {
 
     /// Returns a value's text, which stays outside Wasm.
     pub async fn get(&self, key: &DataKey) -> Result<Option<JsString>, Problem> {
-        await_kv(self.0.get(key.stored())).await.map(text)
+        await_kv(self.0.get(key.kv_key())).await.map(text)
     }
 
     /// Returns a value's text, which stays outside Wasm, and its metadata as JSON.
     pub async fn get_with_metadata(&self, key: &DataKey) -> Result<Option<(JsString, Option<String>)>, Problem> {
-        let entry = await_kv(self.0.get_with_metadata(key.stored())).await?;
+        let entry = await_kv(self.0.get_with_metadata(key.kv_key())).await?;
         let metadata = || metadata_json(&edge::property(&entry, "metadata"));
         Ok(text(edge::property(&entry, "value")).map(|value| (value, metadata())))
     }
@@ -49,12 +49,12 @@ impl DataStore {
         if let Some(metadata) = metadata {
             edge::set(&options, "metadata", metadata);
         }
-        await_kv(self.0.put(key.stored(), value, &options)).await.map(drop)
+        await_kv(self.0.put(key.kv_key(), value, &options)).await.map(drop)
     }
 
     /// Deletes a value, if it exists.
     pub async fn delete(&self, key: &DataKey) -> Result<(), Problem> {
-        await_kv(self.0.delete(key.stored())).await.map(drop)
+        await_kv(self.0.delete(key.kv_key())).await.map(drop)
     }
 
     /// Lists a page of the customer's keys.

@@ -18,7 +18,7 @@ impl WriteCondition {
         for (name, tags) in [("If-Match", &conditions.if_match), ("If-None-Match", &conditions.if_none_match)] {
             match tags {
                 None => {}
-                Some(tags) if tags.are_none() => {
+                Some(tags) if tags.is_empty() => {
                     return Err(Problem::invalid_parameter(&format!("{name} must be * or a list of etags")));
                 }
                 Some(EntityTags::Any) => condition.headers.push((name, "*".to_owned())),

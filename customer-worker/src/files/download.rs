@@ -24,7 +24,7 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
             return reply;
         }
         let size = current.object.size();
-        range.of(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
+        range.resolve(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
         // The range is inside the current file: the file was replaced in the meantime, or R2 failed for another reason.
         result = files.get(key, Some(range), client_etag(&conditions)).await;
     }

@@ -118,7 +118,7 @@ enum Field {
 
 impl FormFields {
     /// Starts a field with its headers. For the `file`, returns the headers to store.
-    fn start(&mut self, head: &PartHead) -> Result<Option<FileHeaders>, Problem> {
+    fn start(&mut self, head: &PartHeaders) -> Result<Option<FileHeaders>, Problem> {
         let require_first = |seen: &mut bool, name: &str| {
             if std::mem::replace(seen, true) {
                 return Err(Problem::invalid_form(&format!("`{name}` is in the form more than once; send it once")));
@@ -177,17 +177,17 @@ impl FormFields {
     }
 }
 
-/// An [`Event`] that does not borrow from the parser.
+/// An [`MultipartEvent`] that does not borrow from the parser.
 enum OwnedEvent {
-    Part(PartHead),
+    Part(PartHeaders),
     Segment(usize, usize),
     HeldBack(Vec<u8>),
     PartEnd,
     End,
 }
 
-impl From<Event<'_>> for OwnedEvent {
-    fn from(event: Event<'_>) -> Self {
+impl From<MultipartEvent<'_>> for OwnedEvent {
+    fn from(event: MultipartEvent<'_>) -> Self {
         match event {
             MultipartEvent::Part(head) => Self::Part(head),
             MultipartEvent::Content(PartContent::Segment(start, end)) => Self::Segment(start, end),
@@ -246,13 +246,13 @@ mod tests {
             assert_eq!(FormFields::default().start(&base64(name)).expect_err(name).code().name(), "invalid_form");
         }
         assert!(FormFields::default().start(&base64("other")).expect("ignored").is_none());
-        let latin = PartHead { content_type: Some("text/plain; charset=latin1".to_owned()), ..head("key", false) };
+        let latin = PartHeaders { content_type: Some("text/plain; charset=latin1".to_owned()), ..head("key", false) };
         assert_eq!(FormFields::default().start(&latin).expect_err("not UTF-8").code().name(), "invalid_form");
     }
 
     #[test]
     fn a_file_without_a_file_name_and_content_is_refused() {
-        let unnamed = PartHead { file_name_is_empty: true, ..head("file", true) };
+        let unnamed = PartHeaders { file_name_is_empty: true, ..head("file", true) };
         let mut fields = FormFields::default();
         fields.start(&unnamed).expect("it may have content");
         assert_eq!(fields.end().expect_err("it has none").code().name(), "invalid_form");

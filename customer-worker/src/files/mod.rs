@@ -52,7 +52,7 @@ pub async fn store(
 
 /// Refuses a request with preconditions. R2 cannot check them for multipart uploads or when a file is deleted.
 pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
-    if conditions(request).are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
+    if conditions(request).is_empty() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }
 
 /// Reads a request's preconditions.

@@ -169,7 +169,7 @@ impl ActiveUpload {
         conditions: &Preconditions,
     ) -> Result<Self, Problem> {
         let key = key.ok_or_else(Problem::key_after_file)?;
-        if !conditions.are_none() {
+        if !conditions.is_empty() {
             return Err(Problem::condition_not_supported());
         }
         Ok(Self { multipart: files.create_upload(key, headers).await?, pending: None, parts: Vec::new() })

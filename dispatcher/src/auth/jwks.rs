@@ -32,9 +32,9 @@ thread_local! {
 /// Returns the keys of the set at `url`. Fetches them if they are not cached, or if the token names a key that is not
 /// among the cached ones.
 pub async fn key_ring(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<KeyRing>, Problem> {
-    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
+    let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.has_key_id();
     loop {
-        match KEYS.with_borrow_mut(|cached| keys_of(url, cached).next(settles, Date::now())) {
+        match KEYS.with_borrow_mut(|cached| keys_of(url, cached).next_action(settles, Date::now())) {
             KeyAction::Use(ring) => return Ok(ring),
             KeyAction::UseAndFetch(ring) => {
                 ctx.wait_until(fetch_keys(url.to_owned()));
@@ -116,7 +116,7 @@ mod tests {
         let mut cached = (String::new(), FetchedKeyRing::default());
         let now = FetchedKeyRing::REFRESH_AGE;
         keys_of("https://a", &mut cached).fetched(Ok(KeyRing::default()), now);
-        assert!(matches!(keys_of("https://a", &mut cached).next(|_| true, now), KeyAction::Use(_)));
-        assert!(matches!(keys_of("https://b", &mut cached).next(|_| true, now), KeyAction::Fetch));
+        assert!(matches!(keys_of("https://a", &mut cached).next_action(|_| true, now), KeyAction::Use(_)));
+        assert!(matches!(keys_of("https://b", &mut cached).next_action(|_| true, now), KeyAction::Fetch));
     }
 }
