@@ -92,6 +92,7 @@ pub struct Step {
 
 impl Step {
     /// Creates a step without an id or a note.
+    #[must_use]
     pub fn new(what: Component, name: &str, outcome: Outcome) -> Self {
         Self { what, name: name.to_owned(), id: None, outcome, note: None }
     }

@@ -71,7 +71,7 @@ pub fn tags(settings: &Value) -> Vec<String> {
 }
 
 impl Customers {
-    /// Reads the state of a customer. `manifest` tells where else to look for the bucket, see [`find_buckets`].
+    /// Reads the state of a customer. A bucket is also searched in the manifest's jurisdiction.
     pub async fn read_state(&self, id: &UserId, manifest: &StorageSpec) -> Result<CustomerState> {
         let name = id.resource_name();
         let script = self.script_name(id);
