@@ -38,8 +38,8 @@ impl Client {
         Self { address, http: HttpClient::builder(TokioExecutor::new()).build(connector) }
     }
 
-    /// Sends a route's request `times` times, on as many connections as the route's class has. Fails if a reply does not
-    /// have the route's status.
+    /// Sends a route's request `times` times, on as many connections as the route's class has. Fails if a reply does
+    /// not have the route's status.
     pub async fn repeat(&self, route: &MeasuredRoute, times: u64) -> Result<()> {
         let requests = stream::iter(0..times).map(|_| self.send(route));
         requests.buffer_unordered(route.class.connections()).try_for_each(|_| async { Ok(()) }).await

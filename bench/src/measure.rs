@@ -155,8 +155,8 @@ impl Samples {
     }
 }
 
-/// Divides each slice by the other side's slice next to it: a machine that slows down slows both. The median ignores the
-/// few slices that something else disturbed.
+/// Divides each slice by the other side's slice next to it: a machine that slows down slows both. The median ignores
+/// the few slices that something else disturbed.
 fn ratio([rust, javascript]: &[Samples; 2]) -> Spread {
     Spread::of(rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript))
 }

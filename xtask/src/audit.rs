@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::setup::{self, Tools};
 
-/// The folders with npm packages, and how the output names their checks.
+/// The npm checks: their names in the output, and the folders of the packages.
 const NPM_PACKAGES: [(&str, &str); 2] =
     [("npm advisories", "."), ("npm advisories of the client tests", "tests/clients/node")];
 
-/// Checks the crates with cargo-deny, as `deny.toml` configures it, and the npm packages with `npm audit`. Fails if a check
-/// finds a problem. A check whose database cannot be reached is reported, but is no failure.
+/// Checks the crates with cargo-deny, as `deny.toml` configures it, and the npm packages with `npm audit`. Fails if a
+/// check finds a problem. A check whose database cannot be reached is reported, but is no failure.
 pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
     let deny = setup::cargo_deny()?;
     let deny = |arguments: &[&str]| -> Result<Output> {

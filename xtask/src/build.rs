@@ -211,7 +211,8 @@ const ESBUILD_FLAGS: [&str; 9] = [
     "--pure:FinalizationRegistry",
 ];
 
-/// Replaces wasm-bindgen's `import source` of the Wasm. On Cloudflare, a plain import of a `.wasm` file returns its module.
+/// Replaces wasm-bindgen's `import source` of the Wasm. On Cloudflare, a plain import of a `.wasm` file returns its
+/// module.
 fn with_plain_import(glue: &str) -> Result<String> {
     const SOURCE: &str = "import source ";
     ensure!(glue.matches(SOURCE).count() == 1, "wasm-bindgen's glue must contain `{}` exactly once", SOURCE.trim());

@@ -34,8 +34,8 @@ pub struct DevArguments {
     #[arg(long = "customer", value_name = "ID[=FILE]")]
     customers: Vec<Customer>,
 
-    /// How the dispatcher authenticates clients: it trusts X-User-ID, or it requires a token, which `cargo platform token
-    /// issue` creates
+    /// How the dispatcher authenticates clients: it trusts X-User-ID, or it requires a token, which `cargo platform
+    /// token issue` creates
     #[arg(long, value_enum, default_value_t = Auth::TrustedHeader)]
     auth: Auth,
 

@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use crate::setup::Tools;
 use crate::{build, program};
 
-/// Builds the Workers here and in a clean copy of the repository, compares them byte for byte, and prints their SHA-256.
+/// Builds the Workers here and in a clean copy of the repository, compares them byte for byte, and prints their
+/// SHA-256.
 pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
     build::run(repository, tools, &build::BuildArguments::default())?;
     let folder = TempDir::new().context("cannot create a folder")?;

@@ -1,8 +1,8 @@
 /**
  * The twin of dispatcher/: the same work in plain JavaScript, to measure what Rust and Wasm cost a request.
  *
- * For the requests that the benchmark sends, it makes the same checks in the same order, sends the same reply and writes
- * the same log line. It rejects every other request with a short 4xx.
+ * For the requests that the benchmark sends, it makes the same checks in the same order, sends the same reply and
+ * writes the same log line. It rejects every other request with a short 4xx.
  */
 
 const VERSION = "0.1.0";

@@ -1,5 +1,5 @@
-//! Installs the scripts' packages in the versions that are pinned beside the scripts. Python's packages go to `target/`,
-//! npm's go beside the scripts, where Node looks for them.
+//! Installs the scripts' packages in the versions that are pinned beside the scripts. Python's packages go to
+//! `target/`, npm's go beside the scripts, where Node looks for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
