@@ -21,6 +21,7 @@ use axum::serve::ListenerExt;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use shared::http::cors::ALLOWED_METHODS;
 use shared::http::{CUSTOMER_ROUTES, PROBLEM_MEDIA_TYPE, Problem, RequestId, Route};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -35,9 +36,6 @@ use super::listener::{Listener, bind};
 
 /// How long a request tries to reach a runtime that is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the platform's Workers take somewhere.
-const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 
 /// Headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -165,7 +163,7 @@ async fn runtimes_problem(response: Response<Incoming>, id: &RequestId) -> Probl
     let text = String::from_utf8_lossy(&text).into_owned();
     let cause = text.lines().next().unwrap_or_default().to_owned();
     if cause.contains("Unrecognized request method") {
-        return Problem::method_not_allowed(METHODS);
+        return Problem::method_not_allowed(ALLOWED_METHODS);
     }
     eprintln!("the local runtime failed at {}: {cause}", id.as_str());
     if CRASHES.iter().any(|crash| cause.contains(crash)) {
@@ -185,7 +183,7 @@ fn check(request: &Request) -> Result<(), Problem> {
         return Err(Route::not_found(CUSTOMER_ROUTES));
     }
     if *request.method() == Method::CONNECT {
-        return Err(Problem::method_not_allowed(METHODS));
+        return Err(Problem::method_not_allowed(ALLOWED_METHODS));
     }
     // The runtime puts the URL together from `Host` and path as texts: a `Host` with a path in it would be a way past.
     let mut hosts = request.headers().get_all(header::HOST).iter();

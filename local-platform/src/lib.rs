@@ -7,6 +7,33 @@
 //!
 //! wrangler, the operator's tool -> api (--api-port) -> account.json; scripts are taken up by a restart of the runtime
 //! ```
+//!
+//! `cargo xtask dev` runs it:
+//!
+//! ```no_run
+//! use local_platform::{Auth, LocalPlatform, Options};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let platform = LocalPlatform::start(Options {
+//!     repository: ".".into(),
+//!     builds: None,
+//!     state: ".platform".into(),
+//!     port: 8787,
+//!     api_port: 8788,
+//!     api_token: None,
+//!     records: false,
+//!     auth: Auth::TrustedHeader,
+//!     vars: Vec::new(),
+//!     customers: vec!["user1".parse()?],
+//!     others: Vec::new(),
+//!     log: None,
+//!     verbose: false,
+//! })
+//! .await?;
+//! println!("Ready on http://{}", platform.address());
+//! platform.stop().await
+//! # }
+//! ```
 
 mod account;
 mod api;
@@ -38,6 +65,7 @@ use shared::customer::UserId;
 
 use account::{Account, Code, Trial, new_id};
 use api::Local;
+use binding_types::unsupported_bindings;
 use check::Checker;
 use config::Contents;
 use door::Door;
@@ -49,7 +77,6 @@ use platform::token::write_private;
 use runtime::Runtime;
 use store::{Store, fresh_folder, replace};
 
-pub use binding_types::unsupported_bindings;
 pub use options::{Auth, Customer, Options, Var};
 
 /// How long the first request may take to succeed.

@@ -1,10 +1,11 @@
-//! The benchmark: it works, and the Workers keep the limits that do not depend on the machine. No times are judged here.
+//! `cargo xtask bench`: it works, and the Workers keep the limits that do not depend on the machine. Times are not
+//! checked.
 
 use std::env;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-/// The storage operations of one request, for each measured route.
+/// The storage operations of one request to each measured route.
 const OPERATIONS: [(&str, &str); 20] = [
     ("GET / (dispatcher)", "none"),
     ("GET / (dispatcher, token)", "none"),
@@ -22,19 +23,19 @@ const OPERATIONS: [(&str, &str); 20] = [
     ("POST /data, 5 MB", "1 KV write"),
     ("GET /files, 100 MB", "1 R2 read"),
     ("PUT /files, 100 MB", "1 R2 write"),
-    // Creating the upload, ten parts, completing it.
+    // Creating the multipart upload, ten parts, completing it.
     ("POST /files, 50 MB", "12 R2 write"),
     ("GET /files, list of 1000", "1 R2 list"),
     ("GET /data, list of 1000", "1 KV list"),
-    // In KV, the values and the usage counts.
+    // The lists in KV are of values and of usage counts.
     ("GET /stats of 1000", "2 KV list, 1 R2 list"),
 ];
 
-/// The most compressed bytes that a Worker may have: its code, and text beside it.
-const SIZES: [(&str, u64, u64); 2] = [("dispatcher", 80_000, 6_000), ("customer-worker", 170_000, 0)];
+/// The most compressed bytes that each Worker may have, as code and as text modules.
+const MAX_SIZES: [(&str, u64, u64); 2] = [("dispatcher", 80_000, 6_000), ("customer-worker", 170_000, 0)];
 
 #[test]
-fn the_workers_keep_to_their_storage_operations_and_sizes() {
+fn workers_keep_their_operation_counts_and_sizes() {
     let started = Instant::now();
     let output = bench(&["--short"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -43,21 +44,21 @@ fn the_workers_keep_to_their_storage_operations_and_sizes() {
     let rows: Vec<&str> = report.lines().filter(|line| line.starts_with('|')).skip(2).collect();
     assert_eq!(rows.len(), OPERATIONS.len(), "{report}");
     for (row, (route, operations)) in rows.into_iter().zip(OPERATIONS) {
-        assert!(row.starts_with(&format!("| {route} |")), "{row} is not {route}");
-        assert!(row.ends_with(&format!("| {operations} |")), "{row} has not {operations}");
+        assert!(row.starts_with(&format!("| {route} |")), "expected {route}: {row}");
+        assert!(row.ends_with(&format!("| {operations} |")), "expected {operations}: {row}");
     }
-    // Each of two customers has one isolate, which writes once in five seconds at most.
+    // Each of the two customers has one isolate, which writes its counts every five seconds at most.
     let intervals = started.elapsed().as_secs() / 5 + 1;
     assert!(number_after(&report, "usage counts were written ") <= 2 * intervals, "{report}");
-    for (worker, most, most_text) in SIZES {
-        let (_, of_worker) = report.split_once(&format!("- {worker}: ")).expect(worker);
-        assert!((1..=most).contains(&number_after(of_worker, "Size ")), "{of_worker}");
-        assert!(number_after(of_worker, "; text ") <= most_text, "{of_worker}");
+    for (worker, max_code, max_text) in MAX_SIZES {
+        let (_, sizes) = report.split_once(&format!("- {worker}: ")).expect(worker);
+        assert!((1..=max_code).contains(&number_after(sizes, "Size ")), "{sizes}");
+        assert!(number_after(sizes, "; text ") <= max_text, "{sizes}");
     }
 }
 
 #[test]
-fn its_options_are_explained_and_bad_ones_are_refused() {
+fn bench_explains_its_options_and_rejects_invalid_ones() {
     let help = bench(&["--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--short"));
     for (arguments, message) in [(["no such route"], "no route's name contains"), (["--rounds"], "unexpected argument")]
@@ -78,7 +79,7 @@ fn bench(arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
-/// The number that follows some words in a text.
+/// Returns the number that follows some words in a text.
 fn number_after(text: &str, words: &str) -> u64 {
     let (_, rest) = text.split_once(words).expect(words);
     let digits = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());

@@ -1,4 +1,4 @@
-//! Bindings that are absent, `null`, or of another type: an error that says so, and never a panic.
+//! Bindings that are absent, `null`, or of another type: they cause an error reply, and never a panic.
 
 use reqwest::RequestBuilder;
 use tests::workerd::{Configuration, Workerd};
@@ -7,9 +7,9 @@ use tests::{Customer, expect_problem, expect_success};
 const TRUSTED: &str = r#"(name = "AUTH", text = "trusted-header")"#;
 
 async fn start(dispatcher: &str, namespace: Option<&str>, customer: &str) -> (Workerd, Customer) {
-    // Nothing answers there: an operation that reaches storage fails.
+    // No server listens on this port: an operation that reaches storage fails.
     let runtime = Workerd::start(&Configuration { dispatcher, namespace, customer, storage_port: 9 }).await;
-    let user = Customer::of(&runtime.url, "one");
+    let user = Customer::at(&runtime.url, "one");
     (runtime, user)
 }
 
@@ -37,7 +37,7 @@ fn requests(user: &Customer) -> Vec<(&'static str, RequestBuilder)> {
 }
 
 #[tokio::test]
-async fn storage_of_a_customer_that_cannot_be_used_is_a_501_or_a_503() {
+async fn unusable_storage_bindings_are_a_501_or_503() {
     for (bindings, status, code) in [
         ([""; 3], 501, "binding_not_attached"),
         ([r#"json = "null""#; 3], 501, "binding_not_attached"),
@@ -45,7 +45,7 @@ async fn storage_of_a_customer_that_cannot_be_used_is_a_501_or_a_503() {
         ([r#"json = "7""#; 3], 501, "binding_not_attached"),
         ([r#"json = "{}""#; 3], 503, "storage_unavailable"),
         ([r#"json = "[]""#; 3], 503, "storage_unavailable"),
-        // Each is another's.
+        // Each binding has the type of another.
         (
             [r#"r2Bucket = "storage""#, r#"kvNamespace = "storage""#, r#"kvNamespace = "storage""#],
             503,
@@ -62,13 +62,13 @@ async fn storage_of_a_customer_that_cannot_be_used_is_a_501_or_a_503() {
             let reply = expect_problem(request, status, code).await;
             assert!(!reply.text().contains("USER_"), "{binding} {bindings:?}: {reply}");
         }
-        // The instance has survived all of it.
+        // The Worker still serves requests.
         expect_success(user.get("/")).await;
     }
 }
 
 #[tokio::test]
-async fn a_dispatcher_without_a_namespace_says_so() {
+async fn a_dispatcher_without_a_namespace_replies_with_an_error() {
     for value in ["", r#"json = "null""#, r#"text = "x""#, r#"json = "{}""#, r#"kvNamespace = "storage""#] {
         let namespace = if value.is_empty() {
             r#"(name = "NONE", text = "x")"#.to_owned()
@@ -83,23 +83,23 @@ async fn a_dispatcher_without_a_namespace_says_so() {
     }
 }
 
-/// Whoever is let in without a record must not be let in because the records cannot be read.
+/// Unreadable records must not count as missing records, which would let everybody in.
 #[tokio::test]
-async fn records_that_cannot_be_read_let_nobody_in() {
+async fn unreadable_records_let_nobody_in() {
     for value in [r#"text = "records""#, r#"json = "{}""#, r#"json = "true""#, r#"kvNamespace = "storage""#] {
         let bindings = format!("{TRUSTED}, (name = \"CUSTOMERS\", {value})");
         let (_runtime, user) = start(&bindings, None, "").await;
         expect_problem(user.get("/"), 503, "storage_unavailable").await;
     }
-    // `null` is what an absent binding may be.
+    // An absent binding may be `null`.
     let bindings = format!("{TRUSTED}, (name = \"CUSTOMERS\", json = \"null\")");
     let (_runtime, user) = start(&bindings, None, "").await;
     expect_success(user.get("/")).await;
 }
 
-/// What is not needed to serve a request does not make it fail.
+/// A binding that is not needed to serve a request does not make it fail.
 #[tokio::test]
-async fn other_bindings_of_the_dispatcher_may_be_of_any_type() {
+async fn optional_dispatcher_bindings_may_have_any_type() {
     for value in
         [r#"json = "null""#, r#"text = "x""#, r#"json = "{}""#, r#"kvNamespace = "storage""#, r#"service = "one""#]
     {

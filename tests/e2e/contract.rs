@@ -1,5 +1,5 @@
-//! `docs/openapi.json` is served, is valid `OpenAPI`, and describes every reply of the platform. `shared/tests/openapi.rs`
-//! compares it with the code.
+//! `docs/openapi.json`: it is served, is valid `OpenAPI`, and describes every reply of the platform.
+//! `shared/tests/openapi.rs` compares it with the code.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -26,27 +26,28 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
-/// Runs one of the programs that set-up installs for this.
-fn tester(program: &str, configure: impl FnOnce(&mut Command)) -> Output {
+/// Runs one of the Python programs that `cargo xtask test` installs.
+fn run_tester(program: &str, configure: impl FnOnce(&mut Command)) -> Output {
     let folder = env::var_os("API_TESTERS").expect("API_TESTERS is not set: run the tests with `cargo xtask test`");
     let mut command = Command::new(PathBuf::from(folder).join(program));
     configure(&mut command);
-    command.output().expect("it runs")
+    command.output().expect("the program runs")
 }
 
-fn said(output: &Output) -> String {
+/// Returns a program's standard output and standard error.
+fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 #[tokio::test]
-async fn the_document_is_answered_without_a_user_id() {
+async fn openapi_json_needs_no_user_id() {
     let url = platform_url() + "/openapi.json";
     for request in [
         client().get(&url),
         client().get(format!("{url}?x=1")).header("X-User-ID", "User1"),
         Customer::new("user1").get("/openapi.json"),
         Customer::new("throws").get("/openapi.json"),
-        Customer::nobody_behind("unconfigured").get("/openapi.json"),
+        Customer::anonymous_behind("unconfigured").get("/openapi.json"),
     ] {
         assert_eq!(expect_success(request).await.json(), document());
     }
@@ -59,15 +60,15 @@ async fn the_document_is_answered_without_a_user_id() {
 }
 
 #[test]
-fn the_document_is_openapi() {
-    let output = tester("openapi-spec-validator", |command| {
+fn openapi_json_is_valid_openapi() {
+    let output = run_tester("openapi-spec-validator", |command| {
         command.args(["--schema", "3.1"]).arg(root().join("docs/openapi.json"));
     });
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
 }
 
 #[tokio::test]
-async fn every_path_has_the_methods_described_and_no_others() {
+async fn every_path_allows_exactly_the_described_methods() {
     let user = Customer::new("user1");
     for (path, item) in document()["paths"].as_object().expect("paths") {
         let reply = expect_problem(user.request(Method::OPTIONS, path), 405, "method_not_allowed").await;
@@ -80,21 +81,21 @@ async fn every_path_has_the_methods_described_and_no_others() {
     }
 }
 
-/// Makes every object of a schema refuse the members that it does not name.
-fn close(schema: &mut Value) {
+/// Makes every object of a schema reject members that it does not name.
+fn reject_unknown_members(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
-            members.values_mut().for_each(close);
+            members.values_mut().for_each(reject_unknown_members);
             if members.get("type") == Some(&json!("object")) && members.contains_key("properties") {
                 members.insert("additionalProperties".to_owned(), json!(false));
             }
         }
-        Value::Array(elements) => elements.iter_mut().for_each(close),
+        Value::Array(elements) => elements.iter_mut().for_each(reject_unknown_members),
         _ => {}
     }
 }
 
-/// The document's replies, without members that it does not name, and which of them were seen.
+/// The document, with objects that reject unknown members, and the replies that requests have got so far.
 struct Contract {
     document: Value,
     seen: Mutex<BTreeSet<String>>,
@@ -103,15 +104,15 @@ struct Contract {
 impl Contract {
     fn new() -> Self {
         let mut document = document();
-        close(&mut document);
+        reject_unknown_members(&mut document);
         Self { document, seen: Mutex::default() }
     }
 
-    /// That a request gets the status that an operation is described with: all but those of the dispatcher and of storage,
-    /// which are the same everywhere.
+    /// Expects that every described status of every operation was seen, except those of the dispatcher and of storage,
+    /// which every operation has.
     fn expect_all_seen(&self) {
-        const EVERYWHERE: [&str; 8] = ["401", "403", "404", "429", "500", "501", "502", "503"];
-        // It takes 48 GiB.
+        const COMMON: [&str; 8] = ["401", "403", "404", "429", "500", "501", "502", "503"];
+        // It would take a form of 48 GiB.
         const UNSEEN: &str = "post /files 413";
         let mut described = BTreeSet::new();
         for (path, item) in self.document["paths"].as_object().expect("paths") {
@@ -119,15 +120,17 @@ impl Contract {
                 item.as_object().expect("methods").iter().filter(|(name, _)| *name != "parameters")
             {
                 let statuses = operation["responses"].as_object().expect("responses").keys();
-                let own = statuses.filter(|status| !EVERYWHERE.contains(&&***status));
-                described.extend(own.map(|status| format!("{method} {path} {status}")).filter(|reply| reply != UNSEEN));
+                let specific = statuses.filter(|status| !COMMON.contains(&&***status));
+                described
+                    .extend(specific.map(|status| format!("{method} {path} {status}")).filter(|reply| reply != UNSEEN));
             }
         }
-        let seen = self.seen.lock().expect("nobody panics with it");
+        let seen = self.seen.lock().expect("the lock is not poisoned");
         let unseen: Vec<&String> = described.difference(&seen).collect();
-        assert!(unseen.is_empty(), "described, and not seen: {unseen:?}");
+        assert!(unseen.is_empty(), "described, but no request got it: {unseen:?}");
     }
 
+    /// Follows a `$ref`.
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
             Some(pointer) => self.document.pointer(pointer.trim_start_matches('#')).expect(pointer),
@@ -135,6 +138,7 @@ impl Contract {
         }
     }
 
+    /// Returns how a value violates a schema.
     fn errors(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut schema = schema.clone();
         if let Some(members) = schema.as_object_mut() {
@@ -144,7 +148,7 @@ impl Contract {
         validator.iter_errors(value).map(|error| error.to_string()).collect()
     }
 
-    /// Sends a request, and expects one of the replies that its operation has: that of this status.
+    /// Sends a request, and expects this status and a reply as its operation describes it.
     async fn expect(&self, request: RequestBuilder, status: u16) -> Reply {
         let request = request.build().expect("a request");
         let path = request.url().path();
@@ -154,8 +158,8 @@ impl Contract {
         assert_eq!(reply.status.as_u16(), status, "{method} {path}: {reply}");
 
         let described = &self.document["paths"][&path][&method]["responses"][status.to_string()];
-        assert!(!described.is_null(), "{method} {path} has no {status}: {reply}");
-        self.seen.lock().expect("nobody panics with it").insert(format!("{method} {path} {status}"));
+        assert!(!described.is_null(), "{method} {path} describes no {status}: {reply}");
+        self.seen.lock().expect("the lock is not poisoned").insert(format!("{method} {path} {status}"));
         let described = self.resolved(described);
         for (name, header) in described["headers"].as_object().into_iter().flatten() {
             let header = self.resolved(header);
@@ -170,9 +174,9 @@ impl Contract {
         if let Some(content) = described["content"].as_object().filter(|_| method != "head") {
             let content_type = reply.header("Content-Type");
             let media = content.get(content_type).or_else(|| content.get("*/*"));
-            let media = media.unwrap_or_else(|| panic!("{method} {path} has no {content_type}: {reply}"));
+            let media = media.unwrap_or_else(|| panic!("{method} {path} describes no {content_type}: {reply}"));
             if let Some(schema) = media.get("schema") {
-                // A file may be called JSON and be none.
+                // A file may have the type JSON without being JSON.
                 let body = serde_json::from_slice(&reply.body).unwrap_or_default();
                 let errors = self.errors(schema, &body);
                 assert!(errors.is_empty(), "{method} {path}: {errors:#?}: {reply}");
@@ -185,7 +189,7 @@ impl Contract {
 }
 
 #[tokio::test]
-async fn replies_are_as_described() {
+async fn replies_match_their_description() {
     let contract = Contract::new();
     let (user, bare, file) = (Customer::new("user2"), Customer::new("bare"), "/files?key=contract/file");
     let part = user.put("/files/uploads?key=a&uploadId=x&partNumber=1");
@@ -229,7 +233,7 @@ async fn replies_are_as_described() {
         (user.head("/files?key=contract/absent"), 404),
         (user.head("/files"), 200),
         (user.head("/files?limit=0"), 400),
-        (user.put(file).body(endless()).header("Content-Length", 6_u64 << 30), 413),
+        (user.put(file).body(stalled_body()).header("Content-Length", 6_u64 << 30), 413),
         (user.get("/files?prefix=contract/&include=contentType&limit=1"), 200),
         (user.get("/files?delimiter=/"), 200),
         (user.get("/files?limit=0"), 400),
@@ -238,7 +242,7 @@ async fn replies_are_as_described() {
         (user.post("/files/uploads"), 400),
         (user.delete("/files/uploads"), 400),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=0").body("x"), 400),
-        (part.body(endless()).header("Content-Length", 6_u64 << 30), 413),
+        (part.body(stalled_body()).header("Content-Length", 6_u64 << 30), 413),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x"), 404),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body(chunked("x")), 411),
         (user.put("/files/uploads?key=a&uploadId=x&partNumber=1").body("x").header("Content-Encoding", "gzip"), 415),
@@ -283,62 +287,62 @@ async fn replies_are_as_described() {
 }
 
 async fn upload_in_parts(contract: &Contract, user: &Customer) {
-    let begin = async || {
-        let begun = contract.expect(user.post("/files/uploads?key=contract/parts"), 200).await.json();
-        format!("?key=contract/parts&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")))
+    let create = async || {
+        let created = contract.expect(user.post("/files/uploads?key=contract/parts"), 200).await.json();
+        format!("?key=contract/parts&uploadId={}", escaped(created["uploadId"].as_str().expect("an id")))
     };
-    let query = begin().await;
+    let query = create().await;
     let part = user.put(&format!("/files/uploads{query}&partNumber=1")).body("x");
     let parts = json!({"parts": [contract.expect(part, 200).await.json()]});
     contract.expect(user.post_json(&format!("/files/uploads/complete{query}"), parts.to_string()), 200).await;
-    contract.expect(user.delete(&format!("/files/uploads{}", begin().await)), 200).await;
+    contract.expect(user.delete(&format!("/files/uploads{}", create().await)), 200).await;
 }
 
-/// A body of which a little comes, and then nothing.
-fn endless() -> Body {
+/// Creates a body that stalls after its first byte.
+fn stalled_body() -> Body {
     Body::wrap_stream(stream::once(async { Ok::<_, std::io::Error>("x") }).chain(stream::pending()))
 }
 
-/// Runs schemathesis against a platform of its own that takes tokens, as the deployed one does: of `cases` cases for each
-/// operation and as many sequences of requests, besides those that the document's limits give.
+/// Runs schemathesis against a local platform that requires tokens, as a deployed one does. It sends `cases` random
+/// requests for each operation, as many sequences of requests, and requests at the limits of the document's schemas.
 async fn schemathesis(cases: u32, arguments: &[&str]) {
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token", "--customer", "contract"]).await;
     let platform = env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
     let mut issue = Command::new(platform);
     issue.current_dir(root()).args(["token", "issue", "contract", "--scope", "read,write", "--ttl", "12h", "--state"]);
-    let issued = issue.arg(state.path()).env_remove("TOKEN_SECRETS").output().expect("it runs");
-    assert!(issued.status.success(), "{}", said(&issued));
+    let issued = issue.arg(state.path()).env_remove("TOKEN_SECRETS").output().expect("the program runs");
+    assert!(issued.status.success(), "{}", printed(&issued));
     let token = String::from_utf8(issued.stdout).expect("a token");
 
     let (url, report) = (format!("{}/openapi.json", dev.url), state.path().join("report"));
-    let configured = root().join("tests/schemathesis");
+    let folder = root().join("tests/schemathesis");
     let cases = cases.to_string();
-    let ran = tokio::task::spawn_blocking({
+    let run = tokio::task::spawn_blocking({
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         move || {
-            tester("schemathesis", |command| {
-                command.current_dir(configured).env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1");
+            run_tester("schemathesis", |command| {
+                command.current_dir(folder).env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1");
                 command.env("CUSTOMER", "contract").env("TOKEN", token.trim());
                 command.env("HYPOTHESIS_STORAGE_DIRECTORY", report.join("hypothesis"));
                 command.args(["run", &url, "--max-examples", &cases, "--report-dir"]).arg(report).args(arguments);
             })
         }
     });
-    let output = ran.await.expect("it does not panic");
-    println!("{}", said(&output));
-    assert!(output.status.success(), "the platform is not as docs/openapi.json says");
+    let output = run.await.expect("the task does not panic");
+    println!("{}", printed(&output));
+    assert!(output.status.success(), "the platform violates docs/openapi.json");
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
 #[tokio::test]
-async fn what_is_sent_at_random_is_answered_as_described() {
+async fn random_requests_get_described_replies() {
     schemathesis(20, &["--seed", "1"]).await;
 }
 
-/// `cargo xtask test --long contract` runs this, with other requests each time; it says their seed.
+/// `cargo xtask test --long contract` runs this. The requests differ each time; schemathesis prints their seed.
 #[tokio::test]
 #[ignore = "takes minutes"]
-async fn much_that_is_sent_at_random_is_answered_as_described() {
+async fn many_random_requests_get_described_replies() {
     schemathesis(400, &["--continue-on-failure"]).await;
 }

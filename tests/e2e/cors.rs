@@ -1,4 +1,4 @@
-//! Pages in browsers call the platform.
+//! Cross-origin requests from pages in browsers.
 
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -13,10 +13,10 @@ fn preflight(user: &Customer, origin: &str) -> reqwest::RequestBuilder {
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_without_a_user_id_or_a_token() {
-    let nobody = Customer::nobody_behind("cors");
+async fn a_preflight_needs_no_user_id_or_token() {
+    let anonymous = Customer::anonymous_behind("cors");
     for origin in [APP, "http://localhost:3000"] {
-        let reply = Reply::to(preflight(&nobody, origin)).await;
+        let reply = Reply::to(preflight(&anonymous, origin)).await;
         assert_eq!((reply.status, &*reply.body), (StatusCode::NO_CONTENT, &b""[..]), "{reply}");
         assert_eq!(reply.header("Access-Control-Allow-Origin"), origin);
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
@@ -31,28 +31,28 @@ async fn a_preflight_is_answered_without_a_user_id_or_a_token() {
         assert!(reply.headers.get_all("Vary").iter().any(|vary| vary.to_str().expect("text").contains("Origin")));
         assert!(!reply.headers.contains_key("Access-Control-Allow-Credentials"), "{reply}");
     }
-    // Whoever else asks is not told that it may.
+    // Other origins get no CORS headers.
     for origin in ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null", ""] {
-        let reply = Reply::to(preflight(&nobody, origin)).await;
+        let reply = Reply::to(preflight(&anonymous, origin)).await;
         assert!(!reply.headers.contains_key("Access-Control-Allow-Origin"), "{origin}: {reply}");
         assert!(!reply.headers.contains_key("Access-Control-Allow-Methods"), "{origin}: {reply}");
     }
-    let any = Reply::to(preflight(&Customer::nobody_behind("cors-any"), "https://anybody.example")).await;
+    let any = Reply::to(preflight(&Customer::anonymous_behind("cors-any"), "https://anybody.example")).await;
     assert_eq!(any.header("Access-Control-Allow-Origin"), "*");
-    // An OPTIONS that is no preflight is the customer's.
-    let request = nobody.request(Method::OPTIONS, "/").header("Origin", APP);
-    expect_problem_anyway(request, 400, "missing_user_id").await;
+    // An OPTIONS request that is not a preflight is an ordinary request.
+    let request = anonymous.request(Method::OPTIONS, "/").header("Origin", APP);
+    expect_problem_with_origin_in_vary(request, 400, "missing_user_id").await;
 }
 
-/// A problem of a dispatcher with `ALLOWED_ORIGINS`, whose `Vary` has one name more.
-async fn expect_problem_anyway(request: reqwest::RequestBuilder, status: u16, code: &str) -> Reply {
+/// Like `expect_problem`, for a dispatcher with `ALLOWED_ORIGINS`, whose `Vary` also has `Origin`.
+async fn expect_problem_with_origin_in_vary(request: reqwest::RequestBuilder, status: u16, code: &str) -> Reply {
     let reply = Reply::to(request).await;
     assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (status, &code.into()), "{reply}");
     reply
 }
 
 #[tokio::test]
-async fn replies_can_be_read_by_the_pages_that_may() {
+async fn only_allowed_origins_can_read_replies() {
     let user = Customer::behind("cors", "user1");
     let content = noise(3_000_000, 7);
     Reply::to(user.put("/files?key=cors").header("Cache-Control", "public, max-age=60").body(content.clone())).await;
@@ -68,8 +68,8 @@ async fn replies_can_be_read_by_the_pages_that_may() {
             (user.get("/files?key=cors").header("Range", "bytes=10-19"), 206),
             (user.get("/files?key=not-there"), 404),
             (user.post("/data").body("{"), 415),
-            (Customer::nobody_behind("cors").get("/"), 400),
-            (Customer::nobody_behind("cors").get("/healthz"), 200),
+            (Customer::anonymous_behind("cors").get("/"), 400),
+            (Customer::anonymous_behind("cors").get("/healthz"), 200),
             (Customer::behind("cors", "nobody").get("/"), 404),
             (Customer::behind("cors", "throws").get("/"), 502),
         ] {
@@ -84,7 +84,7 @@ async fn replies_can_be_read_by_the_pages_that_may() {
             } else {
                 assert_eq!(allowed, None, "{origin:?}: {reply}");
             }
-            // A cache in between must not hand one origin's reply to another, and least of all one without an origin's.
+            // A cache must not reuse a reply for another origin, or for a request without one.
             let vary: Vec<&str> = reply
                 .headers
                 .get_all("Vary")
@@ -100,11 +100,11 @@ async fn replies_can_be_read_by_the_pages_that_may() {
     }
 }
 
-/// What was uploaded encoded comes back byte for byte, whether or not a page asks.
+/// An encoded file is returned byte for byte, with and without an `Origin`.
 #[tokio::test]
-async fn bodies_are_handed_on_as_they_are() {
+async fn encoded_bodies_pass_through_unchanged() {
     let user = Customer::behind("cors", "user1");
-    // Neither is what it says it is: whoever takes it apart fails.
+    // The contents do not have these encodings, so that decoding them would fail.
     for (key, encoding) in [("cors-gzip", "gzip"), ("cors-br", "br"), ("cors-other", "zstd")] {
         let content = noise(100_000, 8);
         let path = format!("/files?key={key}");
@@ -119,15 +119,15 @@ async fn bodies_are_handed_on_as_they_are() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_where_no_origin_is_allowed() {
+async fn no_cors_headers_without_allowed_origins() {
     let user = Customer::new("user1");
     let reply = expect_success(user.get("/").header("Origin", APP)).await;
     assert!(reply.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{reply}");
-    let nobody = tests::client().request(Method::OPTIONS, format!("{}/", tests::platform_url()));
-    let nobody = nobody.header("Origin", APP).header("Access-Control-Request-Method", "PUT");
-    expect_problem(nobody, 400, "missing_user_id").await;
+    let anonymous = tests::client().request(Method::OPTIONS, format!("{}/", tests::platform_url()));
+    let anonymous = anonymous.header("Origin", APP).header("Access-Control-Request-Method", "PUT");
+    expect_problem(anonymous, 400, "missing_user_id").await;
     expect_problem(preflight(&user, APP), 405, "method_not_allowed").await;
-    // With any origin allowed every reply says so: caches need not tell them apart.
+    // If any origin is allowed, replies do not depend on the origin, and `Vary` does not name it.
     for request in [
         Customer::behind("cors-any", "user1").get("/"),
         Customer::behind("cors-any", "user1").get("/").header("Origin", APP),
@@ -137,9 +137,9 @@ async fn nothing_is_said_where_no_origin_is_allowed() {
     }
 }
 
-/// What a customer's own Worker says of origins does not count where the operator has said.
+/// CORS headers of a customer's own Worker are replaced if the operator has configured CORS.
 #[tokio::test]
-async fn the_operator_decides_and_not_the_customers_worker() {
+async fn the_operators_cors_settings_override_the_customer_workers() {
     let headers = json!({
         "Access-Control-Allow-Origin": "https://evil.example",
         "Access-Control-Allow-Credentials": "true",
@@ -149,21 +149,21 @@ async fn the_operator_decides_and_not_the_customers_worker() {
     for (origin, allowed) in [("https://evil.example", None), (APP, Some(APP))] {
         let reply = Reply::to(Customer::behind("cors", "strange").get(&path).header("Origin", origin)).await;
         assert_eq!(reply.text(), "strange");
-        let found = reply.headers.get("Access-Control-Allow-Origin").map(|origin| origin.to_str().expect("text"));
-        assert_eq!(found, allowed, "{reply}");
+        let value = reply.headers.get("Access-Control-Allow-Origin").map(|origin| origin.to_str().expect("text"));
+        assert_eq!(value, allowed, "{reply}");
         assert!(!reply.headers.contains_key("Access-Control-Allow-Credentials"), "{reply}");
     }
-    // Where the operator has said nothing, it is the customer's own affair.
+    // Without configured origins, the Worker's headers are kept.
     let reply = Reply::to(Customer::new("strange").get(&path)).await;
     assert_eq!(reply.header("Access-Control-Allow-Origin"), "https://evil.example");
 }
 
-/// Uploaders and fetch wrappers send headers of their own, and pages read others than ours.
+/// Upload libraries send headers of their own, and pages may need to read more headers.
 #[tokio::test]
-async fn the_operator_adds_headers_that_pages_may_send_and_read() {
+async fn the_operator_can_allow_and_expose_more_headers() {
     let names = |list: &str| list.split(", ").map(str::to_lowercase).collect::<Vec<String>>();
-    let added = Reply::to(preflight(&Customer::nobody_behind("cors"), APP)).await;
-    let others = Reply::to(preflight(&Customer::nobody_behind("cors-any"), APP)).await;
+    let added = Reply::to(preflight(&Customer::anonymous_behind("cors"), APP)).await;
+    let others = Reply::to(preflight(&Customer::anonymous_behind("cors-any"), APP)).await;
     let mut expected = names(others.header("Access-Control-Allow-Headers"));
     assert!(!expected.contains(&"x-requested-with".to_owned()), "{others}");
     expected.extend(["x-requested-with".to_owned(), "x-file-name".to_owned()]);
@@ -176,9 +176,10 @@ async fn the_operator_adds_headers_that_pages_may_send_and_read() {
     assert_eq!(names(added.header("Access-Control-Expose-Headers")), expected);
 }
 
-/// A page would only see that its request was refused. So everything is, at once, and the log says why.
+/// With an invalid list only browsers' requests would fail, without a reason that a page can read. Every request fails
+/// instead, and the log has the reason.
 #[tokio::test]
-async fn headers_that_are_none_are_noticed_at_once() {
+async fn invalid_header_lists_fail_every_request() {
     for (variables, status) in [
         (r#"(name = "ALLOWED_HEADERS", text = "X-A: 1")"#, 500),
         (r#"(name = "ALLOWED_HEADERS", text = "X-*")"#, 500),
@@ -191,7 +192,7 @@ async fn headers_that_are_none_are_noticed_at_once() {
         );
         let configuration = Configuration { dispatcher: &dispatcher, namespace: None, customer: "", storage_port: 9 };
         let runtime = Workerd::start(&configuration).await;
-        let user = Customer::of(&runtime.url, "one");
+        let user = Customer::at(&runtime.url, "one");
         for request in [user.get("/"), user.get("/").header("Origin", APP), user.get("/healthz")] {
             let reply = Reply::to(request).await;
             assert_eq!(reply.status, status, "{variables}: {reply}");

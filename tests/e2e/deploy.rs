@@ -1,9 +1,9 @@
-//! What is deployed with wrangler alone.
+//! The Workers that are deployed with wrangler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs `npx wrangler` in the repository's root as a user would, and answers what it printed.
+/// Runs `npx wrangler` in the repository's root, and returns its output.
 fn wrangler(arguments: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let mut npx = Command::new("npx");
@@ -14,6 +14,7 @@ fn wrangler(arguments: &[&str]) -> String {
     printed
 }
 
+/// Creates a folder for a bundle.
 fn out_dir() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::TempDir::new().expect("a folder");
     let path = folder.path().to_owned();
@@ -24,7 +25,7 @@ fn out_dir() -> (tempfile::TempDir, PathBuf) {
 fn the_dispatcher_deploys_with_its_namespace() {
     let printed = wrangler(&["deploy", "--dry-run"]);
     assert!(printed.contains("env.DISPATCHER (customers)") && printed.contains("Dispatch Namespace"), "{printed}");
-    // Whoever deploys it as it is lets nobody in.
+    // Deployed without changes it lets nobody in, because it has no secrets.
     assert!(printed.contains(r#"env.AUTH ("token")"#) && !printed.contains("TOKEN_SECRETS"), "{printed}");
     assert!(!printed.contains("WARNING"), "{printed}");
 }
@@ -43,16 +44,16 @@ fn a_customer_deploys_with_its_own_storage() {
 }
 
 #[test]
-fn all_that_the_wrangler_file_offers_can_be_switched_on() {
+fn every_commented_setting_in_wrangler_toml_deploys() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let file = std::fs::read_to_string(root.join("wrangler.toml")).expect("a wrangler file");
-    // What is code in a comment starts like code.
-    let is_code =
+    // A comment is a setting if it starts like one.
+    let is_setting =
         |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
-    let switched_on: Vec<&str> =
-        file.lines().map(|line| line.strip_prefix("# ").filter(|code| is_code(code)).unwrap_or(line)).collect();
-    let switched_on = switched_on.join("\n").replace(r#"main = ""#, r#"main = "../"#);
-    std::fs::write(root.join("target/wrangler.everything.toml"), switched_on).expect("written");
+    let uncommented: Vec<&str> =
+        file.lines().map(|line| line.strip_prefix("# ").filter(|code| is_setting(code)).unwrap_or(line)).collect();
+    let uncommented = uncommented.join("\n").replace(r#"main = ""#, r#"main = "../"#);
+    std::fs::write(root.join("target/wrangler.everything.toml"), uncommented).expect("the file can be written");
     let printed = wrangler(&["deploy", "--dry-run", "-c", "target/wrangler.everything.toml"]);
     for binding in [
         "env.DISPATCHER (customers (outbound -> outbound))",
@@ -78,20 +79,20 @@ fn all_that_the_wrangler_file_offers_can_be_switched_on() {
 }
 
 #[test]
-fn the_outbound_worker_deploys_and_lets_nobody_out_until_told() {
+fn the_outbound_worker_deploys_with_no_host_allowed() {
     let printed = wrangler(&["deploy", "--dry-run", "-c", "outbound/wrangler.toml"]);
     assert!(printed.contains(r#"env.ALLOWED_HOSTS ("")"#), "{printed}");
 }
 
-/// Deployed under two names it would give two customers the same storage.
+/// If this configuration bound storage, two customers that are deployed with it would share that storage.
 #[test]
-fn what_all_customers_share_names_no_storage() {
+fn the_shared_customer_configuration_binds_no_storage() {
     let printed = wrangler(&["deploy", "--dry-run", "-c", "customer-worker/wrangler.toml"]);
     assert!(!printed.contains("env.USER_"), "{printed}");
     assert!(printed.contains("No bindings found."), "{printed}");
 }
 
-/// Cloudflare's own line for each request would have its URL, and with it the names of files.
+/// Cloudflare's invocation logs have each request's URL, and with it the names of files.
 #[test]
 fn no_deployed_worker_logs_urls() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");

@@ -1,4 +1,4 @@
-//! The dispatcher: who a request is for, and what becomes of it.
+//! The dispatcher: user ids, forwarding, request ids and problems.
 
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::RequestBuilder;
@@ -9,20 +9,20 @@ fn get(path: &str) -> RequestBuilder {
     client().get(format!("{}{path}", platform_url()))
 }
 
-/// What the customer's Worker was asked, as it tells.
-fn asked(reply: &Reply) -> Value {
+/// Returns the request that the customer's Worker `echo` received, which is in a header of its reply.
+fn received_request(reply: &Reply) -> Value {
     serde_json::from_str(reply.header("Echo")).expect("JSON")
 }
 
 #[tokio::test]
-async fn health_is_answered_without_a_user_id() {
+async fn healthz_needs_no_user_id() {
     let version = env!("CARGO_PKG_VERSION");
     for request in [
         get("/healthz"),
         get("/healthz?x=1").header("X-User-ID", "User1"),
         Customer::new("user1").get("/healthz"),
-        // Whatever else is configured: this one has no version metadata, and nobody would get in.
-        Customer::nobody_behind("unconfigured").get("/healthz"),
+        // This dispatcher has no version metadata, and its authentication is not configured.
+        Customer::anonymous_behind("unconfigured").get("/healthz"),
     ] {
         let mut health = expect_success(request).await.json();
         if let Some(deployment) = health.as_object_mut().expect("an object").remove("deployment") {
@@ -82,7 +82,7 @@ async fn a_malformed_user_id_is_refused() {
 
 #[tokio::test]
 async fn an_unknown_user_is_not_found() {
-    // Some of these are properties that every JavaScript object has.
+    // Some of these are properties of every JavaScript object.
     for id in [
         "nobody",
         "user3",
@@ -98,21 +98,21 @@ async fn an_unknown_user_is_not_found() {
         let code = if id.ends_with('-') { (400, "invalid_user_id") } else { (404, "unknown_user") };
         expect_problem(Customer::new(id).get("/"), code.0, code.1).await;
     }
-    // Cloudflare's namespace may say so at the first call rather than at `get`.
+    // Cloudflare's namespace may report a missing script at the first call rather than at `get`.
     expect_problem(Customer::new("throws").get("/worker-not-found"), 404, "unknown_user").await;
 }
 
 #[tokio::test]
-async fn a_customer_worker_that_throws_is_the_platforms_problem_and_says_nothing() {
+async fn a_throwing_customer_worker_is_a_502_that_reveals_nothing() {
     let reply = expect_problem(Customer::new("throws").get("/"), 502, "customer_worker_failed").await;
     assert!(!reply.text().contains("hunter2"), "{reply}");
-    // The next request, and the other customers, go on.
+    // The next request and other customers are still served.
     expect_problem(Customer::new("throws").post("/").body("x"), 502, "customer_worker_failed").await;
     assert_eq!(Reply::to(Customer::new("user1").get("/")).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_dispatcher_without_a_namespace_says_so_to_its_operator_alone() {
+async fn a_missing_namespace_is_logged_and_not_revealed() {
     let request = Customer::behind("unbound", "user1").get("/").header("X-Request-Id", "unbound");
     expect_problem(request, 500, "internal_error").await;
     let logged = log::lines(1, |line| line["requestId"] == "unbound" && line["cause"].is_string()).await;
@@ -123,20 +123,20 @@ async fn a_dispatcher_without_a_namespace_says_so_to_its_operator_alone() {
 async fn every_problem_reads_as_documented() {
     let mut replies = String::new();
     let (user, other) = (Customer::behind("token", "user1"), Customer::behind("token", "user2"));
-    let (good, useless) = (token::good("user1"), token::claims_with("user1", json!({"scope": ""})));
-    let useless = token::hs256(token::NEW, &token::hs256_header(), &useless);
+    let (valid, without_scope) = (token::valid_token("user1"), token::claims_with("user1", json!({"scope": ""})));
+    let without_scope = token::hs256(token::NEW_SECRET, &token::hs256_header(), &without_scope);
     let limit = "Too many subrequests.";
     for request in [
         get("/"),
         get("/").header("X-User-ID", "A"),
         user.get("/"),
         user.clone().with_token("x").get("/"),
-        other.clone().with_token(&good).get("/"),
-        user.clone().with_token(&useless).put("/"),
+        other.clone().with_token(&valid).get("/"),
+        user.clone().with_token(&without_scope).put("/"),
         Customer::behind("unconfigured", "user1").get("/"),
         Customer::new("nobody").get("/"),
         Customer::new("throws").get("/"),
-        user.clone().with_token(&good).get("/").header("Throw", limit),
+        user.clone().with_token(&valid).get("/").header("Throw", limit),
     ] {
         replies += &Reply::to(request.header("X-Request-Id", "test")).await.to_string();
     }
@@ -144,15 +144,15 @@ async fn every_problem_reads_as_documented() {
 }
 
 #[tokio::test]
-async fn a_request_is_forwarded_as_it_is() {
+async fn a_request_is_forwarded_unchanged() {
     let echo = Customer::new("echo");
     let method = Method::from_bytes(b"PATCH").expect("a method");
     let request = echo.request(method, "/a/%2e%2fb?q=%20+x&q").header("X-Request-Id", "mine").header("Accept", "x/y");
     let reply = Reply::to(request.header("Content-Type", "a/b").body("body")).await;
     assert_eq!((reply.status, reply.text()), (StatusCode::OK, "body"));
-    let asked = asked(&reply);
+    let received = received_request(&reply);
     assert_eq!(
-        (&asked["method"], &asked["pathname"], &asked["search"]),
+        (&received["method"], &received["pathname"], &received["search"]),
         (&"PATCH".into(), &"/a/%2e%2fb".into(), &"?q=%20+x&q".into())
     );
     for (name, value) in [
@@ -162,24 +162,24 @@ async fn a_request_is_forwarded_as_it_is() {
         ("content-type", "a/b"),
         ("content-length", "4"),
     ] {
-        assert_eq!(asked["headers"][name], value, "{name}");
+        assert_eq!(received["headers"][name], value, "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_request_without_an_id_gets_one_and_keeps_its_body() {
+async fn a_request_without_a_request_id_gets_one_and_keeps_its_body() {
     let echo = Customer::new("echo");
     let body = noise(50_000_000, 2);
     let reply = Reply::to(echo.post("/").body(body.clone())).await;
     assert!(reply.body == body, "{} bytes came back", reply.body.len());
-    let headers = asked(&reply)["headers"].clone();
+    let headers = received_request(&reply)["headers"].clone();
     assert_eq!(headers["x-request-id"].as_str().expect("an id").len(), 36);
     assert_eq!(headers["content-length"], "50000000");
-    assert_ne!(headers["x-request-id"], asked(&Reply::to(echo.get("/")).await)["headers"]["x-request-id"]);
+    assert_ne!(headers["x-request-id"], received_request(&Reply::to(echo.get("/")).await)["headers"]["x-request-id"]);
 }
 
 #[tokio::test]
-async fn problems_of_both_workers_carry_the_requests_id() {
+async fn problems_of_both_workers_carry_the_request_id() {
     let (ray, id) = (("CF-Ray", "8a9b0c1d2e3f4a5b-AMS"), ("X-Request-Id", "0191b0d5:my/id"));
     for (headers, expected) in [
         (&[ray][..], Some(ray.1)),
@@ -194,27 +194,27 @@ async fn problems_of_both_workers_carry_the_requests_id() {
         for request in problems {
             let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
             let reply = Reply::to(request).await;
-            let found = reply.json()["requestId"].as_str().expect("an id").to_owned();
+            let request_id = reply.json()["requestId"].as_str().expect("an id").to_owned();
             match expected {
-                Some(expected) => assert_eq!(found, expected, "{headers:?}"),
-                None => assert_eq!(found.len(), 36, "{headers:?}: {reply}"),
+                Some(expected) => assert_eq!(request_id, expected, "{headers:?}"),
+                None => assert_eq!(request_id.len(), 36, "{headers:?}: {reply}"),
             }
         }
-        // The customer's Worker is told the very id that the reply would have.
+        // The customer's Worker receives the same id.
         let request = Customer::new("echo").get("/");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let told = asked(&Reply::to(request).await)["headers"].clone();
+        let sent = received_request(&Reply::to(request).await)["headers"].clone();
         match expected {
-            Some(expected) => assert!([&told["cf-ray"], &told["x-request-id"]].contains(&&expected.into()), "{told}"),
-            None => assert_eq!(told["x-request-id"].as_str().expect("an id").len(), 36, "{told}"),
+            Some(expected) => assert!([&sent["cf-ray"], &sent["x-request-id"]].contains(&&expected.into()), "{sent}"),
+            None => assert_eq!(sent["x-request-id"].as_str().expect("an id").len(), 36, "{sent}"),
         }
     }
 }
 
-/// Several platforms may share a namespace, each under a prefix of its own.
+/// Several platforms may share a dispatch namespace, each with a prefix of its own.
 #[tokio::test]
-async fn a_scripts_name_may_begin_with_a_prefix() {
-    let (prefixed, behind) = (Customer::new("prefixed"), Customer::new("user2"));
+async fn script_names_may_have_a_prefix() {
+    let (prefixed, user2) = (Customer::new("prefixed"), Customer::new("user2"));
     expect_success(prefixed.post_json("/data", r#"{"key":"prefixed","value":1}"#)).await;
-    expect_json(behind.get("/data?key=prefixed"), json!({"key": "prefixed", "value": 1})).await;
+    expect_json(user2.get("/data?key=prefixed"), json!({"key": "prefixed", "value": 1})).await;
 }

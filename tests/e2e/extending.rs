@@ -1,4 +1,4 @@
-//! docs/extending.md: its diffs apply to this repository, and what they make compiles and passes its unit tests.
+//! docs/extending.md: its diffs apply to this repository, and the result compiles and passes its unit tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder").to_owned()
 }
 
-/// Runs a command to its end, and returns what it prints.
+/// Runs a command, expects it to succeed, and returns its standard output.
 fn run(command: &mut Command) -> Vec<u8> {
-    let output = command.output().expect("it starts");
+    let output = command.output().expect("the command starts");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-/// A copy of the files that git knows, or would.
+/// Copies the files that git tracks or would track.
 fn copy(repository: &Path) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
@@ -25,20 +25,21 @@ fn copy(repository: &Path) -> TempDir {
     for name in String::from_utf8(listed).expect("text").split_terminator('\0') {
         let (from, to) = (repository.join(name), folder.path().join(name));
         if from.exists() {
-            fs::create_dir_all(to.parent().expect("a folder")).expect("it can be made");
+            fs::create_dir_all(to.parent().expect("a folder")).expect("the folder can be created");
             fs::copy(from, to).expect(name);
         }
     }
     folder
 }
 
-/// The page's diffs as git takes them. On the page they have neither git's header nor line numbers, which would change all
-/// the time: git finds the place by the lines around it.
+/// Returns the page's diffs in a form that git accepts. The page leaves out git's headers and line numbers, which would
+/// change often: git finds the place by the context lines.
 fn diffs(page: &str) -> Vec<String> {
     let blocks = page.split("```diff\n").skip(1);
     blocks.map(|block| diff(block.split_once("\n```").expect("an end").0)).collect()
 }
 
+/// Adds git's headers and line numbers to a diff.
 fn diff(block: &str) -> String {
     let (mut diff, mut is_new) = (String::new(), false);
     for (number, line) in block.lines().enumerate() {
@@ -58,7 +59,7 @@ fn diff(block: &str) -> String {
     diff
 }
 
-/// A copy of the repository with the page's diffs.
+/// Copies the repository and applies the page's diffs.
 fn extended(repository: &Path) -> TempDir {
     let page = fs::read_to_string(repository.join("docs/extending.md")).expect("the page");
     let copy = copy(repository);
@@ -66,14 +67,14 @@ fn extended(repository: &Path) -> TempDir {
     assert!(diffs.len() >= 8, "{} diffs", diffs.len());
     for (number, diff) in diffs.iter().enumerate() {
         let file = copy.path().join(format!("{number}.diff"));
-        fs::write(&file, diff).expect("it can be written");
+        fs::write(&file, diff).expect("the diff can be written");
         run(Command::new("git").current_dir(copy.path()).args(["apply", "--recount"]).arg(&file));
     }
     copy
 }
 
 #[test]
-fn the_pages_diffs_apply() {
+fn the_diffs_apply() {
     let repository = repository();
     let copy = extended(&repository);
     let routes = fs::read_to_string(copy.path().join("shared/src/route.rs")).expect("the routes");
@@ -82,11 +83,11 @@ fn the_pages_diffs_apply() {
 
 #[test]
 #[ignore = "takes minutes"]
-fn what_the_page_adds_compiles_and_passes_its_unit_tests() {
+fn the_extended_repository_compiles_and_passes_its_unit_tests() {
     let repository = repository();
     let copy = extended(&repository);
     let cargo = |arguments: &[&str]| {
-        // A folder of its own, or other tests would wait for Cargo's lock.
+        // With the same target folder, other tests would wait for Cargo's lock.
         let target = repository.join("target/extending");
         run(Command::new("cargo").current_dir(copy.path()).env("CARGO_TARGET_DIR", target).args(arguments))
     };

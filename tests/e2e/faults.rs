@@ -1,6 +1,7 @@
-//! A Worker that panics, and what that does to others: to requests that it has in flight, to the next one, to other customers.
+//! Panics in a Worker, and their effect on its requests in flight, on the next request, and on other customers.
 //!
-//! The Workers are those of `cargo xtask build --faults`, with routes that fail on purpose, in platforms of these tests' own.
+//! The Workers are those of `cargo xtask build --faults`, which have routes that fail on purpose. Each test starts a
+//! platform of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// How many requests wait while another one panics.
+/// How many requests are in flight while another one panics.
 const IN_FLIGHT: usize = 100;
 
 fn repository() -> &'static Path {
@@ -36,38 +37,38 @@ async fn start(state: &TempDir) -> Dev {
         .await
 }
 
-/// Requests to store a value each, whose bodies do not end before they are told to.
-struct Held {
-    end: watch::Sender<bool>,
-    replies: Vec<JoinHandle<StatusCode>>,
+/// Requests that each store a value, and whose bodies are incomplete until `finish`.
+struct UnfinishedWrites {
+    finish: watch::Sender<bool>,
+    statuses: Vec<JoinHandle<StatusCode>>,
 }
 
-impl Held {
-    fn begin(user: &Customer) -> Self {
-        let (end, ended) = watch::channel(false);
+impl UnfinishedWrites {
+    fn start(user: &Customer) -> Self {
+        let (finish, finished) = watch::channel(false);
         let send = |number: usize| {
-            let mut ended = ended.clone();
+            let mut finished = finished.clone();
             let rest = stream::once(async move {
-                ended.wait_for(|ended| *ended).await.expect("it is told");
+                finished.wait_for(|finished| *finished).await.expect("the test runs");
                 Ok(Bytes::from("1}"))
             });
             let first = stream::iter([Ok::<_, std::io::Error>(format!(r#"{{"key":"{number}","value":"#).into())]);
             let request = user.post_json("/data", Body::wrap_stream(first.chain(rest)));
             tokio::spawn(async move { request.send().await.expect("a reply").status() })
         };
-        let replies = (0..IN_FLIGHT).map(send).collect();
-        Self { end, replies }
+        let statuses = (0..IN_FLIGHT).map(send).collect();
+        Self { finish, statuses }
     }
 
-    /// Lets them end, and answers what became of them.
-    async fn end(self) -> Vec<StatusCode> {
-        self.end.send_replace(true);
-        join_all(self.replies).await.into_iter().map(|reply| reply.expect("no panic")).collect()
+    /// Completes the bodies, and returns the statuses of the replies.
+    async fn finish(self) -> Vec<StatusCode> {
+        self.finish.send_replace(true);
+        join_all(self.statuses).await.into_iter().map(|status| status.expect("no panic")).collect()
     }
 }
 
-/// Waits until a Worker says, at this path, that so many handlers are in progress.
-async fn until_waiting(user: &Customer, path: &str) {
+/// Waits until a Worker reports, at `path`, that at least `IN_FLIGHT` handlers are in progress.
+async fn wait_for_in_flight(user: &Customer, path: &str) {
     let started = Instant::now();
     loop {
         let waiting = expect_success(user.get(path)).await.json();
@@ -79,23 +80,26 @@ async fn until_waiting(user: &Customer, path: &str) {
     }
 }
 
-fn lost(replies: &[StatusCode]) -> usize {
-    replies.iter().filter(|status| !status.is_success()).count()
+/// Returns how many requests failed.
+fn failures(statuses: &[StatusCode]) -> usize {
+    statuses.iter().filter(|status| !status.is_success()).count()
 }
 
-async fn stored(user: &Customer) -> usize {
+/// Returns how many values a customer has stored.
+async fn stored_values(user: &Customer) -> usize {
     expect_success(user.get("/data?limit=1000")).await.json()["keys"].as_array().expect("keys").len()
 }
 
-async fn activity(user: &Customer) -> Value {
+/// Returns the counts of a customer's operations.
+async fn operation_counts(user: &Customer) -> Value {
     expect_success(user.get("/stats")).await.json()["activity"]["byOperation"].clone()
 }
 
 #[tokio::test]
-async fn a_customer_worker_that_panics_is_its_customers_problem_alone() {
+async fn a_customer_worker_panic_affects_only_its_customer() {
     let state = TempDir::new().expect("a folder");
     let dev = start(&state).await;
-    let (one, other) = (Customer::of(&dev.url, "one"), Customer::of(&dev.url, "other"));
+    let (one, other) = (Customer::at(&dev.url, "one"), Customer::at(&dev.url, "other"));
 
     let panics: [fn(&Customer) -> RequestBuilder; 4] = [
         |user| user.get("/faults/panic"),
@@ -106,18 +110,18 @@ async fn a_customer_worker_that_panics_is_its_customers_problem_alone() {
     for round in 0..3 {
         for panics in panics {
             expect_problem(panics(&one), 502, "customer_worker_failed").await;
-            // Once the next one is another's, once it is its own.
+            // The next request is another customer's or the same customer's.
             for user in if round == 1 { [&other, &one] } else { [&one, &other] } {
                 expect_success(user.get("/")).await;
             }
         }
     }
-    // One after the other, with nothing in between.
+    // Several panics without a request in between.
     for panics in panics {
         expect_problem(panics(&one), 502, "customer_worker_failed").await;
     }
 
-    // A file on its way out needs no Wasm any more, and goes on.
+    // A file that is being sent needs no Wasm, and is sent to its end.
     let file = noise(30_000_000, 7);
     expect_success(one.put("/files?key=large").body(file.clone())).await;
     let download = one.get("/files?key=large").send().await.expect("a reply");
@@ -125,101 +129,101 @@ async fn a_customer_worker_that_panics_is_its_customers_problem_alone() {
     expect_success(one.get("/")).await;
     assert!(download.bytes().await.expect("the whole file") == file);
 
-    // Whether the next request comes before those in flight go on, or not.
-    let mut figures = Vec::new();
+    // Another request comes before those in flight continue, or afterwards.
+    let mut failed = Vec::new();
     for next_comes_first in [false, true] {
-        let (held, others) = (Held::begin(&one), Held::begin(&other));
-        until_waiting(&one, "/faults/waiting").await;
-        until_waiting(&other, "/faults/waiting").await;
+        let (writes, others) = (UnfinishedWrites::start(&one), UnfinishedWrites::start(&other));
+        wait_for_in_flight(&one, "/faults/waiting").await;
+        wait_for_in_flight(&other, "/faults/waiting").await;
         expect_problem(one.get("/faults/panic"), 502, "customer_worker_failed").await;
         if next_comes_first {
             expect_success(one.get("/")).await;
         }
-        let replies = held.end().await;
-        assert!(replies.iter().all(|status| [200, 502].contains(&status.as_u16())), "{replies:?}");
-        assert_eq!(lost(&others.end().await), 0, "another customer's");
-        // Who was told of success has succeeded.
-        assert_eq!(stored(&one).await, IN_FLIGHT - lost(&replies));
-        figures.push(lost(&replies));
+        let statuses = writes.finish().await;
+        assert!(statuses.iter().all(|status| [200, 502].contains(&status.as_u16())), "{statuses:?}");
+        assert_eq!(failures(&others.finish().await), 0, "requests of another customer failed");
+        // Every success was stored, and nothing else.
+        assert_eq!(stored_values(&one).await, IN_FLIGHT - failures(&statuses));
+        failed.push(failures(&statuses));
     }
-    eprintln!("a customer Worker panics: of {IN_FLIGHT} requests in flight in it, lost {figures:?}; in another's, 0");
+    eprintln!("a customer Worker panics: of {IN_FLIGHT} requests in flight in it, lost {failed:?}; in another's, 0");
 
-    // Both count what they do; the one has forgotten what it had not written when it panicked.
-    assert_eq!(stored(&other).await, IN_FLIGHT);
-    let counted = activity(&other).await;
+    // Both customer Workers count operations. The one that panicked has lost the counts that it had not written yet.
+    assert_eq!(stored_values(&other).await, IN_FLIGHT);
+    let counted = operation_counts(&other).await;
     assert_eq!(counted["setData"], 2 * IN_FLIGHT, "{counted}");
     for _ in 0..2 {
-        let before = activity(&one).await["setData"].as_u64().unwrap_or_default();
+        let before = operation_counts(&one).await["setData"].as_u64().unwrap_or_default();
         expect_success(one.post_json("/data", r#"{"key":"after","value":1}"#)).await;
-        assert_eq!(activity(&one).await["setData"], before + 1);
+        assert_eq!(operation_counts(&one).await["setData"], before + 1);
     }
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
 #[tokio::test]
-async fn a_dispatcher_that_panics_loses_what_it_has_in_flight_and_nothing_after_that() {
+async fn a_dispatcher_panic_loses_only_requests_in_flight() {
     let state = TempDir::new().expect("a folder");
     let dev = start(&state).await;
-    let (one, other) = (Customer::of(&dev.url, "one"), Customer::of(&dev.url, "other"));
+    let (one, other) = (Customer::at(&dev.url, "one"), Customer::at(&dev.url, "other"));
 
     for panics in ["/dispatcher/faults/panic", "/dispatcher/faults/panic-later"].repeat(3) {
-        // The runtime's own 500, of which the local platform makes a problem: there is nobody left in the dispatcher.
+        // The runtime replies with a 500, which the local platform turns into a problem.
         expect_problem(one.get(panics), 500, "internal_error").await;
         for user in [&one, &other] {
             expect_success(user.get("/")).await;
         }
     }
 
-    let mut figures = Vec::new();
+    let mut failed = Vec::new();
     for next_comes_first in [false, true] {
-        let held = Held::begin(&one);
-        until_waiting(&one, "/dispatcher/faults/waiting").await;
-        until_waiting(&one, "/faults/waiting").await;
+        let writes = UnfinishedWrites::start(&one);
+        wait_for_in_flight(&one, "/dispatcher/faults/waiting").await;
+        wait_for_in_flight(&one, "/faults/waiting").await;
         assert_eq!(Reply::to(other.get("/dispatcher/faults/panic")).await.status, StatusCode::INTERNAL_SERVER_ERROR);
         if next_comes_first {
             expect_success(one.get("/")).await;
         }
-        let replies = held.end().await;
-        assert!(replies.iter().all(|status| [200, 500].contains(&status.as_u16())), "{replies:?}");
-        figures.push(lost(&replies));
-        // The customer Worker knows nothing of it: it has done what it was asked.
-        assert_eq!(stored(&one).await, IN_FLIGHT);
+        let statuses = writes.finish().await;
+        assert!(statuses.iter().all(|status| [200, 500].contains(&status.as_u16())), "{statuses:?}");
+        failed.push(failures(&statuses));
+        // The customer Worker is not affected and has stored every value.
+        assert_eq!(stored_values(&one).await, IN_FLIGHT);
     }
-    eprintln!("the dispatcher panics: of {IN_FLIGHT} requests in flight in it, lost {figures:?}");
-    assert_eq!(activity(&one).await["setData"], 2 * IN_FLIGHT);
+    eprintln!("the dispatcher panics: of {IN_FLIGHT} requests in flight in it, lost {failed:?}");
+    assert_eq!(operation_counts(&one).await["setData"], 2 * IN_FLIGHT);
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// A promise of a request that a panic ended settles later. It must not resume a future of the next instance, which may be
-/// another customer's request.
+/// The promises of a request that a panic ended settle later. They must not resume a future in the next instance, which
+/// may serve another customer.
 #[tokio::test]
-async fn requests_that_a_panic_ended_do_not_go_on_as_anothers() {
+async fn requests_ended_by_a_panic_do_not_resume_in_the_next_instance() {
     let state = TempDir::new().expect("a folder");
     let dev = start(&state).await;
-    let (one, other) = (Customer::of(&dev.url, "one"), Customer::of(&dev.url, "other"));
+    let (one, other) = (Customer::at(&dev.url, "one"), Customer::at(&dev.url, "other"));
 
-    let ended = Held::begin(&one);
-    until_waiting(&one, "/dispatcher/faults/waiting").await;
+    let ended = UnfinishedWrites::start(&one);
+    wait_for_in_flight(&one, "/dispatcher/faults/waiting").await;
     expect_problem(other.get("/dispatcher/faults/panic"), 500, "internal_error").await;
-    let others = Held::begin(&other);
-    until_waiting(&other, "/dispatcher/faults/waiting").await;
+    let others = UnfinishedWrites::start(&other);
+    wait_for_in_flight(&other, "/dispatcher/faults/waiting").await;
 
-    let replies = ended.end().await;
-    assert!(replies.iter().all(|status| *status == StatusCode::INTERNAL_SERVER_ERROR), "{replies:?}");
+    let statuses = ended.finish().await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::INTERNAL_SERVER_ERROR), "{statuses:?}");
     let waiting = expect_success(other.get("/dispatcher/faults/waiting")).await.json();
     assert!(waiting.as_u64().expect("a number") >= IN_FLIGHT as u64, "{waiting} wait");
-    assert_eq!(others.replies.iter().filter(|reply| reply.is_finished()).count(), 0);
-    assert_eq!(lost(&others.end().await), 0);
-    assert_eq!((stored(&one).await, stored(&other).await), (IN_FLIGHT, IN_FLIGHT));
+    assert_eq!(others.statuses.iter().filter(|status| status.is_finished()).count(), 0);
+    assert_eq!(failures(&others.finish().await), 0);
+    assert_eq!((stored_values(&one).await, stored_values(&other).await), (IN_FLIGHT, IN_FLIGHT));
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// Promises, timers, and the SDK's asynchronous methods, side by side.
+/// Promises, timers and the SDK's asynchronous methods work concurrently.
 #[tokio::test]
 async fn every_kind_of_future_works_in_a_handler() {
     let state = TempDir::new().expect("a folder");
     let dev = start(&state).await;
-    let user = Customer::of(&dev.url, "one");
+    let user = Customer::at(&dev.url, "one");
     for path in ["/faults/futures", "/dispatcher/faults/futures"] {
         expect_json(user.get(path), json!([1.0, 2.0, 3.0])).await;
     }
@@ -228,23 +232,23 @@ async fn every_kind_of_future_works_in_a_handler() {
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// What such a route's panic says.
-const SIGN: &[u8] = b"a fault that was asked for";
+/// The panic message of the fault routes.
+const PANIC_MESSAGE: &[u8] = b"a fault that was asked for";
 
-/// What is deployed has no such routes, and nothing of them.
+/// The builds that are deployed have neither the routes nor their code.
 #[tokio::test]
-async fn nobody_can_make_the_deployed_workers_panic() {
+async fn deployed_workers_have_no_fault_routes() {
     let user = Customer::new("user1");
     for path in ["/faults/panic", "/faults/waiting", "/dispatcher/faults/panic", "/dispatcher/faults/waiting"] {
         expect_problem(user.get(path), 404, "not_found").await;
     }
-    let holds = |folder: &Path| {
+    let has_faults = |folder: &Path| {
         let files = ["index.js", "index_bg.wasm"].map(|file| fs::read(folder.join(file)).expect("a build"));
-        files.iter().any(|content| content.windows(SIGN.len()).any(|bytes| bytes == SIGN))
+        files.iter().any(|content| content.windows(PANIC_MESSAGE.len()).any(|bytes| bytes == PANIC_MESSAGE))
     };
     for worker in ["dispatcher", "customer-worker"] {
-        assert!(!holds(&repository().join(worker).join("build")), "{worker}");
-        // So much for what is searched for.
-        assert!(holds(&builds().join(worker)), "{worker}");
+        assert!(!has_faults(&repository().join(worker).join("build")), "{worker}");
+        // The search finds the message where it must be.
+        assert!(has_faults(&builds().join(worker)), "{worker}");
     }
 }

@@ -1,4 +1,5 @@
-//! The local platform's listener, from outside: no way past the dispatcher, and any body in constant memory.
+//! The local platform's HTTP listener: requests cannot bypass the dispatcher, and bodies of any size need constant
+//! memory.
 
 use std::env;
 use std::io;
@@ -15,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 #[tokio::test]
-async fn headers_that_the_runtime_obeys_lead_nowhere() {
+async fn the_runtimes_control_headers_are_ignored() {
     let user = Customer::new("user1");
     for (name, value) in [
         ("MF-Route-Override", "customer-user2"),
@@ -28,7 +29,7 @@ async fn headers_that_the_runtime_obeys_lead_nowhere() {
     ] {
         let worker = serde_json::json!({"status": "ok", "worker": "user1", "version": env!("CARGO_PKG_VERSION")});
         expect_json(user.get("/").header(name, value), worker).await;
-        // Without a user id such a request would reach a customer's Worker past the dispatcher.
+        // If the header were obeyed, this request without a user id would reach a customer's Worker.
         let reply = Reply::to(client().get(platform_url()).header(name, value)).await;
         assert_eq!(
             (reply.status, &reply.json()["code"]),
@@ -40,11 +41,11 @@ async fn headers_that_the_runtime_obeys_lead_nowhere() {
     assert!(!echoed.header("Echo").contains("mf-anything"), "{echoed}");
 }
 
-/// Sends bytes as they stand, which an HTTP client would tidy up, and answers the whole reply.
-async fn raw(request: &str) -> String {
+/// Sends a request as raw bytes, which an HTTP client would normalize, and returns the reply.
+async fn send_raw(request: &str) -> String {
     let address = platform_url().strip_prefix("http://").expect("http").to_owned();
-    let mut stream = TcpStream::connect(&address).await.expect("it listens");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut stream = TcpStream::connect(&address).await.expect("the platform listens");
+    stream.write_all(request.as_bytes()).await.expect("the platform reads");
     let mut reply = Vec::new();
     let read = stream.read_to_end(&mut reply);
     timeout(Duration::from_secs(30), read).await.expect("the reply ends").expect("a reply");
@@ -55,9 +56,9 @@ fn status(reply: &str) -> &str {
     reply.split(' ').nth(1).unwrap_or_default()
 }
 
-/// The runtime puts a URL together from `Host` and path as texts.
+/// The runtime concatenates `Host` and path to a URL, so that a `Host` with a path could select another one.
 #[tokio::test]
-async fn a_host_is_no_way_past_the_dispatcher() {
+async fn a_host_header_does_not_bypass_the_dispatcher() {
     let one = Customer::new("user1");
     tests::expect_success(one.put("/files?key=hosted").body("user1's")).await;
     for host in [
@@ -80,21 +81,21 @@ async fn a_host_is_no_way_past_the_dispatcher() {
         "customer-user1\r\nHost: x",
     ] {
         for user in ["X-User-ID: user2\r\n", ""] {
-            let reply = raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n{user}Connection: close\r\n\r\n")).await;
+            let reply = send_raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n{user}Connection: close\r\n\r\n")).await;
             assert_eq!(status(&reply), "400", "{host}: {reply}");
             assert!(!reply.contains("user1's"), "{host}: {reply}");
         }
     }
     for host in ["localhost", "user1.example.com", "customer-user1", "[::1]:1"] {
         let reply =
-            raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-User-ID: user2\r\nConnection: close\r\n\r\n")).await;
+            send_raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-User-ID: user2\r\nConnection: close\r\n\r\n")).await;
         assert!(status(&reply) == "200" && reply.contains("\"worker\":\"user2\""), "{host}: {reply}");
     }
 }
 
-/// Shapes on whose end two readers may not agree: nothing behind the first request is taken for another.
+/// Requests on whose length two parsers may disagree: the bytes after the first request are never a second request.
 #[tokio::test]
-async fn a_request_within_a_request_is_not_one() {
+async fn a_smuggled_request_is_not_executed() {
     let smuggled = "GET /files?key=hosted HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\n\r\n";
     for headers in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -109,15 +110,15 @@ async fn a_request_within_a_request_is_not_one() {
         let request = format!(
             "POST /data HTTP/1.1\r\nHost: x\r\nX-User-ID: user2\r\nConnection: close\r\n{headers}\r\n0\r\n\r\n{smuggled}"
         );
-        let reply = raw(&request).await;
+        let reply = send_raw(&request).await;
         assert!(!reply.contains("user1's") && reply.matches("HTTP/1.1 ").count() <= 1, "{headers}: {reply}");
         assert!(["400", "415", ""].contains(&status(&reply)), "{headers}: {reply}");
     }
 }
 
-/// A body in chunks ends with an empty one; without, it has broken off, however complete it looks.
+/// A chunked body ends with an empty chunk. Without one it is incomplete, even if its JSON is valid.
 #[tokio::test]
-async fn a_body_that_breaks_off_is_not_whole() {
+async fn an_incomplete_chunked_body_is_not_stored() {
     let user = Customer::new("user1");
     let address = platform_url().strip_prefix("http://").expect("http").to_owned();
     for (end, number) in [("", 0), ("zz\r\n", 1), ("0\r\n", 2)] {
@@ -127,8 +128,8 @@ async fn a_body_that_breaks_off_is_not_whole() {
              Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n{end}",
             body.len()
         );
-        let mut stream = TcpStream::connect(&address).await.expect("it listens");
-        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut stream = TcpStream::connect(&address).await.expect("the platform listens");
+        stream.write_all(request.as_bytes()).await.expect("the platform reads");
         tokio::time::sleep(Duration::from_millis(300)).await;
         drop(stream);
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -137,9 +138,9 @@ async fn a_body_that_breaks_off_is_not_whole() {
     }
 }
 
-/// Such a body means nothing, and is not read as a request of its own either.
+/// It is not read as the next request either.
 #[tokio::test]
-async fn a_get_with_a_body_is_a_get() {
+async fn the_body_of_a_get_is_ignored() {
     for (id, path, method) in [("user1", "/", "GET"), ("user1", "/", "HEAD"), ("echo", "/", "GET")] {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         for body in [Body::from("hello"), chunked("hello")] {
@@ -150,9 +151,9 @@ async fn a_get_with_a_body_is_a_get() {
     }
 }
 
-/// The runtime throws at it.
+/// The runtime throws an error for such a method.
 #[tokio::test]
-async fn a_method_that_nobody_knows_is_not_allowed() {
+async fn an_unknown_method_is_a_405() {
     let user = Customer::new("user1");
     for path in ["/files", "/healthz", "/nothing"] {
         let reply = expect_problem(
@@ -161,12 +162,12 @@ async fn a_method_that_nobody_knows_is_not_allowed() {
             "method_not_allowed",
         )
         .await;
-        assert_eq!(reply.header("Allow"), "GET, HEAD, POST, PUT, DELETE");
+        assert_eq!(reply.header("Allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
 }
 
 #[tokio::test]
-async fn the_runtimes_own_pages_lead_nowhere() {
+async fn the_runtimes_internal_pages_are_unreachable() {
     for target in [
         "/cdn-cgi",
         "/cdn-cgi/",
@@ -192,33 +193,34 @@ async fn the_runtimes_own_pages_lead_nowhere() {
         "*",
     ] {
         let reply =
-            raw(&format!("GET {target} HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\nConnection: close\r\n\r\n")).await;
+            send_raw(&format!("GET {target} HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\nConnection: close\r\n\r\n"))
+                .await;
         assert!(["404", "400"].contains(&status(&reply)), "{target}: {reply}");
     }
     let reply = Reply::to(client().get(format!("{}/cdn-cgi/x", platform_url())).header("X-Request-Id", "mine")).await;
     assert_eq!((reply.json()["code"].as_str(), reply.json()["requestId"].as_str()), (Some("not_found"), Some("mine")));
     assert_eq!(reply.header("Vary"), "X-User-ID, Authorization");
-    // A path that only looks like one is a customer's.
+    // A path that contains `cdn-cgi` elsewhere goes to the customer's Worker.
     let reply = Reply::to(Customer::new("echo").get("/x/cdn-cgi/explorer")).await;
     assert_eq!(reply.status, StatusCode::OK);
 }
 
-/// Memory of the process that listens, in KiB.
-fn resident() -> u64 {
+/// Returns the resident memory of the process that listens, in KiB.
+fn resident_memory() -> u64 {
     let pid = env::var("PLATFORM_PID").expect("PLATFORM_PID is not set: run the tests with `cargo xtask test`");
     let ps = Command::new("ps").args(["-o", "rss=", "-p", &pid]).output().expect("ps runs");
     String::from_utf8(ps.stdout).expect("text").trim().parse().expect("a number")
 }
 
 #[tokio::test]
-async fn a_body_of_200_mb_goes_both_ways_in_constant_memory() {
+async fn a_200_mb_body_streams_both_ways_in_constant_memory() {
     const PIECES: usize = 200;
     let piece = Bytes::from(noise(1_000_000, 3));
     let body = {
         let piece = piece.clone();
         Body::wrap_stream(stream::iter((0..PIECES).map(move |_| Ok::<_, io::Error>(piece.clone()))))
     };
-    let before = resident();
+    let before = resident_memory();
     let mut peak = before;
     let request = Customer::new("echo").post("/").header("Content-Length", PIECES * piece.len()).body(body);
     let response = request.send().await.expect("a reply");
@@ -229,21 +231,21 @@ async fn a_body_of_200_mb_goes_both_ways_in_constant_memory() {
     while let Some(bytes) = stream.next().await {
         let mut bytes = bytes.expect("the whole body");
         while !bytes.is_empty() {
-            // A byte's place says what it must be.
+            // The position of a byte determines its value.
             let expected = &piece[received % piece.len()..];
             let compared = bytes.split_to(expected.len().min(bytes.len()));
             assert!(compared == expected[..compared.len()], "at {received}");
             received += compared.len();
         }
-        peak = peak.max(resident());
+        peak = peak.max(resident_memory());
     }
     assert_eq!(received, PIECES * piece.len());
     assert!(peak - before < 50_000, "the listener grew by {} KiB", peak - before);
 }
 
-/// A slow reader must not make the listener hold what it does not take.
+/// The reader disconnects before it has read the reply.
 #[tokio::test]
-async fn a_client_that_goes_away_hurts_nobody() {
+async fn a_disconnecting_reader_affects_no_other() {
     let echo = Customer::new("echo");
     for _ in 0..5 {
         let body =
@@ -255,9 +257,9 @@ async fn a_client_that_goes_away_hurts_nobody() {
     assert_eq!(Reply::to(echo.get("/")).await.status, StatusCode::OK);
 }
 
-/// A reply may come before the runtime has read the body: it must reach the client all the same.
+/// The runtime may reply before it has read the body. The client must receive that reply.
 #[tokio::test]
-async fn a_reply_that_comes_early_arrives() {
+async fn an_early_reply_reaches_the_client() {
     let body = Bytes::from(noise(30_000_000, 5));
     for (id, path, status) in
         [("nobody", "/data", 404), ("User1", "/", 400), ("user1", "/stats", 405), ("throws", "/", 502)]
@@ -268,9 +270,9 @@ async fn a_reply_that_comes_early_arrives() {
     }
 }
 
-/// The runtime has no stream as long as that.
+/// The runtime does not support streams of such lengths.
 #[tokio::test]
-async fn a_length_beyond_all_bounds_is_too_large() {
+async fn a_huge_content_length_is_refused() {
     let user = Customer::new("user1");
     for length in [(1_u64 << 53) - 1, 1 << 53, u64::MAX >> 1] {
         let body = || Body::wrap_stream(stream::once(async { Ok::<_, io::Error>("x") }).chain(stream::pending()));
@@ -285,9 +287,9 @@ async fn a_length_beyond_all_bounds_is_too_large() {
     expect_problem(user.get("/files?key=endless"), 404, "file_not_found").await;
 }
 
-/// curl stops sending when it sees an error, and waits for the reply's end.
+/// curl stops sending when it receives an error, and then waits for the end of the reply.
 #[tokio::test]
-async fn a_client_that_stops_at_an_early_reply_gets_its_end() {
+async fn a_client_that_stops_sending_gets_the_whole_early_reply() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("large");
     std::fs::write(&file, noise(31_000_000, 6)).expect("a file");
@@ -299,8 +301,8 @@ async fn a_client_that_stops_at_an_early_reply_gets_its_end() {
             .kill_on_drop(true)
             .output();
         let output = timeout(Duration::from_secs(30), curl).await.expect("curl ends").expect("curl runs");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.ends_with(&format!("\n{status}")) && said.contains("requestId"), "{path}: {said}");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(printed.ends_with(&format!("\n{status}")) && printed.contains("requestId"), "{path}: {printed}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask dev`, started and stopped: what it keeps, what it leaves, and what it says when it cannot.
+//! `cargo xtask dev`: what remains after it stops or is killed, and its error messages.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -12,16 +12,17 @@ use tempfile::TempDir;
 use tests::processes::{expect_gone, pids, processes};
 use tests::{Customer, Dev, Reply, expect_json, expect_success, run_to_failure};
 
+/// Creates a folder for a platform's state.
 fn state() -> TempDir {
     TempDir::new().expect("a folder")
 }
 
 #[tokio::test]
-async fn storage_survives_a_restart_and_no_process_a_stop() {
+async fn a_stopped_platform_keeps_its_storage_and_leaves_no_process() {
     let state = state();
     for (round, signal) in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().enumerate() {
         let dev = Dev::start(state.path(), &[]).await;
-        let (one, two) = (Customer::of(&dev.url, "user1"), Customer::of(&dev.url, "user2"));
+        let (one, two) = (Customer::at(&dev.url, "user1"), Customer::at(&dev.url, "user2"));
         if round == 0 {
             let form = Form::new().text("key", "file").part("file", Part::text("content").file_name("f"));
             expect_success(one.post("/files").multipart(form)).await;
@@ -43,84 +44,84 @@ async fn storage_survives_a_restart_and_no_process_a_stop() {
     }
 }
 
-/// A platform that is killed cannot stop anything itself; what it started notices.
+/// A platform that is killed cannot stop its processes. They have to notice that it has ended.
 #[tokio::test]
-async fn a_killed_platform_leaves_no_process_and_its_storage() {
+async fn a_killed_platform_keeps_its_storage_and_leaves_no_process() {
     let state = state();
     let dev = Dev::start(state.path(), &[]).await;
-    expect_success(Customer::of(&dev.url, "user1").post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
+    expect_success(Customer::at(&dev.url, "user1").post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
     let processes = processes(state.path());
     assert!(processes.iter().any(|line| line.contains("workerd")), "{processes:#?}");
     assert!(!dev.stop(Signal::SIGKILL).await.success());
     expect_gone(&pids(&processes)).await;
 
     let dev = Dev::start(state.path(), &[]).await;
-    expect_json(Customer::of(&dev.url, "user1").get("/data?key=k"), json!({"key": "k", "value": "kept"})).await;
+    expect_json(Customer::at(&dev.url, "user1").get("/data?key=k"), json!({"key": "k", "value": "kept"})).await;
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_at_once() {
+async fn a_port_in_use_is_an_error() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
-    let said = run_to_failure(state().path(), &["--port", &port]).await;
-    assert_eq!(said, format!("error: port {port} is in use; choose another with --port\n"));
+    let stderr = run_to_failure(state().path(), &["--port", &port]).await;
+    assert_eq!(stderr, format!("error: port {port} is in use; choose another with --port\n"));
 }
 
-/// What a flag decides is not silently decided twice.
+/// Otherwise a flag and `--var` could set the same variable to different values.
 #[tokio::test]
-async fn variables_that_have_a_flag_are_refused() {
+async fn var_refuses_variables_that_have_a_flag() {
     for arguments in [&["--var", "AUTH:token"][..], &["--auth", "token", "--var", "TOKEN_SECRETS:[]"]] {
-        let said = run_to_failure(state().path(), arguments).await;
-        assert!(said.contains("is not for --var"), "{said}");
+        let stderr = run_to_failure(state().path(), arguments).await;
+        assert!(stderr.contains("is not for --var"), "{stderr}");
     }
-    let said = run_to_failure(state().path(), &["--var", "nonsense"]).await;
-    assert!(said.contains("NAME:VALUE"), "{said}");
+    let stderr = run_to_failure(state().path(), &["--var", "nonsense"]).await;
+    assert!(stderr.contains("NAME:VALUE"), "{stderr}");
 }
 
 #[tokio::test]
 async fn a_state_folder_serves_one_platform_at_a_time() {
     let state = state();
     let dev = Dev::start(state.path(), &["--customer", "a"]).await;
-    let said = run_to_failure(state.path(), &[]).await;
-    assert!(said.contains("another local platform uses") && said.contains("--state"), "{said}");
-    // The one that runs is not disturbed.
-    assert_eq!(Reply::to(Customer::of(&dev.url, "a").get("/")).await.status, StatusCode::OK);
+    let stderr = run_to_failure(state.path(), &[]).await;
+    assert!(stderr.contains("another local platform uses") && stderr.contains("--state"), "{stderr}");
+    // The running platform is not affected.
+    assert_eq!(Reply::to(Customer::at(&dev.url, "a").get("/")).await.status, StatusCode::OK);
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
 #[tokio::test]
-async fn a_state_folder_that_cannot_be_is_said() {
+async fn an_unusable_state_folder_is_an_error() {
     let state = state();
     let file = state.path().join("file");
     std::fs::write(&file, "").expect("a file");
-    let said = run_to_failure(&file, &[]).await;
-    assert!(said.starts_with("error: cannot use ") && said.contains("as the state folder"), "{said}");
+    let stderr = run_to_failure(&file, &[]).await;
+    assert!(stderr.starts_with("error: cannot use ") && stderr.contains("as the state folder"), "{stderr}");
 }
 
 #[tokio::test]
-async fn customers_that_cannot_be_are_said() {
+async fn invalid_customers_are_an_error() {
     for (customer, reason) in [("User1", "a user id is 1 to 48 of a-z, 0-9 and -"), ("own=missing.js", "missing.js")] {
-        let said = run_to_failure(state().path(), &["--customer", customer]).await;
-        assert!(said.contains(reason), "{said}");
+        let stderr = run_to_failure(state().path(), &["--customer", customer]).await;
+        assert!(stderr.contains(reason), "{stderr}");
     }
-    let said = run_to_failure(state().path(), &["--customer", "a", "--customer", "a"]).await;
-    assert_eq!(said, "error: customer a is there twice\n");
+    let stderr = run_to_failure(state().path(), &["--customer", "a", "--customer", "a"]).await;
+    assert_eq!(stderr, "error: customer a is there twice\n");
 }
 
-/// wrangler starts a runtime that crashed again, on another port.
+/// wrangler restarts a runtime that crashed, on another port.
 #[tokio::test]
-async fn a_runtime_that_crashes_comes_back() {
+async fn a_crashed_runtime_is_restarted() {
     let state = state();
     let dev = Dev::start(state.path(), &["--customer", "a"]).await;
-    let user = Customer::of(&dev.url, "a");
+    let user = Customer::at(&dev.url, "a");
     expect_success(user.post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
     for round in 0..2 {
         let runtimes: Vec<String> =
             processes(state.path()).into_iter().filter(|line| line.contains("workerd serve")).collect();
         assert_eq!(runtimes.len(), 2, "{runtimes:#?}");
         let pid: i32 = pids(&runtimes[round..])[0].parse().expect("a process id");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("the runtime runs");
         let started = Instant::now();
         loop {
             let request = user.get("/data?key=k").timeout(Duration::from_secs(15)).send().await;
@@ -130,23 +131,23 @@ async fn a_runtime_that_crashes_comes_back() {
                 assert_eq!(reply.text().await.expect("text"), r#"{"key":"k","value":"kept"}"#);
                 break;
             }
-            assert!(started.elapsed() < Duration::from_mins(1), "round {round}: it does not come back");
+            assert!(started.elapsed() < Duration::from_mins(1), "round {round}: the runtime is not restarted");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// It says what would run, and disturbs nothing that does.
+/// A running platform with the same state folder is not affected.
 #[tokio::test]
-async fn the_command_can_be_printed() {
+async fn print_command_prints_the_command_and_starts_nothing() {
     let state = state();
     let dev = Dev::start(state.path(), &["--customer", "a"]).await;
-    let said = run_to_failure(state.path(), &["--print-command"]).await;
-    assert!(said.contains("another local platform uses"), "{said}");
-    assert_eq!(Reply::to(Customer::of(&dev.url, "a").get("/")).await.status, StatusCode::OK);
+    let stderr = run_to_failure(state.path(), &["--print-command"]).await;
+    assert!(stderr.contains("another local platform uses"), "{stderr}");
+    assert_eq!(Reply::to(Customer::at(&dev.url, "a").get("/")).await.status, StatusCode::OK);
     assert!(dev.stop(Signal::SIGINT).await.success());
-    let xtask = std::env::var_os("XTASK").expect("XTASK is set");
+    let xtask = std::env::var_os("XTASK").expect("XTASK is not set: run the tests with `cargo xtask test`");
     let printed =
         Command::new(xtask).args(["dev", "--print-command", "--state"]).arg(state.path()).output().expect("xtask runs");
     let printed = String::from_utf8(printed.stdout).expect("text");

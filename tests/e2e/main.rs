@@ -1,8 +1,8 @@
-//! The platform over HTTP: the real Workers in the real runtime, with simulated KV, R2 and D1.
+//! End-to-end tests: the platform over HTTP, with the real Workers in the real runtime and simulated KV, R2 and D1.
 //!
-//! `cargo xtask test` starts one platform and runs these against it, in parallel; a test that counts what a customer
-//! has stored has that customer to itself. Tests in `faults`, `local_platform`, `local_api` and `runaway`
-//! start platforms of their own.
+//! `cargo xtask test` starts one platform and runs these tests against it in parallel. A test that counts what a
+//! customer has stored uses a customer that no other test uses. Tests in `faults`, `local_platform`, `local_api` and
+//! `runaway`, among others, start platforms of their own.
 
 mod auth;
 mod bench;

@@ -1,4 +1,4 @@
-//! What large files cost. `cargo xtask test --long memory` runs this and prints what it measures.
+//! The memory that large files need. `cargo xtask test --long memory` runs this test and prints what it measures.
 
 use std::io;
 use std::process::Command;
@@ -16,47 +16,49 @@ use tests::{Customer, Dev, Reply, expect_success, noise};
 const MIB: usize = 1024 * 1024;
 const GIB: usize = 1024 * MIB;
 
-/// The memory of a platform's runtimes together, in KiB.
-fn runtimes(platform: &str) -> u64 {
+/// Returns the resident memory of all workerd processes of a platform, in KiB.
+fn runtime_memory(platform: &str) -> u64 {
     let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid=,rss=,args="]).output().expect("ps runs");
     let text = String::from_utf8_lossy(&ps.stdout).into_owned();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let (mut family, mut seen) = (vec![platform], 0);
-    while seen < family.len() {
-        let parent = family[seen];
-        family.extend(lines.iter().filter(|line| line[1] == parent).map(|line| line[0]));
-        seen += 1;
+    let (mut descendants, mut next) = (vec![platform], 0);
+    while next < descendants.len() {
+        let parent = descendants[next];
+        descendants.extend(lines.iter().filter(|line| line[1] == parent).map(|line| line[0]));
+        next += 1;
     }
-    let workerd = lines.iter().filter(|line| family.contains(&line[0]) && line[3].ends_with("workerd"));
+    let workerd = lines.iter().filter(|line| descendants.contains(&line[0]) && line[3].ends_with("workerd"));
     workerd.map(|line| line[2].parse::<u64>().expect("a number")).sum()
 }
 
-/// Runs something, and answers by how many MiB the runtimes grew at the most meanwhile.
-async fn growth<T>(dev: &Dev, act: impl Future<Output = T>) -> (T, u64) {
+/// Awaits a future, and returns its output and by how many MiB the runtimes' memory grew at most meanwhile.
+async fn memory_growth<T>(dev: &Dev, future: impl Future<Output = T>) -> (T, u64) {
     let platform = dev.pid().to_string();
-    let idle = runtimes(&platform);
+    let before = runtime_memory(&platform);
     let done = Arc::new(AtomicBool::new(false));
-    let watch = {
+    let watcher = {
         let done = done.clone();
         std::thread::spawn(move || {
-            let mut peak = idle;
+            let mut peak = before;
             while !done.load(Ordering::Relaxed) {
-                peak = peak.max(runtimes(&platform));
+                peak = peak.max(runtime_memory(&platform));
                 std::thread::sleep(Duration::from_millis(100));
             }
             peak
         })
     };
-    let result = act.await;
+    let result = future.await;
     done.store(true, Ordering::Relaxed);
-    (result, (watch.join().expect("the watch ends") - idle) / 1024)
+    (result, (watcher.join().expect("the watcher ends") - before) / 1024)
 }
 
+/// Repeats a piece of one MiB until it makes one GiB.
 fn repeated(piece: &Bytes) -> impl Iterator<Item = Result<Bytes, io::Error>> + Send + 'static + use<> {
     let piece = piece.clone();
     (0..GIB / MIB).map(move |_| Ok(piece.clone()))
 }
 
+/// Downloads a file of one GiB and compares it with the repeated piece.
 async fn download(request: RequestBuilder, piece: &Bytes) {
     let response = request.send().await.expect("a reply");
     assert_eq!((response.status().as_u16(), response.content_length()), (200, Some(GIB as u64)));
@@ -89,11 +91,11 @@ fn put(user: &Customer, path: &str, piece: &Bytes) -> RequestBuilder {
     user.put(path).header("Content-Length", GIB).body(body)
 }
 
-/// Each way on a platform of its own, because a process does not give memory back. What the simulators take by
-/// themselves is measured with a Worker that does nothing else.
+/// Each transfer has a platform of its own, because a process does not give memory back. The simulators' own memory is
+/// measured with a minimal Worker and subtracted.
 #[tokio::test]
 #[ignore = "takes minutes"]
-async fn a_gibibyte_up_and_down() {
+async fn a_gibibyte_streams_both_ways_in_bounded_memory() {
     let piece = &Bytes::from(noise(MIB, 60));
     let plain = format!("plain={}/fixtures/plain.toml", env!("CARGO_MANIFEST_DIR"));
     let mut table = Vec::new();
@@ -101,8 +103,8 @@ async fn a_gibibyte_up_and_down() {
         let state = TempDir::new().expect("a folder");
         let arguments = ["--customer", if customer == "plain" { &plain } else { customer }];
         let dev = Dev::start(state.path(), &arguments).await;
-        let user = &Customer::of(&dev.url, customer);
-        // What the runtimes take once, whatever the size.
+        let user = &Customer::at(&dev.url, customer);
+        // A first transfer, so that allocations that are made only once are not measured.
         expect_success(user.put("/files?key=file").body(piece.clone())).await;
         assert!(Reply::to(user.get("/files?key=file")).await.body == *piece);
 
@@ -112,7 +114,7 @@ async fn a_gibibyte_up_and_down() {
             "parts" => put(user, "/parts", piece),
             _ => put(user, "/files?key=file", piece),
         };
-        let (reply, up) = growth(&dev, expect_success(request)).await;
+        let (reply, up) = memory_growth(&dev, expect_success(request)).await;
         assert_eq!(reply.json()["size"], GIB);
         println!(
             "{customer}: {upload} of 1 GiB in {:.1} s, the runtimes grew by {up} MiB",
@@ -120,14 +122,13 @@ async fn a_gibibyte_up_and_down() {
         );
         assert!(dev.stop(Signal::SIGINT).await.success());
 
-        // Twice, because the simulator does not always take as much, and started again, so that each is measured by
-        // itself.
+        // Twice, because the simulator's memory varies, and each time with new processes.
         let mut down = 0;
         for _ in 0..2 {
             let dev = Dev::start(state.path(), &arguments).await;
-            let user = &Customer::of(&dev.url, customer);
+            let user = &Customer::at(&dev.url, customer);
             let started = Instant::now();
-            let ((), grown) = growth(&dev, download(user.get("/files?key=file"), piece)).await;
+            let ((), grown) = memory_growth(&dev, download(user.get("/files?key=file"), piece)).await;
             let seconds = started.elapsed().as_secs_f64();
             println!("{customer}: download of 1 GiB in {seconds:.1} s, the runtimes grew by {grown} MiB");
             assert!(dev.stop(Signal::SIGINT).await.success());
@@ -135,7 +136,7 @@ async fn a_gibibyte_up_and_down() {
         }
         table.push((up, down));
     }
-    // A form goes in parts, which the simulator puts together again when they are read.
+    // A form is stored with a multipart upload, whose parts the simulator joins when the file is read.
     for (ours, plain) in [(table[2], table[0]), (table[3], table[1])] {
         let share = (ours.0.saturating_sub(plain.0), ours.1.saturating_sub(plain.1));
         println!("the Workers' share: {} MiB up, {} MiB down", share.0, share.1);

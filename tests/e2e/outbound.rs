@@ -1,5 +1,5 @@
-//! Where customers' Workers may go. That what a Worker fetches comes to the outbound Worker at all is Cloudflare's, and cannot
-//! be shown here; what that Worker does with it can.
+//! The outbound Worker, which limits the hosts that customers' Workers may fetch. Only Cloudflare sends a Worker's
+//! fetches to the outbound Worker, so these tests call it through `fixtures/outbound-caller.js`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,30 +12,31 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{Customer, Reply, escaped, expect_problem, log, noise};
 
-/// A host on the internet, as far as the outbound Worker knows.
+/// Starts a server that stands for a host on the internet.
 async fn host() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let elsewhere = format!("http://localhost:{}/reached", address.port());
-    let router = Router::new().route("/away", get(move || async move { Redirect::temporary(&elsewhere) })).route(
+    let other_host = format!("http://localhost:{}/reached", address.port());
+    let router = Router::new().route("/away", get(move || async move { Redirect::temporary(&other_host) })).route(
         "/reached",
-        any(|headers: HeaderMap, body: Bytes| async move { ([("asked", headers["host"].clone())], body) }),
+        any(|headers: HeaderMap, body: Bytes| async move { ([("received-host", headers["host"].clone())], body) }),
     );
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
 
+/// Creates a request that makes a customer's Worker fetch a URL through the outbound Worker.
 fn fetch(url: &str) -> reqwest::RequestBuilder {
     Customer::new("outbound-caller").post(&format!("/?url={}", escaped(url)))
 }
 
 #[tokio::test]
-async fn a_host_on_the_list_is_reached() {
+async fn an_allowed_host_is_reached() {
     let address = host().await;
     let body = noise(2_000_000, 9);
     let request = fetch(&format!("http://{address}/reached?key=hush-outbound")).body(body.clone());
     let reply = Reply::to(request).await;
-    assert_eq!((reply.status, reply.header("asked")), (StatusCode::OK, &*address.to_string()), "{reply}");
+    assert_eq!((reply.status, reply.header("received-host")), (StatusCode::OK, &*address.to_string()), "{reply}");
     assert!(reply.body == body);
     let lines = log::lines(1, |line| line["host"] == "127.0.0.1" && line["status"] == 200).await;
     let mut line = lines[0].clone();
@@ -46,7 +47,7 @@ async fn a_host_on_the_list_is_reached() {
         "level": "info", "userId": "user1", "plan": "free", "method": "POST", "host": "127.0.0.1", "status": 200,
     });
     assert_eq!(line, expected);
-    assert!(!log::text().contains("hush-outbound"), "what is in a URL is the customer's own");
+    assert!(!log::text().contains("hush-outbound"), "the log has a query, which is customer data");
 }
 
 #[tokio::test]
@@ -69,16 +70,16 @@ async fn no_other_host_is_reached() {
     }
     let lines = log::lines(1, |line| line["host"] == "localhost" && line["status"] == 403).await;
     assert_eq!(lines[0]["userId"], Value::from("user1"));
-    // The same host in other words is the same host.
+    // Other spellings of an allowed host are allowed.
     for host in ["127.1", "2130706433", "0x7f.1", "127.0.0.1."] {
         let reply = Reply::to(fetch(&format!("http://{host}:{port}/reached"))).await;
         assert_eq!(reply.status, StatusCode::OK, "{host}: {reply}");
     }
 }
 
-/// Followed by the outbound Worker itself, a redirect would lead anywhere.
+/// If the outbound Worker followed redirects, they could lead to any host.
 #[tokio::test]
-async fn a_redirect_is_not_followed_past_the_list() {
+async fn redirects_are_returned_and_not_followed() {
     let port = host().await.port();
     let caller = Customer::new("outbound-caller");
     let reply = Reply::to(caller.get(&format!("/?url={}", escaped(&format!("http://127.0.0.1:{port}/away"))))).await;
@@ -87,7 +88,7 @@ async fn a_redirect_is_not_followed_past_the_list() {
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_answer_is_said_to_be_so() {
+async fn an_unreachable_host_is_a_502() {
     let unused = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = unused.local_addr().expect("an address");
     drop(unused);

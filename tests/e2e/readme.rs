@@ -10,8 +10,8 @@ use tests::Dev;
 
 const README: &str = include_str!("../../README.md");
 
-/// The commands of the README's `sh` blocks that ask the local platform, each with the reply that the comment after it
-/// shows, where one does.
+/// Returns the commands of the README's `sh` blocks that use the local platform, each with the reply that the comment
+/// after it shows, if there is one.
 fn examples() -> Vec<(String, Option<&'static str>)> {
     let mut examples: Vec<(String, Option<&str>)> = Vec::new();
     for block in README.split("```sh\n").skip(1) {
@@ -32,8 +32,8 @@ fn examples() -> Vec<(String, Option<&'static str>)> {
     examples
 }
 
-/// Whether a reply is as shown, where `…` stands for anything.
-fn is_as_shown(reply: &str, shown: &str) -> bool {
+/// Whether a reply matches the one shown, in which `…` stands for any text.
+fn matches_shown(reply: &str, shown: &str) -> bool {
     let mut rest = reply;
     let mut parts = shown.split('…');
     let first = parts.next().unwrap_or_default();
@@ -54,15 +54,15 @@ async fn examples_work_as_printed() {
     let (state, with_tokens) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
     let dev = Dev::start(state.path(), &[]).await;
     let dev_with_tokens = Dev::start(with_tokens.path(), &["--auth", "token"]).await;
-    let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("secrets");
+    let secrets = fs::read_to_string(with_tokens.path().join("token-secrets.json")).expect("the secrets can be read");
     let examples = examples();
     assert!(examples.len() >= 10, "{examples:#?}");
     for part in ["$token", "customer create user3 --local", "npx wrangler"] {
         assert!(examples.iter().any(|(command, _)| command.contains(part)), "{part}: {examples:#?}");
     }
     for (command, shown) in examples {
-        let takes_tokens = command.contains("$token");
-        let url = if takes_tokens { &dev_with_tokens.url } else { &dev.url };
+        let needs_token = command.contains("$token");
+        let url = if needs_token { &dev_with_tokens.url } else { &dev.url };
         let folder = state.path().display();
         let script = format!("set -e; curl() {{ command curl -sS \"$@\"; }}; {command}")
             .replace("http://127.0.0.1:8787", url)
@@ -74,10 +74,10 @@ async fn examples_work_as_printed() {
             .env("TOKEN_SECRETS", &secrets)
             .output()
             .expect("sh runs");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{command}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{command}: {printed}{}", String::from_utf8_lossy(&output.stderr));
         if let Some(shown) = shown {
-            assert!(is_as_shown(said.trim_end(), shown), "{command}\n  says  {said}\n  shown {shown}");
+            assert!(matches_shown(printed.trim_end(), shown), "{command}\n  printed {printed}\n  shown   {shown}");
         }
     }
     for dev in [dev, dev_with_tokens] {
@@ -96,6 +96,6 @@ fn shown_replies_match_whole_replies() {
         ("abc", "b…", false),
         ("{\"a\":\"1\",\"b\":\"2\"}", "{\"a\":\"…\",\"b\":\"…\"}", true),
     ] {
-        assert_eq!(is_as_shown(reply, shown), matches, "{reply} {shown}");
+        assert_eq!(matches_shown(reply, shown), matches, "{reply} {shown}");
     }
 }

@@ -1,25 +1,25 @@
-//! What happened: the log, data points, and what ties them together.
+//! The log, data points, and the ids that connect them.
 
 use std::collections::BTreeSet;
 
 use http::Method;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tests::token::{NEW, claims_with, good, hs256, hs256_header};
+use tests::token::{NEW_SECRET, claims_with, hs256, hs256_header, valid_token};
 use tests::{Customer, Reply, chunked, log};
 
-/// Sends a request under an id of its own, and answers the one line that the dispatcher under test logs for it: the one that
-/// it reaches last.
+/// Sends a request with a unique request id, and returns the line that the dispatcher under test logs for it. For
+/// requests through `gate`, that is not the line of the first dispatcher.
 async fn logged(request: RequestBuilder, id: &str) -> Value {
     Reply::to(request.header("X-Request-Id", id)).await;
     let lines =
         log::lines(1, |line| line["requestId"] == id && !line["route"].is_null() && line["userId"] != "gate").await;
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    lines.into_iter().next().expect("one")
+    lines.into_iter().next().expect("a line")
 }
 
 #[tokio::test]
-async fn each_request_is_one_line() {
+async fn each_request_is_one_log_line() {
     let user = Customer::new("user1");
     let put = logged(user.put("/files?key=telemetry").body("12345"), "log-put").await;
     assert!(put["ms"].is_u64(), "{put}");
@@ -54,19 +54,19 @@ async fn each_request_is_one_line() {
         ),
     ] {
         let line = logged(request, id).await;
-        let found = json!([line["level"], line["route"], line["method"], line["status"], line["code"]]);
-        assert_eq!(found, expected, "{line}");
+        let members = json!([line["level"], line["route"], line["method"], line["status"], line["code"]]);
+        assert_eq!(members, expected, "{line}");
         assert_eq!(line["level"] == "error", line["cause"].is_string(), "{line}");
     }
     let unknown = logged(Customer::new("A").get("/"), "log-no-user").await;
-    assert_eq!(unknown.get("userId"), None, "only what is a user id is logged as one");
+    assert_eq!(unknown.get("userId"), None, "an invalid user id is logged");
 }
 
-/// Neither what is the customer's own nor a token is ever written down.
+/// Keys, values, headers, paths, SQL and tokens must not be in the log.
 #[tokio::test]
-async fn nothing_of_the_customers_and_no_token_is_logged() {
+async fn no_customer_data_and_no_token_is_logged() {
     let (user, secret) = (Customer::new("user1"), "hush-3f9a1c");
-    for (at, request) in [
+    for (index, request) in [
         user.put(&format!("/files?key={secret}")).header("Content-Disposition", secret).body(secret),
         user.get(&format!("/files?key={secret}")),
         user.post_json("/data", json!({"key": secret, "value": secret, "metadata": {"a": secret}}).to_string()),
@@ -81,29 +81,30 @@ async fn nothing_of_the_customers_and_no_token_is_logged() {
     .into_iter()
     .enumerate()
     {
-        let id = format!("hush-{at}");
+        let id = format!("hush-{index}");
         Reply::to(request.header("X-Request-Id", &id)).await;
         log::lines(1, |line| line["requestId"] == id.as_str()).await;
     }
-    let (good, bad) = (good("user1"), hs256(NEW, &hs256_header(), &claims_with("user1", json!({"exp": 1}))));
-    for (id, token) in [("hush-good", &good), ("hush-bad", &bad)] {
+    let (valid, expired) =
+        (valid_token("user1"), hs256(NEW_SECRET, &hs256_header(), &claims_with("user1", json!({"exp": 1}))));
+    for (id, token) in [("hush-good", &valid), ("hush-bad", &expired)] {
         logged(Customer::behind("token", "user1").with_token(token).get("/"), id).await;
     }
     let log = log::text();
-    for secret in [secret, &*good, &*bad] {
-        assert!(!log.contains(secret), "the log has {secret}");
+    for secret in [secret, &*valid, &*expired] {
+        assert!(!log.contains(secret), "the log contains {secret}");
     }
 }
 
 #[tokio::test]
-async fn each_request_is_a_data_point_where_a_dataset_is_bound() {
+async fn each_request_is_a_data_point_if_a_dataset_is_bound() {
     Reply::to(Customer::new("records").put("/measured").body(r#"{"plan":"pro"}"#)).await;
     let user = Customer::behind("records", "measured");
     Reply::to(user.post("/data").body("12345678")).await;
     Reply::to(user.get("/").header("Throw", "x")).await;
     let points = log::lines(2, |line| line["dataPoint"]["indexes"] == json!(["measured"])).await;
     let version = env!("CARGO_PKG_VERSION");
-    let found: Vec<Value> = points
+    let points: Vec<Value> = points
         .iter()
         .map(|line| {
             let point = &line["dataPoint"];
@@ -113,30 +114,30 @@ async fn each_request_is_a_data_point_where_a_dataset_is_bound() {
             json!([point["blobs"], doubles[1..3]])
         })
         .collect();
-    assert!(found.contains(&json!([["/data", "POST", "", "pro", version], [200, 8]])), "{found:?}");
-    assert!(found.contains(&json!([["/", "GET", "customer_worker_failed", "pro", version], [502, 0]])), "{found:?}");
-    // A request for nobody has no customer to count it for.
-    Reply::to(Customer::nobody_behind("records").get("/healthz")).await;
+    assert!(points.contains(&json!([["/data", "POST", "", "pro", version], [200, 8]])), "{points:?}");
+    assert!(points.contains(&json!([["/", "GET", "customer_worker_failed", "pro", version], [502, 0]])), "{points:?}");
+    // A request without a customer has no index.
+    Reply::to(Customer::anonymous_behind("records").get("/healthz")).await;
     let points = log::lines(1, |line| line["dataPoint"]["blobs"][0] == "/healthz").await;
     assert_eq!(points[0]["dataPoint"]["indexes"], json!([""]));
 }
 
 #[tokio::test]
-async fn a_trace_goes_on_in_the_customers_worker() {
+async fn trace_headers_reach_the_customer_worker() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (user, echoed) in
-        [(Customer::new("echo"), true), (Customer::behind("token", "user1").with_token(&good("user1")), false)]
+        [(Customer::new("echo"), true), (Customer::behind("token", "user1").with_token(&valid_token("user1")), false)]
     {
         let reply = Reply::to(user.get("/").header("traceparent", parent).header("tracestate", "a=1")).await;
-        let asked = if echoed { serde_json::from_str(reply.header("Echo")).expect("JSON") } else { reply.json() };
-        let headers: &Value = &asked["headers"];
-        assert_eq!((&headers["traceparent"], &headers["tracestate"]), (&parent.into(), &"a=1".into()), "{asked}");
+        let received = if echoed { serde_json::from_str(reply.header("Echo")).expect("JSON") } else { reply.json() };
+        let headers: &Value = &received["headers"];
+        assert_eq!((&headers["traceparent"], &headers["tracestate"]), (&parent.into(), &"a=1".into()), "{received}");
     }
 }
 
-/// docs/operations.md names all that a line may have.
+/// docs/operations.md describes all members that a line may have.
 #[tokio::test]
-async fn the_log_has_no_other_members_than_documented() {
+async fn every_member_of_a_log_line_is_documented() {
     let docs = include_str!("../../docs/operations.md");
     for request in [
         Customer::new("throws").get("/"),
@@ -146,7 +147,8 @@ async fn the_log_has_no_other_members_than_documented() {
         Reply::to(request.header("X-Request-Id", "log-members")).await;
     }
     let lines = log::lines(3, |line| line["requestId"] == "log-members" && !line["route"].is_null()).await;
-    let members: BTreeSet<&String> = lines.iter().flat_map(|line| line.as_object().expect("one").keys()).collect();
+    let members: BTreeSet<&String> =
+        lines.iter().flat_map(|line| line.as_object().expect("an object").keys()).collect();
     assert_eq!(members.len(), 13, "{members:?}");
     for member in members {
         assert!(docs.contains(&format!("`{member}`")), "{member}");

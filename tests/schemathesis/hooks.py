@@ -1,4 +1,4 @@
-"""What schemathesis cannot know of the HTTP API from its description."""
+"""Rules of the HTTP API that its OpenAPI description cannot express."""
 
 import datetime
 import email.utils
@@ -25,7 +25,7 @@ def header_names(case):
 
 
 def has_long_text(value, limit):
-    """Whether a text has more bytes than characters may be: JSON Schema counts characters."""
+    """Returns whether a string has more than `limit` bytes. JSON Schema can only limit characters."""
     return any(isinstance(text, str) and len(text.encode()) > limit for text in (value or {}).values())
 
 
@@ -33,18 +33,18 @@ def body(case):
     return case.body if isinstance(case.body, dict) else {}
 
 
-# A request that is as described may be refused all the same, for what no schema can say: each code, with how such a request
-# is known. Anything else that is refused is a finding.
+# Requests that match the description but may be refused, by problem code: each with a test for such requests. The reasons
+# are rules that a schema cannot express. Any other refusal is a finding.
 REFUSED = {
-    # It is known from the page before alone; the end-to-end tests go on with that.
+    # A valid cursor comes from the page before. The end-to-end tests cover valid cursors.
     "invalid_cursor": lambda case: "cursor" in (case.query or {}),
-    # What SQLite takes.
+    # Valid SQL.
     "sql_error": lambda case: case.path.startswith("/db/"),
-    # What is stored.
+    # These depend on what is stored.
     "precondition_failed": lambda case: bool(header_names(case) & CONDITIONS),
     "range_not_satisfiable": lambda case: "range" in header_names(case),
     "invalid_part": lambda case: case.path == "/files/uploads/complete",
-    # Bytes.
+    # Limits in bytes.
     "invalid_key": lambda case: has_long_text(case.query, 507) or has_long_text(body(case), 507),
     "invalid_parameter": lambda case: has_long_text(case.query, 507)
     or {"if-none-match", "if-unmodified-since"} <= header_names(case),
@@ -52,8 +52,8 @@ REFUSED = {
 }
 
 
-def mutated(case):
-    """The parameters of the query that were made invalid, where there is nothing else."""
+def invalid_query_parameters(case):
+    """Returns the query parameters that schemathesis made invalid, or an empty set if it changed other parts, too."""
     mutations = getattr(case.meta.phase.data, "mutations", None) or []
     if any(mutation.parameter_location != ParameterLocation.QUERY for mutation in mutations):
         return set()
@@ -61,12 +61,12 @@ def mutated(case):
 
 
 def is_harmless(case):
-    """Whether what is wrong with a request is nothing that the platform could see, or need see."""
-    # Beside a key, a list's parameters are some that the route does not take, and those are ignored.
-    wrong = mutated(case)
-    if case.method == "GET" and "key" in (case.query or {}) and wrong:
-        return wrong <= {"prefix", "delimiter", "limit", "cursor", "include"}
-    # A form has texts and files: a `key` of `true` is the text.
+    """Returns whether the platform may accept an invalid request, because it cannot or need not detect the error."""
+    # With a key, the parameters of lists are ignored.
+    invalid = invalid_query_parameters(case)
+    if case.method == "GET" and "key" in (case.query or {}) and invalid:
+        return invalid <= {"prefix", "delimiter", "limit", "cursor", "include"}
+    # All form fields are strings: a `key` of `true` is the string "true".
     return case.path == "/files" and case.method == "POST" and {"key", "file"} <= body(case).keys()
 
 
@@ -76,23 +76,23 @@ def filter_failure(context, failure, case, response):
         return not is_harmless(case)
     if not isinstance(failure, RejectedPositiveData):
         return True
-    # A reply to HEAD has no body.
+    # A reply to HEAD has no body and so no code.
     head = {400: "invalid_key", 412: "precondition_failed"}
     code = head.get(response.status_code) if case.method == "HEAD" else response.json()["code"]
     return not (code in REFUSED and REFUSED[code](case))
 
 
 @schemathesis.hook("map_body")
-def time_is_now(context, body):
-    """An `expiration` is ahead of now, which no schema can say."""
+def move_expiration_ahead(context, body):
+    """Makes an `expiration` later than now, which a schema cannot express."""
     expiration = body.get("expiration") if isinstance(body, dict) else None
     if type(expiration) in (int, float) and 60 <= expiration < time.time() + 90:
         body["expiration"] = type(expiration)(int(time.time()) + 90)
     return body
 
 
-def runs(statement):
-    """A statement that SQLite takes, with as many parameters, in place of most, which it would not."""
+def make_valid(statement):
+    """Replaces the SQL of most statements, which would be invalid, with a valid query of as many parameters."""
     if isinstance(statement, dict) and isinstance(statement.get("sql"), str) and len(statement["sql"]) % 4 != 1:
         params = statement.get("params")
         count = len(params) if isinstance(params, list) else 0
@@ -100,9 +100,9 @@ def runs(statement):
 
 
 @schemathesis.hook("map_body")
-def some_statements_run(context, body):
+def make_most_statements_valid(context, body):
     if isinstance(body, dict):
-        runs(body)
+        make_valid(body)
         for statement in body["statements"] if isinstance(body.get("statements"), list) else []:
-            runs(statement)
+            make_valid(statement)
     return body

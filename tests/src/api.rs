@@ -1,4 +1,6 @@
-//! A client of the local Cloudflare API, and programs that are pointed at it.
+//! A client of the local Cloudflare API, and programs that use it.
+//!
+//! The address and the token come from the file `env` in the platform's state folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,51 +17,52 @@ use tokio::time::timeout;
 use crate::Reply;
 
 /// How long a program may run.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// The local Cloudflare API as a state folder's `env` names it.
+/// A client of the local Cloudflare API.
 #[derive(Debug)]
-pub struct Api {
-    /// What the file exports.
+pub struct LocalApi {
+    /// The variables that the state folder's `env` exports.
     pub environment: BTreeMap<String, String>,
     http: Client,
 }
 
-impl Api {
-    /// Reads the file.
+impl LocalApi {
+    /// Creates a client from the file `env` in a state folder.
     #[must_use]
-    pub fn of(state: &Path) -> Self {
-        let text = fs::read_to_string(state.join("env")).expect("a platform has written it");
-        let exported = text.lines().map(|line| line.strip_prefix("export ").expect("export lines alone"));
-        let environment =
-            exported.map(|line| line.split_once('=').expect("a name and a value")).map(|(a, b)| (a.into(), b.into()));
+    pub fn from_state_folder(state: &Path) -> Self {
+        let text = fs::read_to_string(state.join("env")).expect("the platform has written `env`");
+        let exported = text.lines().map(|line| line.strip_prefix("export ").expect("every line starts with `export `"));
+        let environment = exported
+            .map(|line| line.split_once('=').expect("NAME=VALUE"))
+            .map(|(name, value)| (name.into(), value.into()));
         Self { environment: environment.collect(), http: crate::client() }
     }
 
-    /// A request about something of the account's, with the token.
+    /// Creates a request to a path below the account, with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let of = |name: &str| &self.environment[name];
-        let url = format!("{}/accounts/{}{path}", of("CLOUDFLARE_API_BASE_URL"), of("CLOUDFLARE_ACCOUNT_ID"));
-        self.http.request(method, url).bearer_auth(of("CLOUDFLARE_API_TOKEN"))
+        let [base, account, token] = ["CLOUDFLARE_API_BASE_URL", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN"]
+            .map(|name| &self.environment[name]);
+        self.http.request(method, format!("{base}/accounts/{account}{path}")).bearer_auth(token)
     }
 
-    /// A request without a body.
+    /// Creates a `GET` request.
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
     }
 
-    /// Sends JSON, and expects a success, whose result it answers.
+    /// Posts JSON, expects a success, and returns its `result`.
     pub async fn post(&self, path: &str, json: Value) -> Value {
         expect_result(self.request(Method::POST, path).body(json.to_string())).await
     }
 
-    /// Makes a KV namespace, and answers its id.
+    /// Creates a KV namespace and returns its id.
     pub async fn kv_namespace(&self, title: &str) -> String {
         let namespace = self.post("/storage/kv/namespaces", json!({ "title": title })).await;
         namespace["id"].as_str().expect("an id").to_owned()
     }
 
-    /// An upload of a script with one module.
+    /// Creates a request that uploads a script with one module.
     pub fn upload(&self, script: &str, source: &str, mut metadata: Value) -> RequestBuilder {
         metadata["main_module"] = "index.js".into();
         let module = Part::text(source.to_owned()).file_name("index.js");
@@ -68,7 +71,7 @@ impl Api {
         self.request(Method::PUT, &format!("{SCRIPTS}/{script}")).multipart(form)
     }
 
-    /// A program that is pointed at the API, as by `source <state>/env`, and has nothing else of Cloudflare's.
+    /// Creates a command with the variables of `env` set, as after `source <state>/env`.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -77,7 +80,7 @@ impl Api {
         command
     }
 
-    /// Runs wrangler, which must succeed, and answers what it printed.
+    /// Runs wrangler, expects it to succeed, and returns its standard output.
     pub async fn wrangler(&self, arguments: &[&str]) -> String {
         let modules = root().join("node_modules");
         let mut command = self.command(&modules.join("node/bin/node"));
@@ -87,7 +90,7 @@ impl Api {
         printed
     }
 
-    /// Runs `cargo platform customer`, which must succeed, and answers its JSON.
+    /// Runs `cargo platform customer --json`, expects it to succeed, and returns its JSON.
     pub async fn customer(&self, arguments: &[&str]) -> Value {
         let output = self.platform(&[&["customer"], arguments, &["--json"]].concat()).await;
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));
@@ -95,7 +98,7 @@ impl Api {
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"))
     }
 
-    /// Runs the operator's tool.
+    /// Runs `cargo platform`.
     pub async fn platform(&self, arguments: &[&str]) -> Output {
         let platform =
             std::env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
@@ -103,25 +106,25 @@ impl Api {
     }
 }
 
-/// The repository.
+/// Returns the repository's root.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
 }
 
-/// The scripts of the dispatcher's namespace.
+/// The path of the scripts in the dispatcher's namespace.
 pub const SCRIPTS: &str = "/workers/dispatch/namespaces/customers/scripts";
 
 async fn run(command: &mut Command) -> Output {
-    timeout(PATIENCE, command.output()).await.expect("it ends").expect("it runs")
+    timeout(TIMEOUT, command.output()).await.expect("the program ends in time").expect("the program runs")
 }
 
-/// What a program printed.
+/// Decodes a program's output, which must be UTF-8.
 #[must_use]
 pub fn text(output: &[u8]) -> String {
     String::from_utf8(output.to_owned()).expect("text")
 }
 
-/// Expects the API's envelope with a success, and answers the result.
+/// Sends a request, expects a success in the API's envelope, and returns its `result`.
 pub async fn expect_result(request: RequestBuilder) -> Value {
     let reply = Reply::to(request).await;
     let envelope = reply.json();
@@ -131,7 +134,7 @@ pub async fn expect_result(request: RequestBuilder) -> Value {
     envelope["result"].clone()
 }
 
-/// Expects the API's envelope with one error, and answers what it says.
+/// Sends a request, expects one error in the API's envelope, and returns its message.
 pub async fn expect_error(request: RequestBuilder, status: u16, code: u64) -> String {
     let reply = Reply::to(request).await;
     let envelope = reply.json();

@@ -1,4 +1,4 @@
-//! `cargo xtask dev`, run as a user runs it, for tests that start and stop a platform themselves.
+//! Local platforms that a test starts and stops itself, with `cargo xtask dev`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,97 +14,97 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::Api;
+use crate::LocalApi;
 use crate::processes::{expect_gone, pids, processes};
 
-/// How long a start or a stop may take before the test gives up.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a start or a stop may take.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A running `cargo xtask dev`.
 #[derive(Debug)]
 pub struct Dev {
     process: Child,
-    /// Where the dispatcher answers.
+    /// The dispatcher's URL.
     pub url: String,
-    /// The state folder.
     state: PathBuf,
-    /// Its standard error.
-    errors: JoinHandle<String>,
+    /// Its standard error, complete when it has ended.
+    stderr: JoinHandle<String>,
 }
 
 impl Dev {
-    /// Starts it with a state folder and other arguments, and waits until it is ready.
+    /// Starts a platform with a state folder and other arguments, and waits until it is ready.
     pub async fn start(state: &Path, arguments: &[&str]) -> Self {
-        Self::of(command(state, arguments), state).await
+        Self::spawn(command(state, arguments), state).await
     }
 
-    /// The same with a disk of its own for the state folder, in memory; see [`Disk`].
+    /// Starts a platform whose state folder is on a disk of its own.
     pub async fn start_on(disk: &Disk) -> Self {
-        Self::of(disk.command(), disk.state.path()).await
+        Self::spawn(disk.command(), disk.state.path()).await
     }
 
-    async fn of(mut command: Command, state: &Path) -> Self {
+    async fn spawn(mut command: Command, state: &Path) -> Self {
         let mut process = command.kill_on_drop(true).spawn().expect("xtask starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let errors = drain(BufReader::new(process.stderr.take().expect("a pipe")).lines());
+        let stderr = drain(BufReader::new(process.stderr.take().expect("a pipe")).lines());
         let ready = async {
             loop {
-                let line = output.next_line().await.expect("text").expect("it does not end before it is ready");
+                let line = output.next_line().await.expect("text").expect("it prints `Ready on` before it ends");
                 if let Some(url) = line.strip_prefix("Ready on ") {
                     return url.to_owned();
                 }
             }
         };
-        let url = timeout(PATIENCE, ready).await.expect("it gets ready");
+        let url = timeout(TIMEOUT, ready).await.expect("it is ready in time");
         drain(output);
-        Self { process, url, state: state.to_owned(), errors }
+        Self { process, url, state: state.to_owned(), stderr }
     }
 
-    /// The local Cloudflare API.
+    /// Returns a client of its local Cloudflare API.
     #[must_use]
-    pub fn api(&self) -> Api {
-        Api::of(&self.state)
+    pub fn api(&self) -> LocalApi {
+        LocalApi::from_state_folder(&self.state)
     }
 
-    /// The process id.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.process.id().expect("it runs").cast_signed())
+        Pid::from_raw(self.process.id().expect("the platform runs").cast_signed())
     }
 
-    /// Kills it, which it cannot see coming, and waits for the end of all that it has started.
-    pub async fn stop_hard(&mut self) {
+    /// Kills it with SIGKILL, and waits until the processes that it started have ended.
+    pub async fn kill(&mut self) {
         let all = pids(&processes(&self.state));
-        kill(self.pid(), Signal::SIGKILL).expect("it runs");
-        timeout(PATIENCE, self.process.wait()).await.expect("it stops").expect("it ends");
+        kill(self.pid(), Signal::SIGKILL).expect("the platform runs");
+        timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for");
         expect_gone(&all).await;
     }
 
-    /// Waits for it to end by itself, without success, and answers what it said.
-    pub async fn failed(mut self) -> String {
-        let status = self.process.wait().await.expect("it ends");
-        let said = self.errors.await.expect("text");
-        assert!(!status.success(), "{said}");
-        said
+    /// Waits until it ends by itself, expects it to fail, and returns its standard error.
+    pub async fn wait_for_failure(mut self) -> String {
+        let status = self.process.wait().await.expect("it can be waited for");
+        let stderr = self.stderr.await.expect("text");
+        assert!(!status.success(), "{stderr}");
+        stderr
     }
 
-    /// Tells it to stop, and answers what it has said on standard error.
-    pub async fn said(mut self) -> String {
-        kill(self.pid(), Signal::SIGTERM).expect("it runs");
-        let status = timeout(PATIENCE, self.process.wait()).await.expect("it stops").expect("it ends");
-        let said = self.errors.await.expect("text");
-        assert!(status.success(), "{said}");
-        said
+    /// Stops it, expects it to succeed, and returns its standard error.
+    pub async fn stop_and_get_stderr(mut self) -> String {
+        kill(self.pid(), Signal::SIGTERM).expect("the platform runs");
+        let status =
+            timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for");
+        let stderr = self.stderr.await.expect("text");
+        assert!(status.success(), "{stderr}");
+        stderr
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits until it ends.
     pub async fn stop(mut self, signal: Signal) -> ExitStatus {
-        kill(self.pid(), signal).expect("it runs");
-        timeout(PATIENCE, self.process.wait()).await.expect("it stops").expect("it ends")
+        kill(self.pid(), signal).expect("the platform runs");
+        timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for")
     }
 }
 
-/// Reads what it prints for as long as it prints, and answers all of it: a full pipe would halt it.
+/// Reads an output to its end in the background, because a full pipe would block the platform.
 fn drain(mut output: Lines<BufReader<impl AsyncRead + Send + Unpin + 'static>>) -> JoinHandle<String> {
     tokio::spawn(async move {
         let mut text = String::new();
@@ -116,31 +116,32 @@ fn drain(mut output: Lines<BufReader<impl AsyncRead + Send + Unpin + 'static>>) 
     })
 }
 
-/// Runs it to its end, which it must reach by itself without success, and answers what it said.
+/// Runs `cargo xtask dev`, expects it to fail, and returns its standard error.
 pub async fn run_to_failure(state: &Path, arguments: &[&str]) -> String {
-    fail(command(state, arguments)).await
+    expect_failure(command(state, arguments)).await
 }
 
-/// The same with a disk of its own for the state folder.
+/// Like [`run_to_failure`], with a state folder on a disk of its own.
 pub async fn run_to_failure_on(disk: &Disk) -> String {
-    fail(disk.command()).await
+    expect_failure(disk.command()).await
 }
 
-/// A disk in memory, mounted for one platform alone: smaller than what goes on it, or not to be written to.
+/// A disk in memory for one platform's state folder, for example a small or a read-only one. Only the platform's
+/// processes see it.
 #[derive(Debug)]
 pub struct Disk {
-    /// The folder that it is mounted at, which is empty for everybody else.
+    /// The mount point. It is empty for other processes.
     pub state: TempDir,
     options: &'static str,
 }
 
 impl Disk {
-    /// A disk with such options of `mount`; nothing where this machine does not let us mount one.
+    /// Creates a disk with options of `mount`. Returns `None` if this machine does not allow mounts.
     #[must_use]
     pub fn new(options: &'static str) -> Option<Self> {
         let may_mount = std::process::Command::new("unshare").args(["--map-root-user", "--mount", "true"]).status();
         if !may_mount.is_ok_and(|status| status.success()) {
-            eprintln!("this machine does not let us mount a disk: how the platform takes {options:?} is not tested");
+            eprintln!("this machine does not allow mounts: a disk with {options:?} is not tested");
             return None;
         }
         Some(Self { state: TempDir::new().expect("a folder"), options })
@@ -150,23 +151,24 @@ impl Disk {
         let mut command = Command::new("unshare");
         let script = "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"";
         command.args(["--map-root-user", "--mount", "sh", "-c", script, self.options]).arg(self.state.path());
-        let run = self::command(self.state.path(), &["--customer", "a"]);
-        command.arg(run.as_std().get_program()).args(run.as_std().get_args());
+        let dev = self::command(self.state.path(), &["--customer", "a"]);
+        command.arg(dev.as_std().get_program()).args(dev.as_std().get_args());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 }
 
-async fn fail(mut command: Command) -> String {
+async fn expect_failure(mut command: Command) -> String {
     let mut process = command.kill_on_drop(true).spawn().expect("xtask starts");
-    let mut errors = String::new();
-    let read = process.stderr.take().expect("a pipe").read_to_string(&mut errors).await;
+    let mut stderr = String::new();
+    let read = process.stderr.take().expect("a pipe").read_to_string(&mut stderr).await;
     read.expect("text");
-    let status = timeout(PATIENCE, process.wait()).await.expect("it ends").expect("it ends");
-    assert!(!status.success(), "{errors}");
-    errors
+    let status = timeout(TIMEOUT, process.wait()).await.expect("it ends in time").expect("it can be waited for");
+    assert!(!status.success(), "{stderr}");
+    stderr
 }
 
+/// Returns the command that starts a platform on free ports.
 fn command(state: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let xtask = env::var_os("XTASK").expect("XTASK is not set: run the tests with `cargo xtask test`");
     let mut command = Command::new(xtask);

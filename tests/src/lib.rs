@@ -1,5 +1,32 @@
-//! What the end-to-end tests have in common: customers of the running platform, what they expect of every reply, and
-//! platforms of a test's own.
+//! The library of the end-to-end tests in `tests/e2e/`, which test the platform over HTTP with the real Workers in the
+//! real runtime.
+//!
+//! `cargo xtask test` builds the Workers, starts a local platform and runs the tests against it. A test sends requests
+//! as a [`Customer`] and checks the reply with [`expect_success`], [`expect_json`] or [`expect_problem`], which also
+//! check what holds for every reply:
+//!
+//! ```ignore
+//! use serde_json::json;
+//! use tests::{Customer, expect_json, expect_problem, expect_success};
+//!
+//! #[tokio::test]
+//! async fn a_value_can_be_read_until_it_is_deleted() {
+//!     let user = Customer::new("user1");
+//!     expect_success(user.post_json("/data", r#"{"key":"theme","value":"dark"}"#)).await;
+//!     expect_json(user.get("/data?key=theme"), json!({"key": "theme", "value": "dark"})).await;
+//!     expect_success(user.delete("/data?key=theme")).await;
+//!     expect_problem(user.get("/data?key=theme"), 404, "data_not_found").await;
+//! }
+//! ```
+//!
+//! Besides these, there are:
+//!
+//! - [`Dev`], a local platform that a test starts and stops itself, and [`LocalApi`], a client of its local Cloudflare
+//!   API;
+//! - [`workerd`], the Workers without a local platform and with any bindings;
+//! - [`ledger`], clients that check every reply while storage fails or the runtime is killed;
+//! - [`token`], [`raw`], [`log`], [`storage`] and [`processes`]: tokens, requests as raw bytes, the platform's log, the
+//!   simulators' databases, and processes.
 
 pub mod api;
 mod dev;
@@ -20,18 +47,18 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Body, Client, Method, RequestBuilder};
 
-pub use api::Api;
+pub use api::LocalApi;
 pub use dev::{Dev, Disk, run_to_failure, run_to_failure_on};
 pub use reply::{Reply, expect_json, expect_problem, expect_success};
 
-/// Where the platform under test answers.
+/// Returns the URL of the platform that `cargo xtask test` has started.
 #[must_use]
 pub fn platform_url() -> String {
     env::var("PLATFORM_URL")
         .expect("PLATFORM_URL is not set: run the tests with `cargo xtask test`, which starts a platform for them")
 }
 
-/// A customer of a platform, as its HTTP client sees it.
+/// An HTTP client that sends a customer's requests.
 #[derive(Clone, Debug)]
 pub struct Customer {
     client: Client,
@@ -40,75 +67,76 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// A customer of the platform that is running for the tests.
+    /// Creates a client of the platform that `cargo xtask test` has started.
     #[must_use]
     pub fn new(id: &str) -> Self {
-        Self::of(&platform_url(), id)
+        Self::at(&platform_url(), id)
     }
 
-    /// A customer of the platform at `url`.
+    /// Creates a client of the platform at `url`.
     #[must_use]
-    pub fn of(url: &str, id: &str) -> Self {
+    pub fn at(url: &str, id: &str) -> Self {
         Self { client: client(), url: url.to_owned(), headers: headers([("X-User-ID", id)]) }
     }
 
-    /// A customer of a dispatcher of another configuration, which `fixtures/gate.js` hands requests on to.
+    /// Creates a client of one of the dispatchers in `fixtures/dispatchers/`, which have other configurations.
+    /// `fixtures/gate.js` forwards requests to them.
     #[must_use]
     pub fn behind(dispatcher: &str, id: &str) -> Self {
         let headers = headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher), ("Test-User-ID", id)]);
         Self { client: client(), url: platform_url() + "/gate", headers }
     }
 
-    /// Nobody's requests to such a dispatcher: without a user id.
+    /// Creates a client of such a dispatcher that sends no user id.
     #[must_use]
-    pub fn nobody_behind(dispatcher: &str) -> Self {
+    pub fn anonymous_behind(dispatcher: &str) -> Self {
         let headers = headers([("X-User-ID", "gate"), ("Test-Dispatcher", dispatcher)]);
         Self { client: client(), url: platform_url() + "/gate", headers }
     }
 
-    /// The customer with a token.
+    /// Sends a token with every request.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         self.headers.extend(headers([("Authorization", &*format!("Bearer {token}"))]));
         self
     }
 
-    /// A request to a path with its query.
+    /// Creates a request to a path, which may have a query.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url)).headers(self.headers.clone())
     }
 
-    /// `GET`.
+    /// Creates a `GET` request.
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
     }
 
-    /// `HEAD`.
+    /// Creates a `HEAD` request.
     pub fn head(&self, path: &str) -> RequestBuilder {
         self.request(Method::HEAD, path)
     }
 
-    /// `POST`.
+    /// Creates a `POST` request.
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.request(Method::POST, path)
     }
 
-    /// `PUT`.
+    /// Creates a `PUT` request.
     pub fn put(&self, path: &str) -> RequestBuilder {
         self.request(Method::PUT, path)
     }
 
-    /// `DELETE`.
+    /// Creates a `DELETE` request.
     pub fn delete(&self, path: &str) -> RequestBuilder {
         self.request(Method::DELETE, path)
     }
 
-    /// `POST` with a JSON body as it stands.
+    /// Creates a `POST` request with a JSON body, which is sent unchanged.
     pub fn post_json(&self, path: &str, body: impl Into<Body>) -> RequestBuilder {
         self.json(Method::POST, path, body)
     }
 
-    /// A request with a JSON body as it stands.
+    /// Creates a request with a JSON body, which is sent unchanged.
     pub fn json(&self, method: Method, path: &str, body: impl Into<Body>) -> RequestBuilder {
         self.request(method, path).header("Content-Type", "application/json").body(body)
     }
@@ -120,14 +148,14 @@ fn headers<const N: usize>(headers: [(&'static str, &str); N]) -> HeaderMap {
     headers.into_iter().map(header).map(value).collect()
 }
 
-/// A client that takes replies as they come: no redirects, no proxy from the environment.
+/// Creates an HTTP client that follows no redirects and ignores proxies in the environment.
 #[must_use]
 pub fn client() -> Client {
     Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().expect("a client")
 }
 
-/// Keys that a store, a URL, a form or JavaScript might take for something else: each must come back as it is, and be kept
-/// apart from all others.
+/// Keys that a store, a URL, a form or JavaScript might interpret or normalize. Each must be returned unchanged and
+/// stay distinct from the others.
 pub const AWKWARD_KEYS: [&str; 45] = [
     ".",
     "..",
@@ -176,13 +204,13 @@ pub const AWKWARD_KEYS: [&str; 45] = [
     "a\0b",
 ];
 
-/// A parameter's value, as a URL has it.
+/// Percent-encodes a value for a URL's query.
 #[must_use]
 pub fn escaped(value: &str) -> String {
     utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
 }
 
-/// A body that comes in pieces, and does not say its length.
+/// Creates a body that is sent in pieces, without a `Content-Length`.
 #[must_use]
 pub fn chunked(body: impl Into<Bytes>) -> Body {
     let body: Bytes = body.into();
@@ -190,7 +218,7 @@ pub fn chunked(body: impl Into<Bytes>) -> Body {
     Body::wrap_stream(stream::iter(pieces))
 }
 
-/// Bytes that no compression shortens and no text has: the same for the same seed.
+/// Returns incompressible bytes, which are the same for the same seed.
 #[must_use]
 pub fn noise(length: usize, seed: u64) -> Vec<u8> {
     // xorshift64*, good enough to look random.

@@ -1,4 +1,4 @@
-//! What the platform under test has logged.
+//! The log of the platform under test.
 
 use std::env;
 use std::fs;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-/// The lines of JSON in the log that say something, as soon as there are `count` of them: they come a little later than the
-/// replies.
-pub async fn lines(count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+/// Waits until at least `count` JSON lines in the log match, and returns them. A line may be written after its reply
+/// was sent.
+pub async fn lines(count: usize, matches: impl Fn(&Value) -> bool) -> Vec<Value> {
     let started = Instant::now();
     loop {
-        let found: Vec<Value> = read().lines().filter_map(json).filter(|line| wanted(line)).collect();
+        let found: Vec<Value> = read().lines().filter_map(json).filter(|line| matches(line)).collect();
         if found.len() >= count {
             return found;
         }
@@ -21,13 +21,13 @@ pub async fn lines(count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> 
     }
 }
 
-/// The JSON in a line. wrangler paints what is logged as an error.
+/// Parses the JSON in a line. wrangler adds colours around lines that are logged as errors.
 fn json(line: &str) -> Option<Value> {
     let (start, end) = (line.find('{')?, line.rfind('}')?);
     serde_json::from_str(line.get(start..=end)?).ok()
 }
 
-/// What the Workers have logged so far; wrangler's own lines, which have the requests' paths, left out.
+/// Returns what the Workers have logged so far, without wrangler's own lines, which have the requests' paths.
 #[must_use]
 pub fn text() -> String {
     read().lines().filter(|line| !line.starts_with("[wrangler:info]")).collect::<Vec<_>>().join("\n")
@@ -35,5 +35,5 @@ pub fn text() -> String {
 
 fn read() -> String {
     let path = env::var("PLATFORM_LOG").expect("PLATFORM_LOG is not set: run the tests with `cargo xtask test`");
-    String::from_utf8_lossy(&fs::read(path).expect("a log")).into_owned()
+    String::from_utf8_lossy(&fs::read(path).expect("the log can be read")).into_owned()
 }

@@ -1,68 +1,68 @@
-//! What runs on this machine.
+//! Processes on this machine, as lines of `ps`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The processes that have to do with a state folder, which all of a platform's have on their command line but workerd
-/// and esbuild; those are told by their parents.
+/// Returns a platform's processes: those with its state folder on their command line, and their descendants, because
+/// workerd and esbuild do not have it there.
 #[must_use]
 pub fn processes(state: &Path) -> Vec<String> {
     let ps = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().expect("ps runs");
     let lines: Vec<String> = String::from_utf8_lossy(&ps.stdout).lines().map(|line| line.trim().to_owned()).collect();
-    let field = |line: &str, at: usize| line.split_whitespace().nth(at).unwrap_or_default().to_owned();
-    let mut found: Vec<String> =
+    let field = |line: &str, index: usize| line.split_whitespace().nth(index).unwrap_or_default().to_owned();
+    let mut family: Vec<String> =
         lines.iter().filter(|line| line.contains(&*state.to_string_lossy())).cloned().collect();
-    let mut seen = 0;
-    while seen < found.len() {
-        let parent = field(&found[seen], 0);
-        found.extend(
-            lines.iter().filter(|line| field(line, 1) == parent && !found.contains(line)).cloned().collect::<Vec<_>>(),
+    let mut next = 0;
+    while next < family.len() {
+        let parent = field(&family[next], 0);
+        family.extend(
+            lines.iter().filter(|line| field(line, 1) == parent && !family.contains(line)).cloned().collect::<Vec<_>>(),
         );
-        seen += 1;
+        next += 1;
     }
-    found
+    family
 }
 
-/// Waits for processes to be gone, of which the kernel tells a little later.
+/// Waits until processes have ended. Panics after 15 seconds.
 pub async fn expect_gone(pids: &[String]) {
     let started = Instant::now();
     loop {
         let ps = Command::new("ps").args(["-o", "pid=,stat=,args=", "-p", &pids.join(",")]).output().expect("ps runs");
         let text = String::from_utf8_lossy(&ps.stdout).into_owned();
-        // A zombie has ended; whoever adopted it has yet to take note.
+        // A zombie has ended, but its parent has not waited for it yet.
         let left: Vec<&str> = text.lines().filter(|line| !line.contains("<defunct>")).collect();
         if left.is_empty() {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(15), "still there: {left:?}");
+        assert!(started.elapsed() < Duration::from_secs(15), "still running: {left:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Their ids.
+/// Returns the processes' ids.
 #[must_use]
 pub fn pids(processes: &[String]) -> Vec<String> {
     processes.iter().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// The memory that those of them have which contain a text, in bytes: what is resident.
+/// Returns the resident memory, in bytes, of those processes whose line contains a text.
 #[must_use]
 pub fn memory(processes: &[String], text: &str) -> u64 {
-    let wanted: Vec<String> = processes.iter().filter(|line| line.contains(text)).cloned().collect();
-    let ps = Command::new("ps").args(["-o", "rss=", "-p", &pids(&wanted).join(",")]).output().expect("ps runs");
+    let matching: Vec<String> = processes.iter().filter(|line| line.contains(text)).cloned().collect();
+    let ps = Command::new("ps").args(["-o", "rss=", "-p", &pids(&matching).join(",")]).output().expect("ps runs");
     let sizes = String::from_utf8_lossy(&ps.stdout).into_owned();
     sizes.lines().map(|line| line.trim().parse::<u64>().expect("a number of KiB") << 10).sum()
 }
 
-/// The ports that they listen on, as Linux tells it: `proc_net_tcp(5)` and `proc_pid_fd(5)`.
+/// Returns the TCP ports that processes listen on, from Linux's `/proc`: `proc_net_tcp(5)` and `proc_pid_fd(5)`.
 #[must_use]
 pub fn ports(processes: &[String]) -> Vec<u16> {
     let open = |pid: String| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = pids(processes).into_iter().flat_map(open).filter_map(|entry| fs::read_link(entry.path()).ok());
     let sockets: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
-    let table = fs::read_to_string("/proc/net/tcp").expect("Linux's table of sockets");
+    let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp can be read");
     let listening = table.lines().skip(1).filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (address, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);

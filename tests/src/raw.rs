@@ -1,4 +1,4 @@
-//! Bytes as they stand, which an HTTP client would tidy up.
+//! Requests as raw bytes, which an HTTP client would normalize or reject.
 
 use std::time::Duration;
 
@@ -9,31 +9,32 @@ use tokio::time::{Instant, timeout};
 
 use crate::{Reply, platform_url};
 
-/// How long the last byte may be in coming.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a whole exchange may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection to the platform under test.
+/// Connects to the platform under test.
 pub async fn connect() -> TcpStream {
     let address = platform_url().strip_prefix("http://").expect("http").to_owned();
-    TcpStream::connect(&address).await.expect("it listens")
+    TcpStream::connect(&address).await.expect("the platform listens")
 }
 
-/// Sends bytes, and answers all that comes back until the platform hangs up.
-pub async fn raw(request: impl AsRef<[u8]>) -> Vec<u8> {
-    let (bytes, ended) = raw_for(request, PATIENCE).await;
-    assert!(ended, "the platform does not hang up: {}", String::from_utf8_lossy(&bytes));
+/// Sends bytes, and returns all that the platform sends until it closes the connection.
+pub async fn exchange(request: impl AsRef<[u8]>) -> Vec<u8> {
+    let (bytes, closed) = exchange_until_idle(request, TIMEOUT).await;
+    assert!(closed, "the platform does not close the connection: {}", String::from_utf8_lossy(&bytes));
     bytes
 }
 
-/// The same of a platform that may wait for more: until nothing has come for so long. Answers whether it hung up, too.
-pub async fn raw_for(request: impl AsRef<[u8]>, patience: Duration) -> (Vec<u8>, bool) {
+/// Sends bytes, and returns all that the platform sends until it closes the connection or sends nothing for `idle`, and
+/// whether it closed the connection.
+pub async fn exchange_until_idle(request: impl AsRef<[u8]>, idle: Duration) -> (Vec<u8>, bool) {
     let mut stream = connect().await;
     let mut received = Vec::new();
-    // It may hang up while it is still sent to: what it said before counts all the same.
+    // The platform may close the connection before it has read everything. Its reply counts nevertheless.
     let _ = stream.write_all(request.as_ref()).await;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
-        match timeout(patience, stream.read_buf(&mut received)).await {
+        match timeout(idle, stream.read_buf(&mut received)).await {
             Ok(Ok(0) | Err(_)) => return (received, true),
             Ok(Ok(_)) => {}
             Err(_) => break,
@@ -42,9 +43,9 @@ pub async fn raw_for(request: impl AsRef<[u8]>, patience: Duration) -> (Vec<u8>,
     (received, false)
 }
 
-/// The replies that came back on a connection, one after another; none of them to a `HEAD`.
+/// Parses the replies on a connection. None may be to a `HEAD` request.
 #[must_use]
-pub fn replies(mut bytes: &[u8]) -> Vec<Reply> {
+pub fn parse_replies(mut bytes: &[u8]) -> Vec<Reply> {
     let mut replies = Vec::new();
     while !bytes.is_empty() {
         let end = find(bytes, b"\r\n\r\n");
@@ -61,7 +62,7 @@ pub fn replies(mut bytes: &[u8]) -> Vec<Reply> {
             headers.get("content-length").map(|length| length.to_str().expect("text").parse().expect("digits"));
         let body = match length {
             Some(length) => take(&mut bytes, length),
-            None if headers.contains_key("transfer-encoding") => chunks(&mut bytes),
+            None if headers.contains_key("transfer-encoding") => take_chunks(&mut bytes),
             None => Vec::new(),
         };
         replies.push(Reply { status, headers, body });
@@ -69,7 +70,8 @@ pub fn replies(mut bytes: &[u8]) -> Vec<Reply> {
     replies
 }
 
-fn chunks(bytes: &mut &[u8]) -> Vec<u8> {
+/// Splits off a chunked body and decodes it.
+fn take_chunks(bytes: &mut &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let line = take(bytes, find(bytes, b"\r\n"));
@@ -83,17 +85,18 @@ fn chunks(bytes: &mut &[u8]) -> Vec<u8> {
     }
 }
 
+/// Splits off the first `length` bytes.
 fn take(bytes: &mut &[u8], length: usize) -> Vec<u8> {
     let (taken, rest) = bytes.split_at(length);
     *bytes = rest;
     taken.to_vec()
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> usize {
-    bytes.windows(wanted.len()).position(|window| window == wanted).expect("it is there")
+fn find(bytes: &[u8], sequence: &[u8]) -> usize {
+    bytes.windows(sequence.len()).position(|window| window == sequence).expect("the sequence is found")
 }
 
-/// The status of the first reply; 0 if there is none.
+/// Returns the status of the first reply, or 0 if there is none.
 #[must_use]
 pub fn status(received: &[u8]) -> u16 {
     let text = String::from_utf8_lossy(received);

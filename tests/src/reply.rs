@@ -1,4 +1,4 @@
-//! Replies, and what holds for all of them.
+//! Replies, and the checks that hold for all of them.
 
 use std::fmt::Write;
 
@@ -6,52 +6,52 @@ use http::{HeaderMap, StatusCode};
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-/// A whole reply.
+/// A reply with its whole body.
 #[derive(Debug)]
 pub struct Reply {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// Sends a request and reads its whole reply.
+    /// Sends a request and reads the whole reply.
     pub async fn to(request: RequestBuilder) -> Self {
         Self::read(request.send().await.expect("a reply")).await
     }
 
-    /// Reads a whole reply.
+    /// Reads the whole body of a response.
     pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         Self { status, headers, body: response.bytes().await.expect("the whole body").to_vec() }
     }
 
-    /// A header that must be there, once.
+    /// Returns a header, which must be present exactly once.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         let mut values = self.headers.get_all(name).iter();
-        let value = values.next().unwrap_or_else(|| panic!("a header {name} in {self}"));
+        let value = values.next().unwrap_or_else(|| panic!("no header {name} in {self}"));
         assert!(values.next().is_none(), "more than one {name} in {self}");
         value.to_str().expect("visible ASCII")
     }
 
-    /// The body, which must be JSON.
+    /// Parses the body, which must be JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self}"))
     }
 
-    /// The body, which must be text.
+    /// Returns the body, which must be UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
     }
 }
 
-/// The reply as it would be on the wire, its headers in order and without the date: for snapshots.
+/// Formats the reply as on the wire, with its headers sorted and without `Date`, so that it can be a snapshot.
 impl std::fmt::Display for Reply {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut headers: Vec<String> = self
@@ -70,7 +70,7 @@ impl std::fmt::Display for Reply {
     }
 }
 
-/// Expects a 200 with a JSON body, and what holds for every JSON reply.
+/// Sends a request, expects a 200 with a JSON body, and checks what holds for every JSON reply.
 pub async fn expect_success(request: RequestBuilder) -> Reply {
     let reply = Reply::to(request).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply}");
@@ -79,13 +79,13 @@ pub async fn expect_success(request: RequestBuilder) -> Reply {
     reply
 }
 
-/// Expects a 200 with this JSON body.
+/// Sends a request, and expects a 200 with this JSON body.
 pub async fn expect_json(request: RequestBuilder, body: Value) {
     let reply = expect_success(request).await;
     assert_eq!(reply.json(), body, "{reply}");
 }
 
-/// Expects a problem with this status and code, and what holds for every problem.
+/// Sends a request, expects a problem with this status and code, and checks what holds for every problem.
 pub async fn expect_problem(request: RequestBuilder, status: u16, code: &str) -> Reply {
     let reply = Reply::to(request).await;
     assert_eq!(reply.status, status, "{reply}");
@@ -100,7 +100,7 @@ pub async fn expect_problem(request: RequestBuilder, status: u16, code: &str) ->
     }
     assert_eq!(problem.as_object().expect("an object").len(), 6, "{reply}");
     for internal in ["USER_KV", "USER_R2", "USER_DB", "DISPATCHER", "customer-", "wasm", ".rs:", "panicked"] {
-        assert!(!reply.text().contains(internal), "{internal} is internal: {reply}");
+        assert!(!reply.text().contains(internal), "the problem reveals {internal}: {reply}");
     }
     reply
 }

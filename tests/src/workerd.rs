@@ -1,5 +1,5 @@
-//! workerd itself, with the Workers of `cargo xtask build --faults` and bindings as a test wants them. Nothing is in front of
-//! it, and its storage is whatever answers HTTP at an address.
+//! workerd without a local platform: it runs the Workers of `cargo xtask build --faults` with any bindings. Clients
+//! connect to it directly, and its storage is an HTTP server of the test.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,21 +10,21 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// The bindings of the two Workers, in workerd's configuration language: `(name = "AUTH", text = "token")`
-/// (<https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>). The service `storage` is what
-/// answers at `storage_port`.
+/// (<https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>). The service `storage` is the
+/// HTTP server at `storage_port`.
 #[derive(Debug)]
 pub struct Configuration<'a> {
-    /// The dispatcher's, besides `DISPATCHER`, a namespace with the customer `one`.
+    /// The dispatcher's bindings without `DISPATCHER`, which is a namespace with the customer `one`.
     pub dispatcher: &'a str,
-    /// Another binding called `DISPATCHER`.
+    /// The binding `DISPATCHER`, if it is another.
     pub namespace: Option<&'a str>,
-    /// The customer's.
+    /// The customer Worker's bindings.
     pub customer: &'a str,
     /// The port of the storage on 127.0.0.1.
     pub storage_port: u16,
 }
 
-/// A running workerd. It ends when this is dropped.
+/// A running workerd. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Workerd {
     /// The dispatcher's URL.
@@ -35,18 +35,18 @@ pub struct Workerd {
 }
 
 impl Workerd {
-    /// Starts it on a free port.
+    /// Starts workerd on a free port.
     pub async fn start(configuration: &Configuration<'_>) -> Self {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder");
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("workerd.capnp");
-        std::fs::write(&file, configuration.to_capnp(repository)).expect("it can be written");
+        std::fs::write(&file, configuration.to_capnp(repository)).expect("the configuration can be written");
         let mut process = Command::new(repository.join("node_modules/workerd/bin/workerd"))
             .args(["serve", "--experimental", "--control-fd=1", "--import-path=/"])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // The Workers' errors, which these tests provoke.
+            // These tests provoke errors in the Workers.
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -59,16 +59,16 @@ impl Workerd {
                 break port;
             }
         };
-        // The Workers' log. Somebody must read it.
+        // The Workers' log has to be read, because a full pipe would block workerd.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let address = format!("127.0.0.1:{port}");
         Self { url: format!("http://{address}"), address, _process: process, _folder: folder }
     }
 
-    /// Sends bytes on a connection of their own, and does not wait for a reply.
+    /// Sends bytes on a new connection, and returns the connection without waiting for a reply.
     pub async fn send(&self, bytes: Vec<u8>) -> TcpStream {
-        let mut connection = TcpStream::connect(&self.address).await.expect("it listens");
-        connection.write_all(&bytes).await.expect("it reads");
+        let mut connection = TcpStream::connect(&self.address).await.expect("workerd listens");
+        connection.write_all(&bytes).await.expect("workerd reads");
         connection
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo platform token`, and the platform that takes what it makes.
+//! `cargo platform token`, and a local platform that accepts the tokens that it issues.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,8 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::{Customer, Dev, Reply, expect_problem, expect_success};
 
-/// Runs `cargo platform token`, and answers whether it succeeded and what it printed: all of its standard output, and its
-/// standard error.
+/// Runs `cargo platform token`. Returns whether it succeeded, its standard output and its standard error.
 fn token(arguments: &[&str], secrets: Option<&str>, input: &str) -> (bool, String, String) {
     use std::io::Write;
 
@@ -21,23 +20,24 @@ fn token(arguments: &[&str], secrets: Option<&str>, input: &str) -> (bool, Strin
     command.envs(secrets.map(|secrets| ("TOKEN_SECRETS", secrets)));
     let mut process =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cargo runs");
-    // It need not read it.
+    // The tool may exit without reading its input.
     let _ = process.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    let output = process.wait_with_output().expect("it ends");
+    let output = process.wait_with_output().expect("cargo ends");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
+/// Runs `cargo platform token`, expects it to succeed, and returns the only line that it prints.
 fn printed(arguments: &[&str], secrets: Option<&str>) -> String {
     let (success, printed, errors) = token(arguments, secrets, "");
     assert!(success, "{arguments:?}: {errors}");
     let line = printed.strip_suffix('\n').expect("a line");
-    assert!(!line.contains(char::is_whitespace) && !line.is_empty(), "nothing but what was asked for: {printed:?}");
+    assert!(!line.contains(char::is_whitespace) && !line.is_empty(), "expected one line without spaces: {printed:?}");
     line.to_owned()
 }
 
 #[tokio::test]
-async fn the_local_platform_takes_tokens_that_were_issued_for_it() {
+async fn the_local_platform_accepts_tokens_issued_for_it() {
     let state = TempDir::new().expect("a folder");
     let path = state.path().to_string_lossy().into_owned();
     let (success, _, errors) = token(&["issue", "user1", "--state", &path], None, "");
@@ -45,17 +45,17 @@ async fn the_local_platform_takes_tokens_that_were_issued_for_it() {
 
     let dev = Dev::start(state.path(), &["--auth", "token"]).await;
     let issue = |arguments: &[&str]| printed(&[&["issue", "--state", &path], arguments].concat(), None);
-    let (both, read) = (issue(&["user1"]), issue(&["user1", "--scope", "read", "--ttl", "15m"]));
-    let user = Customer::of(&dev.url, "user1");
+    let (read_write, read) = (issue(&["user1"]), issue(&["user1", "--scope", "read", "--ttl", "15m"]));
+    let user = Customer::at(&dev.url, "user1");
     expect_problem(user.get("/"), 401, "missing_token").await;
-    let (both, read) = (user.clone().with_token(&both), user.clone().with_token(&read));
-    expect_success(both.post_json("/data", r#"{"key":"a","value":1}"#)).await;
+    let (read_write, read) = (user.clone().with_token(&read_write), user.clone().with_token(&read));
+    expect_success(read_write.post_json("/data", r#"{"key":"a","value":1}"#)).await;
     expect_success(read.get("/data?key=a")).await;
     expect_problem(read.post_json("/data", r#"{"key":"a","value":2}"#), 403, "insufficient_scope").await;
     expect_problem(read.delete("/data?key=a"), 403, "insufficient_scope").await;
 
-    // Nothing of one customer's is the other's, whoever's token it is.
-    let other = Customer::of(&dev.url, "user2");
+    // A customer cannot reach another's data, whichever token it sends.
+    let other = Customer::at(&dev.url, "user2");
     expect_problem(other.get("/data?key=a"), 401, "missing_token").await;
     let stolen = other.clone().with_token(&issue(&["user1"]));
     expect_problem(stolen.get("/data?key=a"), 403, "user_mismatch").await;
@@ -64,46 +64,46 @@ async fn the_local_platform_takes_tokens_that_were_issued_for_it() {
     assert_eq!(Reply::to(read.get("/data?key=a")).await.text(), r#"{"key":"a","value":1}"#);
     assert!(dev.stop(Signal::SIGINT).await.success());
 
-    // The secrets are kept with the storage, and the tokens are still good.
+    // The secrets are in the state folder, and tokens stay valid.
     let dev = Dev::start(state.path(), &["--auth", "token"]).await;
-    let reply = Reply::to(Customer::of(&dev.url, "user1").with_token(&issue(&["user1"])).get("/")).await;
+    let reply = Reply::to(Customer::at(&dev.url, "user1").with_token(&issue(&["user1"])).get("/")).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply}");
     assert!(dev.stop(Signal::SIGTERM).await.success());
 
-    // An audience that is empty, by mistake perhaps, is one that no token has.
+    // An empty audience, perhaps by mistake, is one that no token has.
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", "TOKEN_AUDIENCE:"]).await;
-    let user = Customer::of(&dev.url, "user1").with_token(&issue(&["user1"]));
+    let user = Customer::at(&dev.url, "user1").with_token(&issue(&["user1"]));
     expect_problem(user.get("/"), 401, "invalid_token").await;
     assert!(dev.stop(Signal::SIGTERM).await.success());
 }
 
 #[test]
-fn tokens_are_made_and_checked_with_the_secrets_of_the_environment() {
+fn tokens_are_issued_and_verified_with_secrets_from_the_environment() {
     let secrets = printed(&["rotate"], None);
-    let made = printed(&["issue", "user1", "--scope", "read", "--ttl", "2h", "--audience", "a"], Some(&secrets));
-    let (success, claims, _) = token(&["verify", &made], Some(&secrets), "");
+    let issued = printed(&["issue", "user1", "--scope", "read", "--ttl", "2h", "--audience", "a"], Some(&secrets));
+    let (success, claims, _) = token(&["verify", &issued], Some(&secrets), "");
     let claims: Value = serde_json::from_str(&claims).expect("JSON");
     assert!(success);
     assert_eq!((&claims["sub"], &claims["scope"], &claims["aud"]), (&"user1".into(), &"read".into(), &"a".into()));
     assert_eq!(claims["exp"].as_u64().expect("exp") - claims["iat"].as_u64().expect("iat"), 7200);
-    // From standard input as well.
-    assert!(token(&["verify"], Some(&secrets), &format!("{made}\n")).0);
+    // The token may come from standard input.
+    assert!(token(&["verify"], Some(&secrets), &format!("{issued}\n")).0);
 
     let rotated = printed(&["rotate"], Some(&secrets));
-    assert!(token(&["verify", &made], Some(&rotated), "").0, "the old secret goes on verifying");
-    let gone = printed(&["rotate", "--keep", "0"], Some(&secrets));
+    assert!(token(&["verify", &issued], Some(&rotated), "").0, "the old secret still verifies tokens");
+    let replaced = printed(&["rotate", "--keep", "0"], Some(&secrets));
     for (arguments, secrets, reason) in [
-        (&["verify", &made][..], &*gone, "not signed"),
+        (&["verify", &issued][..], &*replaced, "not signed"),
         (&["verify", "x"], &secrets, "malformed"),
-        (&["verify", &made, "--audience", "b"], &secrets, "audience"),
-        (&["verify", &made, "--issuer", "b"], &secrets, "issuer"),
+        (&["verify", &issued, "--audience", "b"], &secrets, "audience"),
+        (&["verify", &issued, "--issuer", "b"], &secrets, "issuer"),
         (&["issue", "User1"], &secrets, "a user id is 1 to 48"),
         (&["issue", "user1", "--scope", "admin"], &secrets, "`read` or `write`"),
         (&["issue", "user1", "--ttl", "soon"], &secrets, "--ttl"),
         (&["issue", "user1", "--ttl", "0s"], &secrets, "a second at least"),
         (&["issue", "user1"], "[]", "TOKEN_SECRETS cannot be used"),
         (&["rotate"], "nonsense", "TOKEN_SECRETS"),
-        // An empty variable is none.
+        // An empty variable counts as unset.
         (&["issue", "user1", "--state", "/nonexistent"], "", "there are no secrets"),
     ] {
         let (success, printed, errors) = token(arguments, Some(secrets), "");

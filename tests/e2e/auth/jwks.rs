@@ -1,4 +1,4 @@
-//! Tokens signed with the keys of a JSON Web Key Set.
+//! Tokens signed with keys of a key set (JWKS).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use http::StatusCode;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::token::{claims, hs256, sign};
+use tests::token::{claims, generate_keys_and_sign, hs256};
 use tests::{Customer, Dev, Reply, expect_problem, expect_success};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// An identity provider: serves one document, and counts how often it is asked.
+/// An identity provider that serves a key set and counts its requests.
 #[derive(Clone)]
-struct Provider {
+struct IdentityProvider {
     address: SocketAddr,
     document: Arc<Mutex<(u16, String)>>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
-impl Provider {
+impl IdentityProvider {
     async fn start(set: &Value) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let provider = Self { address, document: Arc::default(), asked: Arc::default() };
+        let provider = Self { address, document: Arc::default(), requests: Arc::default() };
         provider.publish(set);
         let served = provider.clone();
         tokio::spawn(async move {
@@ -39,8 +39,8 @@ impl Provider {
                 tokio::spawn(async move {
                     let mut request = [0; 4096];
                     let _ = stream.read(&mut request).await;
-                    served.asked.fetch_add(1, Ordering::SeqCst);
-                    // Long enough for many requests to want it at once.
+                    served.requests.fetch_add(1, Ordering::SeqCst);
+                    // Long enough for many requests to need the key set at the same time.
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     let (status, body) = served.document.lock().expect("no panic").clone();
                     let head =
@@ -60,80 +60,81 @@ impl Provider {
         *self.document.lock().expect("no panic") = (status, "{}".to_owned());
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn request_count(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 }
 
+/// Describes a token to sign, for `fixtures/sign.js`.
 fn token(kid: &str, alg: &str) -> Value {
     json!({"kid": kid, "header": {"alg": alg, "kid": kid}, "payload": claims("user1")})
 }
 
-/// The set with the keys of these names alone.
-fn only(set: &Value, kids: &[&str]) -> Value {
+/// Returns the key set with only these keys.
+fn key_set_with(set: &Value, kids: &[&str]) -> Value {
     let keys = set["keys"].as_array().expect("keys").iter();
     json!({"keys": keys.filter(|key| kids.iter().any(|kid| key["kid"] == *kid)).collect::<Vec<_>>()})
 }
 
 #[tokio::test]
-async fn keys_of_every_kind_verify_their_own_tokens_alone() {
+async fn each_key_type_verifies_only_its_own_tokens() {
     let keys = json!([
         {"kid": "rsa", "kind": "RS256"}, {"kid": "ec", "kind": "ES256"}, {"kid": "ed", "kind": "EdDSA"},
         {"kid": "weak", "kind": "weak"}, {"kid": "strange", "kind": "ES256"},
     ]);
     let forged = |kid: &str, alg: &str| json!({"kid": kid, "header": {"alg": alg, "kid": kid}, "payload": claims("user1"), "hmac": true});
-    let claimed = |kid: &str, header: Value| json!({"kid": kid, "header": header, "payload": claims("user1")});
-    let good = [
+    let with_header = |kid: &str, header: Value| json!({"kid": kid, "header": header, "payload": claims("user1")});
+    let valid = [
         token("rsa", "RS256"),
         token("ec", "ES256"),
         token("ed", "EdDSA"),
         token("ed", "Ed25519"),
-        claimed("rsa", json!({"alg": "RS256"})),
-        claimed("ec", json!({"alg": "ES256"})),
-        claimed("ed", json!({"alg": "EdDSA", "typ": "at+jwt"})),
+        with_header("rsa", json!({"alg": "RS256"})),
+        with_header("ec", json!({"alg": "ES256"})),
+        with_header("ed", json!({"alg": "EdDSA", "typ": "at+jwt"})),
     ];
-    let bad = [
-        // HMAC with the public key for a secret, under every name.
+    let invalid = [
+        // HMAC with the public key as the secret, under every algorithm name.
         forged("rsa", "HS256"),
         forged("rsa", "RS256"),
         forged("ec", "HS256"),
         forged("ec", "ES256"),
         json!({"kid": "rsa", "header": {"alg": "HS256"}, "payload": claims("user1"), "hmac": true}),
-        // A key of the set for another algorithm or under another's name, one too weak, and one that is not in it.
+        // A key with another algorithm or another key's id, a weak key, and a key that is not in the set.
         token("rsa", "RS512"),
         token("rsa", "PS256"),
         token("rsa", "ES256"),
         token("ec", "EdDSA"),
         token("weak", "RS256"),
         token("strange", "ES256"),
-        claimed("strange", json!({"alg": "ES256", "kid": "ec"})),
-        claimed("strange", json!({"alg": "ES256"})),
-        claimed("rsa", json!({"alg": "none", "kid": "rsa"})),
+        with_header("strange", json!({"alg": "ES256", "kid": "ec"})),
+        with_header("strange", json!({"alg": "ES256"})),
+        with_header("rsa", json!({"alg": "none", "kid": "rsa"})),
     ];
-    let (set, tokens) = sign(&keys, &good.iter().chain(&bad).cloned().collect());
-    let mut set = only(&set, &["rsa", "ec", "ed", "weak"]);
-    // A key that is none does not keep the others from being used.
-    let nothing = "A".repeat(43);
-    let none = json!({"kty": "EC", "kid": "none", "crv": "P-256", "x": nothing, "y": nothing});
-    set["keys"].as_array_mut().expect("keys").insert(0, none);
-    let (good, bad) = tokens.split_at(good.len());
+    let (set, tokens) = generate_keys_and_sign(&keys, &valid.iter().chain(&invalid).cloned().collect());
+    let mut set = key_set_with(&set, &["rsa", "ec", "ed", "weak"]);
+    // An invalid key does not affect the others.
+    let zero = "A".repeat(43);
+    let invalid_key = json!({"kty": "EC", "kid": "none", "crv": "P-256", "x": zero, "y": zero});
+    set["keys"].as_array_mut().expect("keys").insert(0, invalid_key);
+    let (valid, invalid) = tokens.split_at(valid.len());
 
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", &format!("TOKEN_JWKS:{set}")]).await;
-    let user = Customer::of(&dev.url, "user1");
-    for token in good {
+    let user = Customer::at(&dev.url, "user1");
+    for token in valid {
         expect_success(user.clone().with_token(token).get("/")).await;
-        expect_problem(Customer::of(&dev.url, "user2").with_token(token).get("/"), 403, "user_mismatch").await;
+        expect_problem(Customer::at(&dev.url, "user2").with_token(token).get("/"), 403, "user_mismatch").await;
     }
-    for token in bad {
+    for token in invalid {
         expect_problem(user.clone().with_token(token).get("/"), 401, "invalid_token").await;
         let (signed, _) = token.rsplit_once('.').expect("three parts");
         expect_problem(user.clone().with_token(&format!("{signed}.")).get("/"), 401, "invalid_token").await;
     }
-    for (at, token) in good.iter().enumerate() {
-        // Another's signature, also one of the same key.
+    for (index, token) in valid.iter().enumerate() {
+        // The signature of another token, also one with the same key.
         let (signed, _) = token.rsplit_once('.').expect("three parts");
-        for other in good.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other) {
+        for (_, other) in valid.iter().enumerate().filter(|(other_index, _)| *other_index != index) {
             let (_, signature) = other.rsplit_once('.').expect("three parts");
             let mixed = format!("{signed}.{signature}");
             expect_problem(user.clone().with_token(&mixed).get("/"), 401, "invalid_token").await;
@@ -142,15 +143,15 @@ async fn keys_of_every_kind_verify_their_own_tokens_alone() {
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// What a provider must not be, and what it must not answer.
+/// The provider's URL is insecure or invalid, or its reply is a redirect or too large.
 #[tokio::test]
-async fn a_provider_that_cannot_be_trusted_lets_nobody_in() {
-    let (set, tokens) = sign(&json!([{"kid": "a", "kind": "ES256"}]), &json!([token("a", "ES256")]));
-    let provider = Provider::start(&set).await;
+async fn an_untrustworthy_provider_lets_nobody_in() {
+    let (set, tokens) = generate_keys_and_sign(&json!([{"kid": "a", "kind": "ES256"}]), &json!([token("a", "ES256")]));
+    let provider = IdentityProvider::start(&set).await;
     let state = TempDir::new().expect("a folder");
     let huge = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(300_000));
     for (url, document, code) in [
-        // In the clear, over a network.
+        // HTTP over a network is not encrypted.
         ("http://idp.example/jwks.json".to_owned(), (200, set.to_string()), "auth_not_configured"),
         ("data:application/json,{}".to_owned(), (200, set.to_string()), "auth_not_configured"),
         (String::new(), (200, set.to_string()), "auth_not_configured"),
@@ -160,61 +161,61 @@ async fn a_provider_that_cannot_be_trusted_lets_nobody_in() {
         *provider.document.lock().expect("no panic") = document;
         let var = format!("TOKEN_JWKS_URL:{url}");
         let dev = Dev::start(state.path(), &["--customer", "user1", "--auth", "token", "--var", &var]).await;
-        expect_problem(Customer::of(&dev.url, "user1").with_token(&tokens[0]).get("/"), 503, code).await;
+        expect_problem(Customer::at(&dev.url, "user1").with_token(&tokens[0]).get("/"), 503, code).await;
         assert!(dev.stop(Signal::SIGINT).await.success());
     }
 }
 
 #[tokio::test]
-async fn a_key_set_on_the_network_is_cached_and_followed() {
+async fn a_fetched_key_set_is_cached_and_updated() {
     let keys = json!([{"kid": "a", "kind": "ES256"}, {"kid": "b", "kind": "RS256"}, {"kid": "c", "kind": "EdDSA"}]);
-    let wanted = [token("a", "ES256"), token("b", "RS256"), token("c", "EdDSA")];
-    let (set, tokens) = sign(&keys, &wanted.into_iter().collect());
-    let provider = Provider::start(&only(&set, &["a"])).await;
+    let requested = [token("a", "ES256"), token("b", "RS256"), token("c", "EdDSA")];
+    let (set, tokens) = generate_keys_and_sign(&keys, &requested.into_iter().collect());
+    let provider = IdentityProvider::start(&key_set_with(&set, &["a"])).await;
     provider.fail(500);
     let url = format!("TOKEN_JWKS_URL:http://{}/jwks.json?key=hush", provider.address);
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", &url]).await;
-    let with = |at: usize| Customer::of(&dev.url, "user1").with_token(&tokens[at]).get("/");
+    let with_token = |index: usize| Customer::at(&dev.url, "user1").with_token(&tokens[index]).get("/");
 
-    // Nobody can be told from anybody else; the provider is not asked by everyone who knocks.
+    // Without the key set no token can be verified. Not every request asks the provider.
     for _ in 0..5 {
-        let reply = expect_problem(with(0), 503, "auth_unavailable").await;
+        let reply = expect_problem(with_token(0), 503, "auth_unavailable").await;
         assert_eq!(reply.header("Retry-After"), "5");
     }
-    assert_eq!(provider.asked(), 1);
-    // Neither a token that the platform itself has issued nor one that no set could have signed needs the provider.
+    assert_eq!(provider.request_count(), 1);
+    // Tokens that the platform itself has issued, and those that no key set can verify, do not need the provider.
     for header in [json!({"alg": "HS256", "kid": "x"}), json!({"alg": "none"})] {
         let garbage = hs256(b"x", &header, &claims("user1"));
-        expect_problem(Customer::of(&dev.url, "user1").with_token(&garbage).get("/"), 401, "invalid_token").await;
+        expect_problem(Customer::at(&dev.url, "user1").with_token(&garbage).get("/"), 401, "invalid_token").await;
     }
-    let secrets = std::fs::read_to_string(state.path().join("token-secrets.json")).expect("secrets");
+    let secrets = std::fs::read_to_string(state.path().join("token-secrets.json")).expect("the secrets can be read");
     let secrets: Value = serde_json::from_str(&secrets).expect("JSON");
-    let secret = BASE64_URL_SAFE_NO_PAD.decode(secrets[0]["secret"].as_str().expect("one")).expect("base64url");
+    let secret = BASE64_URL_SAFE_NO_PAD.decode(secrets[0]["secret"].as_str().expect("a secret")).expect("base64url");
     let ours = hs256(&secret, &json!({"alg": "HS256", "kid": secrets[0]["kid"]}), &claims("user1"));
-    expect_success(Customer::of(&dev.url, "user1").with_token(&ours).get("/")).await;
-    assert_eq!(provider.asked(), 1);
+    expect_success(Customer::at(&dev.url, "user1").with_token(&ours).get("/")).await;
+    assert_eq!(provider.request_count(), 1);
 
-    // When it is back, many ask at once and all are served by one answer.
-    provider.publish(&only(&set, &["a"]));
+    // When the provider is available again, concurrent requests share one fetch.
+    provider.publish(&key_set_with(&set, &["a"]));
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = provider.asked();
-    let replies = join_all((0..20).map(|_| Reply::to(with(0)))).await;
+    let before = provider.request_count();
+    let replies = join_all((0..20).map(|_| Reply::to(with_token(0)))).await;
     assert!(replies.iter().all(|reply| reply.status == StatusCode::OK), "{replies:#?}");
-    assert_eq!(provider.asked(), before + 1);
-    expect_success(with(0)).await;
-    assert_eq!(provider.asked(), before + 1, "it is cached");
+    assert_eq!(provider.request_count(), before + 1);
+    expect_success(with_token(0)).await;
+    assert_eq!(provider.request_count(), before + 1, "the key set is cached");
 
-    // A key that was published since is found at its first token, by all who have one, with one question.
-    provider.publish(&only(&set, &["a", "b"]));
-    let replies = join_all((0..20).map(|at| Reply::to(with(at % 2)))).await;
+    // The first tokens with a new key cause one fetch, which all of them share.
+    provider.publish(&key_set_with(&set, &["a", "b"]));
+    let replies = join_all((0..20).map(|index| Reply::to(with_token(index % 2)))).await;
     assert!(replies.iter().all(|reply| reply.status == StatusCode::OK), "{replies:#?}");
-    assert_eq!(provider.asked(), before + 2);
+    assert_eq!(provider.request_count(), before + 2);
 
-    // One that does not exist is asked for once a minute at most, however many want it.
-    let replies = join_all((0..20).map(|_| Reply::to(with(2)))).await;
+    // An unknown key causes one fetch a minute at most.
+    let replies = join_all((0..20).map(|_| Reply::to(with_token(2)))).await;
     assert!(replies.iter().all(|reply| reply.status == StatusCode::UNAUTHORIZED), "{replies:#?}");
-    assert_eq!(provider.asked(), before + 2);
-    expect_success(with(0)).await;
+    assert_eq!(provider.request_count(), before + 2);
+    expect_success(with_token(0)).await;
     assert!(dev.stop(Signal::SIGINT).await.success());
 }

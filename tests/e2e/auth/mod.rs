@@ -1,4 +1,4 @@
-//! Who is asking: tokens, and everything that is none.
+//! Authentication: valid, forged, expired and missing tokens.
 
 mod cli;
 mod jwks;

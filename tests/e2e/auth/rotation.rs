@@ -1,4 +1,4 @@
-//! Secrets are changed while clients keep calling.
+//! Rotation of the token secrets while clients send requests.
 
 use std::fs;
 use std::path::Path;
@@ -11,58 +11,60 @@ use http::StatusCode;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::token::{NEW, OLD, claims, hs256};
+use tests::token::{NEW_SECRET, OLD_SECRET, claims, hs256};
 use tests::{Customer, Dev, Reply, expect_problem};
 
 const CLIENTS: usize = 20;
 
-/// Writes `TOKEN_SECRETS` where the local platform has it; wrangler reads it again when the file beside it has changed.
+/// Writes `TOKEN_SECRETS` to the local platform's file. wrangler reads it again when the configuration beside it
+/// changes.
 fn configure(state: &Path, secrets: &Value) {
     let folder = state.join("workers/dispatcher");
     let (vars, config) = (folder.join(".dev.vars"), folder.join("wrangler.toml"));
-    assert!(vars.exists(), "the local platform keeps its secrets elsewhere");
-    fs::write(vars, format!("TOKEN_SECRETS='{secrets}'\n")).expect("written");
+    assert!(vars.exists(), "the local platform has its secrets in another file");
+    fs::write(vars, format!("TOKEN_SECRETS='{secrets}'\n")).expect("the file can be written");
     let text = fs::read_to_string(&config).expect("a wrangler file");
-    fs::write(config, text + "\n# changed").expect("written");
+    fs::write(config, text + "\n# changed").expect("the file can be written");
 }
 
-/// Asks until a token is taken, or refused, as it is to be.
-async fn wait_until(user: &Customer, token: &str, wanted: StatusCode) {
+/// Sends requests with a token until the reply has this status.
+async fn wait_for_status(user: &Customer, token: &str, expected: StatusCode) {
     for _ in 0..300 {
-        if Reply::to(user.clone().with_token(token).get("/")).await.status == wanted {
+        if Reply::to(user.clone().with_token(token).get("/")).await.status == expected {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the secrets were not taken up");
+    panic!("the new secrets are not used");
 }
 
 #[tokio::test]
-async fn secrets_rotate_without_a_wrong_answer() {
+async fn secrets_rotate_without_a_failed_request() {
     let secret = |kid: &str, secret: &str| json!({"kid": kid, "secret": secret});
     let old = secret("old", "b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQtb2xkLW9sZC0");
     let new = secret("new", "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldy0");
     let token = |secret: &[u8], kid: &str| hs256(secret, &json!({"alg": "HS256", "kid": kid}), &claims("user1"));
-    let (by_old, by_new) = (token(OLD, "old"), token(NEW, "new"));
+    let (by_old, by_new) = (token(OLD_SECRET, "old"), token(NEW_SECRET, "new"));
 
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token"]).await;
-    let user = Customer::of(&dev.url, "user1");
+    let user = Customer::at(&dev.url, "user1");
     configure(state.path(), &json!([old]));
-    wait_until(&user, &by_old, StatusCode::OK).await;
+    wait_for_status(&user, &by_old, StatusCode::OK).await;
     expect_problem(user.clone().with_token(&by_new).get("/"), 401, "invalid_token").await;
 
-    // Each client keeps the old token until it is told of the new one, as clients do.
+    // Each client uses the old token until it gets the new one.
     let (switch, end) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (by_olds, by_news) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (old_count, new_count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (old, new) = (user.clone().with_token(&by_old), user.clone().with_token(&by_new));
-            let (switch, end, by_olds, by_news) = (switch.clone(), end.clone(), by_olds.clone(), by_news.clone());
+            let (switch, end, old_count, new_count) =
+                (switch.clone(), end.clone(), old_count.clone(), new_count.clone());
             tokio::spawn(async move {
                 while !end.load(Ordering::SeqCst) {
                     let switched = switch.load(Ordering::SeqCst);
-                    let (user, count) = if switched { (&new, &by_news) } else { (&old, &by_olds) };
+                    let (user, count) = if switched { (&new, &new_count) } else { (&old, &old_count) };
                     let key = format!("/data?key=rotation-{client}");
                     let reply = Reply::to(user.get(&key)).await;
                     assert_eq!(reply.status, StatusCode::NOT_FOUND, "{reply}");
@@ -76,20 +78,20 @@ async fn secrets_rotate_without_a_wrong_answer() {
     let pause = || tokio::time::sleep(Duration::from_secs(1));
     pause().await;
     configure(state.path(), &json!([new, old]));
-    wait_until(&user, &by_new, StatusCode::OK).await;
+    wait_for_status(&user, &by_new, StatusCode::OK).await;
     pause().await;
     switch.store(true, Ordering::SeqCst);
     pause().await;
     configure(state.path(), &json!([new]));
-    wait_until(&user, &by_old, StatusCode::UNAUTHORIZED).await;
+    wait_for_status(&user, &by_old, StatusCode::UNAUTHORIZED).await;
     pause().await;
     end.store(true, Ordering::SeqCst);
     for client in join_all(clients).await {
-        client.expect("not one wrong answer");
+        client.expect("every reply is correct");
     }
-    let (old, new) = (by_olds.load(Ordering::SeqCst), by_news.load(Ordering::SeqCst));
+    let (old, new) = (old_count.load(Ordering::SeqCst), new_count.load(Ordering::SeqCst));
     assert!(old >= CLIENTS && new >= CLIENTS, "{old} and {new} requests");
-    // A secret that is gone is never used again.
+    // A removed secret is never used again.
     for _ in 0..50 {
         expect_problem(user.clone().with_token(&by_old).get("/"), 401, "invalid_token").await;
     }

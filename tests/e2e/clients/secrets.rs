@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tests::api::{SCRIPTS, expect_error, expect_result};
-use tests::{Api, Customer, Dev, Reply};
+use tests::{Customer, Dev, LocalApi, Reply};
 
 const SOURCE: &str = "export default { fetch(_, env) { return Response.json(env); } };";
 
@@ -12,7 +12,7 @@ fn secret(name: &str, text: &str) -> Value {
     json!({ "type": "secret_text", "name": name, "text": text })
 }
 
-fn bulk(api: &Api, script: &str, secrets: &Value) -> reqwest::RequestBuilder {
+fn bulk(api: &LocalApi, script: &str, secrets: &Value) -> reqwest::RequestBuilder {
     let body = json!({ "secrets": secrets }).to_string();
     api.request(Method::PATCH, &format!("{SCRIPTS}/{script}/secrets-bulk")).body(body)
 }
@@ -21,7 +21,7 @@ fn bulk(api: &Api, script: &str, secrets: &Value) -> reqwest::RequestBuilder {
 async fn several_secrets_change_at_once_or_not_at_all() {
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--customer", "user1"]).await;
-    let (api, user) = (dev.api(), Customer::of(&dev.url, "many-secrets"));
+    let (api, user) = (dev.api(), Customer::at(&dev.url, "many-secrets"));
     let environment = async || Reply::to(user.get("/")).await.json();
     let bindings = json!([secret("A", "a"), secret("B", "b"), {"type": "plain_text", "name": "V", "text": "v"}]);
     expect_result(api.upload("many-secrets", SOURCE, json!({ "bindings": bindings }))).await;

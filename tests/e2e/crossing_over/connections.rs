@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use http::StatusCode;
-use tests::raw::{raw, replies};
+use tests::raw::{exchange, parse_replies};
 use tests::{Customer, Reply, expect_success, noise};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -22,7 +22,7 @@ async fn pipelined_requests_do_not_mix() {
             write!(requests, "GET {path} HTTP/1.1\r\nHost: x\r\nX-User-ID: {id}\r\nConnection: {connection}\r\n\r\n")
                 .expect("writing to a string cannot fail");
         }
-        let replies = replies(&raw(&requests).await);
+        let replies = parse_replies(&exchange(&requests).await);
         assert_eq!(replies.len(), 20);
         for (number, reply) in replies.iter().enumerate() {
             if (number + round) % 2 == 0 {

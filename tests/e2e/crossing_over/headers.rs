@@ -1,7 +1,7 @@
 //! Ambiguous headers, and values that only look like an id.
 
 use http::StatusCode;
-use tests::raw::{replies, status};
+use tests::raw::{parse_replies, status};
 use tests::{Customer, Reply, expect_json};
 
 use super::victim::Scene;
@@ -169,7 +169,7 @@ async fn only_x_user_id_names_a_customer() {
 /// Clients can neither choose a Worker's version nor claim to be a Worker.
 #[tokio::test]
 async fn headers_that_only_cloudflare_sets_are_removed() {
-    let token_holder = Customer::behind("token", "echo").with_token(&tests::token::good("echo"));
+    let token_holder = Customer::behind("token", "echo").with_token(&tests::token::valid_token("echo"));
     for user in [Customer::new("echo"), Customer::behind("cors", "echo"), token_holder] {
         for (name, value) in [
             ("Cloudflare-Workers-Version-Overrides", "customer-echo=\"dc8dcd28-271b-4367-9840-6c244f84cb40\""),
@@ -221,7 +221,7 @@ async fn hop_by_hop_headers_name_no_customer() {
 #[tokio::test]
 async fn pages_of_other_origins_cannot_read_replies() {
     let scene = Scene::new("pages-in-browsers").await;
-    let victim = Customer::behind("guarded", "victim").with_token(&tests::token::good("victim"));
+    let victim = Customer::behind("guarded", "victim").with_token(&tests::token::valid_token("victim"));
     for origin in [
         "https://evil.example",
         "https://app.example.evil.example",
@@ -264,7 +264,7 @@ async fn the_victims_own_header_is_accepted() {
     expect_json(Customer::new("victim").get("/"), health.clone()).await;
     for header in ["X-User-ID: victim", "x-user-id: victim", "X-USER-ID:victim", "X-User-ID: \t victim \t"] {
         let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{header}\r\nConnection: close\r\n\r\n");
-        let received = tests::raw::raw(&request).await;
-        assert_eq!(replies(&received)[0].json(), health, "{header}");
+        let received = tests::raw::exchange(&request).await;
+        assert_eq!(parse_replies(&received)[0].json(), health, "{header}");
     }
 }

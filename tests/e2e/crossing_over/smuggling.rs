@@ -1,7 +1,7 @@
 //! Request smuggling: a request in the body of a request whose length is ambiguous. A proxy in front of the platform
 //! sees one request of the attacker. The platform must not see a second one.
 
-use tests::raw::{replies, status};
+use tests::raw::{parse_replies, status};
 
 use super::victim::Scene;
 
@@ -278,7 +278,7 @@ async fn stored_content_is_never_parsed_as_http() {
     scene.attempt(scene.attacker.put("/files?key=reply").body(reply.clone())).await;
     let head = "GET /files?key=reply HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\n";
     let received = scene.attempt_raw(format!("{head}\r\n{head}Connection: close\r\n\r\n")).await;
-    let bodies: Vec<Vec<u8>> = replies(&received).into_iter().map(|reply| reply.body).collect();
+    let bodies: Vec<Vec<u8>> = parse_replies(&received).into_iter().map(|reply| reply.body).collect();
     assert_eq!(bodies, [reply.as_bytes(), reply.as_bytes()]);
     scene.end().await;
 }

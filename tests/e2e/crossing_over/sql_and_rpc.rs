@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::Customer;
-use tests::storage::files;
+use tests::storage::database_files;
 
 use super::victim::{KEYS, Scene};
 
@@ -47,9 +47,9 @@ const SQL: [&str; 33] = [
 async fn sql_reaches_only_the_customers_own_database() {
     let scene = Scene::new("sql").await;
     let mut statements: Vec<String> = SQL.into_iter().map(str::to_owned).collect();
-    let databases = files("d1");
+    let databases = database_files("d1");
     assert!(databases.len() > 1, "the victim's database must be among them: {databases:?}");
-    for file in databases.iter().chain(files("kv").iter().take(3)).chain(files("r2").iter().take(3)) {
+    for file in databases.iter().chain(database_files("kv").iter().take(3)).chain(database_files("r2").iter().take(3)) {
         let path = file.display();
         statements.extend([
             format!("ATTACH DATABASE '{path}' AS other; SELECT * FROM other.secrets"),

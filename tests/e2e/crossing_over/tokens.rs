@@ -1,7 +1,7 @@
 //! Tokens of other customers, and changed tokens.
 
 use serde_json::json;
-use tests::token::{NEW, OLD, claims, claims_with, good, hs256, hs256_header, hs256_of};
+use tests::token::{NEW_SECRET, OLD_SECRET, claims, claims_with, hs256, hs256_from_text, hs256_header, valid_token};
 use tests::{Customer, Reply};
 
 use super::victim::Scene;
@@ -9,14 +9,14 @@ use super::victim::Scene;
 #[tokio::test]
 async fn a_token_is_valid_for_one_customer() {
     let scene = Scene::new("tokens").await;
-    let mine = good("attacker");
+    let mine = valid_token("attacker");
     let [header, payload, signature] = mine.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
     let (none, old_header) = (json!({"alg": "none"}), json!({"alg": "HS256", "kid": "old"}));
-    let forged = hs256(OLD, &old_header, &claims("victim"));
+    let forged = hs256(OLD_SECRET, &old_header, &claims("victim"));
     let [forged_header, forged_payload, forged_signature] = forged.split('.').collect::<Vec<_>>()[..] else {
         panic!("three parts")
     };
-    let signed_with = |changes| hs256(NEW, &hs256_header(), &claims_with("attacker", changes));
+    let signed_with = |changes| hs256(NEW_SECRET, &hs256_header(), &claims_with("attacker", changes));
     let tokens = [
         // The attacker's own token, unchanged and changed.
         mine.clone(),
@@ -32,7 +32,7 @@ async fn a_token_is_valid_for_one_customer() {
         forged.clone(),
         hs256(b"", &hs256_header(), &claims("victim")),
         hs256(b"victim", &hs256_header(), &claims("victim")),
-        hs256(NEW, &none, &claims("victim")),
+        hs256(NEW_SECRET, &none, &claims("victim")),
         format!("{forged_header}.{forged_payload}."),
         format!("{forged_header}.{forged_payload}"),
         // Valid signatures for ids that resemble the victim's. The issuer would have to be tricked into signing them.
@@ -54,8 +54,8 @@ async fn a_token_is_valid_for_one_customer() {
             json!({"Sub": "victim", "SUB": "victim", "user": "victim", "userId": "victim", "X-User-ID": "victim"}),
         ),
         signed_with(json!({"scope": "read write victim", "aud": "victim", "act": {"sub": "victim"}})),
-        hs256_of(
-            NEW,
+        hs256_from_text(
+            NEW_SECRET,
             &hs256_header().to_string(),
             r#"{"sub":"victim","exp":9999999999,"scope":"read write","sub":"attacker"}"#,
         ),
@@ -100,7 +100,7 @@ async fn a_token_is_valid_for_one_customer() {
 #[tokio::test]
 async fn two_tokens_are_rejected() {
     let scene = Scene::new("two-tokens").await;
-    let (mine, victims) = (good("attacker"), good("victim"));
+    let (mine, victims) = (valid_token("attacker"), valid_token("victim"));
     // A proxy that adds the victim's token to the attacker's request makes it ambiguous.
     for (id, first, second) in [("victim", &mine, &mine), ("attacker", &mine, &victims), ("attacker", &victims, &mine)]
     {
@@ -123,7 +123,7 @@ async fn two_tokens_are_rejected() {
 #[tokio::test]
 async fn the_victims_own_token_is_accepted() {
     let scene = Scene::new("own-token").await;
-    let victim = Customer::behind("guarded", "victim").with_token(&good("victim"));
+    let victim = Customer::behind("guarded", "victim").with_token(&valid_token("victim"));
     assert!(Reply::to(victim.get("/files?key=plain")).await.text().starts_with(scene.secret()));
     assert!(Reply::to(victim.get("/data?key=plain")).await.text().contains(scene.secret()));
     scene.end().await;

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tests::raw::{raw, raw_for};
+use tests::raw::{exchange, exchange_until_idle};
 use tests::{Customer, Reply, escaped, expect_success, noise};
 use tokio::sync::{OnceCell, RwLock};
 
@@ -91,7 +91,7 @@ impl Scene {
     /// Sends the attacker's bytes, which end with a request that closes the connection, and checks both sides.
     pub async fn attempt_raw(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         let guard = VICTIM_WRITES.read().await;
-        let received = raw(&bytes).await;
+        let received = exchange(&bytes).await;
         self.check(String::from_utf8_lossy(bytes.as_ref()), &received).await;
         drop(guard);
         received
@@ -100,7 +100,7 @@ impl Scene {
     /// Sends the attacker's bytes, after which the platform may wait for more, and checks both sides.
     pub async fn attempt_raw_open(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         let guard = VICTIM_WRITES.read().await;
-        let (received, _) = raw_for(&bytes, SILENCE).await;
+        let (received, _) = exchange_until_idle(&bytes, SILENCE).await;
         self.check(String::from_utf8_lossy(bytes.as_ref()), &received).await;
         drop(guard);
         received

@@ -1,4 +1,4 @@
-//! Headers that change what a body means are obeyed or refused.
+//! Request headers that change the meaning of a body are obeyed or refused.
 
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
@@ -12,14 +12,14 @@ fn form(key: &str) -> Form {
     Form::new().text("key", key.to_owned()).part("file", Part::text("new").file_name("f"))
 }
 
-/// A part of a file must not replace all of it.
+/// A part of a file must not replace the whole file.
 #[tokio::test]
-async fn a_range_of_something_is_not_stored_as_all_of_it() {
+async fn writes_with_content_range_are_refused() {
     let user = Customer::new("user1");
     expect_success(user.put("/files?key=ranged").body("01234567890123456789")).await;
     expect_success(user.post_json("/data", r#"{"key":"ranged","value":"old"}"#)).await;
-    let begun = expect_success(user.post("/files/uploads?key=ranged")).await.json();
-    let upload = format!("key=ranged&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")));
+    let created = expect_success(user.post("/files/uploads?key=ranged")).await.json();
+    let upload = format!("key=ranged&uploadId={}", escaped(created["uploadId"].as_str().expect("an id")));
     let put_part = || user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("whole");
     let part = expect_success(put_part()).await.json();
     let complete = json!({"parts": [part]}).to_string();
@@ -41,22 +41,22 @@ async fn a_range_of_something_is_not_stored_as_all_of_it() {
     expect_content(&user, "ranged", "01234567890123456789").await;
     assert_eq!(expect_success(user.get("/data?key=ranged")).await.json()["value"], "old");
     expect_success(user.post_json("/db/query", r#"{"sql":"CREATE TABLE ranged (a)"}"#)).await;
-    // Without a value it is not there, and with a method without a body it means nothing.
+    // An empty header counts as absent, and a request without a body ignores the header.
     expect_success(user.put("/files?key=ranged").header("Content-Range", "").body("new")).await;
     let reply = Reply::to(user.get("/files?key=ranged").header("Content-Range", "bytes 0-1/3")).await;
     assert_eq!((reply.status.as_u16(), reply.text()), (200, "new"));
-    // The upload goes on.
+    // The upload can still be completed.
     expect_success(user.post_json(&format!("/files/uploads/complete?{upload}"), complete)).await;
     expect_content(&user, "ranged", "whole").await;
 }
 
-/// No route decodes what is read in it, and a file is kept with the coding that it came in.
+/// Routes that parse a body do not decode it. `PUT /files` stores an encoded file as it is.
 #[tokio::test]
-async fn an_encoded_body_is_not_read_as_it_comes() {
+async fn encoded_bodies_are_refused_where_they_are_parsed() {
     let user = Customer::new("user1");
     expect_success(user.put("/files?key=coded").body("old")).await;
-    let begun = expect_success(user.post("/files/uploads?key=coded")).await.json();
-    let upload = format!("key=coded&uploadId={}", escaped(begun["uploadId"].as_str().expect("an id")));
+    let created = expect_success(user.post("/files/uploads?key=coded")).await.json();
+    let upload = format!("key=coded&uploadId={}", escaped(created["uploadId"].as_str().expect("an id")));
     let put_part = |number: u16| user.put(&format!("/files/uploads?{upload}&partNumber={number}")).body("whole");
     let part = expect_success(put_part(1)).await.json();
     let complete = json!({"parts": [part]}).to_string();
@@ -88,7 +88,7 @@ async fn an_encoded_body_is_not_read_as_it_comes() {
     expect_content(&user, "coded", "whole").await;
 }
 
-/// JSON is UTF-8 (RFC 8259, 8.1). What claims to be something else is not read as if it were.
+/// JSON is UTF-8 (RFC 8259, section 8.1). A body with another charset must not be parsed as UTF-8.
 #[tokio::test]
 async fn json_in_another_charset_is_refused() {
     let user = Customer::new("user1");
@@ -106,9 +106,9 @@ async fn json_in_another_charset_is_refused() {
     }
 }
 
-/// What a body's range is to a reader means nothing to a write (RFC 9110, 14.2), and what is checked elsewhere is nobody's here.
+/// `Range` has no meaning for a write (RFC 9110, section 14.2), and digests are not checked.
 #[tokio::test]
-async fn headers_that_do_not_change_what_a_body_means_are_ignored() {
+async fn headers_without_meaning_for_a_write_are_ignored() {
     let user = Customer::new("user1");
     for (name, value) in [
         ("Range", "bytes=0-1"),
@@ -123,11 +123,11 @@ async fn headers_that_do_not_change_what_a_body_means_are_ignored() {
     }
 }
 
-/// The place is that in the client's own text, and what was expected there is said in plain words.
+/// The position is that in the request body, and the problem says what was expected there.
 #[tokio::test]
-async fn json_that_is_none_is_told_where_it_ends_to_be() {
+async fn invalid_json_is_reported_with_its_position() {
     let user = Customer::new("user1");
-    for (path, body, said) in [
+    for (path, body, message) in [
         ("/data", "{\"key\": \"ü\",\n \"value\": x}", "at line 2, column 11 (`x`), a value was expected"),
         ("/data", "{\"key\": \"k\", value: 1}", "at line 1, column 14 (`v`), a name in double quotes was expected"),
         ("/data", "{\"key\": \"k\"", "it ends at line 1, column 12, before an object is complete"),
@@ -142,6 +142,6 @@ async fn json_that_is_none_is_told_where_it_ends_to_be() {
     ] {
         let reply = expect_problem(user.post_json(path, body), 400, "invalid_json").await;
         let detail = reply.json()["detail"].as_str().expect("text").to_owned();
-        assert!(detail.contains(said), "{body}: {detail}");
+        assert!(detail.contains(message), "{body}: {detail}");
     }
 }

@@ -1,4 +1,4 @@
-//! Writes that depend on what is there, in one step with looking.
+//! Preconditions of writes, which are checked atomically with the write.
 
 use futures::future::join_all;
 use reqwest::RequestBuilder;
@@ -19,44 +19,44 @@ fn form(user: &Customer, key: &str, content: &str) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn a_condition_that_does_not_hold_changes_nothing() {
+async fn a_failed_precondition_changes_nothing() {
     let user = Customer::new("user1");
     for (write, key) in [(put as fn(&Customer, &str, &str) -> RequestBuilder, "if-put"), (form, "if-form")] {
-        let refused = async |headers: &[(&str, &str)], content: &str| {
+        let expect_refused = async |headers: &[(&str, &str)], content: &str| {
             let request =
                 headers.iter().fold(write(&user, key, content), |request, (name, value)| request.header(*name, *value));
             expect_problem(request, 412, "precondition_failed").await;
         };
-        refused(&[("If-Match", "*")], "replaces only").await;
-        refused(&[("If-Match", "\"5d4f21cd656c7f1e7f49e9988521304a\"")], "replaces only that").await;
+        expect_refused(&[("If-Match", "*")], "replaces only").await;
+        expect_refused(&[("If-Match", "\"5d4f21cd656c7f1e7f49e9988521304a\"")], "replaces only this version").await;
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.status, 404);
 
         expect_success(write(&user, key, "one").header("If-None-Match", "*")).await;
         for create in ["*", "*, *", "\"x\", *", "*,"] {
-            refused(&[("If-None-Match", create)], "creates only").await;
+            expect_refused(&[("If-None-Match", create)], "creates only").await;
         }
-        refused(&[("If-None-Match", "*"), ("If-None-Match", "*")], "creates only").await;
+        expect_refused(&[("If-None-Match", "*"), ("If-None-Match", "*")], "creates only").await;
         for name in ["If-Match", "If-None-Match"] {
             expect_problem(write(&user, key, "unclear").header(name, ","), 400, "invalid_parameter").await;
         }
         let one = etag(&user, key).await;
-        refused(&[("If-None-Match", &one)], "replaces any other").await;
-        refused(&[("If-None-Match", &format!("\"x\", {one}"))], "replaces any other").await;
-        refused(&[("If-Match", "\"5d4f21cd656c7f1e7f49e9988521304a\"")], "replaces only that").await;
-        refused(&[("If-Match", &format!("W/{one}"))], "weak").await;
-        refused(&[("If-Match", "nonsense!")], "not one of ours").await;
+        expect_refused(&[("If-None-Match", &one)], "replaces only other versions").await;
+        expect_refused(&[("If-None-Match", &format!("\"x\", {one}"))], "replaces only other versions").await;
+        expect_refused(&[("If-Match", "\"5d4f21cd656c7f1e7f49e9988521304a\"")], "replaces only this version").await;
+        expect_refused(&[("If-Match", &format!("W/{one}"))], "weak").await;
+        expect_refused(&[("If-Match", "nonsense!")], "not an etag").await;
         let tag = one.trim_matches('"');
         for tags in [format!("\"a,{tag}\""), format!("\"{tag},a\""), "\"*\"".to_owned(), "\"a,*\", \"b\"".to_owned()] {
-            refused(&[("If-Match", &tags)], "a comma does not end a tag").await;
+            expect_refused(&[("If-Match", &tags)], "a comma does not end a tag").await;
         }
-        refused(&[("If-None-Match", &format!("\"a,b\", {one}"))], "replaces any other").await;
-        refused(&[("If-None-Match", "\"a,b\", *")], "creates only").await;
-        refused(&[("If-Match", "\"\"")], "nobody's").await;
-        refused(&[("If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT")], "older").await;
+        expect_refused(&[("If-None-Match", &format!("\"a,b\", {one}"))], "replaces only other versions").await;
+        expect_refused(&[("If-None-Match", "\"a,b\", *")], "creates only").await;
+        expect_refused(&[("If-Match", "\"\"")], "empty").await;
+        expect_refused(&[("If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT")], "older").await;
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), "one");
 
         expect_success(write(&user, key, "two").header("If-Match", format!("\"x\", {one}"))).await;
-        refused(&[("If-Match", &one)], "no longer that").await;
+        expect_refused(&[("If-Match", &one)], "no longer this version").await;
         expect_success(write(&user, key, "three").header("If-Match", "*")).await;
         expect_success(write(&user, key, "four").header("If-None-Match", "\"x\"")).await;
         let tag = etag(&user, key).await.trim_matches('"').to_owned();
@@ -66,9 +66,9 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
         let modified = Reply::to(user.head(&format!("/files?key={key}"))).await.header("Last-Modified").to_owned();
         expect_success(write(&user, key, "five").header("If-Unmodified-Since", modified)).await;
         expect_success(write(&user, key, "five").header("If-None-Match", "\"\"")).await;
-        // Later than the storage's own dates can be.
+        // R2 cannot represent this date.
         expect_success(write(&user, key, "five").header("If-Unmodified-Since", "Fri, 31 Dec 9999 23:59:59 GMT")).await;
-        // Means nothing to a write.
+        // `If-Modified-Since` has no meaning for a write.
         expect_success(write(&user, key, "six").header("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")).await;
         assert_eq!(Reply::to(user.get(&format!("/files?key={key}"))).await.text(), "six");
         let both = write(&user, key, "seven")
@@ -78,9 +78,9 @@ async fn a_condition_that_does_not_hold_changes_nothing() {
     }
 }
 
-/// Between the look and the write there is no gap: of many at once exactly one wins, and its content is what stays.
+/// The check and the write are atomic: of 20 concurrent writes exactly one succeeds, and its content is stored.
 #[tokio::test]
-async fn of_many_writers_at_once_one_wins() {
+async fn exactly_one_concurrent_conditional_write_succeeds() {
     let user = &Customer::new("user2");
     for round in 0..5 {
         let key = &*format!("race/{round}");
@@ -110,7 +110,7 @@ async fn expect_one_winner(user: &Customer, key: &str, attempts: Vec<(String, u1
 }
 
 #[tokio::test]
-async fn what_goes_in_parts_or_goes_away_cannot_be_conditional() {
+async fn multipart_uploads_and_deletes_refuse_preconditions() {
     let user = Customer::new("user2");
     for (name, value) in [
         ("If-None-Match", "*"),
@@ -132,7 +132,7 @@ async fn what_goes_in_parts_or_goes_away_cannot_be_conditional() {
             user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("x"),
             user.post_json(&format!("/files/uploads/complete?{upload}"), r#"{"parts":[{"partNumber":1,"etag":"x"}]}"#),
         ] {
-            // If-Match: * holds, and is refused all the same.
+            // `If-Match: *` is refused although it holds.
             expect_problem(request.header(name, value), 400, "condition_not_supported").await;
         }
         assert_eq!(Reply::to(user.get("/files?key=if-parts")).await.text(), "old");

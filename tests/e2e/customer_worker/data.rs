@@ -1,4 +1,4 @@
-//! `/data`.
+//! `/data`: storing, reading and deleting values.
 
 use http::StatusCode;
 use reqwest::Body;
@@ -12,7 +12,7 @@ fn path(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_value_comes_back_until_it_is_deleted() {
+async fn a_value_can_be_read_until_it_is_deleted() {
     let user = Customer::new("user1");
     expect_problem(user.get("/data?key=kept"), 404, "data_not_found").await;
     expect_json(
@@ -30,7 +30,7 @@ async fn a_value_comes_back_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_value_keeps_its_very_text() {
+async fn a_value_keeps_its_json_text() {
     let user = Customer::new("user1");
     let texts = [
         "null",
@@ -56,12 +56,13 @@ async fn a_value_keeps_its_very_text() {
     }
 }
 
-/// Texts of up to 256 bytes, and ASCII, go from Wasm to JavaScript on a way of their own, eight letters at a time.
+/// Strings of up to 256 bytes and ASCII strings take a faster path from Wasm to JavaScript, eight characters at a time.
 #[tokio::test]
-async fn texts_of_any_length_get_from_wasm_to_javascript() {
+async fn strings_of_any_length_pass_from_wasm_to_javascript() {
     let user = Customer::new("user1");
-    let ascii = |len: usize| (0..len).map(|at| char::from(b'!' + u8::try_from(at % 94).expect("a letter"))).collect();
-    let accented = |at: usize| format!("{}\u{e9}{}", "a".repeat(at), "b".repeat(16 - at));
+    let ascii =
+        |len: usize| (0..len).map(|index| char::from(b'!' + u8::try_from(index % 94).expect("a letter"))).collect();
+    let accented = |index: usize| format!("{}\u{e9}{}", "a".repeat(index), "b".repeat(16 - index));
     let keys: Vec<String> =
         (1..=40).chain(200..=270).map(ascii).chain((0..=16).map(accented)).chain(["\u{7f}".to_owned()]).collect();
     for (number, key) in keys.iter().enumerate() {
@@ -74,7 +75,7 @@ async fn texts_of_any_length_get_from_wasm_to_javascript() {
 }
 
 #[tokio::test]
-async fn any_key_within_the_limit_is_kept_apart_from_the_others() {
+async fn keys_up_to_the_limit_stay_distinct() {
     let user = Customer::new("user2");
     let (longest, longest_wide) = ("k".repeat(507), "é".repeat(253));
     let keys = AWKWARD_KEYS.into_iter().chain([&*longest, &*longest_wide]);
@@ -146,7 +147,7 @@ async fn an_unknown_field_is_named() {
 }
 
 #[tokio::test]
-async fn a_value_may_have_25_mib() {
+async fn a_value_of_25_mib_is_accepted() {
     let user = Customer::new("user2");
     let value = format!("\"{}\"", "v".repeat(25 * MIB - 2));
     expect_success(user.post_json("/data", format!("{{\"key\":\"large\",\"value\":{value}}}"))).await;
@@ -155,9 +156,9 @@ async fn a_value_may_have_25_mib() {
     expect_success(user.delete("/data?key=large")).await;
 }
 
-/// With a length the body is refused unread, without one as soon as it has proved too long.
+/// A body with a `Content-Length` is refused unread, a chunked one as soon as it is too long.
 #[tokio::test]
-async fn a_body_ends_at_26_mib() {
+async fn a_body_over_26_mib_is_refused() {
     let user = Customer::new("user2");
     let body = |length: usize| format!("{{\"key\":\"padded\",\"value\":1{}}}", " ".repeat(length - 26));
     assert_eq!(body(1000).len(), 1000);
@@ -170,7 +171,7 @@ async fn a_body_ends_at_26_mib() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_is_put_together() {
+async fn a_chunked_body_is_reassembled() {
     let user = Customer::new("user2");
     let pieces = ["{\"key\":\"pie", "ces\",\"val", "ue\":[1,", "2]}"].map(Ok::<_, std::io::Error>);
     expect_success(user.post_json("/data", Body::wrap_stream(futures::stream::iter(pieces)))).await;
@@ -183,14 +184,13 @@ async fn head_is_get_without_a_body() {
     expect_success(user.post_json("/data", r#"{"key":"head","value":[1,2,3]}"#)).await;
     let head = Reply::to(user.head("/data?key=head")).await;
     assert_eq!((head.status, head.header("Content-Type"), &*head.body), (StatusCode::OK, "application/json", &b""[..]));
-    // The runtime leaves the length out, as it may.
+    // The runtime omits the length, which is allowed.
     assert!(!head.headers.contains_key("Content-Length"), "{head}");
     assert_eq!(Reply::to(user.head("/data?key=absent")).await.status, 404);
 }
 
-/// Every acknowledged write is there, whatever order writes to one key come in.
 #[tokio::test]
-async fn many_at_once_are_all_kept() {
+async fn concurrent_writes_are_all_stored() {
     let user = Customer::new("user2");
     let writes = (0..200).map(|number| {
         let user = user.clone();
@@ -261,19 +261,19 @@ fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// Two large bodies are taken at once, which an isolate has the memory for; small ones go on beside them.
+/// An isolate has memory for two large bodies at a time. Small bodies are not limited.
 #[tokio::test]
-async fn a_third_large_body_at_once_is_told_to_wait() {
+async fn a_third_concurrent_large_body_is_a_503() {
     let user = Customer::new("busy");
     let body = format!(r#"{{"key":"large","value":"{}"}}"#, "v".repeat(2 * MIB));
     for attempt in 1..=10 {
-        // Two that have begun, and wait. When they have their places cannot be seen from here: given too little time, the
-        // third comes before them, and one of them is the one too many.
-        let (mut senders, mut waiting) = (Vec::new(), Vec::new());
+        // Two large bodies are sent in part. When they have their slots cannot be observed: after too short a delay the
+        // third gets a slot first, and one of these two is refused.
+        let (mut senders, mut requests) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<String, std::io::Error>>();
-            sender.unbounded_send(Ok(body[..MIB + MIB / 2].to_owned())).expect("it listens");
-            waiting.push(tokio::spawn(Reply::to(user.post_json("/data", Body::wrap_stream(receiver)))));
+            sender.unbounded_send(Ok(body[..MIB + MIB / 2].to_owned())).expect("the request reads its body");
+            requests.push(tokio::spawn(Reply::to(user.post_json("/data", Body::wrap_stream(receiver)))));
             senders.push(sender);
         }
         tokio::time::sleep(std::time::Duration::from_millis(500 * attempt)).await;
@@ -281,12 +281,12 @@ async fn a_third_large_body_at_once_is_told_to_wait() {
         let chunked_third = Reply::to(user.post_json("/data", chunked(body.clone()))).await;
         expect_success(user.post_json("/data", r#"{"key":"small","value":1}"#)).await;
         for sender in senders {
-            // One that was told to wait listens no longer.
+            // A request that was refused no longer reads its body.
             drop(sender.unbounded_send(Ok(body[MIB + MIB / 2..].to_owned())));
         }
         let mut statuses = Vec::new();
-        for waiting in waiting {
-            statuses.push(waiting.await.expect("a reply").status.as_u16());
+        for request in requests {
+            statuses.push(request.await.expect("a reply").status.as_u16());
         }
         expect_success(user.post_json("/data", body.clone())).await;
         if statuses == [200, 200] && third.status == 503 {
@@ -297,12 +297,12 @@ async fn a_third_large_body_at_once_is_told_to_wait() {
             return;
         }
     }
-    panic!("a third was never told to wait");
+    panic!("no third body was refused");
 }
 
-/// A client that goes away must not keep its place for ever.
+/// A client that disconnects must not keep its slot.
 #[tokio::test]
-async fn large_bodies_that_break_off_give_their_places_back() {
+async fn aborted_large_bodies_release_their_slots() {
     let user = Customer::new("cut-off");
     let body = format!(r#"{{"key":"large","value":"{}"}}"#, "v".repeat(2 * MIB));
     for with_length in [true, false] {

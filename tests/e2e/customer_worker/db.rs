@@ -35,7 +35,7 @@ async fn statements_run_with_their_parameters() {
         assert_eq!((&inserted["results"], &inserted["meta"]["changes"]), (&json!([]), &json!(1)), "{inserted}");
     }
     let read = query(&user, "SELECT value FROM types ORDER BY id", json!([])).await;
-    let found: Vec<&Value> = read["results"].as_array().expect("rows").iter().map(|row| &row["value"]).collect();
+    let values: Vec<&Value> = read["results"].as_array().expect("rows").iter().map(|row| &row["value"]).collect();
     // SQLite has no booleans.
     let expected = json!([
         null,
@@ -51,7 +51,7 @@ async fn statements_run_with_their_parameters() {
         "text ' \" 🦀",
         "'; DROP TABLE types; --"
     ]);
-    assert_eq!(json!(found), expected);
+    assert_eq!(json!(values), expected);
     let meta = read["meta"].as_object().expect("an object");
     assert_eq!(meta.keys().collect::<Vec<_>>(), ["changes", "duration", "last_row_id", "rows_read", "rows_written"]);
     let one = query(&user, "SELECT ?2 AS b, ?1 AS a", json!(["x", 2])).await;
@@ -59,7 +59,7 @@ async fn statements_run_with_their_parameters() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_statement_is_said_in_sqlites_words() {
+async fn sql_errors_have_sqlites_message() {
     let user = Customer::new("user1");
     query(&user, "CREATE TABLE strict (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL)", json!([])).await;
     query(&user, "INSERT INTO strict (name) VALUES ('a')", json!([])).await;
@@ -88,9 +88,9 @@ async fn an_error_of_the_statement_is_said_in_sqlites_words() {
     }
 }
 
-/// Of several statements in one text the last one's rows are answered; what begins or ends a transaction is not taken.
+/// Statements that begin or end a transaction are refused.
 #[tokio::test]
-async fn several_statements_in_one_text() {
+async fn several_statements_return_the_last_ones_rows() {
     let user = Customer::new("user1");
     let sql = "CREATE TABLE several (a); INSERT INTO several VALUES (1), (2); SELECT count(*) AS n FROM several";
     assert_eq!(query(&user, sql, json!([])).await["results"], json!([{"n": 2}]));
@@ -103,15 +103,15 @@ async fn several_statements_in_one_text() {
     }
 }
 
-/// As SQLite's own tools have it.
+/// SQLite's own tools ignore them, too.
 #[tokio::test]
-async fn what_follows_the_last_statement_and_is_no_sql_is_ignored() {
+async fn trailing_semicolons_and_comments_are_ignored() {
     let user = Customer::new("user1");
     query(&user, "CREATE TABLE followed (a);;", json!([])).await;
     let ends = ["", ";", ";;", " ; ; ", "; -- done", ";\n-- a\n/* b; */\n", "; /* x */", "; /* x", " -- no semicolon"];
-    for (at, end) in ends.iter().enumerate() {
+    for (index, end) in ends.iter().enumerate() {
         let insert = format!("INSERT INTO followed VALUES (?){end}");
-        let inserted = query(&user, &insert, json!([format!("{at};--")])).await;
+        let inserted = query(&user, &insert, json!([format!("{index};--")])).await;
         assert_eq!(inserted["meta"]["changes"], 1, "{insert}");
         let batch = batch(&user, &[(&insert, json!(["batch"])), ("SELECT 1 AS one;--", json!([]))]);
         let results = expect_success(batch).await.json()["batch"].clone();
@@ -123,7 +123,7 @@ async fn what_follows_the_last_statement_and_is_no_sql_is_ignored() {
     }
     let count = query(&user, "SELECT count(*) AS n FROM followed; /* all */", json!([])).await;
     assert_eq!(count["results"], json!([{"n": 2 * ends.len()}]));
-    // What only looks like a comment or an end is what it is.
+    // Comments and semicolons within literals or names do not end a statement.
     for (sql, row) in [
         ("SELECT ';--' AS a;--", json!({"a": ";--"})),
         ("SELECT 'it''s; /*' AS \"b;--\"; /* x", json!({"b;--": "it's; /*"})),
@@ -139,16 +139,16 @@ async fn what_follows_the_last_statement_and_is_no_sql_is_ignored() {
     query(&user, trigger, json!([])).await;
     query(&user, "INSERT INTO followed VALUES (1);", json!([])).await;
     assert_eq!(query(&user, "SELECT * FROM followed", json!([])).await["results"], json!([]));
-    // More SQL is not nothing.
+    // Trailing text that is neither is an error.
     for sql in ["SELECT 1; SELEC", "SELECT 1; /*", "SELECT 1; -", "SELECT 1; '", "SELECT 1; )"] {
         let request = user.post_json("/db/query", json!({"sql": sql}).to_string());
         expect_problem(request, 400, "sql_error").await;
     }
 }
 
-/// A result is found by the place of its statement.
+/// Clients find results by the index of their statement, so empty statements must not be skipped.
 #[tokio::test]
-async fn a_statement_without_sql_is_named_and_nothing_is_done() {
+async fn an_empty_statement_is_named_and_nothing_runs() {
     let user = Customer::new("user2");
     query(&user, "CREATE TABLE unnamed (a)", json!([])).await;
     for empty in [
@@ -167,11 +167,11 @@ async fn a_statement_without_sql_is_named_and_nothing_is_done() {
         "\u{feff}",
         "\u{a0}-- a",
     ] {
-        for at in 0..3 {
+        for index in 0..3 {
             let mut statements = vec![("INSERT INTO unnamed VALUES (1)", json!([])); 2];
-            statements.insert(at, (empty, json!([])));
+            statements.insert(index, (empty, json!([])));
             let reply = expect_problem(batch(&user, &statements), 400, "sql_error").await;
-            assert!(reply.text().contains(&format!("`statements[{at}]` has no SQL")), "{empty:?}: {reply}");
+            assert!(reply.text().contains(&format!("`statements[{index}]` has no SQL")), "{empty:?}: {reply}");
         }
         let reply =
             expect_problem(user.post_json("/db/query", json!({"sql": empty}).to_string()), 400, "sql_error").await;
@@ -180,7 +180,8 @@ async fn a_statement_without_sql_is_named_and_nothing_is_done() {
     assert_eq!(query(&user, "SELECT * FROM unnamed", json!([])).await["results"], json!([]));
 }
 
-/// The local D1 binds numbers and booleans as doubles; SQLite makes integers of whole ones where it is told to.
+/// The local D1 binds numbers and booleans as doubles. SQLite converts integral ones to integers by column affinity and
+/// `CAST`.
 #[tokio::test]
 async fn numbers_are_bound_as_doubles() {
     let user = Customer::new("user2");
@@ -273,7 +274,7 @@ async fn bad_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_database_is_one_customers_own() {
+async fn a_customer_cannot_reach_another_database() {
     let (one, two) = (Customer::new("user1"), Customer::new("user2"));
     query(&one, "CREATE TABLE secrets (text)", json!([])).await;
     query(&one, "INSERT INTO secrets VALUES ('one''s')", json!([])).await;

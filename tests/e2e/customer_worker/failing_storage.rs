@@ -1,4 +1,5 @@
-//! Storage that throws: a stand-in in front of the real one does what it is told to by the key.
+//! Storage that throws errors. `fixtures/flaky-storage.js` stands in front of the simulators and fails if a key says
+//! so.
 
 use reqwest::RequestBuilder;
 use reqwest::multipart::{Form, Part};
@@ -18,7 +19,7 @@ fn form(user: &Customer, key: &str, content: Vec<u8>) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn a_stand_in_that_does_not_fail_is_like_the_real_thing() {
+async fn the_stand_in_works_while_it_does_not_fail() {
     let user = Customer::new("flaky");
     expect_success(user.post_json("/data", r#"{"key":"works","value":[1]}"#)).await;
     assert_eq!(expect_success(user.get("/data?key=works")).await.json()["value"], json!([1]));
@@ -29,15 +30,15 @@ async fn a_stand_in_that_does_not_fail_is_like_the_real_thing() {
     assert!(Reply::to(user.get("/files?key=works")).await.body == content);
 }
 
-/// Whoever else may write to the bucket.
+/// Other programs may write such headers to the bucket.
 #[tokio::test]
-async fn headers_that_no_client_could_store_are_left_out() {
+async fn stored_headers_that_clients_cannot_set_are_omitted() {
     let user = Customer::new("flaky");
     expect_success(user.put("/files?key=odd").body("content")).await;
     for reply in [Reply::to(user.get("/files?key=odd")).await, Reply::to(user.head("/files?key=odd")).await] {
-        let kept =
+        let headers =
             ["Content-Type", "Cache-Control", "Content-Language", "Content-Length"].map(|name| reply.header(name));
-        assert_eq!(kept, ["application/octet-stream", "private, no-cache", "en", "7"], "{reply}");
+        assert_eq!(headers, ["application/octet-stream", "private, no-cache", "en", "7"], "{reply}");
         for name in ["Content-Disposition", "X-Odd"] {
             assert!(!reply.headers.contains_key(name), "{reply}");
         }
@@ -45,7 +46,7 @@ async fn headers_that_no_client_could_store_are_left_out() {
 }
 
 #[tokio::test]
-async fn storage_that_throws_is_said_to_be_unavailable() {
+async fn throwing_storage_is_a_503() {
     let user = Customer::new("flaky");
     for operation in ["get", "head", "put", "delete", "list"] {
         let key = escaped(&format!("fail:{operation}"));
@@ -74,9 +75,10 @@ async fn storage_that_throws_is_said_to_be_unavailable() {
     expect_unavailable(user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT 1"}]}"#)).await;
 }
 
-/// R2 fails at a range that a file does not have. When the Worker looks at the file, another has it.
+/// R2 fails if a file does not have the requested range. When the Worker then reads the file's size, the file has been
+/// replaced by a longer one.
 #[tokio::test]
-async fn a_range_of_a_file_that_has_just_grown_is_there() {
+async fn a_range_of_a_file_that_has_just_grown_is_returned() {
     let user = Customer::new("flaky");
     expect_success(user.put("/files?key=grows").header("Content-Length", 0)).await;
     let reply = Reply::to(user.get("/files?key=grows").header("Range", "bytes=1-3")).await;
@@ -84,9 +86,9 @@ async fn a_range_of_a_file_that_has_just_grown_is_there() {
     assert_eq!(reply.header("Content-Range"), "bytes 1-3/5", "{reply}");
 }
 
-/// An upload whose storage fails in the middle leaves nothing half-written.
+/// An upload whose storage fails in the middle leaves no parts and keeps the old file.
 #[tokio::test]
-async fn a_write_that_fails_leaves_nothing() {
+async fn a_failed_write_leaves_nothing_behind() {
     let user = Customer::new("flaky");
     for failing in ["create", "part", "complete"] {
         let key = format!("half/fail:{failing}");
@@ -101,9 +103,9 @@ async fn a_write_that_fails_leaves_nothing() {
     expect_problem(user.get(&format!("/data?key={}", escaped("fail:put"))), 404, "data_not_found").await;
 }
 
-/// The operator finds what the client is not told, under the id that the client is told.
+/// The operator finds the cause, which the problem does not reveal, by the problem's request id.
 #[tokio::test]
-async fn the_log_says_why() {
+async fn the_log_has_the_cause() {
     expect_unavailable(Customer::new("flaky").get(&format!("/files?key={}", escaped("log fail:get")))).await;
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/end-to-end.log");
     let logged = async {

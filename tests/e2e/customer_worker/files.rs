@@ -1,4 +1,4 @@
-//! `/files`.
+//! `/files`: uploading, reading and deleting files.
 
 use http::StatusCode;
 use reqwest::RequestBuilder;
@@ -17,7 +17,7 @@ fn upload(user: &Customer, key: &str, content: impl Into<Vec<u8>>) -> RequestBui
     user.post("/files").multipart(Form::new().text("key", key.to_owned()).part("file", file))
 }
 
-/// A form as it stands on the wire.
+/// Creates a request with a form as raw bytes.
 fn raw_form(user: &Customer, body: impl Into<reqwest::Body>) -> RequestBuilder {
     user.post("/files").header("Content-Type", "multipart/form-data; boundary=x").body(body)
 }
@@ -56,7 +56,7 @@ async fn a_file_of_50_mb_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_file_has_the_headers_that_keep_it_safe() {
+async fn a_file_is_sent_with_security_headers() {
     let user = Customer::new("user1");
     let file = Part::text("<script>alert(1)</script>").file_name("x.html").mime_str("text/html").expect("a type");
     expect_success(user.post("/files").multipart(Form::new().text("key", "x.html").part("file", file))).await;
@@ -70,9 +70,9 @@ async fn a_file_has_the_headers_that_keep_it_safe() {
     assert_eq!(reply.header("Vary"), "X-User-ID, Authorization");
 }
 
-/// wrangler rewrites HTML, and fails where it cannot read the charset.
+/// wrangler rewrites HTML replies, and fails if it does not know the charset.
 #[tokio::test]
-async fn html_comes_back_as_it_was_stored_whatever_its_charset() {
+async fn html_is_unchanged_whatever_its_charset() {
     let user = Customer::new("user1");
     for content_type in ["text/html", "text/html; charset=utf-16", "TEXT/HTML;charset=bogus", "application/xhtml+xml"] {
         let stored = user.put("/files?key=page").header("Content-Type", content_type).body("<p>x");
@@ -99,12 +99,12 @@ async fn head_has_the_headers_of_get() {
         assert_eq!(get.header(name), head.header(name), "{name}");
     }
     assert_eq!(get.header("Content-Length"), "10");
-    httpdate(get.header("Last-Modified"));
+    expect_http_date(get.header("Last-Modified"));
     assert_eq!(Reply::to(user.head("/files?key=absent")).await.status, StatusCode::NOT_FOUND);
 }
 
-/// An IMF-fixdate (RFC 9110, 5.6.7).
-fn httpdate(date: &str) {
+/// Expects an IMF-fixdate (RFC 9110, section 5.6.7).
+fn expect_http_date(date: &str) {
     let shape: String = date
         .chars()
         .map(|c| {
@@ -121,9 +121,9 @@ fn httpdate(date: &str) {
 }
 
 #[tokio::test]
-async fn a_file_keeps_its_type() {
+async fn a_file_keeps_its_content_type() {
     let user = Customer::new("user1");
-    for (sent, kept) in [
+    for (sent, stored_type) in [
         (Some("image/svg+xml"), "image/svg+xml"),
         (Some("text/plain; charset=iso-8859-1"), "text/plain; charset=iso-8859-1"),
         (Some("application/x-unheard-of"), "application/x-unheard-of"),
@@ -135,13 +135,13 @@ async fn a_file_keeps_its_type() {
              --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n{header}\r\ncontent\r\n--x--\r\n"
         );
         let stored = expect_success(raw_form(&user, body)).await;
-        assert_eq!(stored.json()["contentType"], kept);
-        assert_eq!(Reply::to(user.get("/files?key=type")).await.header("Content-Type"), kept);
+        assert_eq!(stored.json()["contentType"], stored_type);
+        assert_eq!(Reply::to(user.get("/files?key=type")).await.header("Content-Type"), stored_type);
     }
 }
 
 #[tokio::test]
-async fn fields_may_come_in_any_order_and_others_are_ignored() {
+async fn form_fields_may_come_in_any_order_and_unknown_ones_are_ignored() {
     let user = Customer::new("user1");
     let file = Part::text("content").file_name("f");
     let form = Form::new().text("before", "x").part("file", file).text("key", "order").text("after", "y");
@@ -150,7 +150,7 @@ async fn fields_may_come_in_any_order_and_others_are_ignored() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_a_file() {
+async fn an_empty_file_is_stored() {
     let user = Customer::new("user1");
     assert_eq!(expect_success(upload(&user, "empty", "")).await.json()["size"], 0);
     let reply = Reply::to(user.get("/files?key=empty")).await;
@@ -158,7 +158,7 @@ async fn an_empty_file_is_a_file() {
 }
 
 #[tokio::test]
-async fn any_key_within_the_limit_is_kept_apart_from_the_others() {
+async fn keys_up_to_the_limit_stay_distinct() {
     let user = Customer::new("user2");
     let (longest, longest_wide) = ("k".repeat(1024), "é".repeat(512));
     let keys = AWKWARD_KEYS.into_iter().chain([&*longest, &*longest_wide]);
@@ -199,7 +199,7 @@ async fn bad_keys_are_refused() {
 }
 
 #[tokio::test]
-async fn a_bad_form_is_refused_and_the_older_file_stays() {
+async fn a_bad_form_is_refused_and_the_old_file_stays() {
     let user = Customer::new("user1");
     expect_success(upload(&user, "bad", "old")).await;
     let key = "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nbad\r\n";

@@ -1,4 +1,4 @@
-//! `GET /files` and `GET /data` without a key.
+//! Lists: `GET /files` and `GET /data` without a key.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tests::{Customer, escaped, expect_json, expect_problem, expect_success};
 
-/// All keys of a listing, page by page, and how many pages there were.
-async fn all(user: &Customer, path: &str, member: &str) -> (Vec<Value>, usize) {
+/// Returns all entries of a list and the number of its pages.
+async fn list_all(user: &Customer, path: &str, member: &str) -> (Vec<Value>, usize) {
     let (mut entries, mut pages, mut next) = (Vec::new(), 0, path.to_owned());
     loop {
         let page = expect_success(user.get(&next)).await.json();
         entries.extend(page[member].as_array().expect("a list").clone());
         pages += 1;
         assert!(pages < 1000, "{path} does not end");
-        // There is a cursor if there is more, and only then.
+        // There is a cursor exactly if there are more entries.
         match (page["truncated"].as_bool(), page.get("cursor").and_then(Value::as_str)) {
             (Some(false), None) => return (entries, pages),
             (Some(true), Some(cursor)) => next = format!("{path}&cursor={cursor}"),
@@ -41,7 +41,7 @@ async fn a_listing_is_complete_without_repeats_or_gaps() {
         .await;
     let expected: Vec<String> = expected.into_iter().collect();
 
-    for (path, member, least) in [
+    for (path, member, min_pages) in [
         ("/files?limit=1000", "files", 3),
         ("/files?limit=7", "files", 358),
         ("/files?limit=1000&include=contentType", "files", 3),
@@ -51,19 +51,19 @@ async fn a_listing_is_complete_without_repeats_or_gaps() {
         ("/data?limit=7", "keys", 358),
         ("/data?prefix=n/", "keys", 3),
     ] {
-        let (entries, pages) = all(user, path, member).await;
+        let (entries, pages) = list_all(user, path, member).await;
         assert!(keys(&entries) == expected, "{path}: {} entries", entries.len());
-        assert!(pages >= least, "{path}: {pages} pages");
+        assert!(pages >= min_pages, "{path}: {pages} pages");
         let with_type = entries.iter().filter(|entry| entry.get("contentType") == Some(&json!("text/x"))).count();
         assert_eq!(with_type, if path.contains("include") { COUNT } else { 0 }, "{path}");
     }
-    // Several pages' worth in one count.
+    // The counts need several pages of R2's and KV's lists.
     let stats = expect_success(user.get("/stats")).await.json();
     assert_eq!((&stats["files"]["count"], &stats["storage"]["kvKeys"]), (&COUNT.into(), &COUNT.into()));
 }
 
 #[tokio::test]
-async fn entries_say_what_is_known() {
+async fn entries_have_exactly_the_documented_members() {
     let user = Customer::new("list2");
     expect_success(user.put("/files?key=entry").header("Content-Type", "text/x").body("12345")).await;
     let listed = expect_success(user.get("/files?prefix=entry&include=contentType")).await.json();
@@ -80,7 +80,7 @@ async fn entries_say_what_is_known() {
 }
 
 #[tokio::test]
-async fn a_delimiter_makes_folders() {
+async fn a_delimiter_groups_keys_by_prefix() {
     let user = Customer::new("list2");
     for key in ["tree/a", "tree/b/1", "tree/b/2", "tree/c/d/1", "tree/é+/1"] {
         expect_success(user.put(&format!("/files?key={}", escaped(key))).body("x")).await;
@@ -142,7 +142,7 @@ async fn bad_parameters_are_refused() {
             ("cursor=x", "invalid_cursor"),
             ("cursor=bm90LW9uZS1vZi1vdXJz", "invalid_cursor"),
             (&format!("cursor={}", if listing == "/files" { &data } else { &files }), "invalid_cursor"),
-            // Of another listing: the customer would miss entries without noticing.
+            // A cursor of a list with another prefix: the client would miss entries without noticing.
             (&format!("prefix=pag&cursor={}", if listing == "/files" { &files } else { &data }), "invalid_cursor"),
             (&format!("prefix={}", "p".repeat(if listing == "/files" { 1025 } else { 508 })), "invalid_parameter"),
             (&format!("cursor={}x", if listing == "/files" { &files } else { &data }), "invalid_cursor"),

@@ -19,7 +19,7 @@ use serde_json::json;
 use tests::{Customer, expect_json, expect_problem};
 
 #[tokio::test]
-async fn the_root_says_who_answers() {
+async fn the_root_returns_the_customers_id_and_version() {
     let version = env!("CARGO_PKG_VERSION");
     for id in ["user1", "a", "the-longest-user-id-that-there-can-be-0123456789"] {
         let health = json!({"status": "ok", "worker": id, "version": version});
@@ -29,7 +29,7 @@ async fn the_root_says_who_answers() {
 }
 
 #[tokio::test]
-async fn there_are_no_other_routes() {
+async fn other_paths_are_not_found() {
     let user = Customer::new("user1");
     for path in [
         "/x",
@@ -53,7 +53,7 @@ async fn there_are_no_other_routes() {
 }
 
 #[tokio::test]
-async fn a_route_names_the_methods_it_has() {
+async fn a_405_lists_the_allowed_methods() {
     let user = Customer::new("user1");
     let read = "GET, HEAD";
     for (path, allow, methods) in [
@@ -74,9 +74,9 @@ async fn a_route_names_the_methods_it_has() {
     }
 }
 
-/// A customer may have any of its stores, or none.
+/// A customer Worker may have any of the storage bindings, or none.
 #[tokio::test]
-async fn storage_that_is_not_attached_is_said() {
+async fn routes_without_their_storage_are_a_501() {
     let bare = Customer::new("bare");
     let form = || {
         reqwest::multipart::Form::new()

@@ -1,21 +1,21 @@
-//! `GET /files?key=`: ranges, conditions, and the headers that a file keeps.
+//! `GET /files?key=`: ranges, preconditions, and the headers that are stored with a file.
 
 use http::StatusCode;
 use tests::{Customer, Reply, expect_problem, expect_success};
 
 const CONTENT: &str = "0123456789";
 
-/// Stores ten bytes, and answers their quoted etag and their date.
-async fn stored(user: &Customer, key: &str) -> (String, String) {
+/// Stores ten bytes, and returns the file's `ETag` and `Last-Modified`.
+async fn store_content(user: &Customer, key: &str) -> (String, String) {
     expect_success(user.put(&format!("/files?key={key}")).body(CONTENT)).await;
     let head = Reply::to(user.head(&format!("/files?key={key}"))).await;
     (head.header("ETag").to_owned(), head.header("Last-Modified").to_owned())
 }
 
 #[tokio::test]
-async fn a_range_is_a_part_of_the_file() {
+async fn a_range_returns_that_part_of_the_file() {
     let user = Customer::new("user1");
-    stored(&user, "range").await;
+    store_content(&user, "range").await;
     for (range, content, bytes) in [
         ("bytes=0-0", "0", "0-0"),
         ("bytes=2-5", "2345", "2-5"),
@@ -35,9 +35,9 @@ async fn a_range_is_a_part_of_the_file() {
 }
 
 #[tokio::test]
-async fn what_is_no_single_range_is_the_whole_file() {
+async fn anything_but_a_single_range_returns_the_whole_file() {
     let user = Customer::new("user1");
-    stored(&user, "no-range").await;
+    store_content(&user, "no-range").await;
     for range in ["bytes=0-1,4-5", "bytes=5-2", "bytes=x", "items=0-1", "bytes", "bytes=", "bytes=-", "bytes=1-2x", ""]
     {
         let reply = Reply::to(user.get("/files?key=no-range").header("Range", range)).await;
@@ -45,15 +45,15 @@ async fn what_is_no_single_range_is_the_whole_file() {
         assert!(!reply.headers.contains_key("Content-Range"), "{range}");
         assert_eq!(reply.header("Accept-Ranges"), "bytes");
     }
-    // HEAD has no ranges (RFC 9110, 14.2).
+    // `Range` has no meaning for HEAD (RFC 9110, section 14.2).
     let head = Reply::to(user.head("/files?key=no-range").header("Range", "bytes=0-1")).await;
     assert_eq!((head.status, head.header("Content-Length")), (StatusCode::OK, "10"));
 }
 
 #[tokio::test]
-async fn a_range_that_is_not_there_is_refused() {
+async fn an_unsatisfiable_range_is_a_416() {
     let user = Customer::new("user1");
-    stored(&user, "out-of-range").await;
+    store_content(&user, "out-of-range").await;
     expect_success(user.put("/files?key=empty-range").header("Content-Length", 0)).await;
     for (key, range, size) in [
         ("out-of-range", "bytes=10-", 10),
@@ -72,26 +72,26 @@ async fn a_range_that_is_not_there_is_refused() {
 }
 
 #[tokio::test]
-async fn ranges_put_together_are_the_file() {
+async fn concatenated_ranges_equal_the_file() {
     let user = Customer::new("user2");
     let content = tests::noise(1_000_003, 6);
     expect_success(user.put("/files?key=ranges").body(content.clone())).await;
-    let mut together = Vec::new();
-    while together.len() < content.len() {
-        let range = format!("bytes={}-{}", together.len(), together.len() + 99_999);
+    let mut joined = Vec::new();
+    while joined.len() < content.len() {
+        let range = format!("bytes={}-{}", joined.len(), joined.len() + 99_999);
         let reply = Reply::to(user.get("/files?key=ranges").header("Range", range)).await;
         assert_eq!(reply.status, StatusCode::PARTIAL_CONTENT);
-        together.extend(reply.body);
+        joined.extend(reply.body);
     }
-    assert!(together == content);
+    assert!(joined == content);
 }
 
 #[tokio::test]
-async fn conditions_are_compared_with_what_is_there() {
+async fn preconditions_are_evaluated_against_the_stored_file() {
     const LONG_AGO: &str = "Mon, 01 Jan 2001 00:00:00 GMT";
     const FAR_AHEAD: &str = "Fri, 01 Jan 2100 00:00:00 GMT";
     let user = Customer::new("user1");
-    let (etag, modified) = stored(&user, "conditions").await;
+    let (etag, modified) = store_content(&user, "conditions").await;
     let (weak, unquoted) = (format!("W/{etag}"), etag.trim_matches('"').to_owned());
     let list = format!("\"a\", {weak} ,\"b\"");
     for (headers, status) in [
@@ -119,7 +119,7 @@ async fn conditions_are_compared_with_what_is_there() {
         (vec![("If-Match", &etag), ("If-Unmodified-Since", LONG_AGO)], 200),
         (vec![("If-Match", "\"other\""), ("If-None-Match", &etag)], 412),
         (vec![("If-Match", &etag), ("If-None-Match", &etag)], 304),
-        // They count for more than a range, and a range for which they hold is one.
+        // Preconditions are evaluated before the range.
         (vec![("If-None-Match", &etag), ("Range", "bytes=0-1")], 304),
         (vec![("If-None-Match", &etag), ("Range", "bytes=99-")], 304),
         (vec![("If-Match", "\"other\""), ("Range", "bytes=99-")], 412),
@@ -139,7 +139,7 @@ async fn conditions_are_compared_with_what_is_there() {
         };
         assert_eq!(reply.text(), content, "{headers:?}");
         if status == 304 {
-            // What a cache needs to go on using what it has.
+            // A cache needs these headers to reuse its copy.
             assert_eq!((reply.header("ETag"), reply.header("Cache-Control")), (&*etag, "private, no-cache"));
             assert_eq!(reply.header("Vary"), "X-User-ID, Authorization");
         }
@@ -154,9 +154,9 @@ async fn conditions_are_compared_with_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_range_of_another_version_is_the_whole_file() {
+async fn if_range_with_another_version_returns_the_whole_file() {
     let user = Customer::new("user1");
-    let (etag, modified) = stored(&user, "if-range").await;
+    let (etag, modified) = store_content(&user, "if-range").await;
     for (version, status) in [
         (&*etag, 206),
         (&*modified, 206),
@@ -173,7 +173,7 @@ async fn a_range_of_another_version_is_the_whole_file() {
             "{version}"
         );
     }
-    // A range that the version there does not have matters only if it is the version meant.
+    // An unsatisfiable range is an error only if `If-Range` names the stored version.
     let request =
         |version: &str| user.get("/files?key=if-range").header("Range", "bytes=99-").header("If-Range", version);
     assert_eq!(Reply::to(request("\"other\"")).await.status, 200);
@@ -181,9 +181,9 @@ async fn a_range_of_another_version_is_the_whole_file() {
 }
 
 #[tokio::test]
-async fn headers_of_an_upload_come_back() {
+async fn headers_of_an_upload_are_stored_and_returned() {
     let user = Customer::new("user1");
-    let kept = [
+    let headers = [
         ("Content-Type", "text/css; charset=utf-8"),
         ("Cache-Control", "public, max-age=60"),
         ("Content-Disposition", "attachment; filename=\"a.css\""),
@@ -191,7 +191,10 @@ async fn headers_of_an_upload_come_back() {
         ("Expires", "Fri, 01 Jan 2100 00:00:00 GMT"),
     ];
     let with = |request: reqwest::RequestBuilder| {
-        kept.iter().fold(request, |request, (name, value)| request.header(*name, *value)).header("X-Other", "not kept")
+        headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
+            .header("X-Other", "not stored")
     };
     expect_success(with(user.put("/files?key=kept-headers").body("a{}"))).await;
 
@@ -208,7 +211,7 @@ async fn headers_of_an_upload_come_back() {
             Reply::to(user.get(&format!("/files?key={key}"))).await,
             Reply::to(user.head(&format!("/files?key={key}"))).await,
         ] {
-            for (name, value) in kept {
+            for (name, value) in headers {
                 assert_eq!(reply.header(name), value, "{key}");
             }
             assert!(!reply.headers.contains_key("X-Other"));
@@ -216,7 +219,7 @@ async fn headers_of_an_upload_come_back() {
     }
 }
 
-/// The bytes are stored encoded, and sent back as they are.
+/// An encoded file is stored and returned as it is.
 #[tokio::test]
 async fn an_encoded_file_is_not_encoded_again() {
     let user = Customer::new("user1");
@@ -233,7 +236,7 @@ async fn an_encoded_file_is_not_encoded_again() {
 }
 
 #[tokio::test]
-async fn headers_that_cannot_be_kept_are_refused() {
+async fn headers_that_cannot_be_stored_are_refused() {
     let user = Customer::new("user1");
     let too_long = "x".repeat(1025);
     for (name, value) in [
@@ -251,33 +254,34 @@ async fn headers_that_cannot_be_kept_are_refused() {
     expect_problem(user.get("/files?key=refused"), 404, "file_not_found").await;
 }
 
-/// As S3 clients send it for what must not be kept.
+/// S3 clients send such an `Expires` for files that must not be cached.
 #[tokio::test]
-async fn a_file_may_have_expired_already() {
+async fn expires_may_be_in_the_past() {
     let user = Customer::new("user1");
-    for (value, kept) in [
+    for (value, stored) in [
         ("0", "Thu, 01 Jan 1970 00:00:00 GMT"),
         ("-1", "Thu, 01 Jan 1970 00:00:00 GMT"),
         ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"),
         ("Thu, 01 Jan 1970 00:00:01 GMT", "Thu, 01 Jan 1970 00:00:01 GMT"),
     ] {
         expect_success(user.put("/files?key=expired").header("Expires", value).body("x")).await;
-        assert_eq!(Reply::to(user.get("/files?key=expired")).await.header("Expires"), kept, "{value}");
-        let begun = expect_success(user.post("/files/uploads?key=expired-parts").header("Expires", value)).await.json();
+        assert_eq!(Reply::to(user.get("/files?key=expired")).await.header("Expires"), stored, "{value}");
+        let created =
+            expect_success(user.post("/files/uploads?key=expired-parts").header("Expires", value)).await.json();
         let upload =
-            format!("key=expired-parts&uploadId={}", tests::escaped(begun["uploadId"].as_str().expect("an id")));
+            format!("key=expired-parts&uploadId={}", tests::escaped(created["uploadId"].as_str().expect("an id")));
         let part = expect_success(user.put(&format!("/files/uploads?{upload}&partNumber=1")).body("x")).await.json();
         let parts = serde_json::json!({"parts": [part]}).to_string();
         expect_success(user.post_json(&format!("/files/uploads/complete?{upload}"), parts)).await;
-        assert_eq!(Reply::to(user.head("/files?key=expired-parts")).await.header("Expires"), kept, "{value}");
+        assert_eq!(Reply::to(user.head("/files?key=expired-parts")).await.header("Expires"), stored, "{value}");
     }
 }
 
-/// A comma may stand in an entity tag (RFC 9110, 8.8.3).
+/// An entity tag may contain a comma (RFC 9110, section 8.8.3).
 #[tokio::test]
-async fn a_tag_within_another_is_not_that_tag() {
+async fn a_comma_does_not_end_an_etag() {
     let user = Customer::new("user1");
-    let (etag, _) = stored(&user, "comma").await;
+    let (etag, _) = store_content(&user, "comma").await;
     let tag = etag.trim_matches('"');
     let get = |name: &'static str, value: String| user.get("/files?key=comma").header(name, value);
     for tags in [

@@ -1,4 +1,4 @@
-//! `/stats`.
+//! `/stats`: counts of files, values and operations.
 
 use std::time::Duration;
 
@@ -21,15 +21,16 @@ async fn stats(user: &Customer) -> Value {
     expect_success(user.get("/stats")).await.json()
 }
 
+/// Expects these counts of what is stored.
 async fn expect_stored(user: &Customer, files: usize, total_size: usize, kv_keys: usize) {
     let stats = stats(user).await;
     assert_eq!(stats["files"], json!({"count": files, "totalSize": total_size}));
     assert_eq!(stats["storage"], json!({"kvKeys": kv_keys, "r2Objects": files}));
 }
 
-/// One page of a listing has 1000 entries, so this takes two; and 50 clients write at once, so none may be lost.
+/// A page of a list has 1000 entries, so that counting needs two pages. 50 clients write concurrently.
 #[tokio::test]
-async fn everything_is_counted_however_much_there_is() {
+async fn stats_count_all_files_and_values() {
     const COUNT: usize = 1100;
     let user = &Customer::new("count1");
     expect_stored(user, 0, 0, 0).await;
@@ -45,7 +46,7 @@ async fn everything_is_counted_however_much_there_is() {
         .await;
     expect_stored(user, COUNT, size, COUNT).await;
 
-    // Written again they are still the same; deleted they are gone.
+    // Overwriting changes no counts, deleting does.
     expect_success(store_file(user, 7)).await;
     expect_success(store_value(user, 7)).await;
     expect_success(user.delete("/files?key=f/10")).await;
@@ -53,15 +54,15 @@ async fn everything_is_counted_however_much_there_is() {
     expect_stored(user, COUNT - 1, size - 10, COUNT - 1).await;
 }
 
-/// 1000 operations of 50 clients, for longer than the interval at which counts are written to KV, so that some fall into
-/// a write; none costs a write of its own.
+/// 50 clients send 1000 operations for longer than the interval at which counts are written to KV, so that some happen
+/// during a write. No operation causes a write of its own.
 #[tokio::test]
-async fn a_thousand_operations_are_a_thousand() {
+async fn a_thousand_concurrent_operations_are_all_counted() {
     let user = &Customer::new("count3");
     let nothing = json!({"totalOperations": 0, "lastActivity": null, "byOperation": {}, "windowDays": 30});
     assert_eq!(stats(user).await["activity"], nothing);
 
-    // What does not reach storage, or fails, does not count.
+    // Requests that do not reach storage or fail are not counted.
     expect_success(user.get("/")).await;
     expect_problem(user.get("/nothing"), 404, "not_found").await;
     expect_problem(user.get("/data?key=v/0"), 404, "data_not_found").await;
@@ -94,7 +95,7 @@ async fn a_thousand_operations_are_a_thousand() {
     let last = activity["lastActivity"].as_str().expect("a time");
     assert!(last.len() == 24 && last.ends_with('Z'), "{last}");
 
-    // In KV they are one key of this isolate's.
+    // In KV, each isolate writes one key.
     tokio::time::sleep(Duration::from_secs(7)).await;
     let written = storage::query(
         "kv",
@@ -103,7 +104,7 @@ async fn a_thousand_operations_are_a_thousand() {
     assert_eq!(written.len(), 1, "{written:?}");
 }
 
-/// Every kind of operation has its name.
+/// The operations that other tests here do not count.
 #[tokio::test]
 async fn each_operation_is_counted_under_its_name() {
     let user = Customer::new("parts");
@@ -124,7 +125,7 @@ async fn each_operation_is_counted_under_its_name() {
     expect_success(user.post_json("/db/batch", r#"{"statements":[{"sql":"SELECT 1"}]}"#)).await;
 
     let after = stats(&user).await["activity"]["byOperation"].clone();
-    for (operation, least) in [
+    for (operation, minimum) in [
         ("createUpload", 2),
         ("uploadPart", 1),
         ("completeUpload", 1),
@@ -134,8 +135,8 @@ async fn each_operation_is_counted_under_its_name() {
         ("batchDatabase", 1),
     ] {
         // Other tests use this customer, too.
-        let count = |of: &Value| of[operation].as_u64().unwrap_or_default();
-        assert!(count(&after) >= count(&before) + least, "{operation}: {before} {after}");
+        let count = |counts: &Value| counts[operation].as_u64().unwrap_or_default();
+        assert!(count(&after) >= count(&before) + minimum, "{operation}: {before} {after}");
     }
 }
 
@@ -143,7 +144,7 @@ async fn each_operation_is_counted_under_its_name() {
 async fn counts_survive_a_restart() {
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--customer", "a"]).await;
-    let user = Customer::of(&dev.url, "a");
+    let user = Customer::at(&dev.url, "a");
     for number in 0..10 {
         expect_success(store_value(&user, number)).await;
     }
@@ -153,7 +154,7 @@ async fn counts_survive_a_restart() {
     assert!(dev.stop(Signal::SIGINT).await.success());
 
     let dev = Dev::start(state.path(), &["--customer", "a"]).await;
-    let user = Customer::of(&dev.url, "a");
+    let user = Customer::at(&dev.url, "a");
     assert_eq!(stats(&user).await["activity"], before);
     expect_success(store_value(&user, 10)).await;
     assert_eq!(stats(&user).await["activity"]["byOperation"], json!({"setData": 11}));

@@ -1,4 +1,4 @@
-//! `/files/uploads`: large files in parts.
+//! `/files/uploads`: multipart uploads of large files.
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -6,15 +6,15 @@ use tests::{Customer, Reply, chunked, escaped, expect_json, expect_problem, expe
 
 const MIB: usize = 1024 * 1024;
 
-/// An upload that was begun.
-struct Upload<'a> {
+/// A multipart upload that was created.
+struct CreatedUpload<'a> {
     user: &'a Customer,
     key: &'a str,
     id: String,
 }
 
-impl<'a> Upload<'a> {
-    async fn begin(user: &'a Customer, key: &'a str) -> Self {
+impl<'a> CreatedUpload<'a> {
+    async fn create(user: &'a Customer, key: &'a str) -> Self {
         let created = expect_success(user.post(&format!("/files/uploads?key={key}"))).await.json();
         let id = created["uploadId"].as_str().expect("an id").to_owned();
         assert_eq!(created, json!({"key": key, "uploadId": id}));
@@ -45,12 +45,12 @@ impl<'a> Upload<'a> {
 }
 
 #[tokio::test]
-async fn parts_become_a_file() {
+async fn completed_parts_become_the_file() {
     let user = Customer::new("parts");
-    let upload = Upload::begin(&user, "whole").await;
+    let upload = CreatedUpload::create(&user, "whole").await;
     let content = noise(12 * MIB, 40);
     let parts: Vec<&[u8]> = content.chunks(5 * MIB).collect();
-    // In any order, at once, and again: the last one counts.
+    // Parts may be sent in any order, concurrently, and again. The last one counts.
     let (third, first, second) =
         futures::join!(upload.put(3, parts[2]), upload.put(1, parts[0]), upload.put(2, &content[..5 * MIB]));
     let again = upload.put(2, parts[1]).await;
@@ -64,41 +64,41 @@ async fn parts_become_a_file() {
     let reply = Reply::to(user.get("/files?key=whole")).await;
     assert!(reply.body == content, "{} bytes came back", reply.body.len());
     assert_eq!(reply.header("ETag"), format!("\"{etag}\""));
-    // It is over.
+    // The upload no longer exists.
     expect_problem(upload.complete(&[&first]), 404, "upload_not_found").await;
     expect_problem(upload.part(4, "x"), 404, "upload_not_found").await;
 }
 
-/// Who has not heard the answer to `complete` sees in the file's headers whether it was made.
+/// A client that did not receive the reply to `complete` can see in the file's headers whether it took effect.
 #[tokio::test]
-async fn a_completed_upload_is_known_by_its_file() {
+async fn the_file_shows_whether_its_upload_was_completed() {
     let user = Customer::new("parts");
     expect_success(user.put("/files?key=known").body("old")).await;
-    let begin = async || {
-        let upload = Upload::begin(&user, "known").await;
+    let create = async || {
+        let upload = CreatedUpload::create(&user, "known").await;
         let parts = [upload.put(1, &noise(5 * MIB, 44)).await, upload.put(2, b"end").await];
         (upload, parts)
     };
-    let is_known = async || {
+    let is_completed = async || {
         let head = Reply::to(user.head("/files?key=known")).await;
         head.header("ETag").ends_with("-2\"") && head.header("Content-Length") == (5 * MIB + 3).to_string()
     };
-    let (upload, parts) = begin().await;
+    let (upload, parts) = create().await;
     expect_success(upload.abort()).await;
     expect_problem(upload.complete(&[&parts[0], &parts[1]]), 404, "upload_not_found").await;
-    assert!(!is_known().await, "it was given up");
-    let (upload, parts) = begin().await;
+    assert!(!is_completed().await, "it was aborted");
+    let (upload, parts) = create().await;
     expect_success(upload.complete(&[&parts[0], &parts[1]])).await;
     let reply = expect_problem(upload.complete(&[&parts[0], &parts[1]]), 404, "upload_not_found").await;
     assert!(reply.text().contains("HEAD /files?key="), "{reply}");
-    assert!(is_known().await, "it was completed");
+    assert!(is_completed().await, "it was completed");
 }
 
 #[tokio::test]
-async fn an_upload_that_is_given_up_leaves_the_older_file() {
+async fn an_aborted_upload_keeps_the_old_file() {
     let user = Customer::new("parts");
     expect_success(user.put("/files?key=given-up").body("old")).await;
-    let upload = Upload::begin(&user, "given-up").await;
+    let upload = CreatedUpload::create(&user, "given-up").await;
     let part = upload.put(1, b"new").await;
     expect_json(upload.abort(), json!({"success": true})).await;
     for request in [upload.complete(&[&part]), upload.part(1, "x")] {
@@ -108,18 +108,18 @@ async fn an_upload_that_is_given_up_leaves_the_older_file() {
 }
 
 #[tokio::test]
-async fn r2s_rules_are_explained() {
+async fn violations_of_r2s_rules_are_explained() {
     let user = Customer::new("parts");
-    let upload = Upload::begin(&user, "rules").await;
+    let upload = CreatedUpload::create(&user, "rules").await;
     let (large, small) = (noise(5 * MIB, 41), noise(MIB, 42));
     let part = [upload.put(1, &large).await, upload.put(2, &small).await, upload.put(3, &large).await];
     let larger = upload.put(4, &noise(6 * MIB, 43)).await;
-    let made_up = json!({"partNumber": 1, "etag": "5d4f21cd656c7f1e7f49e9988521304a"});
+    let wrong_etag = json!({"partNumber": 1, "etag": "5d4f21cd656c7f1e7f49e9988521304a"});
     let absent = json!({"partNumber": 9, "etag": part[0]["etag"]});
     for (parts, reason) in [
         (vec![&part[1], &part[2]], "smaller than 5 MiB"),
         (vec![&part[0], &larger, &absent], "not uploaded"),
-        (vec![&made_up], "another etag"),
+        (vec![&wrong_etag], "another etag"),
         (vec![&absent], "not uploaded"),
         (vec![&part[2], &part[0]], "in the order"),
         (vec![&part[0], &part[0]], "each once"),
@@ -127,7 +127,7 @@ async fn r2s_rules_are_explained() {
         let reply = expect_problem(upload.complete(&parts), 400, "invalid_part").await;
         assert!(reply.json()["detail"].as_str().expect("text").contains(reason), "{reason}: {reply}");
     }
-    // Parts of unequal sizes do not fit together.
+    // All parts but the last must have the same size.
     expect_problem(
         upload.complete(&[&part[0], &larger, &json!({"partNumber": 5, "etag": upload.put(5, &small).await["etag"]})]),
         400,
@@ -149,11 +149,11 @@ async fn r2s_rules_are_explained() {
         expect_problem(user.post_json(&path, body), 400, code).await;
         expect_problem(user.post(&path).body(body), 415, "unsupported_media_type").await;
     }
-    // In a header an etag is quoted; here it may be, too.
+    // An etag in the body may be quoted, as it is in headers.
     let quoted = json!({"partNumber": 1, "etag": format!("\"{}\"", part[0]["etag"].as_str().expect("an etag"))});
     expect_problem(upload.complete(&[&quoted, &absent]), 400, "invalid_part").await;
     let part = [quoted, part[1].clone(), part[2].clone()];
-    // After all that it still goes on.
+    // Errors do not end the upload.
     expect_success(upload.complete(&[
         &part[0],
         &part[2],
@@ -164,18 +164,18 @@ async fn r2s_rules_are_explained() {
 }
 
 #[tokio::test]
-async fn an_upload_is_one_key_of_one_customer() {
+async fn an_upload_id_is_valid_for_one_key_of_one_customer() {
     let (user, other) = (Customer::new("parts"), Customer::new("user2"));
-    let upload = Upload::begin(&user, "mine").await;
+    let upload = CreatedUpload::create(&user, "mine").await;
     let part = upload.put(1, b"mine").await;
-    for stranger in [
-        Upload { user: &other, key: "mine", id: upload.id.clone() },
-        Upload { user: &user, key: "other", id: upload.id.clone() },
-        Upload { user: &user, key: "mine", id: "made-up".to_owned() },
+    for invalid in [
+        CreatedUpload { user: &other, key: "mine", id: upload.id.clone() },
+        CreatedUpload { user: &user, key: "other", id: upload.id.clone() },
+        CreatedUpload { user: &user, key: "mine", id: "made-up".to_owned() },
     ] {
-        expect_problem(stranger.part(1, "theirs"), 404, "upload_not_found").await;
-        expect_problem(stranger.complete(&[&part]), 404, "upload_not_found").await;
-        expect_problem(stranger.abort(), 404, "upload_not_found").await;
+        expect_problem(invalid.part(1, "theirs"), 404, "upload_not_found").await;
+        expect_problem(invalid.complete(&[&part]), 404, "upload_not_found").await;
+        expect_problem(invalid.abort(), 404, "upload_not_found").await;
     }
     for id in ["", "&x=", &"x".repeat(5000)] {
         let query = format!("key=mine&uploadId={id}");

@@ -2,18 +2,19 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use tests::api::{Api, expect_error, expect_result};
+use tests::LocalApi;
+use tests::api::{expect_error, expect_result};
 
 use super::Platform;
 
 /// A new database, and requests to its two endpoints.
 struct TestDatabase<'a> {
-    api: &'a Api,
+    api: &'a LocalApi,
     path: String,
 }
 
 impl<'a> TestDatabase<'a> {
-    async fn new(api: &'a Api) -> Self {
+    async fn new(api: &'a LocalApi) -> Self {
         let id = api.post("/d1/database", json!({"name": "queried"})).await["uuid"].clone();
         Self { api, path: format!("/d1/database/{}", id.as_str().expect("an id")) }
     }

@@ -15,7 +15,7 @@ mod warnings;
 mod wrangler;
 
 use tempfile::TempDir;
-use tests::{Api, Dev};
+use tests::{Dev, LocalApi};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How many platforms run at once. Each restarts its runtime often, so that more of them would be slower together than
@@ -26,7 +26,7 @@ static PLATFORMS: Semaphore = Semaphore::const_new(3);
 pub struct Platform {
     pub state: TempDir,
     dev: Dev,
-    pub api: Api,
+    pub api: LocalApi,
     _permit: SemaphorePermit<'static>,
 }
 
@@ -42,6 +42,6 @@ impl Platform {
 
     /// A client that sends requests as a customer of this platform.
     pub fn customer(&self, id: &str) -> tests::Customer {
-        tests::Customer::of(&self.dev.url, id)
+        tests::Customer::at(&self.dev.url, id)
     }
 }

@@ -14,7 +14,11 @@ use super::Platform;
 const SCRIPT: &str = "export default { fetch() { return Response.json(1); } };";
 
 /// Returns the upload of a script with these modules: their names, media types and contents.
-fn upload(api: &tests::Api, metadata: &Value, modules: &[(&'static str, &str, Vec<u8>)]) -> reqwest::RequestBuilder {
+fn upload(
+    api: &tests::LocalApi,
+    metadata: &Value,
+    modules: &[(&'static str, &str, Vec<u8>)],
+) -> reqwest::RequestBuilder {
     let form = Form::new().percent_encode_noop().text("metadata", metadata.to_string());
     let form = modules.iter().fold(form, |form, (name, kind, content)| {
         let part = Part::bytes(content.clone()).file_name(*name).mime_str(kind).expect("a media type");

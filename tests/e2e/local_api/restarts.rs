@@ -102,7 +102,7 @@ async fn acknowledged_uploads_survive_a_kill() {
         // Kill while the first uploads are checked, then after half of them, then during the restart.
         drop(finished.acquire_many(3 * round).await.expect("the semaphore is never closed"));
         tokio::time::sleep(Duration::from_millis(40 + 100 * u64::from(round))).await;
-        platform.dev.stop_hard().await;
+        platform.dev.kill().await;
         for upload in uploads {
             if let Some((name, version)) = upload.await.expect("no panic") {
                 acknowledged.retain(|(other, _)| *other != name);
@@ -185,7 +185,7 @@ async fn api_requests_during_the_start_wait_for_it() {
     });
     let dev = Dev::start(state.path(), &["--api-port", &port]).await;
     assert_eq!(early.await.expect("no panic"), 200);
-    assert_eq!(Reply::to(Customer::of(&dev.url, "user3").get("/")).await.json(), 1);
+    assert_eq!(Reply::to(Customer::at(&dev.url, "user3").get("/")).await.json(), 1);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn a_lost_script_does_not_prevent_the_start() {
     let folder = state.path().join("scripts").join(lost["script"]["etag"].as_str().expect("the folder's name"));
     std::fs::remove_dir_all(folder).expect("the folder exists");
     let dev = Dev::start(state.path(), &[]).await;
-    assert_eq!(Reply::to(Customer::of(&dev.url, "intact").get("/")).await.json(), 2);
-    assert_eq!(Reply::to(Customer::of(&dev.url, "lost").get("/")).await.json()["code"], "unknown_user");
-    expect_success(Customer::of(&dev.url, "user1").get("/")).await;
+    assert_eq!(Reply::to(Customer::at(&dev.url, "intact").get("/")).await.json(), 2);
+    assert_eq!(Reply::to(Customer::at(&dev.url, "lost").get("/")).await.json()["code"], "unknown_user");
+    expect_success(Customer::at(&dev.url, "user1").get("/")).await;
 }

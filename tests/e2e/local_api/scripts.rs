@@ -21,7 +21,7 @@ async fn reply_json(customer: &Customer) -> Value {
 }
 
 /// Returns a request that changes a script's settings.
-fn settings(api: &tests::Api, script: &str, settings: &Value) -> reqwest::RequestBuilder {
+fn settings(api: &tests::LocalApi, script: &str, settings: &Value) -> reqwest::RequestBuilder {
     let form = Form::new().text("settings", settings.to_string());
     api.request(Method::PATCH, &format!("{SCRIPTS}/{script}/settings")).multipart(form)
 }
@@ -377,7 +377,7 @@ async fn no_binding_reaches_another_customers_resources() {
 }
 
 /// Returns the API's path of the customers' records.
-async fn records(api: &tests::Api) -> String {
+async fn records(api: &tests::LocalApi) -> String {
     let settings = expect_result(api.get("/workers/scripts/dispatcher/settings")).await;
     let bindings = settings["bindings"].as_array().expect("a list").clone();
     let records = bindings.iter().find(|binding| binding["name"] == "CUSTOMERS").expect("the binding CUSTOMERS");

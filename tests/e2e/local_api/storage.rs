@@ -229,9 +229,9 @@ async fn deleted_storage_is_removed_from_disk_and_the_rest_stays() {
     let state = platform.state;
     assert!(platform.dev.stop(Signal::SIGTERM).await.success());
     let dev = Dev::start(state.path(), &[]).await;
-    assert_eq!(Reply::to(tests::Customer::of(&dev.url, "user1").get("/")).await.json()["code"], "unknown_user");
+    assert_eq!(Reply::to(tests::Customer::at(&dev.url, "user1").get("/")).await.json()["code"], "unknown_user");
     assert_eq!(files_with(&storage, "the-secret-of-user1"), [""; 0]);
-    let user2 = tests::Customer::of(&dev.url, "user2");
+    let user2 = tests::Customer::at(&dev.url, "user2");
     assert_eq!(expect_success(user2.get("/data?key=k")).await.json()["value"], "the-secret-of-user2");
     assert_eq!(Reply::to(user2.get("/files?key=k")).await.text(), "the-secret-of-user2");
     let rows = expect_success(user2.post_json("/db/query", r#"{"sql":"SELECT a FROM t"}"#)).await.json();

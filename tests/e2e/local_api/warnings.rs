@@ -3,13 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tests::api::{Api, expect_result, text};
-use tests::{Customer, Dev, Reply};
+use tests::api::{expect_result, text};
+use tests::{Customer, Dev, LocalApi, Reply};
 
 use super::Platform;
 
 /// Uploads a script, and returns the messages of the reply.
-async fn messages(api: &Api, script: &str, source: &str, metadata: Value) -> Vec<String> {
+async fn messages(api: &LocalApi, script: &str, source: &str, metadata: Value) -> Vec<String> {
     let reply = Reply::to(api.upload(script, source, metadata)).await;
     assert_eq!(reply.status, 200, "{reply}");
     let messages = reply.json()["messages"].as_array().expect("a list").clone();
@@ -44,9 +44,9 @@ async fn missing_bindings_are_reported_at_each_start_and_by_show() {
     assert_eq!(shown["messages"], json!(warnings));
     assert!(!show("user1", &[]).await.contains("not there locally"));
 
-    assert!(platform.dev.said().await.contains(&format!("user3: {}", warnings[0])), "at the upload");
+    assert!(platform.dev.stop_and_get_stderr().await.contains(&format!("user3: {}", warnings[0])), "at the upload");
     for _ in 0..2 {
-        let started = Dev::start(platform.state.path(), &[]).await.said().await;
+        let started = Dev::start(platform.state.path(), &[]).await.stop_and_get_stderr().await;
         assert!(warnings.iter().all(|warning| started.contains(&format!("user3: {warning}"))), "{started}");
         assert!(!started.contains("user1:") && !started.contains("TEXT"), "{started}");
     }

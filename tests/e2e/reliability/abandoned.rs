@@ -1,7 +1,8 @@
-//! Clients that disconnect while storage does not answer: nothing of their requests stays in memory.
+//! Clients that disconnect while storage does not reply: their requests must not stay in memory.
 //!
-//! The Workers are those of `cargo xtask build --faults`, which tell what they hold. They run in workerd itself, where nothing
-//! in front of them keeps connections, with storage that answers when it is told to.
+//! The Workers are those of `cargo xtask build --faults`, which have routes that report their memory. They run in
+//! workerd without a local platform, which would keep connections open, and with storage that replies when the test
+//! allows it.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -16,11 +17,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// How many requests are abandoned at the same time.
-const AT_ONCE: usize = 500;
+const CONCURRENT: usize = 500;
 
-/// By how many bytes a Worker's memory may differ after the second round: two pages of Wasm, which allocations that do not
-/// repeat exactly may need. Of each kind of request there are hundreds, and a future that is never dropped takes more than
-/// a thousand bytes.
+/// By how many bytes a Worker's memory may grow in the second round. It is two pages of Wasm, because allocations do
+/// not repeat exactly. A leak would be larger: there are hundreds of requests of each kind, and a future that is never
+/// dropped takes more than 1000 bytes.
 const TOLERANCE: usize = 128 * 1024;
 
 #[tokio::test]
@@ -34,9 +35,9 @@ async fn twenty_thousand_abandoned_requests_leave_nothing_behind() {
     run(20_000).await;
 }
 
-/// Abandons so many requests twice, and compares what the Workers hold.
+/// Abandons `requests` requests twice, and compares the Workers' memory after both rounds.
 async fn run(requests: usize) {
-    let (storage_port, answers) = stalling_storage().await;
+    let (storage_port, may_reply) = stalling_storage().await;
     let runtime = Workerd::start(&Configuration {
         dispatcher: r#"(name = "AUTH", text = "trusted-header")"#,
         namespace: None,
@@ -44,17 +45,17 @@ async fn run(requests: usize) {
         storage_port,
     })
     .await;
-    let user = Customer::of(&runtime.url, "one");
+    let user = Customer::at(&runtime.url, "one");
 
     let mut memory = Vec::new();
     for _ in 0..2 {
         let started = Instant::now();
-        for _ in 0..requests / AT_ONCE {
-            abandon(&runtime, &user, &answers).await;
+        for _ in 0..requests / CONCURRENT {
+            abandon(&runtime, &user, &may_reply).await;
         }
-        let [dispatcher, customer] = held(&user).await;
+        let [dispatcher, customer] = memory_sizes(&user).await;
         println!(
-            "{requests} requests abandoned in {:.1} s: the dispatcher holds {dispatcher} bytes, the customer Worker {customer}",
+            "{requests} requests abandoned in {:.1} s: memory of the dispatcher {dispatcher} bytes, of the customer Worker {customer}",
             started.elapsed().as_secs_f64()
         );
         memory.push([dispatcher, customer]);
@@ -63,31 +64,31 @@ async fn run(requests: usize) {
         assert!(second <= first + TOLERANCE, "{memory:?}");
     }
 
-    // Both places for large bodies are free: two requests that need one are not refused.
+    // The slots for two large bodies are free: two such requests are not refused.
     let value = format!("{{\"key\":\"large\",\"value\":\"{}\"}}", "x".repeat(2 << 20));
-    answers.send_replace(true);
+    may_reply.send_replace(true);
     let replies = join_all([0, 1].map(|_| Reply::to(user.post_json("/data", value.clone())))).await;
     for reply in replies {
         assert_eq!(reply.json()["code"], "storage_unavailable", "{reply}");
     }
 }
 
-/// The sizes of the two Workers' memories.
-async fn held(user: &Customer) -> [usize; 2] {
+/// Returns the sizes of the Wasm memories of the dispatcher and the customer Worker.
+async fn memory_sizes(user: &Customer) -> [usize; 2] {
     let mut sizes = [0; 2];
     for (size, path) in sizes.iter_mut().zip(["/dispatcher/faults/memory", "/faults/memory"]) {
         let bytes = expect_success(user.get(path)).await.json().as_u64().expect("a number");
-        *size = bytes.try_into().expect("it fits");
+        *size = bytes.try_into().expect("32 bits");
     }
     sizes
 }
 
-/// Waits until so many handlers are in progress in a Worker, which tells at this path.
-async fn until_in_progress(user: &Customer, path: &str, wanted: impl Fn(u64) -> bool) {
+/// Waits until the number of handlers in progress, which a Worker reports at `path`, fulfils a condition.
+async fn wait_for_in_progress(user: &Customer, path: &str, condition: impl Fn(u64) -> bool) {
     let started = Instant::now();
     loop {
         let in_progress = expect_success(user.get(path)).await.json().as_u64().expect("a number");
-        if wanted(in_progress) {
+        if condition(in_progress) {
             return;
         }
         assert!(started.elapsed() < Duration::from_secs(30), "{path}: {in_progress} are in progress");
@@ -95,21 +96,21 @@ async fn until_in_progress(user: &Customer, path: &str, wanted: impl Fn(u64) -> 
     }
 }
 
-/// Sends requests, disconnects when they wait for storage, and only then lets storage answer.
-async fn abandon(runtime: &Workerd, user: &Customer, answers: &watch::Sender<bool>) {
-    answers.send_replace(false);
-    let connections = join_all((0..AT_ONCE).map(|number| runtime.send(request(number)))).await;
-    // Those that need a place and find none are refused, and those that break off may have ended already.
-    let waiting = AT_ONCE as u64 * 3 / 4;
-    until_in_progress(user, "/faults/waiting", |in_progress| in_progress > waiting).await;
+/// Sends requests, disconnects when they wait for storage, and only then lets storage reply.
+async fn abandon(runtime: &Workerd, user: &Customer, may_reply: &watch::Sender<bool>) {
+    may_reply.send_replace(false);
+    let connections = join_all((0..CONCURRENT).map(|number| runtime.send(request(number)))).await;
+    // Large bodies without a free slot are refused, and incomplete requests may have ended already.
+    let waiting = CONCURRENT as u64 * 3 / 4;
+    wait_for_in_progress(user, "/faults/waiting", |in_progress| in_progress > waiting).await;
     drop(connections);
-    answers.send_replace(true);
+    may_reply.send_replace(true);
     for path in ["/faults/waiting", "/dispatcher/faults/waiting"] {
-        until_in_progress(user, path, |in_progress| in_progress == 0).await;
+        wait_for_in_progress(user, path, |in_progress| in_progress == 0).await;
     }
 }
 
-/// Every kind of request that waits for storage, reads above all.
+/// Returns one of the kinds of request that wait for storage. Most are reads.
 fn request(number: usize) -> Vec<u8> {
     let large = format!("{{\"key\":\"k\",\"value\":\"{}\"}}", "x".repeat(1_100_000));
     let (line, length, body) = match number % 16 {
@@ -121,7 +122,7 @@ fn request(number: usize) -> Vec<u8> {
         5 => ("DELETE /files?key=k", 0, String::new()),
         6 => ("GET /stats", 0, String::new()),
         7 => ("PUT /files?key=k", 3, "abc".to_owned()),
-        // These break off.
+        // Incomplete requests.
         8 => ("PUT /files?key=k", 1000, "abc".to_owned()),
         10 => {
             ("POST /files", 20_000_000, "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n".to_owned())
@@ -138,18 +139,19 @@ fn request(number: usize) -> Vec<u8> {
     [head.as_bytes(), b"\r\n", body.as_bytes()].concat()
 }
 
-/// KV and R2 as workerd calls them, over HTTP. Every operation waits until it may be answered, and then fails.
+/// Starts storage that workerd calls over HTTP as KV and R2. Every operation waits until the sender is set to `true`,
+/// and then fails.
 async fn stalling_storage() -> (u16, watch::Sender<bool>) {
-    let (answers, may_answer) = watch::channel(false);
+    let (may_reply, receiver) = watch::channel(false);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let router = Router::new().fallback(move || {
-        let mut may_answer = may_answer.clone();
+        let mut may_reply = receiver.clone();
         async move {
-            may_answer.wait_for(|may| *may).await.expect("the test runs");
+            may_reply.wait_for(|may_reply| *may_reply).await.expect("the test runs");
             StatusCode::INTERNAL_SERVER_ERROR
         }
     });
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (port, answers)
+    (port, may_reply)
 }

@@ -1,4 +1,4 @@
-//! Clients that are slow, and clients that vanish: they use up nothing that others need.
+//! Slow clients, and clients that vanish: they must not use up what others need.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use tokio::time::{Instant, sleep, timeout};
 
 const MIB: usize = 1 << 20;
 
-/// How many clients there are of each kind.
-const MANY: usize = 40;
+/// How many clients have each habit.
+const CLIENTS_PER_HABIT: usize = 40;
 
-/// How long a request of somebody else's may take meanwhile.
-const SOON: Duration = Duration::from_secs(10);
+/// How long another client's request may take meanwhile.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the platform may take to give back what the clients used. It first handles all that they sent, which takes
+/// How long the platform may take to release what the clients used. It first handles all that they sent, which takes
 /// minutes on a machine that is busy with other tests.
-const SETTLED_AFTER: Duration = Duration::from_secs(150);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// What a client does that is no good.
+/// What a misbehaving client does.
 #[derive(Clone, Copy, Debug)]
 enum Habit {
     /// Sends a byte a second of its headers.
@@ -34,13 +34,13 @@ enum Habit {
     SlowFile,
     /// Sends a byte a second of a large value.
     SlowValue,
-    /// Takes a byte a second of a file.
+    /// Reads a byte a second of a file.
     SlowReader,
-    /// Goes away in the middle of a form that R2 gets in parts.
+    /// Disconnects in the middle of a form that is stored with a multipart upload.
     VanishingForm,
-    /// Goes away in the middle of a large value.
+    /// Disconnects in the middle of a large value.
     VanishingValue,
-    /// Goes away at the beginning of a reply.
+    /// Disconnects at the beginning of a reply.
     VanishingReader,
 }
 
@@ -55,10 +55,10 @@ const HABITS: [Habit; 7] = [
 ];
 
 #[tokio::test]
-async fn slow_and_vanishing_clients_hurt_nobody() {
+async fn slow_and_vanishing_clients_do_not_affect_others() {
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--customer", "slow", "--customer", "other"]).await;
-    let (slow, other) = (Customer::of(&dev.url, "slow"), Customer::of(&dev.url, "other"));
+    let (slow, other) = (Customer::at(&dev.url, "slow"), Customer::at(&dev.url, "other"));
     let file = Bytes::from(noise(4 * MIB, 70));
     expect_success(slow.put("/files?key=file").body(file.clone())).await;
     let address = dev.url.trim_start_matches("http://").to_owned();
@@ -68,7 +68,7 @@ async fn slow_and_vanishing_clients_hurt_nobody() {
     let mut clients = JoinSet::new();
     let sent = Bytes::from(noise(6 * MIB, 71));
     for habit in HABITS {
-        for number in 0..MANY {
+        for number in 0..CLIENTS_PER_HABIT {
             let client = client(address.clone(), habit, sent.clone(), until);
             clients.spawn(async move {
                 sleep(Duration::from_millis(100) * u32::try_from(number).expect("small")).await;
@@ -76,30 +76,32 @@ async fn slow_and_vanishing_clients_hurt_nobody() {
             });
         }
     }
-    let mut answered = 0;
+    let mut rounds = 0;
     while Instant::now() < until {
-        let key = format!("/files?key={answered}");
-        timeout(SOON, expect_success(other.put(&key).body(noise(1000, answered)))).await.expect("soon");
-        let reply = timeout(SOON, Reply::to(other.get(&key))).await.expect("soon");
-        assert_eq!(reply.body, noise(1000, answered));
-        // The customer's own other clients as well.
-        let reply = timeout(SOON, Reply::to(slow.head("/files?key=file"))).await.expect("soon");
+        let key = format!("/files?key={rounds}");
+        timeout(REPLY_TIMEOUT, expect_success(other.put(&key).body(noise(1000, rounds))))
+            .await
+            .expect("a reply in time");
+        let reply = timeout(REPLY_TIMEOUT, Reply::to(other.get(&key))).await.expect("a reply in time");
+        assert_eq!(reply.body, noise(1000, rounds));
+        // The same customer's other clients must be served as well.
+        let reply = timeout(REPLY_TIMEOUT, Reply::to(slow.head("/files?key=file"))).await.expect("a reply in time");
         assert_eq!(reply.status, 200, "{reply}");
-        answered += 1;
+        rounds += 1;
     }
     clients.join_all().await;
-    println!("{answered} rounds of three requests beside {} clients that are no good", MANY * HABITS.len());
+    println!("{rounds} rounds of three requests beside {} misbehaving clients", CLIENTS_PER_HABIT * HABITS.len());
 
-    // All of it is given back: the places of large values, and what had been uploaded.
+    // Everything is released: the slots for large bodies, and the parts of unfinished uploads.
     let value = format!("{{\"key\":\"large\",\"value\":\"{}\"}}", "x".repeat(2 * MIB));
     let started = Instant::now();
     while Reply::to(slow.post_json("/data", value.clone())).await.status != 200 {
-        assert!(started.elapsed() < SETTLED_AFTER, "it stays busy");
+        assert!(started.elapsed() < RELEASE_TIMEOUT, "the slots for large bodies are not released");
         sleep(Duration::from_millis(500)).await;
     }
     let unfinished = "SELECT upload_id FROM _mf_multipart_uploads WHERE state = 0";
     while !query_in(state.path(), "r2", unfinished).is_empty() {
-        assert!(started.elapsed() < SETTLED_AFTER, "uploads are left behind");
+        assert!(started.elapsed() < RELEASE_TIMEOUT, "unfinished uploads remain");
         sleep(Duration::from_millis(500)).await;
     }
     assert!(Reply::to(slow.get("/files?key=file")).await.body == file);
@@ -109,7 +111,7 @@ async fn slow_and_vanishing_clients_hurt_nobody() {
 }
 
 async fn client(address: String, habit: Habit, sent: Bytes, until: Instant) {
-    let mut stream = TcpStream::connect(&address).await.expect("it listens");
+    let mut stream = TcpStream::connect(&address).await.expect("the platform listens");
     let request = match habit {
         Habit::SlowHeaders => "GET / HTTP/1.1\r\nX-Slow: ".to_owned(),
         Habit::SlowFile => head("PUT /files?key=slow", 100_000, "application/x"),
@@ -117,7 +119,7 @@ async fn client(address: String, habit: Habit, sent: Bytes, until: Instant) {
         Habit::VanishingForm => head("POST /files", 20 * MIB, "multipart/form-data; boundary=x"),
         Habit::SlowReader | Habit::VanishingReader => head("GET /files?key=file", 0, "application/x"),
     };
-    // The platform may have closed the connection already; that is its right.
+    // The platform may have closed the connection already.
     if stream.write_all(request.as_bytes()).await.is_err() {
         return;
     }
@@ -137,7 +139,7 @@ async fn client(address: String, habit: Habit, sent: Bytes, until: Instant) {
             Habit::VanishingForm => {
                 let fields = "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nform\r\n\
                     --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
-                // Gone before the end, and perhaps before this.
+                // The connection may be closed before all of this is sent.
                 let _ = stream.write_all(fields.as_bytes()).await;
                 let _ = timeout(Duration::from_secs(3), stream.write_all(&sent)).await;
                 return;

@@ -1,4 +1,4 @@
-//! `kill -9` in the middle of writes: what was acknowledged is there afterwards, and nothing is there by halves.
+//! `kill -9` in the middle of writes: acknowledged writes are there afterwards, and no write is there in part.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::StatusCode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use tests::ledger::{self, Tally, Weather, Writer, tally};
+use tests::ledger::{self, ExpectedFailures, Tally, Writer};
 use tests::processes::{pids, processes};
 use tests::{Customer, Dev};
 use tokio::time::{Instant, sleep};
@@ -14,37 +14,40 @@ use tokio::time::{Instant, sleep};
 const CUSTOMERS: [&str; 2] = ["a", "b"];
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
-    rounds(4).await;
+async fn acknowledged_writes_survive_a_kill() {
+    kill_during_writes(4).await;
 }
 
 #[tokio::test]
 #[ignore = "takes minutes"]
-async fn what_was_acknowledged_survives_many_kills() {
-    rounds(super::setting("SOAK_ROUNDS", 20)).await;
+async fn acknowledged_writes_survive_many_kills() {
+    kill_during_writes(super::setting("SOAK_ROUNDS", 20)).await;
 }
 
-/// Kills at least so many times, and until twenty writes for each of them were acknowledged: on a slow machine a round sees few.
-async fn rounds(least: u64) {
+/// Kills runtimes or the platform at least `min_rounds` times, and until 20 writes for each of these rounds were
+/// acknowledged, because a round on a slow machine has few.
+async fn kill_during_writes(min_rounds: u64) {
     let state = TempDir::new().expect("a folder");
     let mut dev = start(&state).await;
-    let mut crews = Vec::new();
+    let mut writers_by_customer = Vec::new();
     for id in CUSTOMERS {
-        let mut crew = Vec::new();
+        let mut writers = Vec::new();
         for number in 0..6 {
-            let user = Customer::of(&dev.url, id);
-            crew.push(Writer::new(user, &format!("w{number}"), Weather::Crashes, number).await);
+            let user = Customer::at(&dev.url, id);
+            let name = format!("w{number}");
+            writers.push(Writer::new(user, &name, ExpectedFailures::Crashes, number).await);
         }
-        crews.push(crew);
+        writers_by_customer.push(writers);
     }
     let (mut round, mut sum) = (0, Tally::default());
-    while round < least || sum.acknowledged <= least * 20 {
-        assert!(round < least * 5, "hardly anything is acknowledged: {sum}");
-        let moment = Duration::from_millis(fastrand::u64(200..2500));
-        let until = Instant::now() + moment + Duration::from_secs(1);
-        let working: Vec<_> = crews.into_iter().map(|crew| tokio::spawn(ledger::work(crew, until))).collect();
-        sleep(moment).await;
-        // Each runtime by itself, both of them, and the whole platform.
+    while round < min_rounds || sum.acknowledged <= min_rounds * 20 {
+        assert!(round < min_rounds * 5, "too few writes are acknowledged: {sum}");
+        let delay = Duration::from_millis(fastrand::u64(200..2500));
+        let end = Instant::now() + delay + Duration::from_secs(1);
+        let tasks: Vec<_> =
+            writers_by_customer.into_iter().map(|writers| tokio::spawn(ledger::run_until(writers, end))).collect();
+        sleep(delay).await;
+        // Kills each runtime by itself, both runtimes, and the whole platform in turn.
         let runtimes: Vec<String> =
             processes(state.path()).into_iter().filter(|line| line.contains("workerd serve")).collect();
         let runtimes = pids(&runtimes);
@@ -53,32 +56,32 @@ async fn rounds(least: u64) {
             1 => &runtimes[1..],
             2 => &runtimes[..],
             _ => {
-                dev.stop_hard().await;
+                dev.kill().await;
                 &[]
             }
         };
         for pid in killed {
-            kill(Pid::from_raw(pid.parse().expect("a process id")), Signal::SIGKILL).expect("it runs");
+            kill(Pid::from_raw(pid.parse().expect("a process id")), Signal::SIGKILL).expect("the runtime runs");
         }
-        crews = Vec::new();
-        for crew in working {
-            crews.push(crew.await.expect("what was answered is true"));
+        writers_by_customer = Vec::new();
+        for task in tasks {
+            writers_by_customer.push(task.await.expect("every reply matches the ledger"));
         }
         if killed.is_empty() {
             dev = start(&state).await;
-            let moved = |(crew, id): (Vec<Writer>, &str)| {
-                crew.into_iter().map(|writer| writer.moved(Customer::of(&dev.url, id))).collect()
+            let reconnect = |(writers, id): (Vec<Writer>, &str)| {
+                writers.into_iter().map(|writer| writer.with_customer(Customer::at(&dev.url, id))).collect()
             };
-            crews = crews.into_iter().zip(CUSTOMERS).map(moved).collect();
+            writers_by_customer = writers_by_customer.into_iter().zip(CUSTOMERS).map(reconnect).collect();
         }
-        expect_back(&dev).await;
-        for crew in &mut crews {
-            ledger::verify(crew).await;
+        wait_until_served(&dev).await;
+        for writers in &mut writers_by_customer {
+            ledger::verify(writers).await;
         }
         round += 1;
         sum = Tally::default();
-        for crew in &crews {
-            sum += &tally(crew);
+        for writers in &writers_by_customer {
+            sum += &ledger::total(writers);
         }
     }
     println!("{round} kills: {sum}");
@@ -90,16 +93,16 @@ async fn start(state: &TempDir) -> Dev {
     Dev::start(state.path(), &["--customer", "a", "--customer", "b"]).await
 }
 
-/// Waits for a runtime that wrangler starts again.
-async fn expect_back(dev: &Dev) {
+/// Waits until every customer is served again by the runtimes that wrangler has restarted.
+async fn wait_until_served(dev: &Dev) {
     let started = Instant::now();
     for id in CUSTOMERS {
         loop {
-            let request = Customer::of(&dev.url, id).get("/data").timeout(Duration::from_secs(15));
+            let request = Customer::at(&dev.url, id).get("/data").timeout(Duration::from_secs(15));
             if request.send().await.is_ok_and(|reply| reply.status() == StatusCode::OK) {
                 break;
             }
-            assert!(started.elapsed() < Duration::from_mins(1), "it does not come back");
+            assert!(started.elapsed() < Duration::from_mins(1), "customer {id} is not served again");
             sleep(Duration::from_millis(200)).await;
         }
     }

@@ -1,5 +1,5 @@
-//! Whether what the platform promises holds while it is hard to keep. docs/reliability.md has the figures. Each is here in a
-//! size for every day; `cargo xtask soak` runs the long ones.
+//! The platform's promises under load, crashes, failing storage and misbehaving clients. docs/reliability.md has the
+//! figures. Each test has a short version, and a long one that `cargo xtask soak` runs.
 
 mod abandoned;
 mod clients;
@@ -10,7 +10,8 @@ mod state_folder;
 
 use std::env;
 
-/// How long a long test is, where the environment says otherwise.
+/// Returns the length of a long test from the environment, or `default`.
 fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    env::var(name)
+        .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value}")))
 }

@@ -1,5 +1,5 @@
-//! A state folder that cannot be written to, or is there no longer: a sentence says so, and nothing is said to be stored that
-//! is not.
+//! A state folder that is read-only, full or deleted: the platform reports it in one line, and acknowledges no write
+//! that is not stored.
 
 use std::fs;
 use std::time::Duration;
@@ -10,26 +10,27 @@ use tempfile::TempDir;
 use tests::{Customer, Dev, Disk, Reply, expect_json, expect_problem, expect_success, noise, run_to_failure_on};
 
 #[tokio::test]
-async fn a_disk_that_cannot_be_written_to_is_said() {
+async fn an_unwritable_disk_is_an_error() {
     for (options, reason) in
         [("ro", "Read-only file system"), ("size=64k", "is full"), ("nr_inodes=1", "No space left")]
     {
         let Some(disk) = Disk::new(options) else { return };
-        let said = run_to_failure_on(&disk).await;
-        assert!(said.starts_with("error: ") && said.lines().count() == 1 && said.contains(reason), "{options}: {said}");
+        let stderr = run_to_failure_on(&disk).await;
+        let is_one_line = stderr.starts_with("error: ") && stderr.lines().count() == 1;
+        assert!(is_one_line && stderr.contains(reason), "{options}: {stderr}");
     }
 }
 
 #[tokio::test]
-async fn a_disk_that_becomes_full_loses_nothing() {
+async fn a_full_disk_loses_no_acknowledged_write() {
     let Some(disk) = Disk::new("size=1m") else { return };
     let dev = Dev::start_on(&disk).await;
-    let user = Customer::of(&dev.url, "a");
+    let user = Customer::at(&dev.url, "a");
     expect_success(user.put("/files?key=file").body("content")).await;
     expect_success(user.post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
-    // From outside, the disk is seen through the platform's process.
+    // The disk is mounted for the platform's processes only, so this path goes through one of them.
     let ballast = format!("/proc/{}/root{}/ballast", dev.pid(), disk.state.path().display());
-    fs::write(&ballast, noise(1 << 20, 80)).expect_err("it is larger than what is left");
+    fs::write(&ballast, noise(1 << 20, 80)).expect_err("it is larger than the free space");
 
     let mut stored = Vec::new();
     for number in 0..8 {
@@ -47,20 +48,20 @@ async fn a_disk_that_becomes_full_loses_nothing() {
         assert_eq!(reply.status, if stored.contains(&number) { 200 } else { 404 }, "{reply}");
     }
 
-    fs::remove_file(&ballast).expect("it is there");
+    fs::remove_file(&ballast).expect("it exists");
     expect_success(user.put("/files?key=other").body("x")).await;
     assert_eq!(Reply::to(user.get("/files?key=other")).await.text(), "x");
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// The simulators would go on with what nobody can open again, and say that it was stored.
+/// Otherwise the simulators would go on writing to deleted files and acknowledge the writes.
 #[tokio::test]
-async fn a_state_folder_that_is_deleted_ends_the_platform() {
+async fn deleting_the_state_folder_ends_the_platform() {
     let state = TempDir::new().expect("a folder");
     let folder = state.path().join("state");
     let dev = Dev::start(&folder, &["--customer", "a"]).await;
-    expect_success(Customer::of(&dev.url, "a").put("/files?key=file").body("content")).await;
-    fs::remove_dir_all(&folder).expect("it is there");
-    let said = tokio::time::timeout(Duration::from_mins(1), dev.failed()).await.expect("it ends soon");
-    assert!(said.contains("is gone, and all that was stored in it"), "{said}");
+    expect_success(Customer::at(&dev.url, "a").put("/files?key=file").body("content")).await;
+    fs::remove_dir_all(&folder).expect("it exists");
+    let stderr = tokio::time::timeout(Duration::from_mins(1), dev.wait_for_failure()).await.expect("it ends soon");
+    assert!(stderr.contains("is gone, and all that was stored in it"), "{stderr}");
 }
