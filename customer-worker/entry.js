@@ -1,7 +1,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import * as worker from "./index.js";
 
-/** What Workers inside the platform can call is what is named here. */
+/** The customer Worker's entrypoint. Other Workers inside the platform can call only these methods over RPC. */
 export class UserWorker extends WorkerEntrypoint {
   fetch(request) {
     return worker.fetch(request, this.env, this.ctx);

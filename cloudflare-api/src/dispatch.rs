@@ -1,4 +1,4 @@
-//! Dispatch namespaces, and the scripts in them
+//! Dispatch namespaces and the scripts in them
 //! (<https://developers.cloudflare.com/api/resources/workers_for_platforms/>).
 
 use bytes::Bytes;
@@ -7,57 +7,57 @@ use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Call, Cloudflare};
+use super::client::{ApiRequest, Cloudflare};
 use super::error::Error;
 
 /// A dispatch namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DispatchNamespace {
-    /// Its name, by which it is bound.
+    /// The namespace's name. Bindings refer to it.
     #[serde(rename = "namespace_name")]
     pub name: String,
 }
 
-/// A script in a namespace.
+/// A script in a dispatch namespace, as lists describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ScriptSummary {
-    /// Its name, by which the dispatcher takes it.
+    /// The script's name. The dispatcher gets the script by it.
     #[serde(alias = "id")]
     pub script_name: String,
-    /// What it is tagged with.
+    /// The script's tags.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// When it was changed last.
+    /// When the script was last changed.
     #[serde(default)]
     pub modified_on: Option<String>,
 }
 
-/// A part of a script.
+/// A module of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Module {
-    /// The name that other modules import it by: a path, without quotation marks and control characters.
+pub struct ScriptModule {
+    /// The path by which other modules import it. It has no quotation marks or control characters.
     pub name: String,
-    /// What it is: `application/javascript+module`, `application/wasm`, ...
+    /// The media type, such as `application/javascript+module` or `application/wasm`.
     pub media_type: &'static str,
-    /// Its bytes.
+    /// The module's bytes.
     pub content: Bytes,
 }
 
-/// What is uploaded as a script.
+/// The upload of a script.
 #[derive(Clone, Debug)]
 pub struct ScriptUpload {
-    /// What describes it, with the bindings
+    /// The metadata, which include the bindings
     /// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/>).
     pub metadata: Value,
-    /// Its modules, the main one among them.
-    pub modules: Vec<Module>,
+    /// All modules, including the main module.
+    pub modules: Vec<ScriptModule>,
 }
 
 impl ScriptUpload {
     fn form(&self) -> Form {
         let metadata = Part::text(self.metadata.to_string());
         let metadata = metadata.mime_str("application/json").expect("a media type");
-        // The names go as they are: the API does not read encoded ones (RFC 5987), which reqwest makes of a slash.
+        // Names are not encoded. By default, reqwest encodes a slash (RFC 5987), which the API does not decode.
         let form = Form::new().percent_encode_noop().part("metadata", metadata);
         self.modules.iter().fold(form, |form, module| {
             let length = module.content.len() as u64;
@@ -70,49 +70,50 @@ impl ScriptUpload {
 const NAMESPACES: [&str; 3] = ["workers", "dispatch", "namespaces"];
 
 impl Cloudflare {
-    /// All dispatch namespaces.
+    /// Lists all dispatch namespaces.
     pub async fn dispatch_namespaces(&self) -> Result<Vec<DispatchNamespace>, Error> {
-        self.call(Method::GET, &NAMESPACES).list(None).await
+        self.request(Method::GET, &NAMESPACES).list(None).await
     }
 
-    /// A dispatch namespace.
+    /// Fetches a dispatch namespace.
     pub async fn dispatch_namespace(&self, name: &str) -> Result<Option<DispatchNamespace>, Error> {
         self.namespace(Method::GET, name, &[]).send_optional().await
     }
 
-    /// Uploads a script, in place of an older one of that name. Answers what the API says besides.
+    /// Uploads a script and replaces an existing one of the same name. Returns the API's messages.
     pub async fn upload_script(&self, namespace: &str, name: &str, upload: ScriptUpload) -> Result<Vec<String>, Error> {
-        let call = self.namespace(Method::PUT, namespace, &["scripts", name]).form(move || upload.form());
-        let (_, messages) = call.send_with_messages::<Value>().await?;
+        let request = self.namespace(Method::PUT, namespace, &["scripts", name]).form(move || upload.form());
+        let (_, messages) = request.send_with_messages::<Value>().await?;
         Ok(messages)
     }
 
-    /// The settings of a Worker of the account's that is in no namespace, its bindings among them.
+    /// Fetches the settings, including the bindings, of a Worker that is not in a dispatch namespace.
     pub async fn worker_settings(&self, name: &str) -> Result<Option<Value>, Error> {
-        self.call(Method::GET, &["workers", "scripts", name, "settings"]).send_optional().await
+        self.request(Method::GET, &["workers", "scripts", name, "settings"]).send_optional().await
     }
 
-    /// All scripts in a namespace.
+    /// Lists all scripts in a dispatch namespace.
     pub async fn scripts(&self, namespace: &str) -> Result<Vec<ScriptSummary>, Error> {
         self.namespace(Method::GET, namespace, &["scripts"]).list(None).await
     }
 
-    /// What is known of a script.
+    /// Fetches the description of a script.
     pub async fn script(&self, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
         self.namespace(Method::GET, namespace, &["scripts", name]).send_optional().await
     }
 
-    /// Deletes a script, and its Durable Objects with it.
+    /// Deletes a script and its Durable Objects.
     pub async fn delete_script(&self, namespace: &str, name: &str) -> Result<(), Error> {
         self.namespace(Method::DELETE, namespace, &["scripts", name]).query("force", "true").send_delete().await
     }
 
-    /// A script's settings, its bindings among them.
+    /// Fetches a script's settings, including its bindings.
     pub async fn script_settings(&self, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
         Ok(self.script_settings_with_messages(namespace, name).await?.map(|(settings, _)| settings))
     }
 
-    /// A script's settings, and the messages that come with them: the local platform says there which bindings it lacks.
+    /// Fetches a script's settings and the messages that come with them. In these, the local platform lists the
+    /// bindings that it does not support.
     pub async fn script_settings_with_messages(
         &self,
         namespace: &str,
@@ -121,12 +122,12 @@ impl Cloudflare {
         self.namespace(Method::GET, namespace, &["scripts", name, "settings"]).send_optional_with_messages().await
     }
 
-    /// A script's bindings.
+    /// Lists a script's bindings.
     pub async fn script_bindings(&self, namespace: &str, name: &str) -> Result<Vec<Value>, Error> {
         self.namespace(Method::GET, namespace, &["scripts", name, "bindings"]).list(None).await
     }
 
-    fn namespace(&self, method: Method, namespace: &str, path: &[&str]) -> Call<'_> {
-        self.call(method, &[&NAMESPACES, &[namespace][..], path].concat())
+    fn namespace(&self, method: Method, namespace: &str, path: &[&str]) -> ApiRequest<'_> {
+        self.request(method, &[&NAMESPACES, &[namespace][..], path].concat())
     }
 }

@@ -1,13 +1,13 @@
-//! The HTTP client.
+//! HTTP clients.
 
 use url::{Host, Url};
 
-/// A client for what is at this address. A proxy has no way to what is on this machine.
+/// Creates a client for a URL. For a URL on this machine it ignores proxies, which could not reach it.
 #[must_use]
 pub fn client(url: &Url) -> reqwest::Client {
     let builder = reqwest::Client::builder();
     let builder = if is_local(url) { builder.no_proxy() } else { builder };
-    builder.build().expect("the system's certificates can be read")
+    builder.build().expect("the system's certificates are readable")
 }
 
 fn is_local(url: &Url) -> bool {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_addresses_are_local_and_no_others() {
+    fn only_loopback_addresses_are_local() {
         for (url, local) in [
             ("http://127.0.0.1:8788/client/v4", true),
             ("http://[::1]:8788/", true),

@@ -1,13 +1,14 @@
-//! A client for the part of Cloudflare's API (<https://developers.cloudflare.com/api/>) that customers are made with:
-//! storage, dispatch namespaces, and the scripts in them.
+//! A client for the parts of the [Cloudflare API](https://developers.cloudflare.com/api/) that a platform's customers
+//! need: KV namespaces, R2 buckets, D1 databases, dispatch namespaces, and the scripts in them.
 //!
-//! Requests are paced below Cloudflare's limit and sent again where that may help. Lists are read to their end.
+//! [`Cloudflare`] stays below the API's rate limit, retries failed requests, and fetches all pages of a list.
+//! [`Resource`] names what a binding refers to. [`wrangler_config`] writes bindings into a wrangler file.
 //!
 //! ```no_run
-//! use cloudflare_api::{Account, Cloudflare, Error};
+//! use cloudflare_api::{AccountCredentials, Cloudflare, Error};
 //!
 //! # async fn example() -> Result<(), Error> {
-//! let cloudflare = Cloudflare::new(Account::from_environment()?);
+//! let cloudflare = Cloudflare::new(AccountCredentials::from_environment()?);
 //! let namespace = cloudflare.create_kv_namespace("customer-user1").await?;
 //! cloudflare.set_kv_value(&namespace.id, "data/greeting", "\"hello\"").await?;
 //! for script in cloudflare.scripts("customers").await? {
@@ -22,15 +23,15 @@ mod dispatch;
 mod error;
 pub mod http;
 mod lookup;
-mod pace;
+mod pacer;
 mod resource;
 mod storage;
 #[cfg(test)]
 mod tests;
 pub mod wrangler_config;
 
-pub use client::{Account, Cloudflare};
-pub use dispatch::{DispatchNamespace, Module, ScriptSummary, ScriptUpload};
+pub use client::{AccountCredentials, Cloudflare};
+pub use dispatch::{DispatchNamespace, ScriptModule, ScriptSummary, ScriptUpload};
 pub use error::{ApiError, Error};
 pub use resource::{Resource, ResourceKind, resources};
-pub use storage::{Bucket, Database, Jurisdiction, KvKey, KvNamespace, Object};
+pub use storage::{D1Database, Jurisdiction, KvKey, KvNamespace, R2Bucket, R2Object};

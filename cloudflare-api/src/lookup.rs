@@ -1,4 +1,4 @@
-//! Whether something of the account exists. Nothing else is asked of these.
+//! Checks whether resources of the account exist.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -8,53 +8,57 @@ use super::client::Cloudflare;
 use super::error::Error;
 
 #[derive(Deserialize)]
-struct Worker {
+struct ListedWorker {
     id: String,
 }
 
 #[derive(Deserialize)]
-struct Queue {
+struct ListedQueue {
     queue_name: String,
 }
 
 #[derive(Deserialize)]
-struct StoredSecret {
+struct ListedSecret {
     name: String,
 }
 
 impl Cloudflare {
-    /// A Worker in no dispatch namespace (<https://developers.cloudflare.com/api/resources/workers/subresources/scripts/>), by
-    /// its name.
+    /// Whether there is a Worker of this name outside of dispatch namespaces
+    /// (<https://developers.cloudflare.com/api/resources/workers/subresources/scripts/>).
     pub async fn worker_exists(&self, name: &str) -> Result<bool, Error> {
-        let workers: Vec<Worker> = self.call(Method::GET, &["workers", "scripts"]).list(None).await?;
+        let workers: Vec<ListedWorker> = self.request(Method::GET, &["workers", "scripts"]).list(None).await?;
         Ok(workers.iter().any(|worker| worker.id == name))
     }
 
-    /// A queue (<https://developers.cloudflare.com/api/resources/queues/>), by its name.
+    /// Whether there is a queue of this name (<https://developers.cloudflare.com/api/resources/queues/>).
     pub async fn queue_exists(&self, name: &str) -> Result<bool, Error> {
-        let queues: Vec<Queue> = self.call(Method::GET, &["queues"]).query("name", name).list(None).await?;
+        let queues: Vec<ListedQueue> = self.request(Method::GET, &["queues"]).query("name", name).list(None).await?;
         Ok(queues.iter().any(|queue| queue.queue_name == name))
     }
 
-    /// A Hyperdrive configuration (<https://developers.cloudflare.com/api/resources/hyperdrive/>), by its id.
+    /// Whether there is a Hyperdrive configuration with this id
+    /// (<https://developers.cloudflare.com/api/resources/hyperdrive/>).
     pub async fn hyperdrive_exists(&self, id: &str) -> Result<bool, Error> {
         self.exists(&["hyperdrive", "configs", id]).await
     }
 
-    /// A Vectorize index (<https://developers.cloudflare.com/api/resources/vectorize/>), by its name.
+    /// Whether there is a Vectorize index of this name (<https://developers.cloudflare.com/api/resources/vectorize/>).
     pub async fn vectorize_index_exists(&self, name: &str) -> Result<bool, Error> {
         self.exists(&["vectorize", "v2", "indexes", name]).await
     }
 
-    /// A client certificate (<https://developers.cloudflare.com/api/resources/mtls_certificates/>), by its id.
+    /// Whether there is a client certificate with this id
+    /// (<https://developers.cloudflare.com/api/resources/mtls_certificates/>).
     pub async fn certificate_exists(&self, id: &str) -> Result<bool, Error> {
         self.exists(&["mtls_certificates", id]).await
     }
 
-    /// A secret of a store (<https://developers.cloudflare.com/api/resources/secrets_store/>), by its name.
+    /// Whether a secrets store has a secret of this name
+    /// (<https://developers.cloudflare.com/api/resources/secrets_store/>).
     pub async fn stored_secret_exists(&self, store: &str, name: &str) -> Result<bool, Error> {
-        let secrets = self.call(Method::GET, &["secrets_store", "stores", store, "secrets"]).query("per_page", "100");
-        match secrets.list::<StoredSecret>(None).await {
+        let request =
+            self.request(Method::GET, &["secrets_store", "stores", store, "secrets"]).query("per_page", "100");
+        match request.list::<ListedSecret>(None).await {
             Ok(secrets) => Ok(secrets.iter().any(|secret| secret.name == name)),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
@@ -62,6 +66,6 @@ impl Cloudflare {
     }
 
     async fn exists(&self, path: &[&str]) -> Result<bool, Error> {
-        Ok(self.call(Method::GET, path).send_optional::<Value>().await?.is_some())
+        Ok(self.request(Method::GET, path).send_optional::<Value>().await?.is_some())
     }
 }

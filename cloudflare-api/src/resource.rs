@@ -1,4 +1,4 @@
-//! What bindings name: things of the account that every script reaches which is bound to them.
+//! The resources of an account that bindings refer to.
 
 use std::fmt;
 
@@ -6,20 +6,21 @@ use serde_json::Value;
 
 use super::storage::Jurisdiction;
 
-/// Something of the account that a script is bound to. Scripts that are bound to the same one share it.
+/// A resource of the account that scripts can be bound to. Scripts that are bound to the same resource share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resource {
-    /// Its kind.
+    /// The kind of the resource.
     pub kind: ResourceKind,
-    /// Its name or id: what a binding names it by.
+    /// The name or id that bindings refer to.
     pub name: String,
-    /// What the name belongs to: a bucket's jurisdiction, a secret's store, the script of Durable Objects.
+    /// The scope of the name: the jurisdiction of a bucket, the store of a secret, or the script of a Durable Object
+    /// class or a Workflow.
     pub within: Option<String>,
 }
 
-/// A kind of resources.
+/// The kind of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "Cloudflare's own words")]
+#[expect(missing_docs, reason = "Cloudflare's terms")]
 pub enum ResourceKind {
     Bucket,
     Certificate,
@@ -36,7 +37,7 @@ pub enum ResourceKind {
     VectorizeIndex,
     Worker,
     Workflow,
-    /// What nothing is asked about, in words.
+    /// A kind whose existence is not checked, as error messages call it.
     Other(&'static str),
 }
 
@@ -77,21 +78,21 @@ impl fmt::Display for Resource {
 }
 
 impl Resource {
-    /// A resource with a name of its own.
+    /// Creates a resource whose name has no scope.
     pub fn new(kind: ResourceKind, name: impl Into<String>) -> Self {
         Self { kind, name: name.into(), within: None }
     }
 
-    /// A bucket.
+    /// Creates a bucket resource.
     #[must_use]
     pub fn bucket(name: &str, jurisdiction: Option<Jurisdiction>) -> Self {
         let within = jurisdiction.map(|jurisdiction| jurisdiction.name().to_owned());
         Self { within, ..Self::new(ResourceKind::Bucket, name) }
     }
 
-    /// What a binding names, as the API tells bindings or takes them
-    /// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>). Bindings that name
-    /// nothing of the account, such as variables or a script's own Durable Objects, have none.
+    /// Returns the resource that a binding refers to. The binding is as the API describes it in uploads and settings
+    /// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>). Returns `None`
+    /// for bindings that refer to no resource of the account, such as variables and the script's own Durable Objects.
     #[must_use]
     pub fn named_by(binding: &Value) -> Option<Self> {
         let text = |member: &str| Some(binding[member].as_str()?.to_owned());
@@ -114,7 +115,7 @@ impl Resource {
                         .or_else(|| named(ResourceKind::DurableObjects, "namespace_id"))?;
                     Some(Self { within: Some(script), ..class })
                 }
-                // A script's own class has a name; by an id alone it is somebody's.
+                // A binding to the script's own class has a class name. With an id only, the class may be any script's.
                 None if binding["class_name"].is_string() => None,
                 None => named(ResourceKind::DurableObjects, "namespace_id"),
             },
@@ -129,7 +130,7 @@ impl Resource {
             }
             "queue" => named(ResourceKind::Queue, "queue_name"),
             "r2_bucket" => {
-                // The API's name for none in particular.
+                // The API calls the absence of a jurisdiction "default".
                 let within = text("jurisdiction").filter(|jurisdiction| jurisdiction != "default");
                 Some(Self { within, ..named(ResourceKind::Bucket, "bucket_name")? })
             }
@@ -149,13 +150,13 @@ impl Resource {
         }
     }
 
-    /// Whether it belongs to a script of a dispatch namespace, as its Durable Objects do.
+    /// Whether the resource is a Durable Object class or Workflow of this script in this dispatch namespace.
     #[must_use]
     pub fn is_part_of(&self, namespace: &str, script: &str) -> bool {
         self.script().is_some_and(|owner| owner == script || owner == format!("{namespace}/{script}"))
     }
 
-    /// The script that it belongs to, with its dispatch namespace if a binding says it.
+    /// The script that a Durable Object class or Workflow belongs to, as `script` or `namespace/script`.
     #[must_use]
     pub fn script(&self) -> Option<&str> {
         match self.kind {
@@ -165,7 +166,7 @@ impl Resource {
     }
 }
 
-/// The resources of bindings, with the bindings' names.
+/// Returns the resources that bindings refer to, with the names of the bindings.
 pub fn resources(bindings: &[Value]) -> impl Iterator<Item = (String, Resource)> {
     bindings.iter().filter_map(|binding| {
         Some((binding["name"].as_str().unwrap_or_default().to_owned(), Resource::named_by(binding)?))
@@ -173,7 +174,7 @@ pub fn resources(bindings: &[Value]) -> impl Iterator<Item = (String, Resource)>
 }
 
 impl Resource {
-    /// Whether a script with these settings is bound to it, by any name.
+    /// Whether a script with these settings is bound to the resource.
     #[must_use]
     pub fn is_bound_in(&self, settings: &Value) -> bool {
         let bindings = settings["bindings"].as_array().into_iter().flatten();
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binding_names_a_resource_as_the_api_tells_it_and_as_it_is_uploaded() {
+    fn resources_of_bindings_in_settings_and_in_uploads() {
         for (binding, resource) in [
             (json!({"type": "d1", "id": "x"}), Some("the database x")),
             (json!({"type": "d1", "database_id": "x"}), Some("the database x")),

@@ -1,135 +1,143 @@
-//! Bindings as wrangler's configuration has them, from what Cloudflare's API says of a script
+//! Converts bindings from the API's format to the format of wrangler's configuration
 //! (<https://developers.cloudflare.com/workers/wrangler/configuration/#bindings>).
 
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-/// Why a binding is not in the file.
+/// Why a binding cannot be written into a wrangler file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
-    /// A secret's text belongs in no file, and the API does not give it away.
-    #[error("{0} is a secret, whose text belongs in no file")]
+    /// The text of a secret does not belong in a file, and the API does not return it.
+    #[error("{0} is a secret: its text does not belong in a file")]
     Secret(String),
-    /// No wrangler file has bindings of this type, or this does not know how.
-    #[error("{name} is a binding of the type {kind:?}, which is not known in a wrangler file")]
-    Kind {
-        /// What the script calls it.
+    /// Wrangler files have no bindings of this type, or this module does not know their format.
+    #[error("{name} is a binding of the type {kind:?}, which wrangler files do not support")]
+    UnknownType {
+        /// The binding's name.
         name: String,
-        /// Its type.
+        /// The binding's type.
         kind: String,
     },
-    /// A file has one binding of this type, and it has it already.
-    #[error("{name} is a second binding of the type {kind:?}, of which a wrangler file has one")]
-    Second {
-        /// What the script calls it.
+    /// A wrangler file can have only one binding of this type, and it already has one.
+    #[error("{name} is a second binding of the type {kind:?}: a wrangler file can have only one")]
+    SecondOfType {
+        /// The binding's name.
         name: String,
-        /// Its type.
+        /// The binding's type.
         kind: String,
     },
-    /// It is not as the API describes bindings.
+    /// A member that the API requires is missing.
     #[error("the binding {name} has no {member:?}")]
-    Lacks {
-        /// What the script calls it.
+    MissingMember {
+        /// The binding's name.
         name: String,
-        /// What it lacks.
+        /// The missing member.
         member: &'static str,
     },
-    /// TOML has no null, no whole numbers past 64 bits, and no two things of one name.
-    #[error("what the binding {0} says cannot be said in TOML")]
+    /// The binding's values cannot be written in TOML, which has no null and no integers of more than 64 bits, or the
+    /// name is already used for something else in the file.
+    #[error("the binding {0} cannot be written in TOML")]
     NotToml(String),
 }
 
-/// What the API calls a member, and what the file calls it.
-type Member = (&'static str, &'static str);
+/// A member's name in the API and its name in a wrangler file.
+type MemberNames = (&'static str, &'static str);
 
-/// Where a file has bindings of a type, and with which members beside the name.
-struct Form {
+/// How a wrangler file describes bindings of a type.
+struct BindingFormat {
     kind: &'static str,
-    place: Place,
-    needed: &'static [Member],
-    optional: &'static [Member],
+    location: TableLocation,
+    required: &'static [MemberNames],
+    optional: &'static [MemberNames],
 }
 
-enum Place {
-    /// A table of its own, once.
-    One(&'static str),
-    /// An array of tables, at this path, where the name is called so.
-    Many(&'static [&'static str], &'static str),
+enum TableLocation {
+    /// A single table of this name.
+    Single(&'static str),
+    /// An array of tables.
+    Array {
+        path: &'static [&'static str],
+        /// The key that holds the binding's name.
+        name_key: &'static str,
+    },
 }
 
-const fn one(kind: &'static str, table: &'static str) -> Form {
-    Form { kind, place: Place::One(table), needed: &[], optional: &[] }
+const fn single(kind: &'static str, table: &'static str) -> BindingFormat {
+    BindingFormat { kind, location: TableLocation::Single(table), required: &[], optional: &[] }
 }
 
-const fn many(kind: &'static str, path: &'static [&'static str], needed: &'static [Member]) -> Form {
-    Form { kind, place: Place::Many(path, "binding"), needed, optional: &[] }
+const fn array(kind: &'static str, path: &'static [&'static str], required: &'static [MemberNames]) -> BindingFormat {
+    BindingFormat { kind, location: TableLocation::Array { path, name_key: "binding" }, required, optional: &[] }
 }
 
-impl Form {
-    const fn optional(self, optional: &'static [Member]) -> Self {
+impl BindingFormat {
+    const fn optional(self, optional: &'static [MemberNames]) -> Self {
         Self { optional, ..self }
     }
 
-    /// A few lists call the name `name`.
-    const fn called_name(self) -> Self {
-        match self.place {
-            Place::Many(path, _) => Self { place: Place::Many(path, "name"), ..self },
-            Place::One(_) => self,
+    /// Sets the key of the binding's name to `name`. Most arrays use `binding`.
+    const fn with_name_key(self) -> Self {
+        match self.location {
+            TableLocation::Array { path, .. } => {
+                Self { location: TableLocation::Array { path, name_key: "name" }, ..self }
+            }
+            TableLocation::Single(_) => self,
         }
     }
 }
 
-/// As wrangler reads a file, and what it uploads for it.
-const FORMS: &[Form] = &[
-    one("ai", "ai"),
-    one("browser", "browser"),
-    one("browser_rendering", "browser"),
-    one("images", "images"),
-    one("media", "media"),
-    one("stream", "stream"),
-    one("version_metadata", "version_metadata"),
-    many("analytics_engine", &["analytics_engine_datasets"], &[("dataset", "dataset")]),
-    many("dispatch_namespace", &["dispatch_namespaces"], &[("namespace", "namespace")]),
-    many("durable_object_namespace", &["durable_objects", "bindings"], &[("class_name", "class_name")])
-        .called_name()
+/// The formats that wrangler reads, and the types that it uploads for them.
+const BINDING_FORMATS: &[BindingFormat] = &[
+    single("ai", "ai"),
+    single("browser", "browser"),
+    single("browser_rendering", "browser"),
+    single("images", "images"),
+    single("media", "media"),
+    single("stream", "stream"),
+    single("version_metadata", "version_metadata"),
+    array("analytics_engine", &["analytics_engine_datasets"], &[("dataset", "dataset")]),
+    array("dispatch_namespace", &["dispatch_namespaces"], &[("namespace", "namespace")]),
+    array("durable_object_namespace", &["durable_objects", "bindings"], &[("class_name", "class_name")])
+        .with_name_key()
         .optional(&[("script_name", "script_name"), ("environment", "environment")]),
-    many("hyperdrive", &["hyperdrive"], &[("id", "id")]),
-    many("kv_namespace", &["kv_namespaces"], &[("namespace_id", "id")]),
-    many("mtls_certificate", &["mtls_certificates"], &[("certificate_id", "certificate_id")]),
-    many("pipelines", &["pipelines"], &[]).optional(&[("stream", "stream"), ("pipeline", "pipeline")]),
-    many("queue", &["queues", "producers"], &[("queue_name", "queue")]),
-    many("r2_bucket", &["r2_buckets"], &[("bucket_name", "bucket_name")]).optional(&[("jurisdiction", "jurisdiction")]),
-    many("ratelimit", &["ratelimits"], &[("namespace_id", "namespace_id"), ("simple", "simple")]).called_name(),
-    many(
+    array("hyperdrive", &["hyperdrive"], &[("id", "id")]),
+    array("kv_namespace", &["kv_namespaces"], &[("namespace_id", "id")]),
+    array("mtls_certificate", &["mtls_certificates"], &[("certificate_id", "certificate_id")]),
+    array("pipelines", &["pipelines"], &[]).optional(&[("stream", "stream"), ("pipeline", "pipeline")]),
+    array("queue", &["queues", "producers"], &[("queue_name", "queue")]),
+    array("r2_bucket", &["r2_buckets"], &[("bucket_name", "bucket_name")])
+        .optional(&[("jurisdiction", "jurisdiction")]),
+    array("ratelimit", &["ratelimits"], &[("namespace_id", "namespace_id"), ("simple", "simple")]).with_name_key(),
+    array(
         "secrets_store_secret",
         &["secrets_store_secrets"],
         &[("store_id", "store_id"), ("secret_name", "secret_name")],
     ),
-    many("send_email", &["send_email"], &[]).called_name().optional(&[
+    array("send_email", &["send_email"], &[]).with_name_key().optional(&[
         ("destination_address", "destination_address"),
         ("allowed_destination_addresses", "allowed_destination_addresses"),
         ("allowed_sender_addresses", "allowed_sender_addresses"),
     ]),
-    many("service", &["services"], &[("service", "service")]).optional(&[
+    array("service", &["services"], &[("service", "service")]).optional(&[
         ("environment", "environment"),
         ("entrypoint", "entrypoint"),
         ("props", "props"),
     ]),
-    many("vectorize", &["vectorize"], &[("index_name", "index_name")]),
-    many("worker_loader", &["worker_loaders"], &[]),
-    many("workflow", &["workflows"], &[("workflow_name", "name"), ("class_name", "class_name")])
+    array("vectorize", &["vectorize"], &[("index_name", "index_name")]),
+    array("worker_loader", &["worker_loaders"], &[]),
+    array("workflow", &["workflows"], &[("workflow_name", "name"), ("class_name", "class_name")])
         .optional(&[("script_name", "script_name")]),
 ];
 
-/// Puts a binding, as the API's uploads and settings describe it (`{"type", "name", ...}`), into a wrangler configuration.
-/// Members that it does not know are left out. Where it answers an error, the configuration is as it was.
+/// Adds a binding to a wrangler configuration. The binding is as the API describes it in uploads and settings:
+/// `{"type", "name", ...}`. Unknown members are ignored. If this returns an error, the configuration is unchanged.
 pub fn add_binding(config: &mut Table, binding: &Json) -> Result<(), Unsupported> {
     let text = |member| binding.get(member).and_then(Json::as_str).map(ToOwned::to_owned);
-    let name = text("name").ok_or_else(|| Unsupported::Lacks { name: String::new(), member: "name" })?;
-    let kind = text("type").ok_or_else(|| Unsupported::Lacks { name: name.clone(), member: "type" })?;
+    let name = text("name").ok_or_else(|| Unsupported::MissingMember { name: String::new(), member: "name" })?;
+    let kind = text("type").ok_or_else(|| Unsupported::MissingMember { name: name.clone(), member: "type" })?;
     let value = |member| {
         let value = binding.get(member).filter(|value| !value.is_null());
-        let value = value.ok_or_else(|| Unsupported::Lacks { name: name.clone(), member })?;
+        let value = value.ok_or_else(|| Unsupported::MissingMember { name: name.clone(), member })?;
         toml_value(value).ok_or_else(|| Unsupported::NotToml(name.clone()))
     };
     let mut entry = Table::new();
@@ -139,7 +147,7 @@ pub fn add_binding(config: &mut Table, binding: &Json) -> Result<(), Unsupported
             return insert(config, &["vars"], name.clone(), value("text")?).ok_or(Unsupported::NotToml(name));
         }
         "json" => return insert(config, &["vars"], name.clone(), value("json")?).ok_or(Unsupported::NotToml(name)),
-        // The API takes and gives the id under either name.
+        // The API has both names for the id.
         "d1" => {
             let id = if binding.get("id").is_some() { "id" } else { "database_id" };
             entry.insert("database_id".to_owned(), value(id)?);
@@ -150,28 +158,28 @@ pub fn add_binding(config: &mut Table, binding: &Json) -> Result<(), Unsupported
         }
         _ => {}
     }
-    let Some(form) = FORMS.iter().find(|form| form.kind == kind) else {
-        return Err(Unsupported::Kind { name, kind });
+    let Some(format) = BINDING_FORMATS.iter().find(|format| format.kind == kind) else {
+        return Err(Unsupported::UnknownType { name, kind });
     };
-    for (api, file) in form.needed {
-        entry.insert((*file).to_owned(), value(api)?);
+    for (api_name, file_name) in format.required {
+        entry.insert((*file_name).to_owned(), value(api_name)?);
     }
-    for (api, file) in form.optional {
-        if binding.get(api).is_some_and(|value| !value.is_null()) {
-            entry.insert((*file).to_owned(), value(api)?);
+    for (api_name, file_name) in format.optional {
+        if binding.get(api_name).is_some_and(|value| !value.is_null()) {
+            entry.insert((*file_name).to_owned(), value(api_name)?);
         }
     }
     if kind == "dispatch_namespace"
         && let Some(outbound) = binding.get("outbound").filter(|outbound| !outbound.is_null())
     {
-        entry.insert("outbound".to_owned(), outbound_in_file(outbound).ok_or(Unsupported::NotToml(name.clone()))?);
+        entry.insert("outbound".to_owned(), outbound_table(outbound).ok_or(Unsupported::NotToml(name.clone()))?);
     }
-    match form.place {
-        Place::Many(path, called) => push(config, path, called, name, entry),
-        Place::One(table) => {
-            let there = config.get(table).and_then(|table| table.get("binding")).and_then(Value::as_str);
-            if there.is_some_and(|there| there != name) {
-                return Err(Unsupported::Second { name, kind });
+    match format.location {
+        TableLocation::Array { path, name_key } => push(config, path, name_key, name, entry),
+        TableLocation::Single(table) => {
+            let existing = config.get(table).and_then(|table| table.get("binding")).and_then(Value::as_str);
+            if existing.is_some_and(|existing| existing != name) {
+                return Err(Unsupported::SecondOfType { name, kind });
             }
             insert(config, &[table], "binding".to_owned(), Value::String(name.clone()))
                 .ok_or(Unsupported::NotToml(name))
@@ -179,8 +187,8 @@ pub fn add_binding(config: &mut Table, binding: &Json) -> Result<(), Unsupported
     }
 }
 
-/// The outbound Worker of a dispatch namespace, which the file describes another way.
-fn outbound_in_file(outbound: &Json) -> Option<Value> {
+/// Converts the outbound Worker of a dispatch namespace to the file's format.
+fn outbound_table(outbound: &Json) -> Option<Value> {
     let worker = &outbound["worker"];
     let mut table = Table::from_iter([("service".to_owned(), toml_value(worker.get("service")?)?)]);
     if let Some(environment) = worker.get("environment").filter(|environment| !environment.is_null()) {
@@ -194,9 +202,9 @@ fn outbound_in_file(outbound: &Json) -> Option<Value> {
 }
 
 /// Adds a table to the array of tables at this path.
-fn push(config: &mut Table, path: &[&str], called: &str, name: String, mut entry: Table) -> Result<(), Unsupported> {
-    entry.insert(called.to_owned(), Value::String(name.clone()));
-    let (list, path) = path.split_last().expect("a path has an end");
+fn push(config: &mut Table, path: &[&str], name_key: &str, name: String, mut entry: Table) -> Result<(), Unsupported> {
+    entry.insert(name_key.to_owned(), Value::String(name.clone()));
+    let (list, path) = path.split_last().expect("a path is not empty");
     let list = table_at(config, path).map(|table| table.entry(*list).or_insert_with(|| Value::Array(Vec::new())));
     match list {
         Some(Value::Array(list)) => list.push(Value::Table(entry)),
@@ -210,19 +218,19 @@ fn insert(config: &mut Table, path: &[&str], key: String, value: Value) -> Optio
     Some(())
 }
 
-/// The table at this path, made where there is none; none where something else is in its place.
+/// Returns the table at this path and creates it if necessary. Returns `None` if a value there is not a table.
 fn table_at<'t>(config: &'t mut Table, path: &[&str]) -> Option<&'t mut Table> {
     path.iter()
         .try_fold(config, |table, name| table.entry(*name).or_insert_with(|| Value::Table(Table::new())).as_table_mut())
 }
 
-/// What JSON says, in TOML, if it can be said there.
+/// Converts JSON to TOML. Returns `None` if TOML cannot represent the value.
 fn toml_value(json: &Json) -> Option<Value> {
     Some(match json {
         Json::Null => return None,
         Json::Bool(value) => Value::Boolean(*value),
         Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Integer(whole),
+            Some(integer) => Value::Integer(integer),
             None if number.is_u64() => return None,
             None => Value::Float(number.as_f64()?),
         },
@@ -242,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_is_as_wrangler_reads_it() {
+    fn every_type_is_in_wranglers_format() {
         for (binding, expected) in [
             (json!({"type": "ai"}), "ai.binding = 'B'"),
             (json!({"type": "browser"}), "browser.binding = 'B'"),
@@ -294,7 +302,7 @@ mod tests {
             (json!({"type": "pipelines", "stream": "s"}), "pipelines = [{ binding = 'B', stream = 's' }]"),
             (json!({"type": "plain_text", "text": "t"}), "vars.B = 't'"),
             (
-                // Which wrangler knows no more.
+                // Wrangler no longer has `delivery_delay`.
                 json!({"type": "queue", "queue_name": "jobs", "delivery_delay": 5}),
                 "queues.producers = [{ binding = 'B', queue = 'jobs' }]",
             ),
@@ -330,13 +338,13 @@ mod tests {
             let mut binding = binding;
             binding["name"] = "B".into();
             let mut config = Table::new();
-            add_binding(&mut config, &binding).expect("a binding that a file has");
+            add_binding(&mut config, &binding).expect("a supported binding");
             assert_eq!(config, expected.parse::<Table>().expect(expected), "{binding}");
         }
     }
 
     #[test]
-    fn bindings_join_what_is_there() {
+    fn bindings_are_added_to_existing_ones() {
         let mut config: Table =
             "name = 'w'\nvars.A = 1\nkv_namespaces = [{ binding = 'K', id = '1' }]".parse().expect("TOML");
         for binding in [
@@ -353,26 +361,27 @@ mod tests {
     }
 
     #[test]
-    fn what_no_file_can_say_is_an_error_and_changes_nothing() {
-        let kind = |name: &str, kind: &str| Unsupported::Kind { name: name.to_owned(), kind: kind.to_owned() };
-        let lacks = |name: &str, member| Unsupported::Lacks { name: name.to_owned(), member };
+    fn unsupported_bindings_are_errors_and_change_nothing() {
+        let unknown_type =
+            |name: &str, kind: &str| Unsupported::UnknownType { name: name.to_owned(), kind: kind.to_owned() };
+        let missing = |name: &str, member| Unsupported::MissingMember { name: name.to_owned(), member };
         let not_toml = || Unsupported::NotToml("B".to_owned());
         for (binding, expected) in [
             (json!({"type": "secret_text", "name": "B"}), Unsupported::Secret("B".to_owned())),
             (json!({"type": "secret_key", "name": "B"}), Unsupported::Secret("B".to_owned())),
-            (json!({"type": "wormhole", "name": "B"}), kind("B", "wormhole")),
-            (json!({"type": "assets", "name": "B"}), kind("B", "assets")),
-            (json!({"type": "inherit", "name": "B"}), kind("B", "inherit")),
+            (json!({"type": "wormhole", "name": "B"}), unknown_type("B", "wormhole")),
+            (json!({"type": "assets", "name": "B"}), unknown_type("B", "assets")),
+            (json!({"type": "inherit", "name": "B"}), unknown_type("B", "inherit")),
             (
                 json!({"type": "browser", "name": "B"}),
-                Unsupported::Second { name: "B".to_owned(), kind: "browser".to_owned() },
+                Unsupported::SecondOfType { name: "B".to_owned(), kind: "browser".to_owned() },
             ),
-            (json!({"type": "kv_namespace", "name": "B"}), lacks("B", "namespace_id")),
-            (json!({"type": "d1", "name": "B"}), lacks("B", "database_id")),
-            (json!({"name": "B"}), lacks("B", "type")),
-            (json!({"type": "ai"}), lacks("", "name")),
-            (json!([]), lacks("", "name")),
-            (json!({"type": "json", "name": "B", "json": null}), lacks("B", "json")),
+            (json!({"type": "kv_namespace", "name": "B"}), missing("B", "namespace_id")),
+            (json!({"type": "d1", "name": "B"}), missing("B", "database_id")),
+            (json!({"name": "B"}), missing("B", "type")),
+            (json!({"type": "ai"}), missing("", "name")),
+            (json!([]), missing("", "name")),
+            (json!({"type": "json", "name": "B", "json": null}), missing("B", "json")),
             (json!({"type": "json", "name": "B", "json": [null]}), not_toml()),
             (json!({"type": "json", "name": "B", "json": {"a": u64::MAX}}), not_toml()),
             (json!({"type": "queue", "name": "B", "queue_name": "q"}), not_toml()),
@@ -387,6 +396,6 @@ mod tests {
             assert_eq!(config, before, "{binding}");
         }
         let error = add_binding(&mut Table::new(), &json!({"type": "wormhole", "name": "B"})).expect_err("unknown");
-        assert_eq!(error.to_string(), "B is a binding of the type \"wormhole\", which is not known in a wrangler file");
+        assert_eq!(error.to_string(), "B is a binding of the type \"wormhole\", which wrangler files do not support");
     }
 }

@@ -1,4 +1,4 @@
-//! Request bodies that have to be read.
+//! Reads and checks request bodies.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -12,179 +12,190 @@ use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, ReadableStreamGetReaderOptions, ReadableStreamReaderMode, Request};
 use worker::Delay;
 
-/// Refuses a body whose `Content-Type` is not what the route takes, and one that would have to be decoded. Returns the type.
-pub fn require_type(request: &Request, matches: fn(&str) -> bool, wanted: &'static str) -> Result<String, Problem> {
+/// Refuses a body whose `Content-Type` does not match, or that has a `Content-Encoding`. Returns the `Content-Type`.
+/// `expected` describes the type in the problem.
+pub fn require_content_type(
+    request: &Request,
+    matches: fn(&str) -> bool,
+    expected: &'static str,
+) -> Result<String, Problem> {
     let content_type = header(request, "Content-Type");
     let content_type = content_type.filter(|content_type| matches(content_type));
-    let content_type = content_type.ok_or_else(|| Problem::unsupported_media_type(wanted))?;
-    require_identity(request)?;
+    let content_type = content_type.ok_or_else(|| Problem::unsupported_media_type(expected))?;
+    refuse_content_encoding(request)?;
     Ok(content_type)
 }
 
-/// The type of bodies that are read as JSON.
-pub const JSON: &str = "application/json, in UTF-8";
+/// The type of JSON bodies, for [`require_content_type`].
+pub const JSON_TYPE: &str = "application/json, in UTF-8";
 
 /// Refuses a body that is compressed or otherwise encoded.
-pub fn require_identity(request: &Request) -> Result<(), Problem> {
+pub fn refuse_content_encoding(request: &Request) -> Result<(), Problem> {
     shared::http::require_identity(header(request, "Content-Encoding").as_deref())
 }
 
-/// Refuses a body that is a part of something, of whatever route.
-pub fn require_whole(request: &Request) -> Result<(), Problem> {
+/// Refuses a body with a `Content-Range`, which no route takes.
+pub fn refuse_content_range(request: &Request) -> Result<(), Problem> {
     shared::http::require_whole(header(request, "Content-Range").as_deref())
 }
 
-/// A request's header.
+/// Returns a request's header.
 pub fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
-/// The body's length in bytes, if the request gives it.
+/// Returns the body's length in bytes, if the request has a `Content-Length`.
 pub fn content_length(request: &Request) -> Option<u64> {
     header(request, "Content-Length").and_then(|length| length.parse().ok())
 }
 
-/// A body that was read whole.
-pub struct Body {
-    /// Its bytes in Wasm, to parse.
-    pub text: Vec<u8>,
-    /// The same outside Wasm, to pass on, if the request had a `Content-Length`.
-    buffer: Option<Uint8Array>,
-    place: Option<Place>,
+/// A request body that was read completely into memory.
+pub struct BufferedBody {
+    /// The bytes in Wasm, for parsing.
+    pub bytes: Vec<u8>,
+    /// The same bytes outside Wasm, for storing, if the request had a `Content-Length`.
+    js_bytes: Option<Uint8Array>,
+    permit: Option<LargeBodyPermit>,
 }
 
-impl Body {
-    /// How long storing what is in a large body may take. Cloudflare ends a request's work 30 seconds after its client has
-    /// gone, and then nobody would give the place back.
+impl BufferedBody {
+    /// The time limit for the storage operation of a large body. Cloudflare ends a request's work 30 seconds after its
+    /// client has disconnected, and the permit would then never be released.
     const STORAGE_TIMEOUT: Duration = Duration::from_secs(25);
 
-    /// Reads a body of at most `limit` bytes. At most two copies exist, one in Wasm and one outside: an isolate has 128 MB
-    /// for all its requests together.
+    /// Reads a body of at most `limit` bytes. A body over 1 MiB needs one of the isolate's two permits for large
+    /// bodies; if both are in use, this fails with `busy`.
+    ///
+    /// There are at most two copies of the body, one in Wasm and one outside, because an isolate has 128 MB for all its
+    /// requests.
     pub async fn read(request: &Request, limit: usize) -> Result<Self, Problem> {
         match content_length(request) {
             Some(length) if length > limit as u64 => Err(Problem::too_large("the body", limit as u64)),
             Some(length) => {
-                let place = if length > Place::NEEDED_FROM as u64 { Some(Place::take()?) } else { None };
-                let buffer = read_whole(request).await?;
-                Ok(Self { text: buffer.to_vec(), buffer: Some(buffer), place })
+                let is_large = length > LargeBodyPermit::NEEDED_ABOVE as u64;
+                let permit = if is_large { Some(LargeBodyPermit::acquire()?) } else { None };
+                let js_bytes = read_all(request).await?;
+                Ok(Self { bytes: js_bytes.to_vec(), js_bytes: Some(js_bytes), permit })
             }
             None => Self::read_chunks(request, limit).await,
         }
     }
 
-    /// A body of unknown length is read only until it turns out to be too long.
+    /// Reads a body of unknown length in chunks, until its end or until it is too long.
     async fn read_chunks(request: &Request, limit: usize) -> Result<Self, Problem> {
-        let mut chunks = Chunks::of(request.body());
-        let (mut text, mut place) = (Vec::new(), None);
+        let mut chunks = Chunks::from_stream(request.body());
+        let (mut bytes, mut permit) = (Vec::new(), None);
         while let Some(chunk) = chunks.next().await? {
-            let start = text.len();
+            let start = bytes.len();
             let end = start + chunk.length() as usize;
             if end > limit {
                 return Err(Problem::too_large("the body", limit as u64));
             }
-            if end > Place::NEEDED_FROM && place.is_none() {
-                place = Some(Place::take()?);
-                // At once: Wasm's memory never shrinks, and growing by doubling would take three times as much.
-                text.reserve_exact(limit - start);
+            if end > LargeBodyPermit::NEEDED_ABOVE && permit.is_none() {
+                permit = Some(LargeBodyPermit::acquire()?);
+                // Reserves the maximum at once. Wasm memory never shrinks, and growing by doubling would take three
+                // times as much.
+                bytes.reserve_exact(limit - start);
             }
-            text.resize(end, 0);
-            chunk.copy_to(&mut text[start..]);
+            bytes.resize(end, 0);
+            chunk.copy_to(&mut bytes[start..]);
         }
-        Ok(Self { text, buffer: None, place })
+        Ok(Self { bytes, js_bytes: None, permit })
     }
 
-    /// A part of the body outside Wasm. `part` must be a slice of `self.text`: it is found by its address.
-    pub fn part(&self, part: &str) -> Uint8Array {
-        match &self.buffer {
-            Some(buffer) => {
-                let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
-                sub_array(buffer, start, start + part.len())
+    /// Returns a part of the body as bytes outside Wasm. `part` must be a slice of `self.bytes`: its address determines
+    /// its position.
+    pub fn js_bytes_of(&self, part: &str) -> Uint8Array {
+        match &self.js_bytes {
+            Some(js_bytes) => {
+                let start = part.as_ptr() as usize - self.bytes.as_ptr() as usize;
+                sub_array(js_bytes, start, start + part.len())
             }
             None => Uint8Array::from(part.as_bytes()),
         }
     }
 
-    /// Runs the storage operation that the body was sent for. If the body is large and the storage does not answer in
-    /// time, the operation counts as failed, and the body's place is free again.
+    /// Runs the storage operation that the body was sent for. For a large body, the operation fails if it takes longer
+    /// than [`Self::STORAGE_TIMEOUT`], so that the permit is always released.
     pub async fn store<T>(&self, operation: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-        if self.place.is_none() {
+        if self.permit.is_none() {
             return operation.await;
         }
         match select(pin!(operation), Delay::from(Self::STORAGE_TIMEOUT)).await {
             Either::Left((result, _)) => result,
             Either::Right(_) => {
                 let seconds = Self::STORAGE_TIMEOUT.as_secs();
-                Err(Problem::storage_unavailable(format!("it did not answer within {seconds} seconds")))
+                Err(Problem::storage_unavailable(format!("the operation took longer than {seconds} seconds")))
             }
         }
     }
 }
 
-/// A place among the large bodies that are held at the same time.
-struct Place(());
+/// The permission to hold a large body in memory. It is released when this is dropped.
+struct LargeBodyPermit(());
 
-impl Place {
-    /// Larger bodies, in bytes, need a place.
-    const NEEDED_FROM: usize = 1024 * 1024;
+impl LargeBodyPermit {
+    /// Bodies longer than this, in bytes, need a permit.
+    const NEEDED_ABOVE: usize = 1024 * 1024;
 
-    /// How many places there are. Two bodies, each held twice, take 104 MB at the limit of `POST /data`.
+    /// The number of permits in an isolate. Two bodies, each with two copies, take 104 MB at the limit of `POST /data`.
     const COUNT: u32 = 2;
 
-    /// Takes a place; `busy` if there is none.
-    fn take() -> Result<Self, Problem> {
-        if PLACES_TAKEN.get() == Self::COUNT {
+    /// Acquires a permit. Fails with `busy` if all are in use.
+    fn acquire() -> Result<Self, Problem> {
+        if PERMITS_IN_USE.get() == Self::COUNT {
             return Err(Problem::busy());
         }
-        PLACES_TAKEN.set(PLACES_TAKEN.get() + 1);
+        PERMITS_IN_USE.set(PERMITS_IN_USE.get() + 1);
         Ok(Self(()))
     }
 }
 
-impl Drop for Place {
+impl Drop for LargeBodyPermit {
     fn drop(&mut self) {
-        PLACES_TAKEN.set(PLACES_TAKEN.get() - 1);
+        PERMITS_IN_USE.set(PERMITS_IN_USE.get() - 1);
     }
 }
 
 thread_local! {
-    static PLACES_TAKEN: Cell<u32> = const { Cell::new(0) };
+    static PERMITS_IN_USE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A body's bytes as they arrive, outside Wasm.
-pub struct Chunks(Source);
+/// A body's bytes in chunks, as they arrive. The chunks are outside Wasm.
+pub struct Chunks(ChunkSource);
 
-enum Source {
+enum ChunkSource {
     Empty,
     Stream(ByobReader),
-    Whole(Uint8Array),
+    Bytes(Uint8Array),
 }
 
 impl Chunks {
-    /// The length of a chunk, in bytes. Only the last one may be shorter.
+    /// The length of a stream's chunks, in bytes. Only the last chunk may be shorter.
     const LEN: u32 = 256 * 1024;
 
-    /// Reads a stream of bytes. No stream is an empty body.
-    pub fn of(stream: Option<ReadableStream>) -> Self {
+    /// Reads a byte stream. `None` is an empty body.
+    pub fn from_stream(stream: Option<ReadableStream>) -> Self {
         let options = ReadableStreamGetReaderOptions::new();
         options.set_mode(ReadableStreamReaderMode::Byob);
         let reader = |stream: ReadableStream| stream.get_reader_with_options(&options).unchecked_into();
-        Self(stream.map_or(Source::Empty, |stream| Source::Stream(reader(stream))))
+        Self(stream.map_or(ChunkSource::Empty, |stream| ChunkSource::Stream(reader(stream))))
     }
 
-    /// A body that was read already.
-    pub fn whole(bytes: Uint8Array) -> Self {
-        Self(Source::Whole(bytes))
+    /// Returns bytes that were read already, as one chunk.
+    pub fn from_bytes(bytes: Uint8Array) -> Self {
+        Self(ChunkSource::Bytes(bytes))
     }
 
-    /// The next bytes, at least one; `None` at the end.
+    /// Returns the next chunk, of at least one byte; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Uint8Array>, Problem> {
-        match std::mem::replace(&mut self.0, Source::Empty) {
-            Source::Empty => Ok(None),
-            Source::Whole(bytes) => Ok((bytes.length() > 0).then_some(bytes)),
-            Source::Stream(reader) => {
-                let chunk = reader.next().await.map_err(|thrown| broken_off(&thrown))?;
+        match std::mem::replace(&mut self.0, ChunkSource::Empty) {
+            ChunkSource::Empty => Ok(None),
+            ChunkSource::Bytes(bytes) => Ok((bytes.length() > 0).then_some(bytes)),
+            ChunkSource::Stream(reader) => {
+                let chunk = reader.next().await.map_err(|thrown| incomplete_body(&thrown))?;
                 if chunk.is_some() {
-                    self.0 = Source::Stream(reader);
+                    self.0 = ChunkSource::Stream(reader);
                 }
                 Ok(chunk)
             }
@@ -194,19 +205,19 @@ impl Chunks {
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        if let Source::Stream(reader) = &self.0 {
-            // Nobody reads the rest.
-            ignore_outcome(reader.cancel());
+        if let ChunkSource::Stream(reader) = &self.0 {
+            // Tells the sender that the rest will not be read.
+            ignore_result(reader.cancel());
         }
     }
 }
 
 #[wasm_bindgen]
 extern "C" {
-    /// `web_sys::ReadableStreamByobReader` does not have workerd's `readAtLeast`.
+    /// `web_sys::ReadableStreamByobReader` is not used, because it lacks workerd's `readAtLeast`.
     type ByobReader;
 
-    /// Fills the buffer, except with the stream's last bytes. `read` would return as soon as there are any
+    /// Reads until the buffer is full or the stream ends. `read` would return as soon as any bytes have arrived
     /// (<https://developers.cloudflare.com/workers/runtime-apis/streams/readablestreambyobreader/>).
     #[wasm_bindgen(method, catch, js_name = readAtLeast)]
     fn read_at_least(this: &ByobReader, length: u32, buffer: &Uint8Array) -> Result<Promise, JsValue>;
@@ -223,25 +234,25 @@ impl ByobReader {
     }
 }
 
-/// Lets a promise settle on its own. The outcome is ignored.
-pub fn ignore_outcome(promise: Promise) {
+/// Handles a promise that nothing waits for. Its result is ignored, and a rejection is not reported.
+pub fn ignore_result(promise: Promise) {
     spawn_local(async { drop(JsFuture::from(promise).await) });
 }
 
-/// A request's body in one piece.
-pub async fn read_whole(request: &Request) -> Result<Uint8Array, Problem> {
-    let buffer = edge::await_promise(request.array_buffer()).await.map_err(|thrown| broken_off(&thrown))?;
+/// Reads a request's body completely, outside Wasm.
+pub async fn read_all(request: &Request) -> Result<Uint8Array, Problem> {
+    let buffer = edge::await_promise(request.array_buffer()).await.map_err(|thrown| incomplete_body(&thrown))?;
     Ok(Uint8Array::new(&buffer.unchecked_into::<ArrayBuffer>()))
 }
 
-/// A part of an array, without copying it.
+/// Returns a part of an array, without copying it.
 pub fn sub_array(bytes: &Uint8Array, start: usize, end: usize) -> Uint8Array {
     let offset = |at: usize| u32::try_from(at).expect("an array is shorter than 4 GiB");
     bytes.subarray(offset(start), offset(end))
 }
 
-fn broken_off(thrown: &JsValue) -> Problem {
-    Problem::invalid_body(&format!("it could not be read to its end ({})", edge::error_message(thrown)))
+fn incomplete_body(thrown: &JsValue) -> Problem {
+    Problem::invalid_body(&format!("it could not be read completely ({})", edge::error_message(thrown)))
 }
 
 #[cfg(test)]
@@ -249,13 +260,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_free_again_once_its_body_is_gone() {
-        let first = Place::take().expect("free");
-        let second = Place::take().expect("free");
-        assert_eq!(Place::take().err().map(|problem| problem.code().name()), Some("busy"));
+    fn a_permit_is_released_when_its_body_is_dropped() {
+        let first = LargeBodyPermit::acquire().expect("free");
+        let second = LargeBodyPermit::acquire().expect("free");
+        assert_eq!(LargeBodyPermit::acquire().err().map(|problem| problem.code().name()), Some("busy"));
         drop(first);
-        let third = Place::take().expect("free again");
+        let third = LargeBodyPermit::acquire().expect("free again");
         drop((second, third));
-        assert_eq!(PLACES_TAKEN.get(), 0);
+        assert_eq!(PERMITS_IN_USE.get(), 0);
     }
 }

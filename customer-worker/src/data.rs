@@ -9,12 +9,12 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use crate::bindings::DataStore;
-use crate::body::{self, Body, require_type};
+use crate::body::{BufferedBody, JSON_TYPE, require_content_type};
 
-/// `GET /data?key=`: the value, byte for byte as it was stored. It may have 25 MiB, and stays outside Wasm.
+/// `GET /data?key=`: returns a value, byte for byte as it was stored. It may have 25 MiB, so it stays outside Wasm.
 pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
-    let found = DataStore::from_env(env)?.get_with_metadata(key).await?;
-    let (value, metadata) = found.ok_or_else(Problem::data_not_found)?;
+    let entry = DataStore::from_env(env)?.get_with_metadata(key).await?;
+    let (value, metadata) = entry.ok_or_else(Problem::data_not_found)?;
     let before = format!("{{\"key\":{},\"value\":", to_text(&key.as_str()));
     let after = metadata.map_or_else(|| "}".to_owned(), |metadata| format!(",\"metadata\":{metadata}}}"));
     Ok(edge::json_text_reply(&JsString::from(before).concat(&value).concat(&after.into())))
@@ -22,18 +22,13 @@ pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
 
 /// `POST /data`: stores a value.
 pub async fn set(env: &Env, request: &Request) -> Result<DataStored, Problem> {
-    require_type(request, is_json, body::JSON)?;
+    require_content_type(request, is_json, JSON_TYPE)?;
     let store = DataStore::from_env(env)?;
-    let body = Body::read(request, SetData::MAX_BODY_LEN).await?;
-    let SetData { key, value, expiry, metadata } = SetData::parse(&body.text, now())?;
+    let body = BufferedBody::read(request, SetData::MAX_BODY_LEN).await?;
+    let SetData { key, value, expiry, metadata } = SetData::parse(&body.bytes, now())?;
     let metadata = metadata.map(|metadata| parse_metadata(metadata.get())).transpose()?;
-    body.store(store.put(&key, &body.part(value.get()), expiry, metadata.as_ref())).await?;
+    body.store(store.put(&key, &body.js_bytes_of(value.get()), expiry, metadata.as_ref())).await?;
     Ok(stored(&key))
-}
-
-/// The reply for a value that was stored.
-pub fn stored(key: &DataKey) -> DataStored {
-    DataStored { success: true, key: key.as_str().to_owned() }
 }
 
 /// `GET /data`: lists keys.
@@ -47,10 +42,16 @@ pub async fn delete(env: &Env, key: &DataKey) -> Result<Deleted, Problem> {
     Ok(Deleted { success: true })
 }
 
-/// A body's metadata as the object that KV stores. Its own JSON, whose length counts, may be longer than the text that was sent.
+/// Returns the reply for a value that was stored.
+pub fn stored(key: &DataKey) -> DataStored {
+    DataStored { success: true, key: key.as_str().to_owned() }
+}
+
+/// Parses metadata to the object that KV stores. Checks its length again, because KV limits the length of the object's
+/// own JSON, which may be longer than the text in the body.
 fn parse_metadata(text: &str) -> Result<JsValue, Problem> {
     let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
-    let json = JSON::stringify(&metadata).map(String::from).expect("what was parsed can be written");
+    let json = JSON::stringify(&metadata).map(String::from).expect("parsed JSON can be written");
     if json.len() > SetData::MAX_METADATA_LEN {
         return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));
     }

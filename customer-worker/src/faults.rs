@@ -1,4 +1,4 @@
-//! `/faults/`, for tests: see [`edge::faults`].
+//! `/faults/`: routes that fail on purpose, for tests. See [`edge::faults`].
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use worker::{Bucket, D1Database, Delay, Env, UploadedPart};
 
 use crate::body::Chunks;
 
-/// Does what the path says after `/faults/`.
+/// Runs the fault that the path names after `/faults/`.
 pub async fn act(fault: &str, request: &Request, env: &Env) -> Result<Response, Problem> {
     match fault {
         "panic-reading" => {
-            let mut chunks = Chunks::of(request.body());
+            let mut chunks = Chunks::from_stream(request.body());
             drop(chunks.next().await);
             panic!("{}", edge::faults::PANIC_MESSAGE);
         }
@@ -24,7 +24,7 @@ pub async fn act(fault: &str, request: &Request, env: &Env) -> Result<Response, 
             used.map(|used| edge::json_reply(&used))
                 .map_err(|error: worker::Error| Problem::internal_error(error.to_string()))
         }
-        _ => edge::faults::act(fault).await,
+        _ => edge::faults::run(fault).await,
     }
 }
 

@@ -1,15 +1,34 @@
-//! The customer Worker: one Wasm for all customers, each bound to that customer's own storage. A request's way through
-//! it:
+//! The customer Worker. It serves one customer's requests with that customer's own storage: files in R2, data in KV,
+//! and a D1 database. All customers run the same Wasm, each deployed with its own bindings.
 //!
 //! ```text
-//! fetch -> route                    path and method lead to an endpoint     404 405
-//!       -> files, data, db, stats   one module for each resource
+//! fetch -> route                    finds the endpoint by path and method   404 405
+//!       -> files, data, db, stats   the handlers, one module per resource   400 404 412 413 415
 //!       -> bindings                 the customer's storage                  501 503
-//!       -> usage::count             what succeeded is counted
-//!       -> the reply, or a problem
+//!       -> usage::count             counts the operation if it succeeded
+//!       -> respond                  returns the reply, or a problem
 //! ```
 //!
-//! Workers inside the platform come in by `rpc` instead, to the same modules.
+//! Other Workers inside the platform call the methods in `rpc`, which use the same modules.
+//!
+//! # Example
+//!
+//! ```text
+//! $ curl http://127.0.0.1:8787/data -H "X-User-ID: user1" -H "Content-Type: application/json" \
+//!     -d '{"key": "settings", "value": {"theme": "dark"}}'
+//! {"success":true,"key":"settings"}
+//!
+//! $ curl "http://127.0.0.1:8787/data?key=settings" -H "X-User-ID: user1"
+//! {"key":"settings","value":{"theme": "dark"}}
+//! ```
+//!
+//! The same from another Worker, over RPC:
+//!
+//! ```js
+//! const customer = env.DISPATCHER.get("user1");
+//! await customer.setData("settings", { theme: "dark" }); // { success: true, key: "settings" }
+//! await customer.getData("settings");                    // { theme: "dark" }
+//! ```
 
 mod bindings;
 mod body;
@@ -38,7 +57,7 @@ use crate::files::uploads;
 #[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
-    // A panic leaves the Wasm instance unusable: the next request gets a new one.
+    // After a panic, the Wasm instance is unusable. This makes the next request create a new one.
     handler::set_on_abort(handler::schedule_reinit);
 }
 
@@ -55,12 +74,12 @@ async fn respond(request: &Request, env: &Env, ctx: &Context) -> Response {
     })
 }
 
-/// Finds the endpoint, and counts the operation if it succeeds.
+/// Finds the endpoint of a request and runs its handler. Counts the operation if it succeeds.
 async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, Problem> {
     use CustomerEndpoint as Endpoint;
 
     let (url, method) = (request.url(), request.method());
-    let Target { path, query } = Target::of(&url);
+    let Target { path, query } = Target::parse(&url);
     #[cfg(feature = "faults")]
     if let Some(fault) = path.strip_prefix("/faults/") {
         return faults::act(fault, request, env).await;
@@ -68,14 +87,14 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
     let query = Query::parse(query)?;
     let endpoint = Route::require(CUSTOMER_ROUTES, path)?.endpoint(&method)?;
     if matches!(&*method, "POST" | "PUT") {
-        body::require_whole(request)?;
+        body::refuse_content_range(request)?;
     }
     let (operation, reply) = match endpoint {
         Endpoint::Health => return Ok(edge::json_reply(&health(request))),
         Endpoint::GetStats => return json(stats::stats(env)).await,
 
         Endpoint::GetFiles => match FileKey::in_query(query)? {
-            Some(key) if method == "HEAD" => (Operation::GetFile, boxed(files::inspect(env, request, &key)).await?),
+            Some(key) if method == "HEAD" => (Operation::GetFile, boxed(files::head(env, request, &key)).await?),
             Some(key) => (Operation::GetFile, boxed(files::download(env, request, &key)).await?),
             None => (Operation::ListFiles, json(files::list(env, &FilesPage::from_query(query)?)).await?),
         },
@@ -91,7 +110,7 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
         Endpoint::AbortUpload => (Operation::AbortUpload, json(uploads::abort(env, query)).await?),
         Endpoint::CompleteUpload => (Operation::CompleteUpload, json(uploads::complete(env, request, query)).await?),
 
-        Endpoint::GetData => match DataKey::in_query(query)? {
+        Endpoint::GetData => match DataKey::optional_from_query(query)? {
             Some(key) => (Operation::GetData, boxed(data::get(env, &key)).await?),
             None => (Operation::ListData, json(data::list(env, &DataPage::from_query(query)?)).await?),
         },
@@ -105,13 +124,13 @@ async fn route(request: &Request, env: &Env, ctx: &Context) -> Result<Response, 
     Ok(reply)
 }
 
-/// Runs an endpoint's handler, and replies with what it returns.
+/// Runs a handler, and returns its result as a JSON reply.
 async fn json<T: Serialize>(handler: impl Future<Output = Result<T, Problem>>) -> Result<Response, Problem> {
     Ok(edge::json_reply(&boxed(handler).await?))
 }
 
-/// Boxes a handler's future as a trait object, so that its code stays a function of its own, which V8 compiles when it is
-/// first called. Otherwise the first request waits until the code of all handlers is compiled.
+/// Boxes a handler's future as a trait object, so that its code stays a separate function, which V8 compiles only when
+/// it is called. Otherwise the first request would wait until the code of all handlers is compiled.
 fn boxed<'a, T>(handler: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
     handler.boxed_local()
 }

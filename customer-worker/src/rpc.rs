@@ -1,8 +1,9 @@
-//! The methods that other Workers inside the platform call on a customer's Worker, through a dispatch namespace or a
-//! service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` has their types, and
-//! `entry.js` puts them on the class.
+//! The RPC methods of the customer Worker. Other Workers inside the platform call them through a dispatch namespace or
+//! a service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` declares their
+//! types, and `entry.js` defines the class that has them.
 //!
-//! They do what the routes do, and are counted as those are. A failure is thrown as an `Error` with the problem's `detail`.
+//! They do the same as the HTTP routes, and are counted like them. If one fails, it throws an `Error` whose message is
+//! the problem's `detail`.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -21,28 +22,28 @@ use web_sys::{Blob, ReadableStream};
 use worker::worker_sys::Context as JsContext;
 use worker::{Context, Env};
 
-use crate::bindings::{DataStore, Database, FileStore, WriteCondition};
+use crate::bindings::{DataStore, FileStore, UserDatabase, WriteCondition};
 use crate::body::Chunks;
 use crate::files::{self, PartsWriter};
 use crate::{data, stats, usage};
 
-/// The most entries that a list returns at once.
-const MAX_LIST: usize = 10_000;
+/// The maximum number of entries that a list returns.
+const MAX_LIST_LEN: usize = 10_000;
 
-/// Stores a file: text, an `ArrayBuffer` or a view of one, a `Blob`, or a stream, which goes to R2 in parts, because over
-/// RPC it has no length.
+/// Stores a file. The content is a string, an `ArrayBuffer` or a view of one, a `Blob`, or a `ReadableStream`. A stream
+/// is stored in parts, because over RPC its length is unknown.
 #[wasm_bindgen(js_name = uploadFile)]
 pub fn upload_file(env: Env, ctx: JsContext, key: JsValue, content: JsValue) -> Promise {
-    run(ctx, Some((Operation::UploadFile, env.clone())), async move { to_js(&store(&env, &key, content).await?) })
+    run(ctx, Some((Operation::UploadFile, env.clone())), async move { to_js(&store_file(&env, &key, content).await?) })
 }
 
-async fn store(env: &Env, key: &JsValue, content: JsValue) -> Result<FileStored, Problem> {
+async fn store_file(env: &Env, key: &JsValue, content: JsValue) -> Result<FileStored, Problem> {
     let key = file_key(key)?;
     let store = FileStore::from_env(env)?;
     if let Some(stream) = content.dyn_ref::<ReadableStream>() {
         let mut writer = PartsWriter::new(store, Preconditions::default(), None);
         writer.key = Some(key);
-        let stored = copy(stream, &mut writer).await;
+        let stored = write_stream(stream, &mut writer).await;
         if stored.is_err() {
             writer.abort().await;
         }
@@ -54,19 +55,19 @@ async fn store(env: &Env, key: &JsValue, content: JsValue) -> Result<FileStored,
             "content must be a string, an ArrayBuffer or a view of one, a Blob or a ReadableStream",
         ));
     }
-    let headers = FileHeaders::of_type(ContentType::parse(&blob_type.unwrap_or_default())?);
+    let headers = FileHeaders::with_content_type(ContentType::parse(&blob_type.unwrap_or_default())?);
     files::store(&store, &key, content, &headers, &WriteCondition::default()).await
 }
 
-async fn copy(stream: &ReadableStream, writer: &mut PartsWriter) -> Result<FileStored, Problem> {
-    let mut chunks = Chunks::of(Some(stream.clone()));
+async fn write_stream(stream: &ReadableStream, writer: &mut PartsWriter) -> Result<FileStored, Problem> {
+    let mut chunks = Chunks::from_stream(Some(stream.clone()));
     while let Some(chunk) = chunks.next().await? {
         writer.write(&chunk).await?;
     }
     writer.finish().await
 }
 
-/// A file's content as a stream, or `null`.
+/// Returns a file's content as a stream, or `null` if the file does not exist.
 #[wasm_bindgen(js_name = getFile)]
 pub fn get_file(env: Env, ctx: JsContext, key: JsValue) -> Promise {
     run(ctx, Some((Operation::GetFile, env.clone())), async move {
@@ -84,7 +85,7 @@ pub fn delete_file(env: Env, ctx: JsContext, key: JsValue) -> Promise {
     )
 }
 
-/// All files, if there are not too many.
+/// Lists all files. Fails if there are more than [`MAX_LIST_LEN`].
 #[wasm_bindgen(js_name = listFiles)]
 pub fn list_files(env: Env, ctx: JsContext) -> Promise {
     run(ctx, Some((Operation::ListFiles, env.clone())), async move {
@@ -94,22 +95,23 @@ pub fn list_files(env: Env, ctx: JsContext) -> Promise {
             let listed = store.list(&page).await?;
             all.extend(listed.files);
             page.cursor = match (all.len(), listed.cursor) {
-                (0..=MAX_LIST, None) => return to_js(&all),
-                (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
+                (0..=MAX_LIST_LEN, None) => return to_js(&all),
+                (0..MAX_LIST_LEN, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("files")),
             };
         }
     })
 }
 
-/// Stores a value: its `JSON.stringify`.
+/// Stores the JSON of a value.
 #[wasm_bindgen(js_name = setData)]
 pub fn set_data(env: Env, ctx: JsContext, key: JsValue, value: JsValue) -> Promise {
     run(ctx, Some((Operation::SetData, env.clone())), async move {
         let key = data_key(&key)?;
-        let json = stringify(&value)?.ok_or_else(|| Problem::invalid_body("there is no JSON for this value"))?;
+        let json = stringify(&value)?.ok_or_else(|| Problem::invalid_body("the value cannot be written as JSON"))?;
         let max_len = SetData::MAX_VALUE_LEN;
-        // UTF-8 has at most three bytes for a UTF-16 unit: only a value that may be too long is counted.
+        // UTF-8 has at most three bytes for each UTF-16 unit. Only a value that may be too long is copied into Wasm to
+        // measure it.
         if json.length() as usize > max_len / 3 && String::from(&json).len() > max_len {
             return Err(Problem::too_large("a value", max_len as u64));
         }
@@ -118,7 +120,7 @@ pub fn set_data(env: Env, ctx: JsContext, key: JsValue, value: JsValue) -> Promi
     })
 }
 
-/// A value, or `null`.
+/// Returns a value, or `null` if there is none.
 #[wasm_bindgen(js_name = getData)]
 pub fn get_data(env: Env, ctx: JsContext, key: JsValue) -> Promise {
     run(ctx, Some((Operation::GetData, env.clone())), async move {
@@ -138,7 +140,7 @@ pub fn delete_data(env: Env, ctx: JsContext, key: JsValue) -> Promise {
     )
 }
 
-/// The keys of all values, if there are not too many.
+/// Lists the keys of all values. Fails if there are more than [`MAX_LIST_LEN`].
 #[wasm_bindgen(js_name = listData)]
 pub fn list_data(env: Env, ctx: JsContext) -> Promise {
     run(ctx, Some((Operation::ListData, env.clone())), async move {
@@ -148,21 +150,21 @@ pub fn list_data(env: Env, ctx: JsContext) -> Promise {
             let listed = store.list(&page).await?;
             all.extend(listed.keys);
             page.cursor = match (all.len(), listed.cursor) {
-                (0..=MAX_LIST, None) => return to_js(&all),
-                (0..MAX_LIST, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
+                (0..=MAX_LIST_LEN, None) => return to_js(&all),
+                (0..MAX_LIST_LEN, Some(cursor)) => Some(Cursor::decode(cursor.as_bytes(), page.listing())?),
                 _ => return Err(too_many("values")),
             };
         }
     })
 }
 
-/// What `GET /stats` returns.
+/// Returns the customer's stats, like `GET /stats`.
 #[wasm_bindgen(js_name = getStats)]
 pub fn get_stats(env: Env, ctx: JsContext) -> Promise {
     run(ctx, None, async move { to_js(&stats::stats(&env).await?) })
 }
 
-/// What `POST /db/query` returns.
+/// Runs one SQL statement, like `POST /db/query`.
 #[wasm_bindgen(js_name = queryDatabase)]
 pub fn query_database(env: Env, ctx: JsContext, sql: JsValue, params: JsValue) -> Promise {
     run(ctx, Some((Operation::QueryDatabase, env.clone())), async move {
@@ -170,39 +172,39 @@ pub fn query_database(env: Env, ctx: JsContext, sql: JsValue, params: JsValue) -
         let params = if params.is_undefined() {
             "[]".to_owned()
         } else {
-            // There is no JSON for a function.
+            // A function has no JSON. Its empty text is then refused.
             stringify(&params)?.map(String::from).unwrap_or_default()
         };
         let statement = Statement::new(sql, &params)?;
-        Database::from_env(&env)?.query(&statement).await.map(JsValue::from)
+        UserDatabase::from_env(&env)?.query(&statement).await.map(JsValue::from)
     })
 }
 
-/// Runs a call to its end, also when its caller goes away. Counts it, with the `env` to store the count, if it succeeds;
-/// throws the problem if it fails.
+/// Runs a call to its end, even if its caller disconnects. If the call succeeds, `operation` is counted, in the storage
+/// of its `env`. If it fails, the promise rejects with the problem.
 fn run(
     ctx: JsContext,
-    counted: Option<(Operation, Env)>,
+    operation: Option<(Operation, Env)>,
     call: impl Future<Output = Result<JsValue, Problem>> + 'static,
 ) -> Promise {
-    // Boxed, or the code that runs futures would exist once for each method.
+    // Boxed, because the code that runs futures would otherwise be duplicated for each method.
     let call: Pin<Box<dyn Future<Output = Result<JsValue, Problem>>>> = Box::pin(call);
-    future_to_promise(AssertUnwindSafe(run_boxed(Context::new(ctx), counted, call)))
+    future_to_promise(AssertUnwindSafe(run_boxed(Context::new(ctx), operation, call)))
 }
 
 async fn run_boxed(
     ctx: Context,
-    counted: Option<(Operation, Env)>,
+    operation: Option<(Operation, Env)>,
     call: Pin<Box<dyn Future<Output = Result<JsValue, Problem>>>>,
 ) -> Result<JsValue, JsValue> {
-    let returned = edge::run_to_completion(&ctx, call).await.map_err(|problem| {
+    let result = edge::run_to_completion(&ctx, call).await.map_err(|problem| {
         edge::log_problem(&problem, "");
         Error::new(problem.detail())
     })?;
-    if let Some((operation, env)) = counted {
+    if let Some((operation, env)) = operation {
         usage::count(operation, &env, &ctx);
     }
-    Ok(returned)
+    Ok(result)
 }
 
 fn is_buffer(content: &JsValue) -> bool {
@@ -210,33 +212,33 @@ fn is_buffer(content: &JsValue) -> bool {
 }
 
 fn file_key(key: &JsValue) -> Result<FileKey, Problem> {
-    FileKey::parse(text(key)?.into_bytes().into())
+    FileKey::parse(key_text(key)?.into_bytes().into())
 }
 
 fn data_key(key: &JsValue) -> Result<DataKey, Problem> {
-    DataKey::parse(text(key)?.into_bytes().into())
+    DataKey::parse(key_text(key)?.into_bytes().into())
 }
 
-fn text(key: &JsValue) -> Result<String, Problem> {
+fn key_text(key: &JsValue) -> Result<String, Problem> {
     if key.is_undefined() || key.is_null() {
         return Err(Problem::missing_key());
     }
     let key: &JsString = key.dyn_ref().ok_or_else(|| Problem::invalid_body("`key` must be a string"))?;
-    // Half a surrogate pair would become another character.
+    // Converted to UTF-8, a lone surrogate would become another character.
     if key.is_valid_utf16() { Ok(key.into()) } else { Err(Problem::invalid_key_encoding()) }
 }
 
 fn too_many(what: &str) -> Problem {
-    Problem::invalid_parameter(&format!("there are more than {MAX_LIST} {what}: list them in pages, over HTTP"))
+    Problem::invalid_parameter(&format!("there are more than {MAX_LIST_LEN} {what}: list them in pages, over HTTP"))
 }
 
-/// `JSON.stringify`, outside Wasm; `None` for what has no JSON, as a function.
+/// Returns a value's JSON, outside Wasm; `None` if it has none: for example, a function.
 fn stringify(value: &JsValue) -> Result<Option<JsString>, Problem> {
     let json = JSON::stringify(value).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
     Ok(JsValue::from(json).dyn_into().ok())
 }
 
-/// What a route returns, as an object.
+/// Converts a route's result to a JavaScript value.
 fn to_js(value: &impl Serialize) -> Result<JsValue, Problem> {
     parse(&to_text(value).into())
 }
@@ -247,7 +249,7 @@ fn parse(json: &JsString) -> Result<JsValue, Problem> {
 
 #[wasm_bindgen]
 extern "C" {
-    /// `js_sys::JSON::parse` takes a text in Wasm. A value of 25 MiB stays outside.
+    /// `js_sys::JSON::parse` is not used, because it takes a text in Wasm. A value of up to 25 MiB stays outside.
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
     fn parse_json(text: &JsString) -> Result<JsValue, JsValue>;
 }

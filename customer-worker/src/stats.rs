@@ -1,4 +1,4 @@
-//! `/stats`: what a customer has stored, and done.
+//! `/stats`: how much a customer has stored, and its operations.
 
 use futures::join;
 use js_sys::Date;
@@ -9,8 +9,8 @@ use worker::Env;
 use crate::bindings::{DataStore, FileStore};
 use crate::usage;
 
-/// `GET /stats`. Counted by listing everything that is stored: of a number that is read, changed and written back, two
-/// uploads at the same time would lose one.
+/// `GET /stats`: returns the customer's stats. Files and keys are counted by listing them. A stored count would be
+/// wrong after two uploads at the same time, because R2 and KV cannot increment a number atomically.
 pub async fn stats(env: &Env) -> Result<Stats, Problem> {
     let data = DataStore::from_env(env)?;
     let count_files = async { FileStore::from_env(env)?.count().await };
@@ -19,7 +19,7 @@ pub async fn stats(env: &Env) -> Result<Stats, Problem> {
     let by_operation = usage.by_operation();
     let activity = Activity {
         total_operations: by_operation.values().sum(),
-        last_activity: usage.last().map(|last| Date::new(&last.into()).to_iso_string().into()),
+        last_activity: usage.last_operation().map(|last| Date::new(&last.into()).to_iso_string().into()),
         by_operation,
         window_days: Usage::WINDOW_DAYS,
     };

@@ -1,8 +1,9 @@
-//! Counts the customer's operations: in memory, and from there in KV every few seconds. No operation costs a write of its
-//! own, and no count is read, changed and written back, which would lose one of two at the same time.
+//! Counts the customer's operations.
 //!
-//! Each isolate keeps a running total under an id of its own. The sum of all is the count. Only what an isolate had not
-//! written yet when it was evicted is missing.
+//! Each isolate counts in memory, and writes its total to KV every few seconds, under a key of its own. So an operation
+//! does not cost a KV write, and isolates do not overwrite each other's counts, which KV cannot increment atomically.
+//! The customer's usage is the sum of all totals. If an isolate is evicted, the operations since its last write are
+//! lost.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -14,43 +15,43 @@ use worker::{Context, Delay, Env};
 
 use crate::bindings::DataStore;
 
-/// How long an operation may wait to be written.
+/// How long after an operation the total is written.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// A write that is overdue by this, in milliseconds, will not happen: its request was ended.
+/// After this time, in milliseconds, an overdue write is scheduled again: the request that scheduled it was ended.
 const OVERDUE: f64 = 30_000.0;
 
 thread_local! {
     static COUNTER: RefCell<Counter> = const { RefCell::new(Counter::new()) };
 }
 
-/// What this isolate has counted.
+/// The operations that this isolate has counted.
 struct Counter {
-    /// Its id, made at its first operation.
-    isolate: Option<String>,
+    /// The isolate's id, created when it is first needed.
+    isolate_id: Option<String>,
     usage: Usage,
-    /// When the next write is due, in milliseconds since 1970, if one is scheduled.
-    due: Option<f64>,
+    /// The time of the next write, in milliseconds since 1970, if one is scheduled.
+    write_due: Option<f64>,
 }
 
 impl Counter {
     const fn new() -> Self {
-        Self { isolate: None, usage: Usage::new(), due: None }
+        Self { isolate_id: None, usage: Usage::new(), write_due: None }
     }
 
     /// Counts an operation at `now`. Returns whether a write must be scheduled.
     fn count(&mut self, operation: Operation, now: f64) -> bool {
         self.usage.count(operation, now);
-        let scheduled = self.due.is_some_and(|due| now < due + OVERDUE);
+        let scheduled = self.write_due.is_some_and(|due| now < due + OVERDUE);
         if !scheduled {
-            self.due = Some(now + INTERVAL.as_secs_f64() * 1000.0);
+            self.write_due = Some(now + INTERVAL.as_secs_f64() * 1000.0);
         }
         !scheduled
     }
 
-    /// What is to be written now. The next operation schedules the next write.
-    fn flush(&mut self) -> Usage {
-        self.due = None;
+    /// Returns the total to write now. The next operation schedules the next write.
+    fn start_write(&mut self) -> Usage {
+        self.write_due = None;
         self.usage.clone()
     }
 }
@@ -62,27 +63,27 @@ pub fn count(operation: Operation, env: &Env, ctx: &Context) {
     }
 }
 
-/// The operations of all isolates: those of others as they have been written, this one's as they are.
+/// Returns the operations of all isolates: the totals that the others have written, and this isolate's current total.
 pub async fn total(data: &DataStore) -> Result<Usage, Problem> {
-    let mut usage = data.usage_of_others(&isolate()).await?;
+    let mut usage = data.usage_of_others(&isolate_id()).await?;
     COUNTER.with_borrow(|counter| usage.add(&counter.usage));
     Ok(usage)
 }
 
 async fn write_later(env: Env) {
     Delay::from(INTERVAL).await;
-    let usage = COUNTER.with_borrow_mut(Counter::flush);
-    // Operations of a customer without a KV namespace are counted in memory alone.
+    let usage = COUNTER.with_borrow_mut(Counter::start_write);
+    // For a customer without a KV namespace, operations are counted only in memory.
     if let Ok(data) = DataStore::from_env(&env)
-        && let Err(problem) = data.put_usage(&isolate(), &usage).await
+        && let Err(problem) = data.put_usage(&isolate_id(), &usage).await
     {
         edge::log_problem(&problem, "");
     }
 }
 
-fn isolate() -> String {
+fn isolate_id() -> String {
     let new = || edge::new_request_id().as_str().to_owned();
-    COUNTER.with_borrow_mut(|counter| counter.isolate.get_or_insert_with(new).clone())
+    COUNTER.with_borrow_mut(|counter| counter.isolate_id.get_or_insert_with(new).clone())
 }
 
 #[cfg(test)]
@@ -90,17 +91,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_write_is_scheduled_for_all_operations_of_an_interval() {
+    fn operations_within_an_interval_share_one_write() {
         let mut counter = Counter::new();
         assert!(counter.count(Operation::GetData, 1000.0));
         assert!(!counter.count(Operation::GetData, 1001.0));
         assert!(!counter.count(Operation::SetData, 5999.0));
-        assert_eq!(counter.flush().by_operation().into_iter().collect::<Vec<_>>(), [("getData", 2), ("setData", 1)]);
+        assert_eq!(
+            counter.start_write().by_operation().into_iter().collect::<Vec<_>>(),
+            [("getData", 2), ("setData", 1)]
+        );
         assert!(counter.count(Operation::GetData, 6001.0));
     }
 
     #[test]
-    fn a_write_that_never_happened_is_scheduled_again() {
+    fn an_overdue_write_is_scheduled_again() {
         let mut counter = Counter::new();
         assert!(counter.count(Operation::GetData, 0.0));
         assert!(!counter.count(Operation::GetData, 34_999.0));

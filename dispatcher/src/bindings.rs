@@ -1,4 +1,4 @@
-//! What the dispatcher is bound to. Everything but `DISPATCHER` is optional; wrangler.toml describes it.
+//! The dispatcher's bindings and variables. All except `DISPATCHER` are optional. wrangler.toml describes them.
 
 use edge::BindingError;
 use js_sys::Object;
@@ -11,9 +11,9 @@ use worker::{AnalyticsEngineDataset, Env};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `worker::Env`, with a getter for each name that many requests ask for. With lookups by name, the dispatcher would
-    /// exceed the limit of its CPU time (docs/performance.md). It is read at every request, because an isolate that runs
-    /// may be given other variables
+    /// `worker::Env`, with a getter for each name that many requests read. With lookups by name, the dispatcher would
+    /// exceed its CPU budget (docs/performance.md). Values are read again for every request, because they can change
+    /// while an isolate runs
     /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/#making-changes-to-bindings>).
     #[wasm_bindgen(extends = Env)]
     pub type Bindings;
@@ -66,95 +66,96 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding `DISPATCHER`. `worker::DynamicDispatcher` passes neither arguments nor options to `get`.
+    /// The binding `DISPATCHER`, a dispatch namespace. `worker::DynamicDispatcher` is not used, because its `get` takes
+    /// neither arguments nor options.
     #[wasm_bindgen(extends = Object)]
-    pub type DispatchNamespace;
+    pub type NamespaceBinding;
 
     #[wasm_bindgen(method, catch)]
-    pub fn get(this: &DispatchNamespace, script: &str, args: &Object, options: &Object) -> Result<Fetcher, JsValue>;
+    pub fn get(this: &NamespaceBinding, script: &str, args: &Object, options: &Object) -> Result<Fetcher, JsValue>;
 }
 
 impl Bindings {
-    /// Takes the `env` of a request.
+    /// Wraps the `env` of a request.
     pub fn new(env: Env) -> Self {
         env.unchecked_into()
     }
 
-    /// A variable or secret by its name.
+    /// Returns a variable or secret by its name.
     pub fn variable(&self, name: &str) -> Option<String> {
         edge::variable(&edge::property(self, name))
     }
 
-    /// `ALLOWED_HEADERS`: what those pages may send besides.
-    pub fn allowed_headers(&self) -> Option<String> {
-        edge::variable(&self.allowed_headers_value())
-    }
-
-    /// `EXPOSED_HEADERS`: what those pages may read besides.
-    pub fn exposed_headers(&self) -> Option<String> {
-        edge::variable(&self.exposed_headers_value())
-    }
-
-    /// `ALLOWED_ORIGINS`: the pages that may read replies.
+    /// `ALLOWED_ORIGINS`: the origins of the web pages that may call the platform.
     pub fn allowed_origins(&self) -> Option<String> {
         edge::variable(&self.allowed_origins_value())
     }
 
-    /// `AUTH`: how it is found out who is asking.
+    /// `ALLOWED_HEADERS`: more request headers that those pages may send.
+    pub fn allowed_headers(&self) -> Option<String> {
+        edge::variable(&self.allowed_headers_value())
+    }
+
+    /// `EXPOSED_HEADERS`: more reply headers that those pages may read.
+    pub fn exposed_headers(&self) -> Option<String> {
+        edge::variable(&self.exposed_headers_value())
+    }
+
+    /// `AUTH`: how requests are authenticated.
     pub fn auth(&self) -> Option<String> {
         edge::variable(&self.auth_value())
     }
 
-    /// `DEFAULT_CUSTOMER`: what customers' records leave out.
+    /// `DEFAULT_CUSTOMER`: default values for customers' records, as JSON.
     pub fn default_customer(&self) -> Option<String> {
         edge::variable(&self.default_customer_value())
     }
 
-    /// `SCRIPT_PREFIX`: what customers' scripts are called before their user ids.
+    /// `SCRIPT_PREFIX`: the prefix of script names, before the user id.
     pub fn script_prefix(&self) -> Option<String> {
         edge::variable(&self.script_prefix_value())
     }
 
-    /// `TOKEN_AUDIENCE`: the `aud` that tokens must have.
+    /// `TOKEN_AUDIENCE`: the required `aud` of tokens.
     pub fn token_audience(&self) -> Option<String> {
         edge::variable(&self.token_audience_value())
     }
 
-    /// `TOKEN_ISSUER`: the `iss` that tokens must have.
+    /// `TOKEN_ISSUER`: the required `iss` of tokens.
     pub fn token_issuer(&self) -> Option<String> {
         edge::variable(&self.token_issuer_value())
     }
 
-    /// `TOKEN_JWKS`: the public keys for tokens.
+    /// `TOKEN_JWKS`: the key set with the public keys for tokens.
     pub fn token_jwks(&self) -> Option<String> {
         edge::variable(&self.token_jwks_value())
     }
 
-    /// `TOKEN_JWKS_URL`: where public keys for tokens are fetched from.
+    /// `TOKEN_JWKS_URL`: the URL of a key set with public keys for tokens.
     pub fn token_jwks_url(&self) -> Option<String> {
         edge::variable(&self.token_jwks_url_value())
     }
 
-    /// `TOKEN_SECRETS`: the platform's own keys for tokens.
+    /// `TOKEN_SECRETS`: the platform's own secret keys for tokens.
     pub fn token_secrets(&self) -> Option<String> {
         edge::variable(&self.token_secrets_value())
     }
 
-    /// `OUTBOUND`: whether customers' Workers reach the internet through an outbound Worker, which is told whose they are.
+    /// `OUTBOUND`: whether there is an outbound Worker, which receives the user id and the plan.
     pub fn has_outbound(&self) -> bool {
         edge::variable(&self.outbound_value()).is_some_and(|outbound| !matches!(&*outbound, "" | "false"))
     }
 
     /// `DISPATCHER`: the dispatch namespace with the customers' Workers.
-    pub fn dispatcher(&self) -> Result<DispatchNamespace, Problem> {
+    pub fn dispatcher(&self) -> Result<NamespaceBinding, Problem> {
         edge::binding(self.dispatcher_value(), "DISPATCHER", "get").map_err(|error| match error {
             BindingError::NotBound => Problem::internal_error("DISPATCHER is not bound".to_owned()),
             BindingError::PlainValue(cause) | BindingError::WrongType(cause) => Problem::internal_error(cause),
         })
     }
 
-    /// `CUSTOMERS`: the KV namespace with the customers' records, if there is one. What cannot be read is an error, not
-    /// nothing: without records, everybody would be let in.
+    /// `CUSTOMERS`: the KV namespace with the customers' records, if one is bound. A binding of another type is an
+    /// error: treated as absent, it would admit user ids without a record.
     pub fn customers(&self) -> Result<Option<KvStore>, Problem> {
         match edge::binding::<Object>(self.customers_value(), "CUSTOMERS", "get") {
             Ok(_) => self.kv("CUSTOMERS").map(Some).map_err(|error| Problem::storage_unavailable(error.to_string())),
@@ -165,19 +166,19 @@ impl Bindings {
         }
     }
 
-    /// The rate limiter of a plan, `RATE_LIMIT_<PLAN>`, if there is one.
+    /// `RATE_LIMIT_<PLAN>`: the rate limiter of a plan, if one is bound.
     pub fn rate_limiter(&self, plan: &Plan) -> Option<RateLimiter> {
-        let name = format!("RATE_LIMIT_{}", plan.in_bindings());
+        let name = format!("RATE_LIMIT_{}", plan.binding_suffix());
         optional(edge::property(self, &name), &name, "limit")
     }
 
-    /// `ANALYTICS`: the dataset that gets a data point for each request, if there is one.
+    /// `ANALYTICS`: the dataset for a data point of each request, if one is bound.
     pub fn analytics(&self) -> Option<AnalyticsEngineDataset> {
         optional(self.analytics_value(), "ANALYTICS", "writeDataPoint")
     }
 
-    /// `CF_VERSION_METADATA`: the version of the dispatcher that runs, if it is bound. (`worker::WorkerVersionMetadata`
-    /// throws an exception that ends the instance if what is bound is something else.)
+    /// `CF_VERSION_METADATA`: the deployed version of the dispatcher, if it is bound. `worker::WorkerVersionMetadata`
+    /// is not used, because it throws an exception that ends the Wasm instance if the binding has another type.
     pub fn deployment(&self) -> Option<Deployment> {
         const NAME: &str = "CF_VERSION_METADATA";
         let version: Object = optional(edge::property(self, NAME), NAME, "timestamp")?;
@@ -186,7 +187,7 @@ impl Bindings {
     }
 }
 
-/// A binding that requests can do without. One of another type is logged.
+/// Looks up an optional binding by a member that only its type has. A binding of another type is logged and ignored.
 fn optional<T: JsCast>(value: JsValue, name: &str, member: &str) -> Option<T> {
     match edge::binding(value, name, member) {
         Ok(binding) => Some(binding),

@@ -1,10 +1,10 @@
-//! Who is asking.
+//! The sender of a request.
 
-/// Who sent a request.
+/// How the sender of a request was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Whoever something in front of the dispatcher let in. `Authorization` is between client and customer.
+    /// By a proxy in front of the dispatcher. `Authorization` is for the customer's Worker, and is forwarded.
     Trusted,
-    /// The holder of one of the platform's tokens, which nobody else may see.
+    /// By one of the platform's tokens, in `Authorization`. The customer's Worker must not see it.
     TokenHolder,
 }

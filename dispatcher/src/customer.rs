@@ -1,4 +1,4 @@
-//! The customer's record.
+//! Finds the customer of a request: reads its record, and refuses suspended customers.
 
 use futures::FutureExt;
 use shared::customer::{CustomerRecord, Limits, Plan, UserId};
@@ -7,33 +7,33 @@ use shared::json::Malformed;
 use worker::kv::KvStore;
 
 use crate::bindings::Bindings;
-use crate::json::Parsed;
+use crate::json::JsJson;
 
-/// How long KV may serve a record from its cache, in seconds. A change takes effect after this and KV's own propagation
-/// delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
+/// How long KV may return a record from its cache, in seconds. A change takes effect after this time plus KV's
+/// propagation delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
 const CACHE_TTL: u64 = 60;
 
 /// A customer whose requests are served.
 pub struct ActiveCustomer {
-    /// The name of its script in the dispatch namespace.
+    /// The name of the customer's script in the dispatch namespace.
     pub script: String,
-    /// Its plan.
+    /// The customer's plan.
     pub plan: Plan,
-    /// What one request may cost.
+    /// The limits of one request.
     pub limits: Limits,
 }
 
-/// Finds a customer, with at most one KV read. If no records are bound, every user id may be a customer, and the dispatch
-/// namespace decides.
+/// Finds a customer, with at most one KV read. If `CUSTOMERS` is not bound, every user id may be a customer: those that
+/// have no script in the dispatch namespace are refused when the request is forwarded.
 pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustomer, Problem> {
     let defaults = match bindings.default_customer() {
         Some(json) => {
-            CustomerRecord::parse_defaults::<Parsed>(&json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
+            CustomerRecord::parse_defaults::<JsJson>(&json).map_err(|Malformed| malformed("DEFAULT_CUSTOMER"))?
         }
         None => CustomerRecord::default(),
     };
     let record = match bindings.customers()? {
-        // As a trait object, its code stays a function of its own, which V8 does not compile before it is called.
+        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when called.
         Some(customers) => read(&customers, user_id).boxed_local().await?.or(defaults),
         None => defaults,
     };
@@ -44,13 +44,14 @@ async fn read(customers: &KvStore, user_id: &UserId) -> Result<CustomerRecord, P
     let json = customers.get(user_id.as_str()).cache_ttl(CACHE_TTL).text().await;
     let json = json.map_err(|error| Problem::storage_unavailable(edge::error_message(&error.into())))?;
     let json = json.ok_or_else(Problem::unknown_user)?;
-    CustomerRecord::parse::<Parsed>(&json).map_err(|Malformed| malformed("the customer's record"))
+    CustomerRecord::parse::<JsJson>(&json).map_err(|Malformed| malformed("the customer's record"))
 }
 
 fn malformed(what: &str) -> Problem {
     Problem::internal_error(format!("{what} is malformed"))
 }
 
+/// Refuses a suspended customer. Fills in the script and the plan if the record does not have them.
 fn active(record: CustomerRecord, user_id: &UserId, prefix: Option<&str>) -> Result<ActiveCustomer, Problem> {
     if record.suspended == Some(true) {
         return Err(Problem::customer_suspended());
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_named_by_the_record_or_after_the_user_id() {
+    fn the_script_is_named_in_the_record_or_after_the_user_id() {
         let user_id = UserId::parse("user1").expect("valid");
         let script = |script: Option<&str>, prefix| {
             let record = CustomerRecord { script: script.map(str::to_owned), ..CustomerRecord::default() };

@@ -1,14 +1,14 @@
-//! JSON, parsed by the runtime: a parser in Wasm would make the dispatcher a fifth larger.
+//! JSON that the runtime parses. A JSON parser in Wasm would make the dispatcher a fifth larger.
 
 use js_sys::{Array, JSON, Object, Reflect};
 use shared::json::Json;
 use wasm_bindgen::prelude::*;
 
-/// A value that the runtime's `JSON.parse` made.
+/// A JSON value that the runtime's `JSON.parse` returned.
 #[derive(Clone)]
-pub struct Parsed(JsValue);
+pub struct JsJson(JsValue);
 
-impl Json for Parsed {
+impl Json for JsJson {
     fn parse(text: &str) -> Option<Self> {
         JSON::parse(text).ok().map(Self)
     }
@@ -33,7 +33,7 @@ impl Json for Parsed {
         self.0.is_object() && !Array::is_array(&self.0)
     }
 
-    fn names(&self) -> Option<Vec<String>> {
+    fn member_names(&self) -> Option<Vec<String>> {
         let object: &Object = self.is_object().then(|| self.0.unchecked_ref())?;
         Some(Object::keys(object).iter().filter_map(|name| name.as_string()).collect())
     }

@@ -1,17 +1,34 @@
-//! The dispatch Worker of the platform. A request's way through it:
+//! The dispatch Worker. It receives every request to the platform, authenticates it, and forwards it to the Worker of
+//! the customer that the header `X-User-ID` names. It never reads a body.
 //!
 //! ```text
-//! fetch -> RequestContext          the request, its id, path and method
-//!       -> Cors                    which pages in browsers may call  500
-//!       -> /healthz, /openapi.json answered here
-//!       -> Cors::preflight         answered here
-//!       -> X-User-ID               which customer it is for             400
-//!       -> auth::check             who is asking: the token         401 403
-//!       -> customer::find          the customer's record            403 404
-//!       -> rate_limit::check       the plan's rate limit                429
-//!       -> namespace::forward      the customer's own Worker        502 503
-//!       -> cors::finish            adds Vary and CORS headers; the body is never read
-//!       -> telemetry::record       a log line and a data point
+//! fetch -> RequestContext             reads the request, and gives it an id
+//!       -> Cors                       reads the CORS variables              500
+//!       -> /healthz, /openapi.json    replied to here
+//!       -> Cors::preflight            replied to here
+//!       -> X-User-ID                  parses the user id                    400
+//!       -> auth::check                verifies the token                    401 403 503
+//!       -> customer::find             reads the customer's record           403 404 503
+//!       -> rate_limit::check          applies the plan's rate limit         429
+//!       -> namespace::forward         calls the customer's Worker           404 502 503
+//!       -> cors::finish               adds `Vary` and the CORS headers
+//!       -> telemetry::record          writes a log line and a data point
+//! ```
+//!
+//! # Example
+//!
+//! The reply of a customer's Worker is returned as it is:
+//!
+//! ```text
+//! $ curl http://127.0.0.1:8787/ -H "X-User-ID: user1"
+//! {"status":"ok","worker":"user1","version":"0.1.0"}
+//! ```
+//!
+//! A request that is refused gets a problem (RFC 9457):
+//!
+//! ```text
+//! $ curl http://127.0.0.1:8787/
+//! {"type":"about:blank","title":"Bad Request","status":400,"detail":"…","code":"missing_user_id","requestId":"…"}
 //! ```
 
 mod auth;
@@ -39,7 +56,7 @@ use crate::request::RequestContext;
 #[event(start)]
 fn start() {
     console_error_panic_hook::set_once();
-    // A panic leaves the Wasm instance unusable: the next request gets a new one.
+    // After a panic, the Wasm instance is unusable. This makes the next request create a new one.
     handler::set_on_abort(handler::schedule_reinit);
 }
 
@@ -49,7 +66,7 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Respo
     Ok(edge::run_to_completion(&ctx, respond(&request, &bindings, &ctx)).await)
 }
 
-/// The customer that a request is for, as far as it has been found out.
+/// The customer of a request. Members are `None` until they are known.
 #[derive(Default)]
 struct ResolvedCustomer {
     user_id: Option<UserId>,
@@ -60,7 +77,7 @@ async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -
     let mut customer = ResolvedCustomer::default();
     let (cors, reply) = match Cors::from_bindings(bindings) {
         Ok(cors) => {
-            let reply = answer(request, bindings, cors.as_ref(), ctx, &mut customer).await;
+            let reply = handle(request, bindings, cors.as_ref(), ctx, &mut customer).await;
             (cors, reply)
         }
         Err(problem) => (None, Err(problem)),
@@ -70,7 +87,7 @@ async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -
         Ok(reply) => (reply, None),
         Err(problem) => {
             let reply = edge::problem_reply(&problem, request.id());
-            let reply = cors::finish(cors.as_ref(), request, reply).expect("a reply of our own has a valid status");
+            let reply = cors::finish(cors.as_ref(), request, reply).expect("a problem has a valid status");
             (reply, Some(problem))
         }
     };
@@ -78,7 +95,8 @@ async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -
     reply
 }
 
-async fn answer(
+/// Handles a request: checks it, and forwards it to its customer's Worker.
+async fn handle(
     request: &RequestContext,
     bindings: &Bindings,
     cors: Option<&Cors>,
@@ -93,7 +111,7 @@ async fn answer(
     }
     #[cfg(feature = "faults")]
     if let Some(fault) = request.path().strip_prefix("/dispatcher/faults/") {
-        return edge::faults::act(fault).await;
+        return edge::faults::run(fault).await;
     }
     if let Some(reply) = cors.and_then(|cors| cors.preflight(request)) {
         return Ok(reply);
@@ -109,7 +127,7 @@ async fn answer(
     namespace::forward(bindings, &active.script, options, &request.forwarded(caller)).await
 }
 
-/// Two `X-User-ID` headers arrive as one value with a comma in it, which no user id contains.
+/// Parses `X-User-ID`. Two such headers arrive as one value with a comma, which is not a valid user id.
 fn user_id(header: Option<String>) -> Result<UserId, Problem> {
     Ok(UserId::parse(header.ok_or_else(Problem::missing_user_id)?)?)
 }
@@ -125,7 +143,7 @@ fn health(bindings: &Bindings) -> Response {
 
 #[wasm_bindgen(raw_module = "./openapi.txt")]
 extern "C" {
-    /// `docs/openapi.json`, as a text module that `cargo xtask build` makes. It stays outside Wasm.
+    /// `docs/openapi.json`, which `cargo xtask build` bundles as a text module. The text stays outside Wasm.
     #[wasm_bindgen(thread_local_v2, js_name = default)]
     static API_DESCRIPTION: JsValue;
 }
@@ -135,10 +153,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_id_is_one_valid_header() {
+    fn x_user_id_must_be_one_valid_user_id() {
         let code = |header: Option<&str>| user_id(header.map(str::to_owned)).map_err(|problem| problem.code().name());
         assert_eq!(code(Some("user1")).expect("valid").as_str(), "user1");
-        assert_eq!(code(None).expect_err("none"), "missing_user_id");
+        assert_eq!(code(None).expect_err("no header"), "missing_user_id");
         for header in ["", "user1, user2", "User1", "../user1"] {
             assert_eq!(code(Some(header)).expect_err(header), "invalid_user_id");
         }

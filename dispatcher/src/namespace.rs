@@ -1,4 +1,4 @@
-//! The dispatch namespace
+//! Calls customers' Workers in the dispatch namespace
 //! (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/reference/how-workers-for-platforms-works/>).
 
 use js_sys::Object;
@@ -9,7 +9,7 @@ use web_sys::{Request, Response};
 
 use crate::bindings::Bindings;
 
-/// Forwards a request to a script. The reply arrives as soon as its headers do.
+/// Forwards a request to a script. Returns the reply when its headers have arrived; its body is streamed.
 pub async fn forward(
     bindings: &Bindings,
     script: &str,
@@ -24,8 +24,8 @@ pub async fn forward(
     reply.await.map(JsCast::unchecked_into).map_err(|thrown| problem(edge::error_message(&thrown)))
 }
 
-/// The options of `get`: what one request may cost, which Cloudflare enforces, and what the outbound Worker, if there is
-/// one, finds in its `env`
+/// Creates the options of the namespace's `get`: the limits of one request, which Cloudflare enforces, and the
+/// parameters of the outbound Worker, if there is one
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/custom-limits/>).
 pub fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Object {
     let options = Object::new();
@@ -41,12 +41,12 @@ pub fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Object {
     options
 }
 
-/// Tells a customer that does not exist, and one whose Worker was stopped at a limit, from one whose Worker threw. The
-/// runtime's only sign is the message.
+/// Converts an error of the customer's Worker to a problem: the script does not exist, it has reached a limit, or it
+/// threw. Only the error's message distinguishes these.
 fn problem(mut message: String) -> Problem {
     const LIMITS: [&str; 3] =
         ["Worker exceeded CPU time limit", "Worker exceeded memory limit", "Too many subrequests"];
-    /// A customer's Worker may throw texts of any size, and a log line that is too long is cut off.
+    /// In bytes. A customer's Worker may throw errors of any length, and Cloudflare truncates long log lines.
     const MAX_CAUSE_LEN: usize = 1000;
 
     message.truncate(message.floor_char_boundary(MAX_CAUSE_LEN));
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_becomes_a_problem() {
+    fn errors_are_converted_by_their_message() {
         for (message, code) in [
             ("Worker not found.", "unknown_user"),
             ("Worker exceeded CPU time limit.", "customer_worker_limit"),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_at_a_character() {
+    fn long_messages_are_truncated_at_a_character_boundary() {
         let cause = |message: &str| problem(message.to_owned()).cause().expect("a cause").to_owned();
         assert_eq!(cause(&"é".repeat(2000)), "é".repeat(500));
         assert_eq!(cause(&format!("x{}", "é".repeat(2000))).len(), 999);

@@ -1,4 +1,4 @@
-//! The request as it comes in, and as the customer's Worker gets it.
+//! The request as the dispatcher receives it, and as it is forwarded to the customer's Worker.
 
 use std::borrow::Cow;
 
@@ -9,30 +9,31 @@ use web_sys::{Headers, Request};
 
 use crate::caller::Caller;
 
-/// The headers that a customer's Worker must not get from a client, whoever the client is.
+/// The headers that are never forwarded to a customer's Worker, whoever the client is.
 ///
-/// - `CF-Worker`: Cloudflare adds it to what a Worker sends. A customer's Worker must not take such a request for one of the
-///   platform's own (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
-/// - The others choose the version of a Worker that answers, which is for the operator to choose
+/// - `CF-Worker`: Cloudflare adds it to requests that a Worker sends. A customer's Worker could mistake such a request
+///   for one of the platform itself
+///   (<https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-worker>).
+/// - The others select the version of the Worker that handles the request, which only the operator may do
 ///   (<https://developers.cloudflare.com/workers/configuration/versions-and-deployments/gradual-deployments/>).
-const NOT_FROM_CLIENTS: [&str; 3] =
+const NEVER_FORWARDED: [&str; 3] =
     ["CF-Worker", "Cloudflare-Workers-Version-Key", "Cloudflare-Workers-Version-Overrides"];
 
-/// A request, and what is read from it once.
+/// A request, with the parts of it that are read once: reading them again would be another call into JavaScript.
 pub struct RequestContext {
     request: Request,
     headers: Headers,
     method: String,
     url: String,
     id: RequestId,
-    /// The request came without an id, so the customer's Worker must be told this one.
+    /// The request had no id. The new one is forwarded in a header.
     id_is_new: bool,
-    /// When it arrived, in milliseconds since 1970.
+    /// When the request arrived, in milliseconds since 1970.
     started: f64,
 }
 
 impl RequestContext {
-    /// Takes a request that has just arrived.
+    /// Reads a request that has just arrived.
     pub fn new(request: Request) -> Self {
         let headers = request.headers();
         let id = edge::request_id(&headers);
@@ -52,14 +53,14 @@ impl RequestContext {
         self.id.as_str()
     }
 
-    /// The method.
+    /// The request's method.
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The path, percent-encoded.
+    /// The request's path, percent-encoded.
     pub fn path(&self) -> &str {
-        Target::of(&self.url).path
+        Target::parse(&self.url).path
     }
 
     /// When the request arrived, in milliseconds since 1970.
@@ -67,13 +68,13 @@ impl RequestContext {
         self.started
     }
 
-    /// A header's value. Several headers of one name are one value, separated by commas.
+    /// Returns a header's value. The values of several headers with one name are joined with commas.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).ok().flatten()
     }
 
-    /// The request for the customer's Worker, its body untouched. A request that needs no change is forwarded itself; a
-    /// copy costs more.
+    /// Returns the request for the customer's Worker, without reading its body. A request that needs no change is not
+    /// copied, because a copy costs time.
     pub fn forwarded(&self, caller: Caller) -> Cow<'_, Request> {
         let removed = removed_headers(caller, |name| self.headers.has(name).unwrap_or(true));
         if removed.is_empty() && !self.id_is_new {
@@ -91,11 +92,11 @@ impl RequestContext {
     }
 }
 
-/// The headers that the customer's Worker must not see: the platform's token, and what is not for clients to say, as far as
-/// the request has it.
+/// The headers to remove before the request is forwarded: the platform's token, and those of [`NEVER_FORWARDED`] that
+/// the request has.
 fn removed_headers(caller: Caller, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let token = (caller == Caller::TokenHolder).then_some("Authorization");
-    token.into_iter().chain(NOT_FROM_CLIENTS.into_iter().filter(|name| has(name))).collect()
+    token.into_iter().chain(NEVER_FORWARDED.into_iter().filter(|name| has(name))).collect()
 }
 
 #[cfg(test)]
@@ -103,12 +104,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_platforms_own_headers_are_removed() {
+    fn the_token_and_reserved_headers_are_removed() {
         let (none, all) = (|_: &str| false, |_: &str| true);
         assert_eq!(removed_headers(Caller::Trusted, none), [""; 0]);
         assert_eq!(removed_headers(Caller::TokenHolder, none), ["Authorization"]);
-        assert_eq!(removed_headers(Caller::Trusted, all), NOT_FROM_CLIENTS);
-        for name in NOT_FROM_CLIENTS {
+        assert_eq!(removed_headers(Caller::Trusted, all), NEVER_FORWARDED);
+        for name in NEVER_FORWARDED {
             assert_eq!(removed_headers(Caller::Trusted, |other| other == name), [name]);
             assert_eq!(removed_headers(Caller::TokenHolder, |other| other == name), ["Authorization", name]);
         }

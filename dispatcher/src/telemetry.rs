@@ -1,4 +1,4 @@
-//! A log line for each request, and a data point if a dataset is bound. docs/operations.md says how to query them.
+//! Writes a log line for each request, and a data point if a dataset is bound. docs/operations.md has queries for them.
 
 use js_sys::Date;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::request::RequestContext;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A request's log line. Unknown values are left out.
+/// A request's log line. Unknown values are omitted.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogLine<'a> {
@@ -27,8 +27,8 @@ struct LogLine<'a> {
     route: &'static str,
     method: &'a str,
     status: u16,
-    /// From the request's arrival to the reply's headers, in milliseconds. Deployed, the clock stands still while a Worker
-    /// computes, so this is the time that it waits
+    /// The time from the request's arrival to the reply's headers, in milliseconds. Deployed, the clock advances only
+    /// while a Worker waits for I/O, so this does not include CPU time
     /// (<https://developers.cloudflare.com/workers/runtime-apis/performance/>).
     ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,8 +42,8 @@ struct LogLine<'a> {
     version: &'static str,
 }
 
-/// Records a request and its reply. Neither record ever contains what is the customer's own (a key, a file's name, a value)
-/// nor a token.
+/// Records a request and its reply: writes the log line and the data point. Neither ever contains customers' data
+/// (keys, file names, values) or tokens.
 pub fn record(
     bindings: &Bindings,
     request: &RequestContext,
@@ -63,14 +63,14 @@ pub fn record(
         method,
         status: reply.status(),
         ms: milliseconds_since(request.started()),
-        // The request's own claim. It is not to be trusted when the request was refused.
+        // This is what the client declared. If the request was refused, the body may not have been received.
         bytes_in: if sends_body {
             request.header("Content-Length").and_then(|length| length.parse().ok())
         } else {
             None
         },
         bytes_out: if has_body(method, reply.status()) {
-            length(reply.headers().get("Content-Length").ok().flatten().as_deref())
+            parse_length(reply.headers().get("Content-Length").ok().flatten().as_deref())
         } else {
             None
         },
@@ -87,7 +87,8 @@ fn write(line: &LogLine<'_>) {
     if line.cause.is_some() { console::error_1(&json) } else { console::log_1(&json) }
 }
 
-/// The order of the columns is the order in which SQL names them. Unknown values are empty or 0.
+/// Writes the data point. The order of the values is that of the columns `blob1`, `blob2`, ... and `double1`,
+/// `double2`, ... in SQL. Unknown values are empty or 0.
 fn write_data_point(bindings: &Bindings, line: &LogLine<'_>) {
     let Some(dataset) = bindings.analytics() else { return };
     let [bytes_in, bytes_out] = [line.bytes_in, line.bytes_out].map(|bytes| edge::number(bytes.unwrap_or_default()));
@@ -102,18 +103,18 @@ fn write_data_point(bindings: &Bindings, line: &LogLine<'_>) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is not negative, and small")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and small")]
 fn milliseconds_since(started: f64) -> u64 {
     (Date::now() - started).max(0.0) as u64
 }
 
-/// Whether a reply comes with the body whose length its headers give.
+/// Whether a reply has a body. If it has none, its `Content-Length` is not the number of bytes sent.
 fn has_body(method: &str, status: u16) -> bool {
     method != "HEAD" && !matches!(status, 101 | 204 | 304)
 }
 
-/// The value of `Content-Length`, if it is a plain number that JavaScript can count to.
-fn length(header: Option<&str>) -> Option<u64> {
+/// Parses `Content-Length`. Returns `None` unless it is a plain decimal number below 2^53.
+fn parse_length(header: Option<&str>) -> Option<u64> {
     let length = header?.parse().ok()?;
     let is_plain = header == Some(&*u64::to_string(&length));
     (is_plain && length < 1 << 53).then_some(length)
@@ -124,18 +125,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_is_digits_alone() {
-        assert_eq!(length(Some("0")), Some(0));
-        assert_eq!(length(Some("9007199254740991")), Some(9_007_199_254_740_991));
+    fn a_content_length_is_a_plain_decimal_number() {
+        assert_eq!(parse_length(Some("0")), Some(0));
+        assert_eq!(parse_length(Some("9007199254740991")), Some(9_007_199_254_740_991));
         for header in
             [None, Some(""), Some("+1"), Some("01"), Some("1e3"), Some("0x10"), Some("1, 1"), Some("9007199254740992")]
         {
-            assert_eq!(length(header), None, "{header:?}");
+            assert_eq!(parse_length(header), None, "{header:?}");
         }
     }
 
     #[test]
-    fn some_replies_have_no_body() {
+    fn replies_to_head_and_some_statuses_have_no_body() {
         assert!(has_body("GET", 200) && has_body("POST", 404));
         for (method, status) in [("HEAD", 200), ("GET", 304), ("DELETE", 204), ("GET", 101)] {
             assert!(!has_body(method, status), "{method} {status}");
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_leaves_out_what_is_unknown() {
+    fn unknown_values_are_omitted_from_the_log_line() {
         let line = LogLine {
             level: "info",
             request_id: "id",

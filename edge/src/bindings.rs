@@ -1,23 +1,25 @@
-//! Reading bindings and variables from `env`.
+//! Access to bindings and variables in `env`.
 
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 
-/// Why a binding cannot be used.
+/// The reason why a binding cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BindingError {
-    /// Nothing is bound under that name, or `null`.
+    /// `env` has no binding with the name, or it is `null`.
     NotBound,
-    /// A variable has that name. The text says so, for the log.
+    /// A variable has the name of the binding. Contains a message for the log.
     PlainValue(String),
-    /// What is bound is of another type. The text names the binding, for the log.
+    /// The binding has another type. Contains a message for the log.
     WrongType(String),
 }
 
-/// Takes what `env` has under a name for a binding. Its type is recognized by a member that only that type has.
+/// Converts a value from `env` to a binding. `name` is the binding's name, and `member` is a member that only bindings
+/// of the required type have.
 ///
-/// Not with `Env::bucket` and the like: those compare class names, which differ for stand-ins and for bindings of the
-/// local runtime, and they throw an exception that ends the instance if the binding is `null`.
+/// It does not use `Env::bucket` and similar functions. They compare class names, which are different for test doubles
+/// and for bindings of the local runtime, and if the binding is `null`, they throw an exception that ends the Wasm
+/// instance.
 pub fn binding<T: JsCast>(value: JsValue, name: &str, member: &str) -> Result<T, BindingError> {
     if value.is_undefined() || value.is_null() {
         return Err(BindingError::NotBound);
@@ -31,8 +33,9 @@ pub fn binding<T: JsCast>(value: JsValue, name: &str, member: &str) -> Result<T,
     Ok(value.unchecked_into())
 }
 
-/// The text of a variable or secret. Of one that is not a string, which wrangler allows, it is the JSON, and empty if there
-/// is none. `None` if it is absent or `null`. (`Env::var` refuses everything but strings.)
+/// Returns the text of a variable or secret, or `None` if it is absent or `null`. Wrangler allows values that are not
+/// strings: for those it returns their JSON, which is empty for a value that JSON cannot represent. `Env::var` accepts
+/// only strings.
 #[must_use]
 pub fn variable(value: &JsValue) -> Option<String> {
     if value.is_undefined() || value.is_null() {
@@ -42,7 +45,7 @@ pub fn variable(value: &JsValue) -> Option<String> {
     Some(value.as_string().unwrap_or_else(json))
 }
 
-/// A property of an object, such as a name in `env`; `undefined` if it cannot be read.
+/// Returns a property of an object, for example a binding in `env`. Returns `undefined` if it cannot be read.
 #[must_use]
 pub fn property(object: &JsValue, name: &str) -> JsValue {
     Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)

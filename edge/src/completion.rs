@@ -1,4 +1,4 @@
-//! Running a request's handler to its end.
+//! Running of handlers to completion.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -7,18 +7,19 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::JsValue;
 use worker::Context;
 
-/// Runs a handler to its end, even if its client disconnects.
+/// Runs a handler to completion, even if its client disconnects.
 ///
-/// When a client disconnects, the runtime drops the request, and promises that the handler is waiting for may never
-/// settle. The handler's future would then stay in memory, with everything that it holds, for as long as the isolate
-/// lives. A promise in `ctx.wait_until` keeps the request alive: an upload can still be aborted, and memory is released.
+/// When a client disconnects, the runtime drops the request, and the promises that the handler awaits may never settle.
+/// The handler's future, with everything that it owns, would then stay in memory until the isolate ends. A promise in
+/// `ctx.wait_until` keeps the request alive, so that the handler can still abort an upload and release its memory.
 ///
-/// Cloudflare ends such work 30 seconds after the client has gone
-/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). A handler that still waits then does
-/// stay in memory. What others need must be given back before: see `Body::store` in the customer Worker.
+/// Cloudflare cancels such work 30 seconds after the client has disconnected
+/// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). A handler that is still waiting then
+/// stays in memory. It must release resources that other requests need before that, as the customer Worker does for
+/// large bodies.
 pub async fn run_to_completion<T>(ctx: &Context, handler: impl Future<Output = T>) -> T {
     let mut handler = pin!(handler);
-    // A handler that waits for nothing needs no promise.
+    // A handler that completes without waiting needs no promise.
     if let Poll::Ready(result) = futures::poll!(&mut handler) {
         return result;
     }
@@ -26,28 +27,28 @@ pub async fn run_to_completion<T>(ctx: &Context, handler: impl Future<Output = T
     handler.await
 }
 
-/// A promise that is in `ctx.wait_until` for as long as this lives.
+/// A promise in `ctx.wait_until` that is resolved when this value is dropped.
 struct InProgress {
-    end: Function,
+    resolve: Function,
     #[cfg(feature = "faults")]
-    _counted: crate::faults::Counted,
+    _counted: crate::faults::CountedHandler,
 }
 
 impl InProgress {
     fn start(ctx: &Context) -> Self {
-        let mut end = None;
-        let promise = Promise::new(&mut |resolve, _| end = Some(resolve));
-        ctx.as_ref().wait_until(&promise).expect("a request that is being handled takes more work");
+        let mut resolve = None;
+        let promise = Promise::new(&mut |resolve_promise, _| resolve = Some(resolve_promise));
+        ctx.as_ref().wait_until(&promise).expect("`wait_until` accepts promises until the request ends");
         Self {
-            end: end.expect("a promise calls its executor at once"),
+            resolve: resolve.expect("`new Promise` calls its executor synchronously"),
             #[cfg(feature = "faults")]
-            _counted: crate::faults::Counted::default(),
+            _counted: crate::faults::CountedHandler::default(),
         }
     }
 }
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.end.call0(&JsValue::UNDEFINED).expect("a promise can be resolved");
+        self.resolve.call0(&JsValue::UNDEFINED).expect("`resolve` does not throw");
     }
 }

@@ -1,5 +1,5 @@
-//! Routes that fail on purpose, for tests. Only `cargo xtask build --faults` enables this feature: no deployed Worker has
-//! them.
+//! Routes for tests that fail on purpose or report the state of the Wasm instance. Only `cargo xtask build --faults`
+//! enables them, so deployed Workers do not have them.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Response;
 use worker::Delay;
 
-/// What the panics say.
-pub const PANIC_MESSAGE: &str = "a fault that was asked for";
+/// The message of the panics.
+pub const PANIC_MESSAGE: &str = "a fault for tests";
 
-/// Does what a path says after its prefix.
-pub async fn act(fault: &str) -> Result<Response, Problem> {
+/// Runs the fault that a path names after its prefix.
+pub async fn run(fault: &str) -> Result<Response, Problem> {
     match fault {
         "panic" => panic!("{PANIC_MESSAGE}"),
         "panic-later" => {
@@ -31,41 +31,41 @@ pub async fn act(fault: &str) -> Result<Response, Problem> {
 }
 
 thread_local! {
-    /// How many handlers this instance of the Wasm is running. A panic ends the instance, and the count with it.
+    /// The number of handlers that this Wasm instance is running. A panic ends the instance, and with it the count.
     static IN_PROGRESS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A handler that is counted for as long as this lives.
-pub struct Counted(());
+/// A guard that counts a handler as running until it is dropped.
+pub struct CountedHandler(());
 
-impl Default for Counted {
+impl Default for CountedHandler {
     fn default() -> Self {
         IN_PROGRESS.set(IN_PROGRESS.get() + 1);
         Self(())
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedHandler {
     fn drop(&mut self) {
         IN_PROGRESS.set(IN_PROGRESS.get() - 1);
     }
 }
 
-/// The size of Wasm's memory, in bytes. It never shrinks.
+/// Returns the size of the Wasm memory, in bytes. It never shrinks.
 fn memory() -> u32 {
     let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().unchecked_into();
     memory.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length()
 }
 
-/// Waits for promises and timers side by side, in every way that a handler may.
+/// Awaits promises and timers concurrently, in all the ways in which handlers do.
 async fn futures() -> [Option<f64>; 3] {
     let promise = |value: f64| async move {
-        JsFuture::from(Promise::resolve(&JsValue::from(value))).await.expect("it is fulfilled").as_f64()
+        JsFuture::from(Promise::resolve(&JsValue::from(value))).await.expect("a fulfilled promise").as_f64()
     };
-    let later = async {
+    let delayed = async {
         Delay::from(Duration::from_millis(20)).await;
         promise(3.0).await
     };
-    let (one, two, three) = futures::join!(promise(1.0), future::ready(Some(2.0)), later);
-    [one, two, three]
+    let (first, second, third) = futures::join!(promise(1.0), future::ready(Some(2.0)), delayed);
+    [first, second, third]
 }

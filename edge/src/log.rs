@@ -1,11 +1,11 @@
-//! Log lines: one line of JSON each, for the operator alone.
+//! Log lines. Each is one line of JSON, for the operator only.
 
 use serde::Serialize;
 use shared::http::Problem;
 use shared::json::to_text;
 use web_sys::console;
 
-/// An error's log line.
+/// The log line of an error.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ErrorLine<'a> {
@@ -19,7 +19,7 @@ struct ErrorLine<'a> {
     cause: &'a str,
 }
 
-/// Logs a problem's cause. Problems that are the client's fault have none.
+/// Logs the cause of a problem. Does nothing if it has none, which means that it is the client's fault.
 pub fn log_problem(problem: &Problem, request_id: &str) {
     if let Some(cause) = problem.cause() {
         let (status, code) = (Some(problem.status()), Some(problem.code().name()));
@@ -27,7 +27,7 @@ pub fn log_problem(problem: &Problem, request_id: &str) {
     }
 }
 
-/// Logs a failure that did not make the request fail.
+/// Logs an error that does not make the request fail.
 pub fn log_error(cause: &str) {
     write(&ErrorLine { level: "error", request_id: None, status: None, code: None, cause });
 }

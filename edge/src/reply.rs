@@ -1,4 +1,4 @@
-//! Replies of the platform's own.
+//! Replies that the Workers create.
 
 use serde::Serialize;
 use shared::http::{PROBLEM_MEDIA_TYPE, Problem};
@@ -6,16 +6,17 @@ use shared::json::to_text;
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response, ResponseInit};
 
-/// The `Vary` of every reply. All customers share the same URLs: no cache may hand one the reply that another got.
+/// The `Vary` of every reply. All customers share the same URLs, so a cache must not send one customer's reply to
+/// another.
 pub const VARY: &str = "X-User-ID, Authorization";
 
-/// A 200 whose body is `body` as JSON.
+/// Creates a 200 with `body` as JSON.
 #[must_use]
 pub fn json_reply(body: &impl Serialize) -> Response {
     json_text_reply(&to_text(body).into())
 }
 
-/// The reply that tells the client of a problem.
+/// Creates the reply for a problem.
 #[must_use]
 pub fn problem_reply(problem: &Problem, request_id: &str) -> Response {
     let init = init(problem.status(), PROBLEM_MEDIA_TYPE, problem.header());
@@ -30,13 +31,13 @@ fn init(status: u16, content_type: &str, header: Option<(&str, &str)>) -> Respon
     init
 }
 
-/// A response with any body that the runtime takes. A stream is passed on as it is, and never enters Wasm.
+/// Creates a response with any type of body that the runtime accepts. A stream never enters Wasm.
 #[must_use]
 pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
     AnyBodyResponse::new(body, init).expect("a valid status and valid headers").into()
 }
 
-/// Headers with these names and values, which must be valid.
+/// Creates headers with these names and values, which must be valid.
 #[must_use]
 pub fn headers<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Headers {
     let headers = Headers::new().expect("empty headers");
@@ -53,8 +54,8 @@ pub fn set_header(headers: &Headers, name: &str, value: &str) {
 
 #[wasm_bindgen]
 extern "C" {
-    /// `web_sys::Response` has one constructor for each type of body, and none for a `JsString`, which holds a text
-    /// outside Wasm. This one takes any body.
+    /// A `Response` with a constructor for any type of body. `web_sys::Response` has one constructor for each type, and
+    /// none for `JsString`, which keeps text outside Wasm.
     #[wasm_bindgen(extends = Response, js_name = Response)]
     type AnyBodyResponse;
 
@@ -62,11 +63,11 @@ extern "C" {
     fn new(body: &JsValue, init: &ResponseInit) -> Result<AnyBodyResponse, JsValue>;
 }
 
-/// A 200 with a body that is JSON already, and may be outside Wasm.
+/// Creates a 200 with a body that is already JSON text. The text may be outside Wasm.
 #[must_use]
 pub fn json_text_reply(json: &JsValue) -> Response {
     thread_local! {
-        // The headers are the same for all of them, and `new Response` copies them.
+        // All of these replies have the same headers, and `new Response` copies them.
         static INIT: ResponseInit = init(200, "application/json", None);
     }
     INIT.with(|init| new_response(json, init))

@@ -1,4 +1,9 @@
-//! The operator's tool. `cargo platform help` lists what it does.
+//! The operator's tool. `cargo platform help` lists its commands.
+//!
+//! ```sh
+//! cargo platform customer create user1
+//! cargo platform token issue user1 --ttl 15m
+//! ```
 
 mod cli;
 

@@ -1,4 +1,4 @@
-//! The tool as it is called: what it prints, and what it exits with.
+//! Tests of the tool's command line: output and exit codes.
 
 use std::io::PipeWriter;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use axum::routing::any;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Runs the tool with no variables but these.
+/// Runs the tool with only these environment variables.
 fn platform(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_platform"));
     tool.env_clear().env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
@@ -25,11 +25,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
-/// An API with a dispatcher and the record of `user1`.
-async fn api() -> SocketAddr {
+/// Starts a fake API with a dispatcher and the record of `user1`.
+async fn start_api() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let answer = async |request: Request| {
+    let reply = async |request: Request| {
         let path = request.uri().path().trim_start_matches("/client/v4/accounts/a/");
         let namespace = json!({"type": "dispatch_namespace", "name": "DISPATCHER", "namespace": "customers"});
         let records = json!({"type": "kv_namespace", "name": "CUSTOMERS", "namespace_id": "r"});
@@ -57,15 +57,15 @@ async fn api() -> SocketAddr {
         };
         (StatusCode::OK, json!({"success": true, "errors": [], "result": result}).to_string())
     };
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(any(answer))).await });
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(any(reply))).await });
     address
 }
 
 #[test]
-fn without_an_account_it_says_what_to_set() {
+fn the_error_without_an_account_names_the_variables_to_set() {
     let output = platform(&[], &["customer", "list"]);
     assert_eq!(output.status.code(), Some(1));
-    let expected = "CLOUDFLARE_API_TOKEN is not set: set CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID, or use --local for the platform on this machine";
+    let expected = "CLOUDFLARE_API_TOKEN is not set: set CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID, or use --local for the local platform";
     assert_eq!(stderr(&output), format!("error: {expected}\n"));
 
     let output = platform(&[], &["customer", "list", "--json"]);
@@ -74,7 +74,7 @@ fn without_an_account_it_says_what_to_set() {
 }
 
 #[test]
-fn wrong_usage_has_a_code_of_its_own() {
+fn wrong_usage_has_its_own_exit_code() {
     for arguments in [
         &["customer", "create"][..],
         &["customer", "create", "Not_An_Id"],
@@ -85,7 +85,7 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["customer", "deploy", "--all", "--script", "x.js"],
         &["customer", "create", "user1", "--concurrency", "0"],
         &["customer", "list", "--state", "."],
-        // Nobody can be asked here.
+        // There is no terminal to ask for confirmation.
         &["customer", "delete", "user1"],
     ] {
         let output = platform(&[], arguments);
@@ -95,29 +95,29 @@ fn wrong_usage_has_a_code_of_its_own() {
 }
 
 #[test]
-fn help_says_what_the_exit_codes_mean() {
+fn help_explains_the_exit_codes() {
     for arguments in [&["--help"][..], &["customer", "--help"], &["customer", "create", "--help"]] {
         let output = platform(&[], arguments);
-        assert!(stdout(&output).contains("Exit codes: 0 all is done"), "{arguments:?}");
+        assert!(stdout(&output).contains("Exit codes: 0 success"), "{arguments:?}");
     }
 }
 
-/// The way to somebody who does not read.
-fn closed() -> PipeWriter {
+/// Returns the writing end of a pipe whose reading end is closed.
+fn closed_pipe() -> PipeWriter {
     let (_, writer) = std::io::pipe().expect("a pipe");
     writer
 }
 
 #[test]
-fn nobody_has_to_read_to_the_end() {
+fn a_closed_pipe_is_not_an_error() {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_platform"));
-    tool.env_clear().args(["completions", "bash"]).stdout(closed());
+    tool.env_clear().args(["completions", "bash"]).stdout(closed_pipe());
     let output = tool.stderr(std::process::Stdio::piped()).output().expect("it runs");
     assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
 }
 
 #[test]
-fn shells_are_told_what_there_is() {
+fn there_are_completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = platform(&[], &["completions", shell]);
         assert!(output.status.success() && stdout(&output).contains("suspend"), "{shell}");
@@ -125,15 +125,15 @@ fn shells_are_told_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
+async fn output_and_exit_codes_of_customer_commands() {
     let state = TempDir::new().expect("a folder");
-    let url = format!("http://{}/client/v4", api().await);
+    let url = format!("http://{}/client/v4", start_api().await);
     let file = format!(
         "export CLOUDFLARE_API_BASE_URL={url}\nexport CLOUDFLARE_API_TOKEN='t'\nexport CLOUDFLARE_ACCOUNT_ID=a\nexport PLATFORM_URL=http://127.0.0.1:1\n"
     );
     std::fs::write(state.path().join("env"), file).expect("written");
     let folder = state.path().to_str().expect("UTF-8");
-    // A proxy has no way to what is on this machine.
+    // The local platform is reached without a proxy.
     let proxy = [("http_proxy", "http://127.0.0.1:1")];
     let local =
         |arguments: &[&str]| platform(&proxy, &[&["customer", "--local", "--state", folder], arguments].concat());
@@ -143,14 +143,14 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
 
     let output = local(&["suspend", "user1", "user2"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("error: user2: there is no record of a customer user2"));
+    assert!(stderr(&output).contains("error: user2: the customer user2 has no record"));
     assert!(stderr(&output).ends_with("error: 1 of 2 customers failed: user2\n"), "{}", stderr(&output));
 
     let output = local(&["suspend", "user1", "user2", "--json"]);
     let step = json!({"what": "record", "name": "user1", "outcome": "updated"});
     let expected = json!({"customers": [
         {"id": "user1", "steps": [step]},
-        {"id": "user2", "steps": [], "error": "there is no record of a customer user2"},
+        {"id": "user2", "steps": [], "error": "the customer user2 has no record"},
     ]});
     assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).expect("JSON"), expected);
 
@@ -159,16 +159,16 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
     let output = local(&["stats", "user1"]);
     assert_eq!(
         stderr(&output),
-        "error: the platform at http://127.0.0.1:1/ does not answer: error sending request for url (http://127.0.0.1:1/stats): client error (Connect): tcp connect error: Connection refused (os error 111)\n"
+        "error: the platform at http://127.0.0.1:1/ does not reply: error sending request for url (http://127.0.0.1:1/stats): client error (Connect): tcp connect error: Connection refused (os error 111)\n"
     );
 
-    // Who reads no longer, of either, keeps nothing from being done.
+    // The command continues when standard output and standard error are closed.
     let mut tool = Command::new(env!("CARGO_BIN_EXE_platform"));
     tool.env_clear().env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR")).env(proxy[0].0, proxy[0].1);
     tool.args(["customer", "--local", "--state", folder, "suspend", "user1", "user2"]);
-    assert_eq!(tool.stdout(closed()).stderr(closed()).status().expect("it runs").code(), Some(3));
+    assert_eq!(tool.stdout(closed_pipe()).stderr(closed_pipe()).status().expect("it runs").code(), Some(3));
 
-    // A script of the customer's own needs nothing built.
+    // A customer's own script needs no build.
     let script = state.path().join("hello.js");
     std::fs::write(&script, "export default {}").expect("written");
     let output = local(&["create", "user1", "--script", script.to_str().expect("UTF-8")]);
@@ -176,12 +176,12 @@ async fn what_is_done_is_told_and_some_who_failed_are_told_apart_from_all() {
         user1: D1 database customer-user1 (d1): created\nuser1: script user1: created\nuser1: record user1: unchanged\n";
     assert_eq!((output.status.code(), &*stdout(&output)), (Some(0), expected), "{}", stderr(&output));
 
-    // A tag that nobody has may be misspelt.
+    // A tag that no script has may be misspelt.
     let output = local(&["deploy", "--all", "--tag", "typo"]);
-    let expected = "nobody is deployed to: no customer has a script with the tag typo\n";
+    let expected = "nothing to deploy: no customer has a script with the tag typo\n";
     assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), expected));
 
-    // The variables' own account is another way to the same.
+    // The account of the environment variables is the same.
     let account = [("CLOUDFLARE_API_BASE_URL", &*url), ("CLOUDFLARE_API_TOKEN", "t"), ("CLOUDFLARE_ACCOUNT_ID", "a")];
     assert_eq!(stdout(&platform(&account, &["customer", "list"])), "user1\n");
     let output = platform(&account, &["customer", "list", "--dispatcher", "other"]);

@@ -1,22 +1,22 @@
-//! Forms as clients send them, in pieces of any length.
+//! Parsing of forms in the formats that clients send, in segments of any length.
 
 #[path = "fuzz/bodies.rs"]
-#[expect(dead_code, reason = "what they parse with is enough here")]
+#[expect(dead_code, reason = "only `parse_form` is used here")]
 mod bodies;
 
 use std::iter::repeat;
 
 use bodies::parse_form;
 use proptest::prelude::*;
-use shared::http::PartHead;
+use shared::http::PartHeaders;
 
-fn part(name: &str, is_file: bool, content_type: Option<&str>, content: &[u8]) -> (PartHead, Vec<u8>) {
+fn part(name: &str, is_file: bool, content_type: Option<&str>, content: &[u8]) -> (PartHeaders, Vec<u8>) {
     let content_type = content_type.map(str::to_owned);
-    (PartHead { name: name.to_owned(), is_file, content_type, ..PartHead::default() }, content.to_vec())
+    (PartHeaders { name: name.to_owned(), is_file, content_type, ..PartHeaders::default() }, content.to_vec())
 }
 
 #[test]
-fn a_form_as_browsers_and_curl_send_it() {
+fn forms_of_browsers_and_curl_are_parsed() {
     let form = b"--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\na/b\r\n\
         --x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a;\\\"b\\\".png\"\r\nContent-Type: image/png\r\n\r\n\
         \r\n--\r\n-\r\n--y\r\r\n\r\n--x--\r\n";
@@ -28,7 +28,7 @@ fn a_form_as_browsers_and_curl_send_it() {
 }
 
 #[test]
-fn preamble_padding_and_epilogue_mean_nothing() {
+fn preamble_padding_and_epilogue_are_ignored() {
     let form = b"preamble --x\r\n--x \t\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n--x\r\nepilogue";
     for length in 1..form.len() {
         assert_eq!(parse_form(form, repeat(length)).expect("valid"), (vec![part("a", false, None, b"1")], true));
@@ -36,14 +36,14 @@ fn preamble_padding_and_epilogue_mean_nothing() {
 }
 
 #[test]
-fn empty_parts_and_empty_forms() {
+fn empty_parts_and_empty_forms_are_parsed() {
     let form = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n--x--";
     assert_eq!(parse_form(form, repeat(1)).expect("valid"), (vec![part("a", false, None, b"")], true));
     assert_eq!(parse_form(b"--x--\r\n", repeat(3)).expect("valid"), (vec![], true));
 }
 
 #[test]
-fn broken_forms_are_refused_or_do_not_end() {
+fn malformed_forms_are_rejected_and_incomplete_ones_do_not_end() {
     let too_long = format!("--x\r\nA: {}\r\n\r\n", "a".repeat(16 << 10));
     for form in [
         "--xy\r\n",
@@ -58,14 +58,14 @@ fn broken_forms_are_refused_or_do_not_end() {
     }
     let form = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\ncontent\r\n--x--";
     for end in 0..form.len() {
-        assert!(!parse_form(&form.as_bytes()[..end], repeat(5)).expect("so far so good").1, "{end}");
+        assert!(!parse_form(&form.as_bytes()[..end], repeat(5)).expect("valid so far").1, "{end}");
     }
 }
 
 proptest! {
-    /// Content that is full of what looks like a boundary, in segments of any size.
+    /// The content has many beginnings of boundaries, and the form comes in segments of any size.
     #[test]
-    fn any_content_comes_back(
+    fn content_that_resembles_boundaries_is_unchanged(
         contents in prop::collection::vec("(\r|\n|-|x|y|\r\n--x?y?| ){0,40}", 0..4),
         lengths in prop::collection::vec(1_usize..60, 1..10),
     ) {
@@ -77,7 +77,7 @@ proptest! {
         form += "--x--\r\n";
         let (parts, ended) = parse_form(form.as_bytes(), lengths.into_iter()).expect("valid");
         prop_assert!(ended);
-        let found: Vec<Vec<u8>> = parts.into_iter().map(|(_, content)| content).collect();
-        prop_assert_eq!(found, contents.iter().map(|content| content.as_bytes().to_vec()).collect::<Vec<_>>());
+        let parsed: Vec<Vec<u8>> = parts.into_iter().map(|(_, content)| content).collect();
+        prop_assert_eq!(parsed, contents.iter().map(|content| content.as_bytes().to_vec()).collect::<Vec<_>>());
     }
 }

@@ -1,4 +1,4 @@
-//! The fuzz targets' bodies without a fuzzer: on their seeds, on seeds that were changed, and on any bytes.
+//! Runs the fuzz targets without a fuzzer: on their seeds, on changed seeds, and on any bytes.
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
 
-/// How many cases each target gets, unless `PROPTEST_CASES` says otherwise.
+/// The number of cases for each target, unless `PROPTEST_CASES` is set.
 const CASES: u32 = 4000;
 
 fn run(target: &str, body: fn(&[u8])) {
@@ -22,31 +22,31 @@ fn run(target: &str, body: fn(&[u8])) {
     for seed in &seeds {
         body(seed);
     }
-    let pieces: [&[u8]; 14] =
+    let significant: [&[u8]; 14] =
         [b"\r\n", b"--x", b"--x--", b"\r", b"-", b"\"", b"\\", b";", b":", b"=", b".", b"\0", b"\xff", b"bytes=0-"];
-    let change = prop_oneof![
+    let replacement = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..4),
-        select(pieces.to_vec()).prop_map(<[u8]>::to_vec),
+        select(significant.to_vec()).prop_map(<[u8]>::to_vec),
         select(seeds.clone()),
     ];
-    // Some bytes from one place to another give way to others.
-    let changed = (select(seeds), prop::collection::vec((any::<Index>(), 0_usize..6, change), 1..6));
+    // Replaces up to five bytes, at several positions of a seed.
+    let changed = (select(seeds), prop::collection::vec((any::<Index>(), 0_usize..6, replacement), 1..6));
     let changed = changed.prop_map(|(mut bytes, changes)| {
-        for (at, removed, change) in changes {
+        for (at, removed, replacement) in changes {
             let at = at.index(bytes.len() + 1);
             let end = (at + removed).min(bytes.len());
-            bytes.splice(at..end, change);
+            bytes.splice(at..end, replacement);
         }
         bytes
     });
     let bytes = prop_oneof![4 => changed, 1 => prop::collection::vec(any::<u8>(), 0..300)];
     let cases = env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let run = TestRunner::new(config).run(&bytes, |bytes| {
+    let result = TestRunner::new(config).run(&bytes, |bytes| {
         body(&bytes);
         Ok(())
     });
-    run.unwrap_or_else(|failure| panic!("{failure}"));
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `docs/openapi.json` agrees with the code: paths, limits, problem codes, request bodies. The end-to-end tests check that
-//! the Workers' replies match it.
+//! Checks that `docs/openapi.json` agrees with the code: paths, limits, problem codes, and request bodies. The
+//! end-to-end tests check that the Workers' replies agree with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ fn document() -> Value {
     serde_json::from_str(include_str!("../../docs/openapi.json")).expect("JSON")
 }
 
-/// A schema of the document.
+/// Returns a validator for a schema of the document.
 fn schema(pointer: &str) -> Validator {
     let document = document();
     let schema =
@@ -29,7 +29,7 @@ fn component(name: &str) -> Validator {
 }
 
 #[test]
-fn it_has_the_crates_version_and_the_platforms_paths() {
+fn the_document_has_the_crates_version_and_all_paths() {
     let document = document();
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     let paths: BTreeSet<&str> = document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
@@ -37,13 +37,13 @@ fn it_has_the_crates_version_and_the_platforms_paths() {
 }
 
 #[test]
-fn every_problem_stands_with_its_status_and_no_other() {
+fn every_problem_is_documented_with_its_status_only() {
     let document = document();
     let listed = |list: &Value| -> BTreeSet<String> {
         list.as_array().expect("codes").iter().map(|code| code.as_str().expect("a code").to_owned()).collect()
     };
     let mut by_status: BTreeMap<u16, BTreeSet<String>> = BTreeMap::new();
-    // The outbound Worker's are for customers' Workers alone.
+    // Only customers' Workers receive the outbound Worker's problems.
     for code in ProblemCode::ALL
         .iter()
         .filter(|code| !matches!(code, ProblemCode::HostNotAllowed | ProblemCode::HostUnreachable))
@@ -52,20 +52,20 @@ fn every_problem_stands_with_its_status_and_no_other() {
     }
     let all: BTreeSet<String> = by_status.values().flatten().cloned().collect();
     assert_eq!(listed(&document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]), all);
-    let mut described = BTreeMap::new();
+    let mut documented = BTreeMap::new();
     for (name, response) in document["components"]["responses"].as_object().expect("responses") {
         let problem = &response["content"][PROBLEM_MEDIA_TYPE]["schema"];
         if !problem.is_null() {
             let status: u16 = name.parse().expect("named after its status");
             assert_eq!(problem["properties"]["status"], json!({ "const": status }));
-            described.insert(status, listed(&problem["properties"]["code"]["enum"]));
+            documented.insert(status, listed(&problem["properties"]["code"]["enum"]));
         }
     }
-    assert_eq!(described, by_status);
+    assert_eq!(documented, by_status);
 }
 
 #[test]
-fn limits_are_the_codes() {
+fn limits_are_the_same_as_in_the_code() {
     let document = document();
     let parameter = |path: &str, name: &str| {
         let parameters = document["paths"][path]["get"]["parameters"].as_array().expect("parameters");
@@ -77,7 +77,7 @@ fn limits_are_the_codes() {
     let set_data = &schemas["SetData"]["properties"];
     let parts =
         "/paths/~1files~1uploads~1complete/post/requestBody/content/application~1json/schema/properties/parts/maxItems";
-    for (found, wanted) in [
+    for (documented, limit) in [
         (&schemas["FileKey"]["maxLength"], FileKey::MAX_LEN as u64),
         (&schemas["DataKey"]["maxLength"], DataKey::MAX_LEN as u64),
         (&schemas["PartNumber"]["maximum"], multipart_upload::MAX_PARTS.into()),
@@ -91,18 +91,18 @@ fn limits_are_the_codes() {
         (&set_data["expirationTtl"]["maximum"], SetData::MAX_SECONDS),
         (&set_data["expiration"]["maximum"], SetData::MAX_SECONDS),
     ] {
-        assert_eq!(found.as_u64(), Some(wanted));
+        assert_eq!(documented.as_u64(), Some(limit));
     }
     let operations = schemas["Stats"]["properties"]["activity"]["properties"]["byOperation"]["properties"].as_object();
     let operations: BTreeSet<&str> = operations.expect("operations").keys().map(String::as_str).collect();
     assert_eq!(operations, Operation::ALL.iter().map(|operation| operation.name()).collect());
 }
 
-/// What is described is what is taken, and what is not is refused.
+/// A body is accepted if and only if its schema allows it.
 #[test]
-fn bodies_are_taken_as_described() {
+fn bodies_are_accepted_as_documented() {
     const NOW: u64 = 1_795_000_000;
-    let takes = |method: &str, path: &str, body: &str| match (method, path) {
+    let accepts = |method: &str, path: &str, body: &str| match (method, path) {
         ("post", "/data") => SetData::parse(body.as_bytes(), NOW).is_ok(),
         ("post", "/db/query") => Statement::parse(body.as_bytes()).is_ok(),
         ("post", "/db/batch") => Statement::parse_batch(body.as_bytes()).is_ok(),
@@ -186,33 +186,33 @@ fn bodies_are_taken_as_described() {
         let path_name = path.replace('/', "~1");
         let body = schema(&format!("/paths/{path_name}/{method}/requestBody/content/application~1json/schema"));
         for text in bodies {
-            let described = body.is_valid(&serde_json::from_str(text).expect(text));
-            assert_eq!(described, takes(method, path, text), "{method} {path}: {text}");
+            let documented = body.is_valid(&serde_json::from_str(text).expect(text));
+            assert_eq!(documented, accepts(method, path, text), "{method} {path}: {text}");
         }
     }
 }
 
 #[test]
-fn user_ids_are_taken_as_described() {
-    let described = component("UserId");
+fn user_ids_are_accepted_as_documented() {
+    let schema = component("UserId");
     proptest!(|(text in ".{0,5}|[a-z0-9-]{0,60}|[A-Za-z0-9_-]{1,5}")| {
-        prop_assert_eq!(described.is_valid(&json!(text)), UserId::parse(&text).is_ok());
+        prop_assert_eq!(schema.is_valid(&json!(text)), UserId::parse(&text).is_ok());
     });
 }
 
 #[test]
-fn headers_that_are_kept_are_taken_as_described() {
-    let described = component("KeptHeader");
+fn stored_headers_are_accepted_as_documented() {
+    let schema = component("KeptHeader");
     proptest!(|(text in ".{0,5}|[\\x00-\\x7f]{0,5}|[ -~\\t]{1000,1050}")| {
-        let taken = FileHeaders::read(|name| (name == "Cache-Control").then(|| text.clone())).is_ok();
-        prop_assert_eq!(described.is_valid(&json!(text)), taken);
+        let accepted = FileHeaders::read(|name| (name == "Cache-Control").then(|| text.clone())).is_ok();
+        prop_assert_eq!(schema.is_valid(&json!(text)), accepted);
     });
 }
 
 #[test]
-fn cursors_are_as_described() {
-    let described = component("Cursor");
+fn cursors_are_as_documented() {
+    let schema = component("Cursor");
     proptest!(|(text in ".{0,80}")| {
-        prop_assert!(described.is_valid(&json!(Cursor::encode(&text, Listing::Data("a")))));
+        prop_assert!(schema.is_valid(&json!(Cursor::encode(&text, Listing::Data("a")))));
     });
 }

@@ -1,4 +1,4 @@
-//! The parameters of listings of files and of values, side by side.
+//! Parameters of listings of files and of values.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn parameters_are_parsed() {
 }
 
 #[test]
-fn bad_parameters_are_refused() {
+fn invalid_parameters_are_rejected() {
     let too_long = format!("prefix={}", "a".repeat(1025));
     for (query, code) in [
         ("limit=0", "invalid_parameter"),
@@ -65,7 +65,7 @@ fn bad_parameters_are_refused() {
 
 proptest! {
     #[test]
-    fn any_parameters_come_back(
+    fn any_encoded_parameters_are_parsed(
         prefix in ".{0,40}",
         delimiter in proptest::option::of(".{1,9}"),
         limit in 0_u32..1100,

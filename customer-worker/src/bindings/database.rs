@@ -7,31 +7,32 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 use worker::worker_sys::{D1Database, D1PreparedStatement, D1Result};
 
-/// The database. Not `worker::D1Database`, whose rows would be Rust values: that changes the order of their columns.
-pub struct Database(D1Database);
+/// The binding `USER_DB`. `worker::D1Database` is not used, because it converts rows to Rust values, which changes the
+/// order of their columns.
+pub struct UserDatabase(D1Database);
 
-/// What a statement returned: `{"results", "meta"}`, outside Wasm.
+/// A statement's result, `{"results", "meta"}`, outside Wasm.
 pub type QueryResult = Object;
 
-impl Database {
-    /// The database, if the customer has one.
+impl UserDatabase {
+    /// Returns the database. Fails if the customer has none.
     pub fn from_env(env: &Env) -> Result<Self, Problem> {
         super::lookup(env, "USER_DB", "prepare", "database").map(Self)
     }
 
     /// Runs a statement.
     pub async fn query(&self, statement: &Statement) -> Result<QueryResult, Problem> {
-        let run = async { result(&edge::await_promise(self.prepare(statement)?.all()).await?) };
+        let run = async { query_result(&edge::await_promise(self.prepare(statement)?.all()).await?) };
         run.await.map_err(|thrown| problem(&thrown))
     }
 
-    /// Runs statements in one transaction: all of them, or none. Returns a [`QueryResult`] for each.
+    /// Runs statements in one transaction: if one fails, none has an effect. Returns a [`QueryResult`] for each.
     pub async fn batch(&self, statements: &[Statement]) -> Result<Array, Problem> {
         let run = async {
             let prepared = statements.iter().map(|statement| self.prepare(statement).map(JsValue::from));
             let prepared: Array = prepared.collect::<Result<_, JsValue>>()?;
             let results: Array = edge::await_promise(self.0.batch(prepared)).await?.unchecked_into();
-            results.iter().map(|found| result(&found).map(JsValue::from)).collect::<Result<_, JsValue>>()
+            results.iter().map(|result| query_result(&result).map(JsValue::from)).collect::<Result<_, JsValue>>()
         };
         run.await.map_err(|thrown| problem(&thrown))
     }
@@ -55,28 +56,29 @@ fn param(param: &Param) -> JsValue {
     }
 }
 
-/// The rows, and the part of the metadata that is the same everywhere.
-fn result(found: &JsValue) -> Result<QueryResult, JsValue> {
-    let found: &D1Result = found.unchecked_ref();
-    let (all, meta) = (found.meta()?, Object::new());
+/// Returns the rows, and the members of the metadata that are the same locally and deployed.
+fn query_result(result: &JsValue) -> Result<QueryResult, JsValue> {
+    let result: &D1Result = result.unchecked_ref();
+    let (all, meta) = (result.meta()?, Object::new());
     for name in ["changes", "last_row_id", "rows_read", "rows_written", "duration"] {
         edge::set(&meta, name, &Reflect::get(&all, &name.into())?);
     }
-    Ok(edge::object(&[("results", found.results()?.into()), ("meta", meta.into())]))
+    Ok(edge::object(&[("results", result.results()?.into()), ("meta", meta.into())]))
 }
 
-/// Tells a statement that SQLite refuses from a database that does not answer. D1 throws the same kind of error for both
-/// (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
+/// Converts an error of D1 to a problem: SQLite refused the statement, or the database failed. D1 throws the same kind
+/// of error for both (<https://developers.cloudflare.com/d1/observability/debug-d1/>).
 fn problem(thrown: &JsValue) -> Problem {
     let message = edge::error_message(thrown);
     match sqlite_message(&message) {
-        Some(refusal) => Problem::sql_error(refusal),
+        Some(reason) => Problem::sql_error(reason),
         None => Problem::storage_unavailable(message),
     }
 }
 
-/// SQLite's part of a message: `D1_ERROR: <SQLite's>: SQLITE_<CODE>`, sometimes followed by ` (extended: SQLITE_<CODE>)`.
-/// What D1 finds out itself comes without a code.
+/// Extracts SQLite's message from an error of D1: `D1_ERROR: <message>: SQLITE_<CODE>`, sometimes followed by
+/// `(extended: SQLITE_<CODE>)`. Errors that D1 itself detects in a statement have no code. Returns `None` for all other
+/// errors.
 fn sqlite_message(message: &str) -> Option<&str> {
     const FROM_D1: [&str; 4] = [
         "No SQL statements detected.",
@@ -86,7 +88,7 @@ fn sqlite_message(message: &str) -> Option<&str> {
     ];
     let text = message.strip_prefix("D1_ERROR: ").unwrap_or(message);
     if text.starts_with("To execute a transaction, ") {
-        return Some("statements that begin or end a transaction are not taken; a batch is one");
+        return Some("a statement must not begin or end a transaction; use POST /db/batch for a transaction");
     }
     let short = text.rsplit_once(" (extended: SQLITE_").map_or(text, |(short, _)| short);
     let (sqlite, code) = short.rsplit_once(": SQLITE_").unwrap_or((text, ""));
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_statement_is_told_from_a_failing_database() {
+    fn refused_statements_are_distinguished_from_database_failures() {
         for (message, expected) in [
             (
                 "D1_ERROR: near \"SELEC\": syntax error at offset 0: SQLITE_ERROR",
@@ -116,7 +118,7 @@ mod tests {
             ),
             (
                 "D1_ERROR: To execute a transaction, please use the state.storage.transaction() API",
-                Some("statements that begin or end a transaction are not taken; a batch is one"),
+                Some("a statement must not begin or end a transaction; use POST /db/batch for a transaction"),
             ),
             ("D1_ERROR: D1 DB storage operation exceeded timeout which caused object to be reset.", None),
             ("D1_ERROR: x: SQLITE_", None),

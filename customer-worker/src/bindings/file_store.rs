@@ -12,63 +12,64 @@ use worker::worker_sys::{R2Bucket, R2MultipartUpload, R2Object, R2UploadedPart};
 use worker::{Bucket, Conditional, DateInit, Env, HttpMetadata, Include, Range, ResponseBody};
 
 use super::WriteCondition;
-use crate::body::ignore_outcome;
+use crate::body::ignore_result;
 
-/// R2's limit for one `put`: 5 GiB less 5 MiB (<https://developers.cloudflare.com/r2/platform/limits/>).
+/// R2's limit for one `put`: 5 GiB minus 5 MiB (<https://developers.cloudflare.com/r2/platform/limits/>).
 pub const MAX_PUT_LEN: u64 = 5 * 1024 * 1024 * 1024 - 5 * 1024 * 1024;
 
-/// The files.
+/// The customer's files.
 #[derive(Clone)]
 pub struct FileStore(Bucket);
 
-/// A file that was found.
+/// A file in R2.
 pub struct StoredFile {
-    /// What R2 knows of it, with its content if that was asked for.
+    /// R2's object, with its content if that was requested.
     pub object: worker::Object,
-    /// The headers that it was stored with.
+    /// The headers that the file was stored with.
     pub headers: FileHeaders,
 }
 
-/// What R2 says of a file that it has just stored.
+/// A file that R2 has just stored.
 pub struct PutResult {
-    /// Bytes.
+    /// The file's size in bytes.
     pub size: u64,
-    /// R2's own, unquoted.
+    /// R2's etag, without quotation marks.
     pub etag: String,
 }
 
 impl FileStore {
-    /// The store, if the customer has one.
+    /// Returns the store. Fails if the customer has no R2 bucket.
     pub fn from_env(env: &Env) -> Result<Self, Problem> {
         super::lookup(env, "USER_R2", "head", "file storage").map(Self)
     }
 
-    /// A file with its content, or with a range of it. Without its content if it is the version `unless`.
+    /// Returns a file with its content, or with a range of it. The content is omitted if the file's etag is
+    /// `client_etag`, the version that the client already has.
     pub async fn get(
         &self,
         key: &FileKey,
         range: Option<ByteRange>,
-        unless: Option<&str>,
+        client_etag: Option<&str>,
     ) -> Result<Option<StoredFile>, Problem> {
         let mut get = self.0.get(key.as_str());
         if let Some(range) = range {
             get = get.range(r2_range(range));
         }
-        if let Some(etag) = unless {
+        if let Some(etag) = client_etag {
             get = get.only_if(Conditional { etag_does_not_match: Some(etag.to_owned()), ..Conditional::default() });
         }
-        Ok(get.execute().await.map_err(failure)?.map(StoredFile::new))
+        Ok(get.execute().await.map_err(problem_from_error)?.map(StoredFile::new))
     }
 
-    /// A file without its content.
+    /// Returns a file without its content.
     pub async fn head(&self, key: &FileKey) -> Result<Option<StoredFile>, Problem> {
-        Ok(self.0.head(key.as_str()).await.map_err(failure)?.map(StoredFile::new))
+        Ok(self.0.head(key.as_str()).await.map_err(problem_from_error)?.map(StoredFile::new))
     }
 
-    /// Stores a file, if the condition holds; `None` if it does not. The content is anything that R2 takes: a stream of
-    /// known length, a `Blob`, bytes, text.
+    /// Stores a file if the condition holds; returns `None` if it does not. The content is a stream of known length, a
+    /// `Blob`, bytes or text.
     ///
-    /// With the raw type: `worker`'s takes no `Uint8Array` and no `Blob`, and no conditions as headers.
+    /// `worker::Bucket::put` is not used, because it takes neither a `Uint8Array` or `Blob` nor conditions as headers.
     pub async fn put(
         &self,
         key: &FileKey,
@@ -85,10 +86,10 @@ impl FileStore {
 
     /// Deletes a file, if it exists.
     pub async fn delete(&self, key: &FileKey) -> Result<(), Problem> {
-        self.0.delete(key.as_str()).await.map_err(failure)
+        self.0.delete(key.as_str()).await.map_err(problem_from_error)
     }
 
-    /// Lists files.
+    /// Lists a page of files.
     pub async fn list(&self, page: &FilesPage) -> Result<FileList, Problem> {
         let mut list = self.0.list().limit(page.limit);
         if !page.prefix.is_empty() {
@@ -103,8 +104,8 @@ impl FileStore {
         if page.content_type {
             list = list.include(vec![Include::HttpMetadata]);
         }
-        let listed = list.execute().await.map_err(failure)?;
-        let file = |object: worker::Object| ListedFile {
+        let listed = list.execute().await.map_err(problem_from_error)?;
+        let listed_file = |object: worker::Object| ListedFile {
             key: object.key(),
             size: object.size(),
             uploaded: Date::from(object.uploaded()).to_iso_string().into(),
@@ -115,29 +116,29 @@ impl FileStore {
         };
         let cursor = listed.cursor().filter(|_| listed.truncated());
         Ok(FileList {
-            files: listed.objects().into_iter().map(file).collect(),
+            files: listed.objects().into_iter().map(listed_file).collect(),
             prefixes: listed.delimited_prefixes(),
             truncated: cursor.is_some(),
             cursor: cursor.map(|cursor| Cursor::encode(&cursor, page.listing())),
         })
     }
 
-    /// The number of files and the sum of their sizes.
+    /// Counts the files and adds up their sizes, by listing them.
     pub async fn count(&self) -> Result<FileTotals, Problem> {
-        let mut counted = FileTotals::default();
+        let mut totals = FileTotals::default();
         let mut cursor: Option<String> = None;
         loop {
             let mut list = self.0.list();
             if let Some(cursor) = cursor {
                 list = list.cursor(cursor);
             }
-            let listed = list.execute().await.map_err(failure)?;
+            let listed = list.execute().await.map_err(problem_from_error)?;
             let objects = listed.objects();
-            counted.count += objects.len() as u64;
-            counted.total_size += objects.iter().map(worker::Object::size).sum::<u64>();
+            totals.count += objects.len() as u64;
+            totals.total_size += objects.iter().map(worker::Object::size).sum::<u64>();
             cursor = listed.cursor().filter(|_| listed.truncated());
             if cursor.is_none() {
-                return Ok(counted);
+                return Ok(totals);
             }
         }
     }
@@ -150,7 +151,7 @@ impl FileStore {
         Ok(MultipartUpload(upload.unchecked_into()))
     }
 
-    /// Continues a multipart upload. Whether it exists shows when it is used.
+    /// Returns an existing multipart upload. This does not check that it exists: its methods fail if it does not.
     pub fn resume_upload(&self, key: &FileKey, id: &str) -> Result<MultipartUpload, Problem> {
         let upload = self.raw().resume_multipart_upload(key.as_str().to_owned(), id.to_owned());
         upload.map(|upload| MultipartUpload(upload.unchecked_into())).map_err(|thrown| problem(&thrown))
@@ -167,22 +168,26 @@ impl StoredFile {
         Self { object, headers }
     }
 
-    /// The second in which it was stored.
-    pub fn modified(&self) -> HttpDate {
+    /// The time at which the file was stored, in whole seconds.
+    pub fn last_modified(&self) -> HttpDate {
         http_date(&self.object.uploaded())
     }
 
-    /// Its content as the runtime's own stream. An error if it came without.
+    /// Returns the content as the runtime's own stream. Fails if the file was read without its content.
     pub fn content(&self) -> Result<ReadableStream, Problem> {
         match self.object.body().map(worker::ObjectBody::response_body) {
             Some(Ok(ResponseBody::Stream(stream))) => Ok(stream),
-            _ => Err(Problem::storage_unavailable("a file came without its content".to_owned())),
+            _ => Err(Problem::storage_unavailable("R2 returned a file without its content".to_owned())),
         }
     }
 }
 
 impl PutResult {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "R2 ends at 5 TiB, far below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "R2 objects have at most 5 TiB, far below 2^53"
+    )]
     fn new(stored: &JsValue) -> Result<Self, Problem> {
         let stored: &R2Object = stored.unchecked_ref();
         let result = || Ok(Self { size: stored.size()? as u64, etag: stored.etag()? });
@@ -190,37 +195,37 @@ impl PutResult {
     }
 }
 
-/// A multipart upload. With the raw type, because `worker`'s takes no `Uint8Array` as a part.
+/// A multipart upload. `worker::MultipartUpload` is not used, because it takes no `Uint8Array` as a part.
 pub struct MultipartUpload(R2MultipartUpload);
 
 impl MultipartUpload {
-    /// The id that requests name it by.
+    /// Returns the upload's id, R2's `uploadId`.
     pub fn id(&self) -> Result<String, Problem> {
         self.0.upload_id().map_err(|thrown| problem(&thrown))
     }
 
-    /// Starts to store a part.
-    pub fn send(&self, number: u16, content: JsValue) -> Result<PendingPart, Problem> {
+    /// Starts to store a part. [`PendingPart::finish`] waits until it is stored.
+    pub fn upload_part(&self, number: u16, content: JsValue) -> Result<PendingPart, Problem> {
         let stored = self.0.upload_part(number, content).map_err(|thrown| problem(&thrown))?;
-        // A failure before anybody waits for it must not count as unhandled.
-        ignore_outcome(stored.clone());
+        // If the promise rejects before `finish` awaits it, the runtime must not report an unhandled rejection.
+        ignore_result(stored.clone());
         Ok(PendingPart { number, stored })
     }
 
-    /// Makes a file of the parts. It replaces an older one.
+    /// Completes the upload: creates the file from the parts. It replaces an older file.
     pub async fn complete(&self, parts: &[UploadedPart]) -> Result<PutResult, Problem> {
-        let unused =
+        let unused_number =
             (1..=multipart_upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
         let part = |part: &UploadedPart| {
             edge::object(&[("partNumber", part.part_number.into()), ("etag", (&*part.etag).into())]).into()
         };
         match edge::await_promise(self.0.complete(parts.iter().map(part).collect())).await {
             Ok(stored) => PutResult::new(&stored),
-            Err(thrown) => Err(self.explain(&thrown, unused).await),
+            Err(thrown) => Err(self.explain(&thrown, unused_number).await),
         }
     }
 
-    /// Aborts it, and deletes the parts.
+    /// Aborts the upload, and deletes its parts.
     pub async fn abort(&self) -> Result<(), Problem> {
         match edge::await_promise(self.0.abort()).await {
             Ok(_) => Ok(()),
@@ -228,13 +233,16 @@ impl MultipartUpload {
         }
     }
 
-    /// R2 answers the completion and the abortion of an unknown upload with its error for internal failures. It refuses a
-    /// part of an unknown upload with a telling error; `unused` is a part number that this upload does not need.
-    async fn explain(&self, thrown: &JsValue, unused: Option<u16>) -> Problem {
-        if code(&edge::error_message(thrown)) == Some(INTERNAL_ERROR)
-            && let Some(number) = unused
-            && let Err(refusal) = edge::await_promise(self.0.upload_part(number, "".into())).await
-            && code(&edge::error_message(&refusal)) == Some(NO_SUCH_UPLOAD)
+    /// Converts an error of `complete` or `abort` to a problem.
+    ///
+    /// For an upload that does not exist, both fail with R2's code for internal errors. So this then tries to upload a
+    /// part: that fails with `NO_SUCH_UPLOAD` if the upload does not exist. `unused_number` is a part number that the
+    /// upload does not use.
+    async fn explain(&self, thrown: &JsValue, unused_number: Option<u16>) -> Problem {
+        if error_code(&edge::error_message(thrown)) == Some(INTERNAL_ERROR)
+            && let Some(number) = unused_number
+            && let Err(thrown) = edge::await_promise(self.0.upload_part(number, "".into())).await
+            && error_code(&edge::error_message(&thrown)) == Some(NO_SUCH_UPLOAD)
         {
             return Problem::upload_not_found();
         }
@@ -249,7 +257,7 @@ pub struct PendingPart {
 }
 
 impl PendingPart {
-    /// Waits until it is stored.
+    /// Waits until the part is stored.
     pub async fn finish(self) -> Result<UploadedPart, Problem> {
         let part = async {
             let part: R2UploadedPart = edge::await_promise(Ok(self.stored)).await?.unchecked_into();
@@ -259,9 +267,9 @@ impl PendingPart {
     }
 }
 
-/// A range for R2. Positions beyond what JavaScript can count to are beyond every file.
+/// Converts a range to R2's. Positions are limited to 2^53 - 1, which is beyond the end of every file.
 fn r2_range(range: ByteRange) -> Range {
-    let clamp = |count: u64| count.min((1 << 53) - 1);
+    let clamp = |position: u64| position.min((1 << 53) - 1);
     match range {
         ByteRange::From(first) => Range::OffsetToEnd { offset: clamp(first) },
         ByteRange::Between(first, last) => {
@@ -284,47 +292,50 @@ fn http_metadata(headers: &FileHeaders) -> Object {
 }
 
 fn stored_headers(metadata: HttpMetadata) -> FileHeaders {
-    FileHeaders::stored(StoredMetadata {
+    FileHeaders::from_metadata(StoredMetadata {
         content_type: metadata.content_type,
         cache_control: metadata.cache_control,
         content_disposition: metadata.content_disposition,
         content_encoding: metadata.content_encoding,
         content_language: metadata.content_language,
-        // Dates before 1970, which are not ours, count as its beginning: they are in the past.
+        // Dates before 1970, which the platform does not store, become the beginning of 1970: both are in the past.
         expires: metadata.cache_expiry.as_ref().map(http_date),
     })
 }
 
 fn http_date(date: &worker::Date) -> HttpDate {
-    HttpDate::of_milliseconds(date.as_millis())
+    HttpDate::from_milliseconds(date.as_millis())
 }
 
-fn failure(error: worker::Error) -> Problem {
+fn problem_from_error(error: worker::Error) -> Problem {
     problem(&error.into())
 }
 
 fn problem(thrown: &JsValue) -> Problem {
-    problem_of_message(edge::error_message(thrown))
+    problem_from_message(edge::error_message(thrown))
 }
 
 const INTERNAL_ERROR: u32 = 10_001;
 const NO_SUCH_UPLOAD: u32 = 10_024;
 
-fn problem_of_message(message: String) -> Problem {
-    match code(&message) {
+fn problem_from_message(message: String) -> Problem {
+    match error_code(&message) {
         Some(10_011) => Problem::invalid_part("a part is smaller than 5 MiB"),
-        Some(10_012) => Problem::invalid_parameter("the headers to keep with the file are longer than 8 KiB together"),
+        Some(10_012) => {
+            Problem::invalid_parameter("the headers that are stored with a file must have at most 8 KiB in total")
+        }
         Some(10_020) => Problem::invalid_key_encoding(),
         Some(NO_SUCH_UPLOAD) => Problem::upload_not_found(),
         Some(10_025) => Problem::invalid_part("a part was not uploaded, or has another etag"),
-        Some(10_048) => Problem::invalid_part("the parts do not fit together"),
-        Some(100_100) => Problem::too_large("a file in one piece", MAX_PUT_LEN),
+        Some(10_048) => Problem::invalid_part("the parts have different sizes"),
+        Some(100_100) => Problem::too_large("a file that is not uploaded in parts", MAX_PUT_LEN),
         _ => Problem::storage_unavailable(message),
     }
 }
 
-/// The number at the end of R2's messages (<https://developers.cloudflare.com/r2/api/error-codes/>).
-fn code(message: &str) -> Option<u32> {
+/// Parses the error code, in parentheses at the end of R2's messages
+/// (<https://developers.cloudflare.com/r2/api/error-codes/>).
+fn error_code(message: &str) -> Option<u32> {
     message.rsplit_once('(')?.1.strip_suffix(')')?.parse().ok()
 }
 
@@ -333,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r2s_errors_become_problems() {
+    fn r2_errors_are_converted_by_their_code() {
         for (message, expected) in [
             ("uploadPart: The specified multipart upload does not exist. (10024)", "upload_not_found"),
             ("completeMultipartUpload: too small (10011)", "invalid_part"),
@@ -344,12 +355,12 @@ mod tests {
             ("Network connection lost.", "storage_unavailable"),
             ("(10024) at the start", "storage_unavailable"),
         ] {
-            assert_eq!(problem_of_message(message.to_owned()).code().name(), expected, "{message}");
+            assert_eq!(problem_from_message(message.to_owned()).code().name(), expected, "{message}");
         }
     }
 
     #[test]
-    fn ranges_stay_within_what_r2_counts() {
+    fn ranges_are_limited_to_exact_integers() {
         const MAX: u64 = (1 << 53) - 1;
         for (range, expected) in [
             (ByteRange::From(5), Range::OffsetToEnd { offset: 5 }),

@@ -1,5 +1,5 @@
-//! The customer's storage: `worker`'s types, and the runtime's own where those would copy a body into Wasm or cannot
-//! express what is needed. Results are domain types, failures are problems.
+//! The customer's storage. It is accessed with the types of `worker`, and with the runtime's own types where those of
+//! `worker` would copy a body into Wasm or lack an option. Results are types of `shared`, and errors are problems.
 
 mod data_store;
 mod database;
@@ -12,14 +12,14 @@ use wasm_bindgen::JsCast;
 use worker::Env;
 
 pub use data_store::DataStore;
-pub use database::Database;
+pub use database::UserDatabase;
 pub use file_store::{FileStore, MAX_PUT_LEN, MultipartUpload, PendingPart, PutResult, StoredFile};
 pub use write_condition::{WriteCondition, is_r2_etag};
 
-/// Looks up a binding of the customer's by its name and a member that only its type has. `description` is what the client
-/// is told that is missing.
-fn lookup<T: JsCast>(env: &Env, name: &str, member: &str, description: &'static str) -> Result<T, Problem> {
-    edge::binding(edge::property(env, name), name, member).map_err(|error| match error {
+/// Looks up a binding by its name and a member that only its type has. If it is missing, the client gets the problem
+/// "this customer has no `description`".
+fn lookup<T: JsCast>(env: &Env, binding_name: &str, member: &str, description: &'static str) -> Result<T, Problem> {
+    edge::binding(edge::property(env, binding_name), binding_name, member).map_err(|error| match error {
         BindingError::NotBound | BindingError::PlainValue(_) => Problem::binding_not_attached(description),
         BindingError::WrongType(cause) => Problem::storage_unavailable(cause),
     })

@@ -1,16 +1,10 @@
-//! The conditions of a write, which R2 checks in one step with it.
+//! The preconditions of a write. R2 checks them and writes in one atomic step.
 
 use js_sys::Date;
 use shared::http::{EntityTags, HttpDate, Preconditions, Problem};
 use wasm_bindgen::JsValue;
 
-/// Whether it can be a tag of R2's, which have no other characters. R2 is given no others: it refuses a header that it cannot
-/// parse, and reads `*` as any version.
-pub fn is_r2_etag(tag: &str) -> bool {
-    !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// A write's conditions as R2 takes them.
+/// The preconditions of a write, in the form that R2 takes.
 #[derive(Debug, Default, PartialEq)]
 pub struct WriteCondition {
     headers: Vec<(&'static str, String)>,
@@ -18,14 +12,14 @@ pub struct WriteCondition {
 }
 
 impl WriteCondition {
-    /// Takes a request's conditions. `If-Modified-Since` has no meaning for a write (RFC 9110, 13.1.3).
+    /// Converts a request's preconditions. `If-Modified-Since` has no meaning for a write (RFC 9110, 13.1.3).
     pub fn new(conditions: &Preconditions) -> Result<Self, Problem> {
         let mut condition = Self::default();
         for (name, tags) in [("If-Match", &conditions.if_match), ("If-None-Match", &conditions.if_none_match)] {
             match tags {
                 None => {}
                 Some(tags) if tags.are_none() => {
-                    return Err(Problem::invalid_parameter(&format!("{name} must be *, or one etag or more")));
+                    return Err(Problem::invalid_parameter(&format!("{name} must be * or a list of etags")));
                 }
                 Some(EntityTags::Any) => condition.headers.push((name, "*".to_owned())),
                 Some(EntityTags::OneOf(tags)) => {
@@ -33,7 +27,7 @@ impl WriteCondition {
                     let tags: Vec<String> = tags.map(|(_, tag)| format!("\"{tag}\"")).collect();
                     match (name, tags.is_empty()) {
                         ("If-Match", true) => return Err(Problem::precondition_failed()),
-                        // No version has any of these tags: the condition holds.
+                        // No version of a file has any of these etags, so the condition holds.
                         (_, true) => {}
                         (_, false) => condition.headers.push((name, tags.join(", "))),
                     }
@@ -49,10 +43,10 @@ impl WriteCondition {
         Ok(condition)
     }
 
-    /// R2's option `onlyIf`. As headers, because its other form takes neither `*` nor several tags.
+    /// Returns R2's option `onlyIf`. As headers, because its other form takes neither `*` nor several etags.
     pub fn to_only_if(&self) -> JsValue {
         if let Some(date) = self.unmodified_since {
-            // R2 wants the file to be older than this; the header means not newer, in whole seconds.
+            // `uploadedBefore` is exclusive. The header is inclusive, in whole seconds.
             let before = Date::new(&edge::number(date.min(HttpDate::LATEST).milliseconds() + 1000).into());
             return edge::object(&[("uploadedBefore", before.into())]).into();
         }
@@ -63,38 +57,45 @@ impl WriteCondition {
     }
 }
 
+/// Whether `tag` has the form of R2's etags: ASCII letters, digits and hyphens. Other tags are never sent to R2, which
+/// refuses a header that it cannot parse, and reads `*` as any version.
+pub fn is_r2_etag(tag: &str) -> bool {
+    !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn condition(headers: &[(&str, &str)]) -> Result<Vec<(&'static str, String)>, &'static str> {
-        let sent = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
-        let condition = WriteCondition::new(&Preconditions::read(sent));
+        let header =
+            |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        let condition = WriteCondition::new(&Preconditions::read(header));
         condition.map(|condition| condition.headers).map_err(|problem| problem.code().name())
     }
 
     #[test]
-    fn r2_gets_the_tags_that_it_can_parse() {
+    fn only_etags_that_r2_can_parse_are_sent() {
         for (headers, expected) in [
             (&[][..], &[][..]),
             (&[("If-Match", "*")], &[("If-Match", "*")]),
             (&[("If-Match", "\"a\", W/\"b\", c")], &[("If-Match", "\"a\", \"c\"")]),
             (&[("If-None-Match", "W/\"a\", \"b?\"")], &[("If-None-Match", "\"a\"")]),
-            // No version has such a tag.
+            // No version of a file has such an etag.
             (&[("If-None-Match", "\"?\"")], &[]),
             (&[("If-None-Match", "\"*\"")], &[]),
             (&[("If-None-Match", "\"x,a\"")], &[]),
             (&[("If-Match", "\"x,a\", \"b\"")], &[("If-Match", "\"b\"")]),
             (&[("If-Modified-Since", "Sat, 21 Nov 2026 20:00:00 GMT")], &[]),
         ] {
-            let found = condition(headers).expect("valid");
-            let found: Vec<_> = found.iter().map(|(name, value)| (*name, &**value)).collect();
-            assert_eq!(found, expected, "{headers:?}");
+            let converted = condition(headers).expect("valid");
+            let converted: Vec<_> = converted.iter().map(|(name, value)| (*name, &**value)).collect();
+            assert_eq!(converted, expected, "{headers:?}");
         }
     }
 
     #[test]
-    fn conditions_that_cannot_hold_or_be_checked_are_refused() {
+    fn conditions_that_cannot_hold_or_be_combined_are_refused() {
         let date = ("If-Unmodified-Since", "Sat, 21 Nov 2026 20:00:00 GMT");
         for (headers, code) in [
             (&[("If-Match", "")][..], "invalid_parameter"),
@@ -107,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(condition(headers).expect_err("refused"), code, "{headers:?}");
         }
-        // A tag counts for more than a date.
+        // `If-Unmodified-Since` is ignored if there is an `If-Match` (RFC 9110, 13.1.4).
         assert_eq!(condition(&[("If-Match", "\"a\""), date]).expect("valid"), [("If-Match", "\"a\"".to_owned())]);
     }
 }

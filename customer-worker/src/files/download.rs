@@ -1,4 +1,4 @@
-//! `GET /files?key=` and `HEAD`.
+//! `GET /files?key=` and `HEAD /files?key=`: download a file.
 
 use shared::files::{FileHeaders, FileKey};
 use shared::http::{ByteRange, Evaluation, IfRange, Preconditions, Problem};
@@ -8,37 +8,37 @@ use worker::worker_sys::ext::ResponseInitExt;
 
 use super::conditions;
 use crate::bindings::{FileStore, StoredFile, is_r2_etag};
-use crate::body::{header, ignore_outcome};
+use crate::body::{header, ignore_result};
 
-/// `GET /files?key=`: the file, or a range of it. Its content goes from R2 to the client as the runtime's own stream.
+/// `GET /files?key=`: returns a file, or a range of it. The content is streamed from R2, and never enters Wasm.
 pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let files = FileStore::from_env(env)?;
     let conditions = conditions(request);
     let range = requested_range(&files, request, key).await?;
-    let mut found = files.get(key, range, only_unless(&conditions)).await;
-    if let (Err(_), Some(range)) = (&found, range) {
-        // R2 fails for a range that is outside the file, and does not tell the file's length. Conditions take precedence
-        // over ranges.
+    let mut result = files.get(key, range, client_etag(&conditions)).await;
+    if let (Err(_), Some(range)) = (&result, range) {
+        // R2 fails if the range is outside the file, and does not return the file's size. This checks the preconditions
+        // first, because they take precedence over ranges.
         let current = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
         if let Some(reply) = conditional_reply(&conditions, &current) {
             return reply;
         }
         let size = current.object.size();
         range.of(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
-        // The file was replaced by one that has the range, or R2 failed for another reason.
-        found = files.get(key, Some(range), only_unless(&conditions)).await;
+        // The range is inside the current file: the file was replaced in the meantime, or R2 failed for another reason.
+        result = files.get(key, Some(range), client_etag(&conditions)).await;
     }
-    let file = found?.ok_or_else(Problem::file_not_found)?;
+    let file = result?.ok_or_else(Problem::file_not_found)?;
     if let Some(reply) = conditional_reply(&conditions, &file) {
         cancel_content(&file);
         return reply;
     }
     if file.object.body().is_none() {
-        // R2 and this Worker disagree about whether the client has this version. The client gets it.
+        // R2 decided that the client has this version, and `conditional_reply` that it does not. Sends the file.
         let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
         return Ok(reply(&file, 200, Some(&file.content()?), None));
     }
-    match range.map(|range| range.of(file.object.size())) {
+    match range.map(|range| range.resolve(file.object.size())) {
         None => Ok(reply(&file, 200, Some(&file.content()?), None)),
         Some(Some(range)) => Ok(reply(&file, 206, Some(&file.content()?), Some(range))),
         Some(None) => {
@@ -48,58 +48,58 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
     }
 }
 
-/// `HEAD /files?key=`: the same headers. `Range` has no meaning for `HEAD`.
-pub async fn inspect(env: &Env, request: &Request, key: &FileKey) -> Result<Response, Problem> {
+/// `HEAD /files?key=`: returns the headers of `GET`. `Range` has no meaning for `HEAD` (RFC 9110, 14.2).
+pub async fn head(env: &Env, request: &Request, key: &FileKey) -> Result<Response, Problem> {
     let file = FileStore::from_env(env)?.head(key).await?.ok_or_else(Problem::file_not_found)?;
     conditional_reply(&conditions(request), &file).unwrap_or_else(|| Ok(reply(&file, 200, None, None)))
 }
 
-/// A file's content, if the file exists.
+/// Returns a file's content, if the file exists.
 pub async fn open(env: &Env, key: &FileKey) -> Result<Option<ReadableStream>, Problem> {
     FileStore::from_env(env)?.get(key, None, None).await?.map(|file| file.content()).transpose()
 }
 
-/// The range that the request asks for, unless it is a range of an older version (`If-Range`): to find out takes a look at
-/// the file.
+/// Returns the requested range, unless `If-Range` names an older version of the file. Only with `If-Range`, this reads
+/// the file's headers from R2.
 async fn requested_range(files: &FileStore, request: &Request, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
     let range = header(request, "Range");
     let Some(range) = range.as_deref().and_then(ByteRange::parse) else { return Ok(None) };
     let Some(version) = header(request, "If-Range") else { return Ok(Some(range)) };
     let file = files.head(key).await?.ok_or_else(Problem::file_not_found)?;
-    Ok(IfRange::parse(&version).matches(&file.object.etag(), file.modified()).then_some(range))
+    Ok(IfRange::parse(&version).matches(&file.object.etag(), file.last_modified()).then_some(range))
 }
 
-/// The version that the client has already, if R2 may compare it: R2 then leaves out the content. `None` if other
-/// conditions must be checked here.
-fn only_unless(conditions: &Preconditions) -> Option<&str> {
+/// Returns the etag of the version that the client has, if R2 can compare it. R2 then omits the content of that
+/// version. `None` if there are other preconditions, which [`conditional_reply`] checks.
+fn client_etag(conditions: &Preconditions) -> Option<&str> {
     if conditions.if_match.is_some() || conditions.if_unmodified_since.is_some() {
         return None;
     }
     conditions.if_none_match.as_ref()?.only_one().filter(|tag| is_r2_etag(tag))
 }
 
-/// The reply to a request whose conditions do not hold: 304 or 412.
+/// Returns the reply to a request whose preconditions do not hold: 304 or 412.
 fn conditional_reply(conditions: &Preconditions, file: &StoredFile) -> Option<Result<Response, Problem>> {
-    if conditions.are_none() {
+    if conditions.is_empty() {
         return None;
     }
-    match conditions.evaluate(&file.object.etag(), file.modified()) {
+    match conditions.evaluate(&file.object.etag(), file.last_modified()) {
         Evaluation::Proceed => None,
         Evaluation::NotModified => Some(Ok(reply(file, 304, None, None))),
         Evaluation::Failed => Some(Err(Problem::precondition_failed())),
     }
 }
 
-/// Tells R2 that nobody will read the content.
+/// Cancels the content, so that R2 does not wait for it to be read.
 fn cancel_content(file: &StoredFile) {
     if let Ok(content) = file.content() {
-        ignore_outcome(content.cancel());
+        ignore_result(content.cancel());
     }
 }
 
 thread_local! {
-    /// The headers of every reply about a file, made once and copied. What customers upload must never run as a script on
-    /// the platform's origin: no sniffing, and a sandbox.
+    /// The headers of every reply with a file, created once and copied. The sandbox and `nosniff` prevent uploaded
+    /// files from running as scripts on the platform's origin.
     static COMMON_HEADERS: Headers = edge::headers([
         ("Vary", edge::VARY),
         ("X-Content-Type-Options", "nosniff"),
@@ -107,13 +107,13 @@ thread_local! {
     ]);
 }
 
-/// A reply about a file, with the content or a range of it, given by its first and last byte.
+/// Creates a reply with a file's headers, and with its content or a range of it: the first and the last byte.
 fn reply(file: &StoredFile, status: u16, content: Option<&ReadableStream>, range: Option<(u64, u64)>) -> Response {
     let StoredFile { object, headers: stored } = file;
     let headers = COMMON_HEADERS.with(Headers::new_with_headers).expect("valid headers");
     let set = |name: &str, value: &str| edge::set_header(&headers, name, value);
     set("ETag", &object.http_etag());
-    set("Last-Modified", &file.modified().to_string());
+    set("Last-Modified", &file.last_modified().to_string());
     for (name, value) in stored_headers(stored, status) {
         set(name, &value);
     }
@@ -129,13 +129,13 @@ fn reply(file: &StoredFile, status: u16, content: Option<&ReadableStream>, range
     init.set_status(status);
     init.set_headers(&headers);
     if stored.content_encoding.is_some() {
-        // The content is encoded already. The runtime must not do it again.
+        // The content is already encoded. Without this, the runtime would encode it again.
         init.encode_body("manual").expect("a plain object takes any property");
     }
     Response::new_with_opt_readable_stream_and_init(content, &init).expect("a valid status")
 }
 
-/// The headers that a file was stored with. A 304 has only those that a cache updates (RFC 9110, 15.4.5).
+/// Returns the headers that a file was stored with. A 304 has only those that a cache updates (RFC 9110, 15.4.5).
 fn stored_headers(stored: &FileHeaders, status: u16) -> Vec<(&'static str, String)> {
     let cache_control = stored.cache_control.as_deref().unwrap_or("private, no-cache");
     let mut headers = vec![("Cache-Control", cache_control.to_owned())];
@@ -158,12 +158,13 @@ mod tests {
     use super::*;
 
     fn conditions(headers: &[(&str, &str)]) -> Preconditions {
-        let sent = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
-        Preconditions::read(sent)
+        Preconditions::read(|name| {
+            headers.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
-    fn r2_is_asked_to_spare_the_content_of_one_version_alone() {
+    fn r2_compares_only_a_single_etag() {
         let date = "Sat, 21 Nov 2026 20:00:00 GMT";
         for (headers, expected) in [
             (&[("If-None-Match", "\"a\"")][..], Some("a")),
@@ -178,7 +179,7 @@ mod tests {
             (&[("If-None-Match", "\"a\""), ("If-Unmodified-Since", date)], None),
             (&[("If-Modified-Since", date)], None),
         ] {
-            assert_eq!(only_unless(&conditions(headers)), expected, "{headers:?}");
+            assert_eq!(client_etag(&conditions(headers)), expected, "{headers:?}");
         }
     }
 

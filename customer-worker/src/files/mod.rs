@@ -14,48 +14,31 @@ use worker::Env;
 use crate::bindings::{FileStore, MAX_PUT_LEN, PutResult, WriteCondition};
 use crate::body::{content_length, header};
 
-pub use download::{download, inspect, open};
+pub use download::{download, head, open};
 pub use form::upload_form;
 pub use parts_writer::PartsWriter;
 
-/// `PUT /files?key=`: stores the body, which goes to R2 as the runtime's own stream.
+/// `PUT /files?key=`: stores the body as a file. It is streamed to R2, and never enters Wasm.
 pub async fn upload(env: &Env, request: &Request, query: Query<'_>) -> Result<FileStored, Problem> {
     let key = FileKey::from_query(query)?;
     let headers = headers(request)?;
     let condition = WriteCondition::new(&conditions(request))?;
-    require_length(request, "a file in one piece")?;
-    store(&FileStore::from_env(env)?, &key, stream(request), &headers, &condition).await
+    require_length(request, "a file that is not uploaded in parts")?;
+    store(&FileStore::from_env(env)?, &key, body_stream(request), &headers, &condition).await
 }
 
-/// Refuses a body without a length, which R2 must know, and one that is too large for R2 in one piece.
-fn require_length(request: &Request, what: &str) -> Result<(), Problem> {
-    if content_length(request).ok_or_else(Problem::length_required)? > MAX_PUT_LEN {
-        return Err(Problem::too_large(what, MAX_PUT_LEN));
-    }
-    Ok(())
+/// `GET /files`: lists a page of files.
+pub async fn list(env: &Env, page: &FilesPage) -> Result<FileList, Problem> {
+    FileStore::from_env(env)?.list(page).await
 }
 
-/// A request's body as R2 takes it.
-fn stream(request: &Request) -> JsValue {
-    request.body().map_or_else(|| "".into(), JsValue::from)
+/// `DELETE /files?key=`: deletes a file, if it exists.
+pub async fn delete(env: &Env, key: &FileKey) -> Result<Deleted, Problem> {
+    FileStore::from_env(env)?.delete(key).await?;
+    Ok(Deleted { success: true })
 }
 
-/// The headers of an upload that are stored with the file.
-fn headers(request: &Request) -> Result<FileHeaders, Problem> {
-    FileHeaders::read(|name| header(request, name))
-}
-
-/// A request's conditions.
-fn conditions(request: &Request) -> Preconditions {
-    Preconditions::read(|name| header(request, name))
-}
-
-/// Refuses conditions where R2 cannot check them: when a multipart upload is completed, and when a file is deleted.
-pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
-    if conditions(request).are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
-}
-
-/// Stores a file in one piece.
+/// Stores a file with one R2 `put`, if the condition holds.
 pub async fn store(
     files: &FileStore,
     key: &FileKey,
@@ -67,18 +50,36 @@ pub async fn store(
     Ok(stored_response(stored, key, headers))
 }
 
-/// `DELETE /files?key=`: deletes a file, if it exists.
-pub async fn delete(env: &Env, key: &FileKey) -> Result<Deleted, Problem> {
-    FileStore::from_env(env)?.delete(key).await?;
-    Ok(Deleted { success: true })
+/// Refuses a request with preconditions. R2 cannot check them for multipart uploads or when a file is deleted.
+pub fn refuse_conditions(request: &Request) -> Result<(), Problem> {
+    if conditions(request).are_none() { Ok(()) } else { Err(Problem::condition_not_supported()) }
 }
 
-/// `GET /files`: lists files, with one R2 list.
-pub async fn list(env: &Env, page: &FilesPage) -> Result<FileList, Problem> {
-    FileStore::from_env(env)?.list(page).await
+/// Reads a request's preconditions.
+fn conditions(request: &Request) -> Preconditions {
+    Preconditions::read(|name| header(request, name))
 }
 
-/// The reply for a file that was stored.
+/// Reads the headers of an upload that are stored with the file.
+fn headers(request: &Request) -> Result<FileHeaders, Problem> {
+    FileHeaders::read(|name| header(request, name))
+}
+
+/// Refuses a body without a `Content-Length`, which R2 needs, and a body that is too large for one R2 `put`. `subject`
+/// names the body in the problem.
+fn require_length(request: &Request, subject: &str) -> Result<(), Problem> {
+    if content_length(request).ok_or_else(Problem::length_required)? > MAX_PUT_LEN {
+        return Err(Problem::too_large(subject, MAX_PUT_LEN));
+    }
+    Ok(())
+}
+
+/// Returns a request's body as R2 takes it: a stream, or empty text.
+fn body_stream(request: &Request) -> JsValue {
+    request.body().map_or_else(|| "".into(), JsValue::from)
+}
+
+/// Returns the reply for a file that was stored.
 fn stored_response(stored: PutResult, key: &FileKey, headers: &FileHeaders) -> FileStored {
     FileStored {
         success: true,

@@ -1,5 +1,5 @@
-//! `/files/uploads`: multipart uploads, each part in a request of its own. R2 keeps the parts until the upload is completed
-//! or aborted, and deletes those of an abandoned upload after seven days
+//! `/files/uploads`: multipart uploads. Each part is sent in its own request. R2 stores the parts until the upload is
+//! completed or aborted, and deletes the parts of an abandoned upload after seven days
 //! (<https://developers.cloudflare.com/r2/objects/multipart-objects/>).
 
 use shared::files::{FileHeaders, FileKey, FileStored, UploadCreated, UploadedPart, multipart_upload};
@@ -7,11 +7,11 @@ use shared::http::{Deleted, Problem, Query, is_json};
 use web_sys::Request;
 use worker::Env;
 
-use super::{headers, refuse_conditions, require_length, stored_response, stream};
+use super::{body_stream, headers, refuse_conditions, require_length, stored_response};
 use crate::bindings::FileStore;
-use crate::body::{self, Body, require_type};
+use crate::body::{BufferedBody, JSON_TYPE, refuse_content_encoding, require_content_type};
 
-/// `POST /files/uploads?key=`: starts an upload.
+/// `POST /files/uploads?key=`: creates an upload.
 pub async fn create(env: &Env, request: &Request, query: Query<'_>) -> Result<UploadCreated, Problem> {
     let key = FileKey::from_query(query)?;
     let headers = headers(request)?;
@@ -25,26 +25,26 @@ pub async fn put_part(env: &Env, request: &Request, query: Query<'_>) -> Result<
     let key = FileKey::from_query(query)?;
     let (id, number) = (multipart_upload::upload_id(query)?, multipart_upload::part_number(query)?);
     refuse_conditions(request)?;
-    // The coding is the whole file's, and goes with the upload's beginning.
-    body::require_identity(request)?;
+    // `Content-Encoding` applies to the whole file, so it is sent when the upload is created.
+    refuse_content_encoding(request)?;
     let upload = FileStore::from_env(env)?.resume_upload(&key, &id)?;
     require_length(request, "a part")?;
-    upload.send(number, stream(request))?.finish().await
+    upload.upload_part(number, body_stream(request))?.finish().await
 }
 
-/// `POST /files/uploads/complete?key=&uploadId=`: makes a file of the parts.
+/// `POST /files/uploads/complete?key=&uploadId=`: completes an upload: creates the file from its parts.
 pub async fn complete(env: &Env, request: &Request, query: Query<'_>) -> Result<FileStored, Problem> {
     let key = FileKey::from_query(query)?;
     let id = multipart_upload::upload_id(query)?;
     refuse_conditions(request)?;
-    require_type(request, is_json, body::JSON)?;
+    require_content_type(request, is_json, JSON_TYPE)?;
     let files = FileStore::from_env(env)?;
-    let body = Body::read(request, multipart_upload::MAX_PARTS_LEN).await?;
-    let parts = multipart_upload::parse_parts(&body.text)?;
+    let body = BufferedBody::read(request, multipart_upload::MAX_PARTS_LEN).await?;
+    let parts = multipart_upload::parse_parts(&body.bytes)?;
     let upload = files.resume_upload(&key, &id)?;
     let stored = body.store(upload.complete(&parts)).await?;
     drop(body);
-    // R2's answer does not have the headers that the upload was started with.
+    // R2's result does not include the headers that were sent when the upload was created.
     let headers = files.head(&key).await?.map_or_else(FileHeaders::default, |file| file.headers);
     Ok(stored_response(stored, &key, &headers))
 }

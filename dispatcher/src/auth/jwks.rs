@@ -1,4 +1,4 @@
-//! A key set on the network, as identity providers publish theirs.
+//! The key set at `TOKEN_JWKS_URL`, such as identity providers publish.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,27 +12,29 @@ use web_sys::{AbortSignal, ReadableStreamDefaultReader, RequestCache, RequestIni
 use worker::{Context, Delay};
 
 use super::key_ring::KeyRing;
-use crate::json::Parsed;
+use crate::json::JsJson;
 
-/// How often a request checks whether the fetch that it waits for has ended. It must not wait for another request's
-/// promise, which never settles if that request's client disconnects.
+/// How often a request checks whether another request has fetched the keys. It cannot wait for that request's promise,
+/// which never settles if that request's client disconnects.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The largest key set, in bytes.
+/// The maximum length of a key set, in bytes.
 const MAX_LEN: usize = 256 * 1024;
 
-type Keys = FetchedKeys<KeyRing>;
+/// The key set's keys, with the state of fetching them.
+type FetchedKeyRing = FetchedKeys<KeyRing>;
 
 thread_local! {
     /// A URL, and the keys that were fetched from it.
-    static KEYS: RefCell<(String, Keys)> = RefCell::default();
+    static KEYS: RefCell<(String, FetchedKeyRing)> = RefCell::default();
 }
 
-/// The keys of the set at `url`. They are fetched if they are not known, or if a token names one that is not among them.
-pub async fn fetched(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<KeyRing>, Problem> {
+/// Returns the keys of the set at `url`. Fetches them if they are not cached, or if the token names a key that is not
+/// among the cached ones.
+pub async fn key_ring(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<KeyRing>, Problem> {
     let settles = |ring: &KeyRing| ring.has_key_for(token) || !token.names_a_key();
     loop {
-        match KEYS.with_borrow_mut(|known| keys_of(url, known).next(settles, Date::now())) {
+        match KEYS.with_borrow_mut(|cached| keys_of(url, cached).next(settles, Date::now())) {
             KeyAction::Use(ring) => return Ok(ring),
             KeyAction::UseAndFetch(ring) => {
                 ctx.wait_until(fetch_keys(url.to_owned()));
@@ -40,66 +42,67 @@ pub async fn fetched(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<K
             }
             KeyAction::Fail(cause) => return Err(Problem::auth_unavailable(cause)),
             KeyAction::Wait => {}
-            // Others wait for it: it continues if this request's client disconnects.
+            // Other requests wait for these keys, so fetching continues if this request's client disconnects.
             KeyAction::Fetch => ctx.wait_until(fetch_keys(url.to_owned())),
         }
         Delay::from(POLL_INTERVAL).await;
     }
 }
 
-/// Keys that were fetched from another URL are not this one's.
-fn keys_of<'k>(url: &str, (known_url, keys): &'k mut (String, Keys)) -> &'k mut Keys {
-    if known_url != url {
-        url.clone_into(known_url);
-        *keys = Keys::default();
+/// Returns the cached keys of `url`. Discards keys that were fetched from another URL.
+fn keys_of<'k>(url: &str, (cached_url, keys): &'k mut (String, FetchedKeyRing)) -> &'k mut FetchedKeyRing {
+    if cached_url != url {
+        url.clone_into(cached_url);
+        *keys = FetchedKeyRing::default();
     }
     keys
 }
 
+/// Fetches the keys, and stores them for all requests of the isolate.
 async fn fetch_keys(url: String) {
-    // The URL may contain a password, and the runtime's message may contain the URL.
-    let failure = |cause: String| format!("TOKEN_JWKS_URL gave no key set: {}", cause.replace(&url, "TOKEN_JWKS_URL"));
-    let outcome = get(&url).await.map_err(failure);
-    if let Err(cause) = &outcome {
+    // The runtime's message may contain the URL, and the URL may contain a password.
+    let failure = |cause: String| format!("cannot use TOKEN_JWKS_URL: {}", cause.replace(&url, "TOKEN_JWKS_URL"));
+    let fetched = get(&url).await.map_err(failure);
+    if let Err(cause) = &fetched {
         edge::log_error(cause);
     }
-    KEYS.with_borrow_mut(|(known_url, keys)| {
-        if *known_url == url {
-            keys.fetched(outcome, Date::now());
+    KEYS.with_borrow_mut(|(cached_url, keys)| {
+        if *cached_url == url {
+            keys.fetched(fetched, Date::now());
         }
     });
 }
 
 async fn get(url: &str) -> Result<KeyRing, String> {
     let init = RequestInit::new();
-    init.set_signal(Some(&AbortSignal::timeout_with_f64(Keys::FETCH_TIMEOUT)));
+    init.set_signal(Some(&AbortSignal::timeout_with_f64(FetchedKeyRing::FETCH_TIMEOUT)));
     init.set_cache(RequestCache::NoStore);
-    // A redirect might lead to where anybody can answer.
+    // A redirect could lead to a host that the operator does not trust.
     init.set_redirect(RequestRedirect::Manual);
     let reply = edge::await_promise(Ok(edge::global().fetch_with_str_and_init(url, &init))).await;
     let reply: Response = reply.map_err(|thrown| edge::error_message(&thrown))?.unchecked_into();
     if !reply.ok() {
         return Err(format!("status {}", reply.status()));
     }
-    KeyRing::new(&text(&reply).await?, parse_jwks::<Parsed>).map_err(|invalid| invalid.to_string())
+    KeyRing::new(&text(&reply).await?, parse_jwks::<JsJson>).map_err(|invalid| invalid.to_string())
 }
 
-/// The body of a reply, read until it is too long: an endless one would fill the isolate's memory.
+/// Reads a reply's body as text. Stops at [`MAX_LEN`] bytes, because an endless body would fill the isolate's memory.
 async fn text(reply: &Response) -> Result<String, String> {
     let message = |thrown: JsValue| edge::error_message(&thrown);
-    let body = reply.body().ok_or("it is empty")?;
+    let body = reply.body().ok_or("empty body")?;
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::new();
     loop {
         let chunk = edge::await_promise(Ok(reader.read())).await.map_err(message)?;
         let member = |name: &str| Reflect::get(&chunk, &name.into()).map_err(message);
         if member("done")?.is_truthy() {
-            return String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
+            return String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned());
         }
         bytes.extend(member("value")?.unchecked_into::<Uint8Array>().to_vec());
         if bytes.len() > MAX_LEN {
             edge::await_promise(Ok(reader.cancel())).await.map_err(message)?;
-            return Err(format!("it has more than {MAX_LEN} bytes"));
+            return Err(format!("more than {MAX_LEN} bytes"));
         }
     }
 }
@@ -109,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_another_url_are_forgotten() {
-        let mut known = (String::new(), Keys::default());
-        let now = Keys::REFRESH_AGE;
-        keys_of("https://a", &mut known).fetched(Ok(KeyRing::default()), now);
-        assert!(matches!(keys_of("https://a", &mut known).next(|_| true, now), KeyAction::Use(_)));
-        assert!(matches!(keys_of("https://b", &mut known).next(|_| true, now), KeyAction::Fetch));
+    fn keys_of_another_url_are_discarded() {
+        let mut cached = (String::new(), FetchedKeyRing::default());
+        let now = FetchedKeyRing::REFRESH_AGE;
+        keys_of("https://a", &mut cached).fetched(Ok(KeyRing::default()), now);
+        assert!(matches!(keys_of("https://a", &mut cached).next(|_| true, now), KeyAction::Use(_)));
+        assert!(matches!(keys_of("https://b", &mut cached).next(|_| true, now), KeyAction::Fetch));
     }
 }

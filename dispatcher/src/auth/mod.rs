@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Authentication: decides whether a request may be made for a customer.
 
 mod jwks;
 mod key_ring;
@@ -13,15 +13,15 @@ use worker::Context;
 
 use crate::bindings::Bindings;
 use crate::caller::Caller;
-use crate::json::Parsed;
+use crate::json::JsJson;
 use crate::request::RequestContext;
 
-/// Checks that a request may be made for a customer, as the variable `AUTH` says:
+/// Checks that a request may be made for a customer. The variable `AUTH` selects how:
 ///
-/// - `token`, the default: it carries a token of that customer.
-/// - `trusted-header`: something in front of the dispatcher has authenticated the client.
+/// - `token`, the default: the request must carry a token of that customer.
+/// - `trusted-header`: `X-User-ID` is trusted, because a proxy in front of the dispatcher has authenticated the client.
 ///
-/// Without a key, or with malformed keys or an unknown `AUTH`, nobody is let in.
+/// If no keys are set, the keys are malformed, or `AUTH` has another value, every request is refused.
 pub async fn check(
     bindings: &Bindings,
     request: &RequestContext,
@@ -30,10 +30,10 @@ pub async fn check(
 ) -> Result<Caller, Problem> {
     match bindings.auth().as_deref() {
         Some("trusted-header") => Ok(Caller::Trusted),
-        // As a trait object, its code stays a function of its own, which V8 does not compile before it is called.
+        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when called.
         None | Some("" | "token") => check_token(bindings, request, user_id, ctx).boxed_local().await,
-        Some(other) => {
-            Err(Problem::auth_not_configured(format!("AUTH is {other:?}, neither token nor trusted-header")))
+        Some(value) => {
+            Err(Problem::auth_not_configured(format!("AUTH must be token or trusted-header, not {value:?}")))
         }
     }
 }
@@ -47,7 +47,7 @@ async fn check_token(
     let rings = key_ring::configured(bindings)?;
     let jwks_url = bindings.token_jwks_url();
     if jwks_url.as_ref().is_some_and(|url| !is_tamper_proof(url)) {
-        let cause = "TOKEN_JWKS_URL is not an https URL: anybody on the way could change the keys";
+        let cause = "TOKEN_JWKS_URL must be an https URL: with http, the keys can be replaced";
         return Err(Problem::auth_not_configured(cause.to_owned()));
     }
     if rings.is_empty() && jwks_url.is_none() {
@@ -56,29 +56,29 @@ async fn check_token(
     }
 
     let authorization = request.header("Authorization");
-    let token = Token::in_header::<Parsed>(authorization.as_deref())?;
+    let token = Token::in_header::<JsJson>(authorization.as_deref())?;
     let mut signed = false;
     for ring in rings {
         signed = signed || ring.has_signed(&token).await;
     }
     if !signed
-        && token.has_public_algorithm()
+        && token.uses_public_key()
         && let Some(url) = jwks_url
     {
-        signed = jwks::fetched(&url, &token, ctx).await?.has_signed(&token).await;
+        signed = jwks::key_ring(&url, &token, ctx).await?.has_signed(&token).await;
     }
     if !signed {
-        return Err(TokenError::NotOurs.into());
+        return Err(TokenError::Unverifiable.into());
     }
 
     let (audience, issuer) = (bindings.token_audience(), bindings.token_issuer());
-    let claims = token.claims::<Parsed>()?;
+    let claims = token.claims::<JsJson>()?;
     claims.check(Trust { audience: audience.as_deref(), issuer: issuer.as_deref() }, Date::now() / 1000.0)?;
     claims.permit(user_id, request.method())?;
     Ok(Caller::TokenHolder)
 }
 
-/// Whether nobody on the way can change what a URL returns.
+/// Whether a URL's reply cannot be changed in transit: it is an https URL, or a loopback URL.
 fn is_tamper_proof(url: &str) -> bool {
     ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|prefix| url.starts_with(prefix))
 }

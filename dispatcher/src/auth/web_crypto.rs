@@ -1,32 +1,33 @@
-//! Signatures, checked by the runtime (<https://developers.cloudflare.com/workers/runtime-apis/web-crypto/>): it is faster
-//! than cryptography in Wasm, and adds nothing to the Worker's size.
+//! Verifies signatures with the runtime's Web Crypto
+//! (<https://developers.cloudflare.com/workers/runtime-apis/web-crypto/>). It is faster than cryptography in Wasm, and
+//! adds nothing to the Worker's size.
 
 use js_sys::{Array, JSON, Object, Uint8Array};
-use shared::auth::{Algorithm, Key, Material};
+use shared::auth::{Algorithm, Key, KeyMaterial};
 use wasm_bindgen::prelude::*;
 use web_sys::{CryptoKey, SubtleCrypto};
 
-/// A key that the runtime can use, and its algorithm.
+/// A key that was imported into the runtime, with its algorithm.
 pub struct ImportedKey {
     key: CryptoKey,
     algorithm: Object,
 }
 
 impl ImportedKey {
-    /// Imports a key. Fails if it is not a valid one: a point that is not on the curve, for example.
+    /// Imports a key. Fails if the key is invalid: for example, if its point is not on the curve.
     pub async fn import(key: &Key) -> Result<Self, JsValue> {
         let algorithm = parameters(key.algorithm);
         let (format, data): (_, Object) = match &key.material {
-            Material::Secret(secret) => ("raw", Uint8Array::from(&**secret).into()),
-            Material::Jwk(jwk) => ("jwk", JSON::parse(jwk)?.unchecked_into()),
+            KeyMaterial::Secret(secret) => ("raw", Uint8Array::from(&**secret).into()),
+            KeyMaterial::Jwk(jwk) => ("jwk", JSON::parse(jwk)?.unchecked_into()),
         };
         let usages = Array::of1(&"verify".into());
         let key = subtle().import_key_with_object(format, &data, &algorithm, false, &usages);
         Ok(Self { key: edge::await_promise(key).await?.unchecked_into(), algorithm })
     }
 
-    /// Whether the key made the signature. For a signature that it cannot have made, one that is too long for example, the
-    /// runtime throws.
+    /// Whether `signature` is this key's signature of `signed`. The runtime throws for some invalid signatures, such as
+    /// ones that are too long; they count as invalid, too.
     pub async fn verify(&self, signature: &[u8], signed: &[u8]) -> bool {
         let [signature, signed] = [signature, signed].map(Uint8Array::from);
         let verified = subtle().verify_with_object_and_js_u8_array_and_js_u8_array(
@@ -43,7 +44,7 @@ fn subtle() -> SubtleCrypto {
     edge::global().crypto().expect("every Worker has crypto").subtle()
 }
 
-/// The algorithm's parameters, for imports and for signatures: each takes those that it needs.
+/// The algorithm's parameters, for `importKey` and `verify`. Web Crypto ignores those that an algorithm does not need.
 fn parameters(algorithm: Algorithm) -> Object {
     let name = match algorithm {
         Algorithm::Hs256 => "HMAC",

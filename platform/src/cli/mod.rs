@@ -15,39 +15,39 @@ use clap_complete::Shell;
 
 use output::EXIT_CODES;
 
-/// The operator's tool of the platform.
+/// Manage the platform's customers and their tokens
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo platform", after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
-    topic: Topic,
+    command: TopLevelCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Topic {
-    /// Make, change and remove customers
-    Customer(customer::Arguments),
+enum TopLevelCommand {
+    /// Create, change, inspect and delete customers
+    Customer(customer::CustomerArguments),
 
-    /// Make and check the tokens that customers' clients send
+    /// Issue and check the tokens that clients send
     #[command(subcommand, after_help = EXIT_CODES)]
-    Token(token::Command),
+    Token(token::TokenCommand),
 
-    /// Print what makes a shell complete `platform`, as the program is called by itself
+    /// Print a shell's completion script for a command or alias called `platform`
     Completions {
         /// The shell
         shell: Shell,
     },
 }
 
-/// Does what the command line says.
+/// Parses the command line and runs the command.
 pub fn run() -> ExitCode {
-    match Cli::parse().topic {
-        Topic::Customer(arguments) => customer::run(arguments),
-        Topic::Token(command) => output::line(token::run(command)),
-        Topic::Completions { shell } => {
+    match Cli::parse().command {
+        TopLevelCommand::Customer(arguments) => customer::run(arguments),
+        TopLevelCommand::Token(command) => output::finish_text(token::run(command)),
+        TopLevelCommand::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "platform", &mut script);
-            output::line(Ok(String::from_utf8_lossy(&script).trim_end().to_owned()))
+            output::finish_text(Ok(String::from_utf8_lossy(&script).trim_end().to_owned()))
         }
     }
 }
@@ -57,12 +57,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn the_command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_command_says_what_it_is_for() {
+    fn every_command_and_argument_has_a_help_text() {
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {

@@ -1,4 +1,4 @@
-//! What the tool prints, and what it exits with.
+//! The tool's output and exit codes.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -7,53 +7,53 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use platform::customers::{Audit, Report};
+use platform::customers::{Audit, CustomerReport};
 use serde::Serialize;
 use serde_json::json;
 
 use super::view;
 
-/// What `--help` says of exit codes.
-pub const EXIT_CODES: &str = "Exit codes: 0 all is done; 1 it failed; 2 wrong usage; 3 some of several customers failed, and the others are done; 4 the audit found what no manifest marks as shared.";
+/// The description of exit codes in `--help`.
+pub const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 wrong usage; 3 some customers failed and the others succeeded; 4 the audit found bindings to resources of others that no manifest marks as shared.";
 
 const WRONG_USAGE: u8 = 2;
 const SOME_FAILED: u8 = 3;
-const CROSSINGS: u8 = 4;
+const UNMARKED_CROSSINGS: u8 = 4;
 
-/// How the tool prints its answers.
+/// The format of the tool's results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// Text for people, as it comes.
+    /// Text, printed as soon as it is available.
     Text,
     /// One JSON document.
     Json,
 }
 
-/// A command that was called wrongly.
+/// A wrong use of the command line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// Prints a command's answer, or why there is none.
-pub fn line(answer: Result<String>) -> ExitCode {
-    match answer {
-        Ok(text) => code(print(text)),
-        Err(error) => failed(&error),
+/// Prints a command's text or its error, and returns the exit code.
+pub fn finish_text(result: Result<String>) -> ExitCode {
+    match result {
+        Ok(text) => exit_code(print(text)),
+        Err(error) => print_error(&error),
     }
 }
 
-/// Whether nobody reads standard output any more.
-static CLOSED: AtomicBool = AtomicBool::new(false);
+/// Whether the reader of standard output has closed it.
+static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line of standard output, and says whether that could be done. Who stopped reading has what they want: nothing more
-/// is printed, and what was begun goes on.
+/// Prints a line to standard output and returns whether this succeeded. A closed pipe is not a failure: the command
+/// continues and prints nothing more.
 fn print(text: impl Display) -> bool {
-    if CLOSED.load(Ordering::Relaxed) {
+    if STDOUT_CLOSED.load(Ordering::Relaxed) {
         return true;
     }
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-            CLOSED.store(true, Ordering::Relaxed);
+            STDOUT_CLOSED.store(true, Ordering::Relaxed);
             true
         }
         Err(error) => {
@@ -64,54 +64,57 @@ fn print(text: impl Display) -> bool {
     }
 }
 
-/// Says something on standard error. If nobody reads that, there is nobody to tell, and the work matters more.
+/// Prints a line to standard error. Errors are ignored so that a closed pipe does not stop the command.
 pub fn print_note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn code(done: bool) -> ExitCode {
-    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn exit_code(success: bool) -> ExitCode {
+    if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn failed(error: &Error) -> ExitCode {
+/// Prints an error and returns its exit code.
+fn print_error(error: &Error) -> ExitCode {
     print_note(format_args!("error: {error:#}"));
     if error.is::<UsageError>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
 }
 
 impl OutputFormat {
-    /// Prints an answer: as JSON for a program, else as text.
-    pub fn answer<A: Serialize>(self, answer: Result<A>, text: impl FnOnce(&A) -> String) -> ExitCode {
-        match (answer, self) {
-            (Ok(answer), Self::Text) => {
-                let text = text(&answer);
-                code(text.is_empty() || print(text))
+    /// Prints a command's result or error, and returns the exit code. `to_text` formats the result for
+    /// [`OutputFormat::Text`].
+    pub fn finish<T: Serialize>(self, result: Result<T>, to_text: impl FnOnce(&T) -> String) -> ExitCode {
+        match (result, self) {
+            (Ok(value), Self::Text) => {
+                let text = to_text(&value);
+                exit_code(text.is_empty() || print(text))
             }
-            (Ok(answer), Self::Json) => code(print(json!(answer))),
-            (Err(error), Self::Text) => failed(&error),
+            (Ok(value), Self::Json) => exit_code(print(json!(value))),
+            (Err(error), Self::Text) => print_error(&error),
             (Err(error), Self::Json) => {
-                let code = failed(&error);
+                let code = print_error(&error);
                 print(json!({"error": format!("{error:#}")}));
                 code
             }
         }
     }
 
-    /// Prints what an audit found.
+    /// Prints the result of an audit, and returns the exit code.
     pub fn audit(self, audit: Result<Audit>) -> ExitCode {
         let unmarked = audit.as_ref().map_or(0, Audit::unmarked);
-        let code = self.answer(audit, view::audit);
-        if unmarked == 0 { code } else { CROSSINGS.into() }
+        let code = self.finish(audit, view::audit);
+        if unmarked == 0 { code } else { UNMARKED_CROSSINGS.into() }
     }
 
-    /// Where reports go as they come: a bar that shows how far it is, on a terminal, and for people the reports themselves.
+    /// Creates the progress display of a run: a progress bar on a terminal, and in text format the reports as they
+    /// arrive.
     pub fn progress(self, customers: usize) -> Progress {
         let bar = if customers > 1 { ProgressBar::new(customers as u64) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} {pos} of {len} customers, {elapsed}, {eta} to go {msg}");
         Progress { output: self, bar: bar.with_style(style.expect("a template")), failed: 0 }
     }
 
-    /// Says at the end what came of all, and what failed.
-    pub fn summary(self, reports: &[Report]) -> ExitCode {
+    /// Prints the summary of a run, and returns the exit code.
+    pub fn summary(self, reports: &[CustomerReport]) -> ExitCode {
         let printed = self == Self::Text || print(json!({ "customers": reports }));
         let failed: Vec<&str> =
             reports.iter().filter(|report| report.failure.is_some()).map(|report| report.id.as_str()).collect();
@@ -124,14 +127,14 @@ impl OutputFormat {
             ));
         }
         match failed.len() {
-            0 => code(printed),
-            all if all == reports.len() => ExitCode::FAILURE,
+            0 => exit_code(printed),
+            count if count == reports.len() => ExitCode::FAILURE,
             _ => SOME_FAILED.into(),
         }
     }
 }
 
-/// How far a run is.
+/// The progress display of a run.
 #[derive(Debug)]
 pub struct Progress {
     output: OutputFormat,
@@ -140,8 +143,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A customer is done.
-    pub fn done(&mut self, report: &Report) {
+    /// Shows the report of a customer and advances the bar.
+    pub fn done(&mut self, report: &CustomerReport) {
         self.bar.suspend(|| self.show(report));
         if report.failure.is_some() {
             self.failed += 1;
@@ -150,7 +153,7 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    fn show(&self, report: &Report) {
+    fn show(&self, report: &CustomerReport) {
         if self.output == OutputFormat::Text {
             for step in &report.steps {
                 print(format_args!("{}: {step}", report.id));
@@ -177,13 +180,13 @@ mod tests {
 
     use super::*;
 
-    /// `ExitCode` cannot be compared.
-    fn same(one: ExitCode, other: impl Into<ExitCode>) -> bool {
-        format!("{one:?}") == format!("{:?}", other.into())
+    /// Compares exit codes by their `Debug` texts: `ExitCode` is not `PartialEq`.
+    fn same(code: ExitCode, expected: impl Into<ExitCode>) -> bool {
+        format!("{code:?}") == format!("{:?}", expected.into())
     }
 
-    fn report(id: &str, failure: Option<&str>) -> Report {
-        Report {
+    fn report(id: &str, failure: Option<&str>) -> CustomerReport {
+        CustomerReport {
             id: id.parse().expect("an id"),
             steps: Vec::new(),
             failure: failure.map(|reason| anyhow!(reason.to_owned())),
@@ -200,8 +203,8 @@ mod tests {
                 assert!(same(output.summary(&reports), code));
             }
         }
-        let usage: Result<()> = Err(UsageError("say --yes".to_owned()).into());
-        assert!(same(OutputFormat::Json.answer(usage, |()| String::new()), 2));
-        assert!(same(OutputFormat::Text.answer(Err::<(), _>(anyhow!("no")), |()| String::new()), 1));
+        let usage: Result<()> = Err(UsageError("use --yes".to_owned()).into());
+        assert!(same(OutputFormat::Json.finish(usage, |()| String::new()), 2));
+        assert!(same(OutputFormat::Text.finish(Err::<(), _>(anyhow!("no")), |()| String::new()), 1));
     }
 }

@@ -7,76 +7,77 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use platform::token::{Grant, Secrets, parse_scope, rotate};
+use platform::token::{NewToken, TokenSecrets, parse_scope, rotate};
 use shared::auth::{Scope, Trust};
 use shared::customer::UserId;
 
 use super::paths::default_state;
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Print a token for a customer, and nothing else
-    Issue(Issue),
+pub enum TokenCommand {
+    /// Print a new token for a customer
+    Issue(IssueArguments),
 
-    /// Check a token as the dispatcher does, and print what it says
-    Verify(Verify),
+    /// Check a token as the dispatcher does, and print its claims
+    Verify(VerifyArguments),
 
-    /// Print `TOKEN_SECRETS` with a new secret in front, which signs from then on; the newest of those there are go on verifying
-    Rotate(Rotate),
+    /// Print `TOKEN_SECRETS` with a new first secret, which signs new tokens. The newest old secrets still verify
+    /// tokens
+    Rotate(RotateArguments),
 }
 
 #[derive(Debug, Args)]
-pub struct Issue {
-    /// Whose requests it is for
+pub struct IssueArguments {
+    /// The user id of the customer that the token is for
     user_id: UserId,
 
-    /// What it allows: read (GET and HEAD), write (everything else)
+    /// The token's scopes: read (GET and HEAD), write (everything else)
     #[arg(long, value_name = "SCOPES", value_delimiter = ',', default_value = "read,write", value_parser = parse_scope)]
     scope: Vec<Scope>,
 
-    /// How long it is good for, such as 15m, 1h or 30d
+    /// The token's lifetime, such as 15m, 1h or 30d
     #[arg(long, default_value = "1h", value_parser = parse_ttl)]
     ttl: Duration,
 
     #[command(flatten)]
-    keys: Keys,
+    secrets: SecretsArguments,
 }
 
 #[derive(Debug, Args)]
-pub struct Verify {
-    /// The token; read from standard input if it is not there
+pub struct VerifyArguments {
+    /// The token [default: read from standard input]
     token: Option<String>,
 
     #[command(flatten)]
-    keys: Keys,
+    secrets: SecretsArguments,
 }
 
 #[derive(Debug, Args)]
-pub struct Rotate {
-    /// How many of the secrets that there are, the newest first, go on verifying
+pub struct RotateArguments {
+    /// Number of old secrets to keep for verification, starting with the newest
     #[arg(long, value_name = "N", default_value_t = 1)]
     keep: usize,
 
-    /// The secrets that there are; a first one is made where there are none
+    /// The current secrets. Without any, the first one is created
     #[arg(long, env = "TOKEN_SECRETS", hide_env_values = true, value_name = "JSON")]
     secrets: Option<String>,
 }
 
-/// Where the secrets are, and what besides a token must say. Read from the same variables as the dispatcher reads.
+/// The arguments for the secrets, the audience and the issuer. The environment variables are those of the dispatcher.
 #[derive(Debug, Args)]
-struct Keys {
-    /// The state folder of a local platform, whose secrets are used; else those of the environment variable `TOKEN_SECRETS`
-    /// or, where it is not set, of .platform in the repository
+struct SecretsArguments {
+    /// Use the secrets in this state folder of a local platform [default: the environment variable `TOKEN_SECRETS` or,
+    /// if it is not set, .platform in the repository]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
     #[command(flatten)]
-    parties: Parties,
+    trust: TrustArguments,
 }
 
-/// For whom tokens are, and by whom.
+/// The arguments for the audience and the issuer of tokens.
 #[derive(Debug, Args)]
-pub struct Parties {
+pub struct TrustArguments {
     /// The audience of tokens, `aud`
     #[arg(long, env = "TOKEN_AUDIENCE", value_name = "NAME")]
     audience: Option<String>,
@@ -86,78 +87,79 @@ pub struct Parties {
     issuer: Option<String>,
 }
 
-impl Keys {
-    fn secrets(&self) -> Result<Secrets> {
+impl SecretsArguments {
+    fn read(&self) -> Result<TokenSecrets> {
         if self.state.is_none()
-            && let Some(secrets) = of_environment()?
+            && let Some(secrets) = secrets_from_environment()?
         {
             return Ok(secrets);
         }
         let state = self.state.clone().unwrap_or_else(default_state);
-        Secrets::of_state(&state)?.with_context(|| {
+        TokenSecrets::read_state(&state)?.with_context(|| {
             format!(
-                "there are no secrets: set TOKEN_SECRETS, or run `cargo xtask dev --auth token`, which makes them in {}",
+                "there are no secrets: set TOKEN_SECRETS, or run `cargo xtask dev --auth token`, which creates them in {}",
                 state.display()
             )
         })
     }
 }
 
-/// The secrets of the environment variable `TOKEN_SECRETS`.
-pub fn of_environment() -> Result<Option<Secrets>> {
+/// Parses the environment variable `TOKEN_SECRETS`. Returns `None` if it is unset or empty.
+pub fn secrets_from_environment() -> Result<Option<TokenSecrets>> {
     let json = env::var("TOKEN_SECRETS").ok().filter(|json| !json.is_empty());
-    json.map(|json| Secrets::parse(&json).context("the environment variable TOKEN_SECRETS cannot be used")).transpose()
+    json.map(|json| TokenSecrets::parse(&json).context("the environment variable TOKEN_SECRETS cannot be used"))
+        .transpose()
 }
 
-impl Parties {
-    /// What a token must say of them.
+impl TrustArguments {
+    /// The audience and issuer that a token must have.
     pub fn trust(&self) -> Trust<'_> {
-        // An empty variable is none.
-        fn set(value: Option<&String>) -> Option<&str> {
+        // An empty variable counts as unset.
+        fn non_empty(value: Option<&String>) -> Option<&str> {
             value.map(String::as_str).filter(|value| !value.is_empty())
         }
-        Trust { audience: set(self.audience.as_ref()), issuer: set(self.issuer.as_ref()) }
+        Trust { audience: non_empty(self.audience.as_ref()), issuer: non_empty(self.issuer.as_ref()) }
     }
 }
 
 fn parse_ttl(text: &str) -> Result<Duration> {
     let ttl = humantime::parse_duration(text)?;
     if ttl < Duration::from_secs(1) {
-        bail!("a token is good for a second at least");
+        bail!("a token's lifetime must be at least 1 second");
     }
     Ok(ttl)
 }
 
-/// Does it, and answers what to print.
-pub fn run(command: Command) -> Result<String> {
+/// Runs a `token` command and returns its output.
+pub fn run(command: TokenCommand) -> Result<String> {
     match command {
-        Command::Issue(arguments) => issue(&arguments),
-        Command::Verify(arguments) => verify(&arguments),
-        Command::Rotate(Rotate { keep, secrets }) => {
+        TokenCommand::Issue(arguments) => issue(&arguments),
+        TokenCommand::Verify(arguments) => verify(&arguments),
+        TokenCommand::Rotate(RotateArguments { keep, secrets }) => {
             rotate(secrets.as_deref().filter(|secrets| !secrets.is_empty()), keep)
         }
     }
 }
 
-fn issue(arguments: &Issue) -> Result<String> {
-    arguments.keys.secrets()?.issue(&Grant {
+fn issue(arguments: &IssueArguments) -> Result<String> {
+    arguments.secrets.read()?.issue(&NewToken {
         user_id: &arguments.user_id,
         scopes: &arguments.scope,
         ttl: arguments.ttl,
-        trust: arguments.keys.parties.trust(),
+        trust: arguments.secrets.trust.trust(),
     })
 }
 
-fn verify(arguments: &Verify) -> Result<String> {
-    let secrets = arguments.keys.secrets()?;
+fn verify(arguments: &VerifyArguments) -> Result<String> {
+    let secrets = arguments.secrets.read()?;
     let token = match &arguments.token {
         Some(token) => token.clone(),
-        None if io::stdin().is_terminal() => bail!("give the token as an argument, or on standard input"),
+        None if io::stdin().is_terminal() => bail!("pass the token as an argument or on standard input"),
         None => {
             let mut text = String::new();
             io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
             text
         }
     };
-    Ok(secrets.verify(token.trim(), arguments.keys.parties.trust())?)
+    Ok(secrets.verify(token.trim(), arguments.secrets.trust.trust())?)
 }

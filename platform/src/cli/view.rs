@@ -1,11 +1,11 @@
-//! Answers, for people.
+//! Formats results as text.
 
 use std::fmt::Write;
 
 use platform::customers::Audit;
 use serde_json::Value;
 
-/// A value as text: a string as it is, anything else as JSON.
+/// Formats a value: a string without quotation marks, null as "none", anything else as JSON.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -18,12 +18,11 @@ fn elements(list: &Value) -> &[Value] {
     list.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The elements as one line.
-fn joined(list: &Value, between: &str) -> String {
-    elements(list).iter().map(text).collect::<Vec<_>>().join(between)
+fn joined(list: &Value, separator: &str) -> String {
+    elements(list).iter().map(text).collect::<Vec<_>>().join(separator)
 }
 
-/// All customers, a line each.
+/// Formats the list of customers, one per line.
 pub fn list(customers: &Value) -> String {
     let lines = elements(customers).iter().map(|customer| {
         let missing = match (customer["script"].is_null(), customer["record"] == false) {
@@ -38,7 +37,7 @@ pub fn list(customers: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What an audit found: a line for each crossing, and the sum.
+/// Formats an audit: one line per crossing, and a summary.
 pub fn audit(audit: &Audit) -> String {
     let mut lines = String::new();
     for crossing in &audit.crossings {
@@ -49,15 +48,26 @@ pub fn audit(audit: &Audit) -> String {
             "{}: {} is {}, shared with {others}{mark}",
             crossing.script, crossing.binding, crossing.resource
         )
-        .expect("a string takes all");
+        .expect("writing to a String succeeds");
     }
-    let (scripts, shared) = (audit.scripts, audit.crossings.len() - audit.unmarked());
-    write!(lines, "{scripts} scripts, {} crossings, {shared} bindings marked as shared", audit.unmarked())
-        .expect("a string takes all");
+    let marked = audit.crossings.len() - audit.unmarked();
+    write!(
+        lines,
+        "{}, {}, {} marked as shared",
+        count(audit.scripts, "script"),
+        count(audit.unmarked(), "crossing"),
+        count(marked, "binding")
+    )
+    .expect("writing to a String succeeds");
     lines
 }
 
-/// All there is of a customer.
+/// Formats a number with a noun in the singular or plural.
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Formats the details of a customer.
 pub fn customer(customer: &Value) -> String {
     let storage = &customer["storage"];
     let buckets = elements(&storage["r2"]).iter().map(|jurisdiction| match jurisdiction.as_str() {
@@ -77,28 +87,46 @@ pub fn customer(customer: &Value) -> String {
         ("D1 database", text(&storage["d1"])),
         ("bindings", String::new()),
     ] {
-        writeln!(lines, "{}", format!("{name:<13} {value}").trim_end()).expect("a string takes all");
+        writeln!(lines, "{}", format!("{name:<13} {value}").trim_end()).expect("writing to a String succeeds");
     }
     for binding in elements(&customer["bindings"]) {
         let members = binding.as_object().into_iter().flatten().filter(|(name, _)| *name != "name" && *name != "type");
         let members: Vec<String> = members.map(|(name, value)| format!("{name}={}", text(value))).collect();
         let line = format!("  {:<20} {:<22} {}", text(&binding["name"]), text(&binding["type"]), members.join(" "));
-        writeln!(lines, "{}", line.trim_end()).expect("a string takes all");
+        writeln!(lines, "{}", line.trim_end()).expect("writing to a String succeeds");
     }
-    for sentence in elements(&customer["messages"]) {
-        writeln!(lines, "  {}", text(sentence)).expect("a string takes all");
+    for message in elements(&customer["messages"]) {
+        writeln!(lines, "  {}", text(message)).expect("writing to a String succeeds");
     }
     lines.trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use platform::customers::Crossing;
     use serde_json::json;
 
     use super::*;
 
     #[test]
-    fn a_list_says_who_is_not_finished() {
+    fn the_audits_summary_has_singulars_and_plurals() {
+        assert_eq!(audit(&Audit::default()), "0 scripts, 0 crossings, 0 bindings marked as shared");
+        let crossing = |shared| Crossing {
+            script: "user7".to_owned(),
+            binding: "JOBS".to_owned(),
+            resource: "the queue jobs".to_owned(),
+            others: vec!["the script user3".to_owned()],
+            shared,
+        };
+        let found = Audit { scripts: 1, crossings: vec![crossing(false), crossing(true)] };
+        let expected = "user7: JOBS is the queue jobs, shared with the script user3\n\
+            user7: JOBS is the queue jobs, shared with the script user3 (marked as shared)\n\
+            1 script, 1 crossing, 1 binding marked as shared";
+        assert_eq!(audit(&found), expected);
+    }
+
+    #[test]
+    fn the_list_marks_incomplete_customers() {
         let customers = json!([
             {"id": "user1", "script": "user1", "tags": ["customer-worker", "eu"], "modified_on": "2026-11-22T00:00:00Z", "record": true},
             {"id": "user2", "script": "user2", "tags": [], "modified_on": null, "record": false},
@@ -113,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_is_shown_whole() {
+    fn a_customer_is_shown_with_all_details() {
         let shown = customer(&json!({
             "id": "user1",
             "script": "user1",

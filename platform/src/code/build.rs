@@ -1,4 +1,4 @@
-//! Building the platform's customer Worker.
+//! Builds the platform's customer Worker.
 
 use std::io;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Builds the platform's customer Worker, as wrangler would.
+/// Builds the platform's customer Worker with the command that wrangler runs, too.
 pub fn build(repository: &Path) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(repository).args(["xtask", "build", "customer-worker"]);
-    // Standard output is for what the tool itself answers.
+    // Standard output is reserved for the tool's own results.
     let status = cargo.stdout(Stdio::from(io::stderr())).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("`cargo xtask build customer-worker` failed");

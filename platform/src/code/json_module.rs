@@ -1,23 +1,23 @@
-//! JSON as a module. Cloudflare's API knows no such type, and what bundles a script makes it an ECMAScript module; so does this.
+//! Wraps JSON in an ECMAScript module, as bundlers do. Cloudflare's API has no JSON modules.
 
 use bytes::Bytes;
 use serde::de::{Error, IgnoredAny};
 
-const BEFORE: &str = "export default JSON.parse(";
-const AFTER: &str = ");\n";
+const PREFIX: &str = "export default JSON.parse(";
+const SUFFIX: &str = ");\n";
 
-/// An ECMAScript module that exports what the JSON says. The text is parsed when it runs: as an expression of JavaScript it
-/// would not always mean the same.
+/// Returns an ECMAScript module that exports the JSON value. The module parses the text with `JSON.parse`, because some
+/// JSON means something else as a JavaScript expression, such as `{"__proto__": 1}`.
 pub fn wrapped(json: &[u8]) -> serde_json::Result<Bytes> {
     let text = std::str::from_utf8(json).map_err(serde_json::Error::custom)?;
     serde_json::from_str::<IgnoredAny>(text)?;
-    Ok(format!("{BEFORE}{}{AFTER}", serde_json::to_string(text)?).into())
+    Ok(format!("{PREFIX}{}{SUFFIX}", serde_json::to_string(text)?).into())
 }
 
-/// The JSON that such a module was made of; what is none, as it is.
+/// Returns the JSON that [`wrapped`] made a module of. Any other module is returned unchanged.
 pub fn unwrapped(module: Vec<u8>) -> Vec<u8> {
     let json = || {
-        let text = std::str::from_utf8(&module).ok()?.strip_prefix(BEFORE)?.strip_suffix(AFTER)?;
+        let text = std::str::from_utf8(&module).ok()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
         serde_json::from_str::<String>(text).ok()
     };
     json().map_or(module, String::into_bytes)
@@ -28,16 +28,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_comes_back_as_it_was() {
+    fn wrapped_json_is_unwrapped_unchanged() {
         for json in [r#"{"a": [1, null, "\u2028 \" \\ é"]}"#, "1", " null\n", "\"\u{2028}\"", r#"{"__proto__": 1.10}"#]
         {
             let module = wrapped(json.as_bytes()).expect(json);
             assert_eq!(unwrapped(module.to_vec()), json.as_bytes());
         }
-        for other in ["", "{", "{} {}", "undefined", "\u{feff}{}", "// comment\n{}"] {
-            assert!(wrapped(other.as_bytes()).is_err(), "{other}");
+        for invalid in ["", "{", "{} {}", "undefined", "\u{feff}{}", "// comment\n{}"] {
+            assert!(wrapped(invalid.as_bytes()).is_err(), "{invalid}");
         }
-        assert!(wrapped(b"\"\xff\"").is_err(), "it is UTF-8");
+        assert!(wrapped(b"\"\xff\"").is_err(), "JSON must be UTF-8");
         assert_eq!(unwrapped(b"export default 1".to_vec()), b"export default 1");
     }
 }

@@ -1,4 +1,4 @@
-//! The code of scripts: the platform's own customer Worker, and customers' own.
+//! The code of scripts: the platform's customer Worker, and customers' own scripts.
 
 mod build;
 pub mod json_module;

@@ -1,16 +1,16 @@
-//! Whose code a script is.
+//! The owner of a script's code.
 
-/// Whose code a script is: what its tag says.
+/// The owner of a script's code. Each has a tag that marks its scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeOwner {
-    /// The platform's own customer Worker.
+    /// The platform: the script is its customer Worker.
     Platform,
-    /// The customer's own.
+    /// The customer: the script is the customer's own.
     Customer,
 }
 
 impl CodeOwner {
-    /// The tag of scripts with such code.
+    /// The tag of scripts whose code has this owner.
     #[must_use]
     pub fn tag(self) -> &'static str {
         match self {
@@ -19,10 +19,10 @@ impl CodeOwner {
         }
     }
 
-    /// What a script's tags say.
+    /// Returns the owner that a script's tags name.
     #[must_use]
-    pub fn of_tags(tags: &[String]) -> Option<Self> {
-        // If both are there, nobody's own code is taken for the platform's.
-        [Self::Customer, Self::Platform].into_iter().find(|whose| tags.iter().any(|tag| tag == whose.tag()))
+    pub fn from_tags(tags: &[String]) -> Option<Self> {
+        // If both tags are set, the customer comes first, so that its code is not replaced.
+        [Self::Customer, Self::Platform].into_iter().find(|owner| tags.iter().any(|tag| tag == owner.tag()))
     }
 }

@@ -1,9 +1,9 @@
-//! A script's code.
+//! A script's code and runtime settings.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use cloudflare_api::Module;
+use cloudflare_api::ScriptModule;
 
 use super::modules::{main_module, modules};
 use super::owner::CodeOwner;
@@ -11,39 +11,40 @@ use super::python::refuse_python;
 use super::settings::RuntimeSettings;
 use super::source::ScriptSource;
 
-/// A script's code, and how it is run.
+/// A script's code and its runtime settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptCode {
-    /// Whose it is.
-    pub whose: CodeOwner,
-    /// The name of the module that the runtime starts with.
-    pub main: String,
-    /// All modules, the main one among them.
-    pub modules: Vec<Module>,
-    /// The members of an upload's metadata that say how it is run.
+    /// The owner of the code.
+    pub owner: CodeOwner,
+    /// The name of the main module.
+    pub main_module: String,
+    /// All modules, including the main module.
+    pub modules: Vec<ScriptModule>,
+    /// The runtime settings.
     pub settings: RuntimeSettings,
 }
 
 impl ScriptCode {
-    /// The platform's customer Worker, as it was built last.
-    pub fn of_platform(repository: &Path) -> Result<Self> {
+    /// Reads the last build of the platform's customer Worker.
+    pub fn read_platform(repository: &Path) -> Result<Self> {
         let folder = repository.join("customer-worker/build");
         if !folder.join("index.js").exists() {
             bail!("there is no {}: run `cargo xtask build customer-worker`", folder.join("index.js").display());
         }
         let modules = modules(&folder)?;
         let settings = RuntimeSettings::read(repository)?;
-        Ok(Self { whose: CodeOwner::Platform, main: "index.js".to_owned(), modules, settings })
+        Ok(Self { owner: CodeOwner::Platform, main_module: "index.js".to_owned(), modules, settings })
     }
 
-    /// A customer's own. What is not said of how it is run is as for the platform's.
-    pub fn of_customer(source: &ScriptSource, settings: &RuntimeSettings) -> Result<Self> {
+    /// Reads a customer's own script. `settings` are those of the platform's Worker, for everything that the source
+    /// leaves out.
+    pub fn read_customer(source: &ScriptSource, settings: &RuntimeSettings) -> Result<Self> {
         refuse_python(source)?;
         let modules = modules(&source.path)?;
-        let main = main_module(&modules, source)?;
+        let main_module = main_module(&modules, source)?;
         Ok(Self {
-            whose: CodeOwner::Customer,
-            main,
+            owner: CodeOwner::Customer,
+            main_module,
             modules,
             settings: RuntimeSettings {
                 compatibility_date: source
@@ -74,7 +75,7 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         for (name, content) in files {
             let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::create_dir_all(path.parent().expect("a parent")).expect("created");
             fs::write(path, content).expect("written");
         }
         folder
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_its_modules() {
+    fn a_folder_is_read_as_modules() {
         let folder = folder(&[
             ("worker.mjs", "export default {}"),
             ("lib/a.js", "1"),
@@ -117,7 +118,7 @@ mod tests {
             (".git/x.js", "no"),
             ("node_modules/x/index.js", "no"),
         ]);
-        let code = ScriptCode::of_customer(&source(folder.path(), None), &settings()).expect("code");
+        let code = ScriptCode::read_customer(&source(folder.path(), None), &settings()).expect("code");
         let modules: Vec<_> = code.modules.iter().map(|module| (&*module.name, module.media_type)).collect();
         let expected = [
             ("data/x.json", "application/javascript+module"),
@@ -131,22 +132,22 @@ mod tests {
             ("x.wasm", "application/wasm"),
         ];
         assert_eq!(modules, expected);
-        assert_eq!((&*code.main, code.whose), ("worker.mjs", CodeOwner::Customer));
+        assert_eq!((&*code.main_module, code.owner), ("worker.mjs", CodeOwner::Customer));
         assert_eq!(code.settings, settings());
-        let code = ScriptCode::of_customer(&source(folder.path(), Some("lib/a.js")), &settings()).expect("code");
-        assert_eq!(code.main, "lib/a.js");
+        let code = ScriptCode::read_customer(&source(folder.path(), Some("lib/a.js")), &settings()).expect("code");
+        assert_eq!(code.main_module, "lib/a.js");
     }
 
     #[test]
-    fn a_file_is_one_module() {
+    fn a_file_is_read_as_one_module() {
         let folder = folder(&[("hello.js", "export default {}"), ("other.js", "")]);
         let own = ScriptSource {
             compatibility_date: Some("2026-02-02".to_owned()),
             compatibility_flags: Some(Vec::new()),
             ..source(folder.path().join("hello.js"), None)
         };
-        let code = ScriptCode::of_customer(&own, &settings()).expect("code");
-        assert_eq!((&*code.main, code.modules.len()), ("hello.js", 1));
+        let code = ScriptCode::read_customer(&own, &settings()).expect("code");
+        assert_eq!((&*code.main_module, code.modules.len()), ("hello.js", 1));
         assert_eq!((&*code.settings.compatibility_date, code.settings.compatibility_flags.len()), ("2026-02-02", 0));
     }
 
@@ -166,30 +167,31 @@ mod tests {
             ("python/x.py", ""),
         ]);
         for (name, main, reason) in [
-            ("a", None, "which module of"),
+            ("a", None, "cannot tell the main module of"),
             ("a", Some("z.js"), "there is no module z.js in"),
             ("b", None, "there is no module in"),
             ("b/README.md", None, "there is no module in"),
-            ("c", None, "starts with an ES module"),
+            ("c", None, "the main module must be an ES module"),
             ("d", None, "cannot be a module's name"),
             ("e", None, "x.json is not valid JSON"),
-            ("f", None, "starts with an ES module"),
+            ("f", None, "the main module must be an ES module"),
             ("python", None, "entry.py: Python is not supported"),
             ("python", Some("x.py"), "x.py: Python is not supported"),
             ("python/x.py", None, "x.py: Python is not supported"),
             ("nowhere", None, "cannot find"),
         ] {
-            let error = ScriptCode::of_customer(&source(folder.path().join(name), main), &settings()).expect_err(name);
+            let error =
+                ScriptCode::read_customer(&source(folder.path().join(name), main), &settings()).expect_err(name);
             assert!(format!("{error:#}").contains(reason), "{name}: {error:#}");
         }
         let flags = Some(vec!["python_workers".to_owned()]);
         let flagged = ScriptSource { compatibility_flags: flags, ..source(folder.path().join("a/x.js"), None) };
-        let error = ScriptCode::of_customer(&flagged, &settings()).expect_err("it would be Python").to_string();
+        let error = ScriptCode::read_customer(&flagged, &settings()).expect_err("a flag for Python").to_string();
         assert!(error.contains("python_workers") && error.contains("Python is not supported"), "{error}");
     }
 
     #[test]
-    fn the_platforms_worker_is_what_was_built_with_its_files_settings() {
+    fn the_platforms_worker_is_read_from_its_build_and_wrangler_file() {
         let config = "compatibility_date = '2026-11-17'\n[observability]\nenabled = true\n";
         let repository = folder(&[
             ("customer-worker/wrangler.toml", config),
@@ -197,8 +199,8 @@ mod tests {
             ("customer-worker/build/index.js", "export default {}"),
             ("customer-worker/build/index_bg.wasm", "w"),
         ]);
-        let code = ScriptCode::of_platform(repository.path()).expect("code");
-        assert_eq!((&*code.main, code.modules.len(), code.whose), ("index.js", 2, CodeOwner::Platform));
+        let code = ScriptCode::read_platform(repository.path()).expect("code");
+        assert_eq!((&*code.main_module, code.modules.len(), code.owner), ("index.js", 2, CodeOwner::Platform));
         let expected = RuntimeSettings {
             compatibility_date: "2026-11-17".to_owned(),
             compatibility_flags: Vec::new(),
@@ -207,12 +209,12 @@ mod tests {
         assert_eq!(code.settings, expected);
 
         fs::remove_file(repository.path().join("customer-worker/build/index.js")).expect("removed");
-        let error = ScriptCode::of_platform(repository.path()).expect_err("not built").to_string();
+        let error = ScriptCode::read_platform(repository.path()).expect_err("not built").to_string();
         assert!(error.contains("run `cargo xtask build customer-worker`"), "{error}");
         for (config, reason) in [
             ("", "has no compatibility_date"),
             ("compatibility_date = 1", "has no compatibility_date"),
-            ("compatibility_date = '1'\ncompatibility_flags = 1", "strange compatibility_flags"),
+            ("compatibility_date = '1'\ncompatibility_flags = 1", "compatibility_flags must be a list of strings"),
             ("=", "is not valid TOML"),
         ] {
             fs::write(repository.path().join("customer-worker/wrangler.toml"), config).expect("written");
@@ -222,17 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn a_build_that_fails_is_an_error() {
+    fn a_failed_build_is_an_error() {
         let nowhere = TempDir::new().expect("a folder");
-        let error = build(nowhere.path()).expect_err("there is nothing to build").to_string();
+        let error = build(nowhere.path()).expect_err("no repository").to_string();
         assert_eq!(error, "`cargo xtask build customer-worker` failed");
     }
 
     #[test]
-    fn nobodys_own_code_is_taken_for_the_platforms() {
-        let whose = |tags: &[&str]| CodeOwner::of_tags(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>());
-        assert_eq!(whose(&["eu"]), None);
-        assert_eq!(whose(&["customer-worker", "eu"]), Some(CodeOwner::Platform));
-        assert_eq!(whose(&["customer-worker", "own-script"]), Some(CodeOwner::Customer));
+    fn the_customers_tag_wins_over_the_platforms() {
+        let owner = |tags: &[&str]| CodeOwner::from_tags(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>());
+        assert_eq!(owner(&["eu"]), None);
+        assert_eq!(owner(&["customer-worker", "eu"]), Some(CodeOwner::Platform));
+        assert_eq!(owner(&["customer-worker", "own-script"]), Some(CodeOwner::Customer));
     }
 }

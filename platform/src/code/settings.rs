@@ -1,4 +1,4 @@
-//! How scripts are run.
+//! The runtime settings of scripts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use toml::Table;
 
-/// How a script is run, named as in a wrangler file and in an upload's metadata.
+/// The runtime settings of a script, with the names that wrangler files and the metadata of uploads have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeSettings {
     /// `compatibility_date`
@@ -19,13 +19,13 @@ pub struct RuntimeSettings {
 }
 
 impl RuntimeSettings {
-    /// Those of the platform's customer Worker, as its wrangler file has them.
+    /// Reads the settings of the platform's customer Worker from its wrangler file.
     pub fn read(repository: &Path) -> Result<Self> {
         let path = wrangler_file(repository);
         let config = read_table(&path)?;
         let member = |name: &str| {
             let value = config.get(name).map(serde_json::to_value).transpose();
-            value.with_context(|| format!("{} has a strange {name}", path.display()))
+            value.with_context(|| format!("{name} in {} cannot be converted to JSON", path.display()))
         };
         let date = config.get("compatibility_date").and_then(toml::Value::as_str);
         let flags = member("compatibility_flags")?.map(serde_json::from_value).transpose();
@@ -34,20 +34,20 @@ impl RuntimeSettings {
                 .with_context(|| format!("{} has no compatibility_date", path.display()))?
                 .to_owned(),
             compatibility_flags: flags
-                .with_context(|| format!("{} has strange compatibility_flags", path.display()))?
+                .with_context(|| format!("compatibility_flags must be a list of strings in {}", path.display()))?
                 .unwrap_or_default(),
             observability: member("observability")?,
         })
     }
 }
 
-/// The wrangler file of the platform's customer Worker.
+/// The path of the wrangler file of the platform's customer Worker.
 #[must_use]
 pub fn wrangler_file(repository: &Path) -> PathBuf {
     repository.join("customer-worker/wrangler.toml")
 }
 
-/// Reads a file of TOML.
+/// Reads a TOML file.
 pub fn read_table(path: &Path) -> Result<Table> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     text.parse().with_context(|| format!("{} is not valid TOML", path.display()))

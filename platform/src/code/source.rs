@@ -1,22 +1,22 @@
-//! Where a customer's own script is.
+//! The location and settings of a customer's own script.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// Where a customer's own script is, and how it is run.
+/// The location and settings of a customer's own script, as under `[script]` in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScriptSource {
     /// A JavaScript module, or a folder of modules.
     pub path: PathBuf,
-    /// The module that the runtime starts with, in a folder where it is not called as usual.
+    /// The main module of a folder. Without it, the main module is one of [`MAIN_NAMES`] or the only module.
     pub main: Option<String>,
-    /// That of the platform's own Worker if it is not said.
+    /// The compatibility date; by default that of the platform's Worker.
     pub compatibility_date: Option<String>,
-    /// Those of the platform's own Worker if they are not said.
+    /// The compatibility flags; by default those of the platform's Worker.
     pub compatibility_flags: Option<Vec<String>>,
 }
 
-/// What the module that the runtime starts with is usually called.
+/// The default names of a main module.
 pub const MAIN_NAMES: [&str; 4] = ["index.js", "index.mjs", "worker.js", "worker.mjs"];

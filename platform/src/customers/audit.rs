@@ -1,4 +1,4 @@
-//! Where customers' scripts reach what is not theirs alone, however they were uploaded.
+//! Finds bindings of customers' scripts to resources of others, however the scripts were uploaded.
 
 use std::collections::BTreeMap;
 
@@ -6,47 +6,47 @@ use anyhow::Result;
 use serde::Serialize;
 use shared::customer::UserId;
 
-use super::ownership::customer_named_in;
+use super::ownership::customer_in_storage_name;
 use super::platform::Customers;
 use super::run_cache::BoundScript;
 use crate::manifest::{Manifest, NamedBinding};
 use cloudflare_api::{Resource, ResourceKind};
 
-/// What was found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
-    /// How many scripts of the platform's customers were read.
+    /// The number of scripts in the platform's dispatch namespace.
     pub scripts: usize,
-    /// Their bindings to what others have as well.
+    /// The scripts' bindings to resources of others.
     pub crossings: Vec<Crossing>,
 }
 
 impl Audit {
-    /// How many crossings no manifest marks as shared.
+    /// The number of crossings that no manifest marks as shared.
     #[must_use]
     pub fn unmarked(&self) -> usize {
         self.crossings.iter().filter(|crossing| !crossing.shared).count()
     }
 }
 
-/// A script's binding to what is not its customer's alone.
+/// A script's binding to a resource that others use or own as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Crossing {
-    /// The script, in the platform's dispatch namespace.
+    /// The name of the script in the platform's dispatch namespace.
     pub script: String,
-    /// What the script calls it.
+    /// The name of the binding.
     pub binding: String,
-    /// What it is, in words.
+    /// The resource, as messages name it.
     pub resource: String,
-    /// Who has it as well, in words.
+    /// The others that use or own the resource, as messages name them.
     pub others: Vec<String>,
-    /// Whether the customer's manifest marks it as shared. What is the platform's own cannot be.
+    /// Whether the customer's manifest marks the binding as shared. This is `false` for the platform's own resources.
     pub shared: bool,
 }
 
 impl Customers {
-    /// Reads the bindings of all scripts, and reports each crossing. `manifest` gives a customer's manifest.
-    pub async fn audit(&self, manifest: impl Fn(&UserId) -> Result<Manifest>) -> Result<Audit> {
+    /// Reads the bindings of all scripts and returns the crossings. `read_manifest` reads a customer's manifest.
+    pub async fn audit(&self, read_manifest: impl Fn(&UserId) -> Result<Manifest>) -> Result<Audit> {
         let scripts = self.read_bound_scripts().await?;
         let owners = self.owners_by_id().await?;
         let mut users: BTreeMap<&Resource, Vec<&BoundScript>> = BTreeMap::new();
@@ -59,24 +59,24 @@ impl Customers {
         for script in scripts.iter().filter(|script| script.namespace == self.namespace) {
             audit.scripts += 1;
             let id = self.owner(&script.name);
-            // A script of another dispatcher's has no manifest here.
-            let manifest = id.as_ref().map(&manifest).transpose()?.unwrap_or_default();
+            // The script of another dispatcher has no manifest.
+            let manifest = id.as_ref().map(&read_manifest).transpose()?.unwrap_or_default();
             for (binding, resource) in &script.resources {
                 if resource.is_part_of(&script.namespace, &script.name) {
                     continue;
                 }
-                let is_platforms = self.platform_resources.contains(resource);
-                let others = if is_platforms {
+                let is_platform_resource = self.platform_resources.contains(resource);
+                let others = if is_platform_resource {
                     vec!["the platform".to_owned()]
                 } else {
-                    let named_in = owners.get(resource).cloned().or_else(|| bucket_owner(resource));
-                    let named_in = named_in.filter(|owner| Some(owner) != id.as_ref());
+                    let owner = owners.get(resource).cloned().or_else(|| bucket_owner(resource));
+                    let owner = owner.filter(|owner| Some(owner) != id.as_ref());
                     let others = users[resource].iter().filter(|other| !std::ptr::eq(**other, script));
-                    let others = others.map(|other| self.described(other));
-                    named_in
+                    let others = others.map(|other| self.describe_script(other));
+                    owner
                         .map(|owner| format!("the customer {owner}"))
                         .into_iter()
-                        .chain(whole(resource))
+                        .chain(inherent_users(resource))
                         .chain(others)
                         .collect()
                 };
@@ -86,7 +86,8 @@ impl Customers {
                         binding: binding.clone(),
                         resource: resource.to_string(),
                         others,
-                        shared: !is_platforms && manifest.bindings.iter().any(|bound| marks(bound, binding, resource)),
+                        shared: !is_platform_resource
+                            && manifest.bindings.iter().any(|bound| marks_as_shared(bound, binding, resource)),
                     });
                 }
             }
@@ -94,34 +95,34 @@ impl Customers {
         Ok(audit)
     }
 
-    /// Whose storage it is by its name, where bindings have an id instead.
+    /// Returns the owners of KV namespaces and databases according to their names. Bindings refer to them by id.
     async fn owners_by_id(&self) -> Result<BTreeMap<Resource, UserId>> {
         let namespaces = self.cloudflare.kv_namespaces().await?.into_iter();
-        let namespaces = namespaces.map(|found| (Resource::new(ResourceKind::KvNamespace, found.id), found.title));
+        let namespaces = namespaces.map(|kv| (Resource::new(ResourceKind::KvNamespace, kv.id), kv.title));
         let databases = self.cloudflare.databases().await?.into_iter();
-        let databases = databases.map(|found| (Resource::new(ResourceKind::Database, found.uuid), found.name));
+        let databases = databases.map(|database| (Resource::new(ResourceKind::Database, database.uuid), database.name));
         let named = namespaces.chain(databases);
-        Ok(named.filter_map(|(resource, name)| Some((resource, customer_named_in(&name)?))).collect())
+        Ok(named.filter_map(|(resource, name)| Some((resource, customer_in_storage_name(&name)?))).collect())
     }
 }
 
-/// Whose bucket it is by its name.
+/// Returns the owner of a bucket according to its name.
 fn bucket_owner(resource: &Resource) -> Option<UserId> {
-    (resource.kind == ResourceKind::Bucket).then(|| customer_named_in(&resource.name)).flatten()
+    (resource.kind == ResourceKind::Bucket).then(|| customer_in_storage_name(&resource.name)).flatten()
 }
 
-/// Whose the resource is as a whole, if it is not only that of the scripts which are bound to it.
-fn whole(resource: &Resource) -> Option<String> {
+/// Returns the others that use a resource even if no binding of theirs refers to it.
+fn inherent_users(resource: &Resource) -> Option<String> {
     match (resource.kind, resource.script()) {
         (ResourceKind::DispatchNamespace, _) => Some("all scripts in it".to_owned()),
         (_, Some(script)) => Some(format!("the script {script}")),
-        // By an id alone, it is not the class of the script itself.
+        // A binding to the script's own class would have a class name.
         (ResourceKind::DurableObjects, None) => Some("another script".to_owned()),
         _ => None,
     }
 }
 
-/// Whether a manifest's binding marks a script's binding as shared.
-fn marks(bound: &NamedBinding, binding: &str, resource: &Resource) -> bool {
+/// Whether a binding in a manifest marks a script's binding as shared.
+fn marks_as_shared(bound: &NamedBinding, binding: &str, resource: &Resource) -> bool {
     bound.shared && bound.name == binding && bound.resource().as_ref() == Some(resource)
 }

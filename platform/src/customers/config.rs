@@ -1,4 +1,4 @@
-//! A customer as a wrangler file, with that customer's own ids: what `wrangler deploy --dispatch-namespace` takes.
+//! Generates a wrangler file for a customer's Worker, for `wrangler deploy --dispatch-namespace`.
 
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
@@ -15,17 +15,18 @@ use crate::code::{CodeOwner, RuntimeSettings, ScriptCode, read_table, wrangler_f
 use crate::manifest::Manifest;
 use cloudflare_api::wrangler_config::{Unsupported, add_binding};
 
-/// Where a customer's wrangler file is going to be.
+/// The location of a customer's wrangler file.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigFile<'c> {
-    /// The repository, with the customer Worker that it is based on.
+    /// The repository. The file is based on the wrangler file of its customer Worker.
     pub repository: &'c Path,
-    /// The folder that it is written into; paths in it are whole if that is not known.
+    /// The folder that the file is written to. Paths in the file are relative to it, or absolute if there is none.
     pub folder: Option<&'c Path>,
 }
 
 impl Customers {
-    /// The text of a customer's wrangler file: with the bindings that its script has, or is to have if there is none yet.
+    /// Returns the text of a customer's wrangler file. It has the bindings of the script or, if there is no script yet,
+    /// those that `create` would set.
     pub async fn config(&self, id: &UserId, manifest: &Manifest, file: ConfigFile<'_>) -> Result<String> {
         let name = self.script_name(id);
         let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
@@ -33,23 +34,23 @@ impl Customers {
             Some(settings) => settings["bindings"].as_array().cloned().unwrap_or_default(),
             None => self.planned_bindings(id, manifest).await?,
         };
-        let whose = settings.as_ref().and_then(|settings| CodeOwner::of_tags(&state::tags(settings)));
-        let own = manifest.script.is_some() || whose == Some(CodeOwner::Customer);
+        let owner = settings.as_ref().and_then(|settings| CodeOwner::from_tags(&state::tags(settings)));
+        let has_customer_code = manifest.script.is_some() || owner == Some(CodeOwner::Customer);
 
         let mut config = read_table(&wrangler_file(file.repository))?;
         config.insert("name".to_owned(), Value::String(name.clone()));
-        let main = if own {
+        let main = if has_customer_code {
             let source = manifest.script.as_ref().with_context(|| {
-                format!("the code of {name} is the customer's own: say where it is, under [script] in the manifest")
+                format!("the code of {name} is the customer's own: name it under [script] in the manifest")
             })?;
-            let code = ScriptCode::of_customer(source, &RuntimeSettings::read(file.repository)?)?;
-            // Nothing of it is built here.
+            let code = ScriptCode::read_customer(source, &RuntimeSettings::read(file.repository)?)?;
+            // The build command is that of the platform's Worker.
             config.remove("build");
             let date = Value::String(code.settings.compatibility_date);
             config.insert("compatibility_date".to_owned(), date);
             let flags = code.settings.compatibility_flags.into_iter().map(Value::String).collect();
             config.insert("compatibility_flags".to_owned(), Value::Array(flags));
-            if source.path.is_dir() { source.path.join(code.main) } else { source.path.clone() }
+            if source.path.is_dir() { source.path.join(code.main_module) } else { source.path.clone() }
         } else {
             keep_build(&mut config, file)?;
             file.repository.join("customer-worker/build/index.js")
@@ -60,71 +61,73 @@ impl Customers {
         let mut secrets = Vec::new();
         let mut left_out = Vec::new();
         for mut binding in bindings {
-            // With its name, `wrangler d1` takes the database by it.
-            let is_own = |id: &Json| database.as_ref().is_some_and(|database| *id == *database.uuid);
-            if binding["name"] == USER_DB && (is_own(&binding["id"]) || is_own(&binding["database_id"])) {
+            // `wrangler d1` finds the database by this name.
+            let is_own_database = |id: &Json| database.as_ref().is_some_and(|database| *id == *database.uuid);
+            if binding["name"] == USER_DB
+                && (is_own_database(&binding["id"]) || is_own_database(&binding["database_id"]))
+            {
                 binding["database_name"] = id.resource_name().into();
             }
             match add_binding(&mut config, &binding) {
                 Ok(()) => {}
                 Err(Unsupported::Secret(name)) => secrets.push(name),
-                Err(other) => left_out.push(other.to_string()),
+                Err(unsupported) => left_out.push(unsupported.to_string()),
             }
         }
-        let config = toml::to_string(&config).context("a wrangler file is TOML")?;
-        Ok(format!("{}{config}", self.head(id, settings.is_some(), &secrets, &left_out)))
+        let config = toml::to_string(&config).context("cannot write the configuration as TOML")?;
+        Ok(format!("{}{config}", self.header(id, settings.is_some(), &secrets, &left_out)))
     }
 
-    /// The bindings that `create` would give a script.
+    /// Returns the bindings that `create` would set.
     async fn planned_bindings(&self, id: &UserId, manifest: &Manifest) -> Result<Vec<Json>> {
         let namespaces = self.cloudflare.kv_namespaces().await?;
-        let ids = storage::find(&self.cloudflare, id, &manifest.storage, None, &namespaces).await?;
-        // No file has a secret's text.
+        let ids = storage::existing_ids(&self.cloudflare, id, &manifest.storage, None, &namespaces).await?;
+        // The texts of secrets are not written to the file.
         let further = manifest.bindings(|_| Some(String::new()))?;
         let all = ids.bindings().into_iter().chain(further);
-        all.map(|bound| serde_json::to_value(bound).context("a binding is JSON")).collect()
+        all.map(|bound| serde_json::to_value(bound).context("cannot write a binding as JSON")).collect()
     }
 
-    /// What stands before the configuration.
-    fn head(&self, id: &UserId, is_there: bool, secrets: &[String], left_out: &[String]) -> String {
-        let mut head = format!(
-            "# The Worker of {id}, with that customer's own storage, as `cargo platform customer config {id}` found it. Deploy it with\n\
+    /// Returns the comment above the configuration.
+    fn header(&self, id: &UserId, has_script: bool, secrets: &[String], left_out: &[String]) -> String {
+        let mut header = format!(
+            "# The Worker of the customer {id}, with the bindings that `cargo platform customer config {id}` found. Deploy it with\n\
              #   npx wrangler deploy -c <this file> --dispatch-namespace {}\n",
             self.namespace
         );
-        let mut line = |text: String| writeln!(head, "# {text}").expect("a string takes all");
+        let mut line = |text: String| writeln!(header, "# {text}").expect("writing to a String succeeds");
         if !secrets.is_empty() {
-            // Without a script nothing has them yet, and no file can give them.
-            let which =
-                if is_there { "Secrets that it has, and keeps" } else { "Secrets that it is still to be given" };
-            line(format!("{which}: {}", secrets.join(", ")));
+            let label =
+                if has_script { "Secrets that the script has and keeps" } else { "Secrets that must still be set" };
+            line(format!("{label}: {}", secrets.join(", ")));
         }
         for reason in left_out {
-            line(format!("Not in this file, and gone when it is deployed: {reason}"));
+            line(format!("Left out of this file, and removed by its deployment: {reason}"));
         }
-        head.push('\n');
-        head
+        header.push('\n');
+        header
     }
 }
 
-/// Keeps the command that builds the customer Worker, which runs in the repository.
+/// Makes the build command of the platform's Worker run in the repository.
 fn keep_build(config: &mut Table, file: ConfigFile<'_>) -> Result<()> {
     let Some(Value::Table(build)) = config.get_mut("build") else {
         bail!("{} has no [build]", wrangler_file(file.repository).display());
     };
-    // It is for `wrangler dev`, and would be looked for beside this file.
+    // It is for `wrangler dev` only, and wrangler would resolve it against this file's folder.
     build.remove("watch_dir");
-    let inside = file.folder.is_some_and(|folder| folder.starts_with(file.repository));
-    if !inside {
+    let is_in_repository = file.folder.is_some_and(|folder| folder.starts_with(file.repository));
+    if !is_in_repository {
         build.insert("cwd".to_owned(), Value::String(text(file.repository)?));
     }
     Ok(())
 }
 
 impl ConfigFile<'_> {
-    /// A path as the file has it.
+    /// Returns a path in the form that the file has: relative to its folder, or absolute.
     fn path_to(&self, path: &Path) -> Result<String> {
-        let absolute = std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))?;
+        let absolute =
+            std::path::absolute(path).with_context(|| format!("cannot make {} an absolute path", path.display()))?;
         match self.folder {
             Some(folder) => text(&relative(folder, &absolute)),
             None => text(&absolute),
@@ -132,9 +135,9 @@ impl ConfigFile<'_> {
     }
 }
 
-/// The way from a folder to a path, both from the root.
+/// Returns the relative path from a folder to a path. Both are absolute.
 fn relative(folder: &Path, path: &Path) -> PathBuf {
-    let common = folder.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+    let common = folder.components().zip(path.components()).take_while(|(left, right)| left == right).count();
     let up = folder.components().skip(common).map(|_| Component::ParentDir);
     up.chain(path.components().skip(common)).collect()
 }
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_leads_up_and_down_again() {
+    fn relative_paths_lead_up_and_down() {
         for (folder, path, expected) in [
             ("/r/customer-worker", "/r/customer-worker/build/index.js", "build/index.js"),
             ("/r/a/b", "/r/customer-worker/build/index.js", "../../customer-worker/build/index.js"),

@@ -1,179 +1,185 @@
-//! Makes a customer, or what is missing of one.
+//! Creates a customer, or completes one.
 
 use anyhow::Result;
 use serde_json::Value;
 use shared::customer::UserId;
 
 use super::platform::{CustomerSpec, Customers};
-use super::report::{Component, Outcome, Steps};
+use super::report::{Component, Outcome, Step, Steps};
 use super::run_cache::RunCache;
 use super::state::CustomerState;
 use super::storage::{self, Creation, StorageIds};
 use super::upload::{KeepBindings, ScriptSpec};
 use crate::manifest::{Manifest, NamedBinding, StorageSpec};
-use cloudflare_api::Database;
-use cloudflare_api::{Resource, ResourceKind};
+use cloudflare_api::{D1Database, Resource, ResourceKind};
 
 impl Customers {
-    /// Makes what a customer is to have and does not have yet. A script that is there is not replaced: `deploy` does that.
-    pub async fn create(&self, order: CustomerSpec<'_>, run: &RunCache, steps: &mut Steps) -> Result<()> {
-        let (found, further) = self.before_create(order.id, order.manifest, run).await?;
-        if found.settings.is_none() {
-            self.check_code(order.code, &further, run).await?;
+    /// Creates the missing parts of a customer. An existing script is not replaced; `deploy` does that.
+    pub async fn create(&self, spec: CustomerSpec<'_>, cache: &RunCache, steps: &mut Steps) -> Result<()> {
+        let (state, further) = self.check_before_create(spec.id, spec.manifest, cache).await?;
+        if state.settings.is_none() {
+            self.check_code(spec.code, &further, cache).await?;
         }
 
-        let (ids, late) = self.make_storage(order, &found, steps).await?;
-        let name = &found.script;
-        match found.settings.as_ref().map(|settings| unbound(settings, &ids.bindings())) {
-            Some(None) => steps.add(Component::Script, name, Outcome::AlreadyExists),
+        let (ids, unexpected) = self.create_storage(spec, &state, steps).await?;
+        let name = &state.script;
+        match state.settings.as_ref().map(|settings| missing_binding(settings, &ids.bindings())) {
+            Some(None) => steps.add(Step::new(Component::Script, name, Outcome::AlreadyExists)),
             Some(Some(binding)) => {
-                steps.add_with_note(Component::Script, name, Outcome::AlreadyExists, another(&binding, order.id));
+                let note = missing_binding_note(&binding, spec.id);
+                steps.add(Step::new(Component::Script, name, Outcome::AlreadyExists).with_note(note));
             }
             None => {
-                self.check_found(order.id, late).await?;
+                self.check_not_bound_elsewhere(spec.id, unexpected).await?;
                 let bindings = [ids.bindings(), further].concat();
-                let script = ScriptSpec { code: order.code, tags: &order.manifest.tags, bindings: &bindings };
-                let upload = script.upload(None, KeepBindings::Unnamed)?;
-                let notes = self.cloudflare.upload_script(&self.namespace, name, upload).await?;
-                steps.add_with_notes(Component::Script, name, Outcome::Created, &notes);
+                let script = ScriptSpec { code: spec.code, tags: &spec.manifest.tags, bindings: &bindings };
+                let upload = script.upload(None, KeepBindings::NotInManifest)?;
+                let messages = self.cloudflare.upload_script(&self.namespace, name, upload).await?;
+                steps.add(Step::new(Component::Script, name, Outcome::Created).with_messages(&messages));
             }
         }
-        // The last step: with it, where records are kept, the customer is one.
-        self.write_record(order.id, order.manifest, steps, false).await
+        // The record is written last: it makes the dispatcher accept the customer's requests.
+        self.write_record(spec.id, spec.manifest, steps, false).await
     }
 
-    /// Says what `create` would do, and changes nothing.
+    /// Adds the steps that `create` would do, and changes nothing.
     pub async fn create_dry_run(
         &self,
         id: &UserId,
         manifest: &Manifest,
-        run: &RunCache,
+        cache: &RunCache,
         steps: &mut Steps,
     ) -> Result<()> {
-        let (found, _) = self.before_create(id, manifest, run).await?;
+        let (state, _) = self.check_before_create(id, manifest, cache).await?;
 
         let StorageSpec { kv, r2, d1, jurisdiction } = manifest.storage;
         let name = id.resource_name();
-        let outcome = |there: bool| if there { Outcome::AlreadyExists } else { Outcome::WouldBeCreated };
+        let outcome = |exists: bool| if exists { Outcome::AlreadyExists } else { Outcome::WouldBeCreated };
         if kv {
-            steps.add_with_id(Component::Kv, &name, found.kv.clone(), outcome(found.kv.is_some()));
+            let step = Step::new(Component::Kv, &name, outcome(state.kv.is_some()));
+            steps.add(Step { id: state.kv.clone(), ..step });
         }
         if r2 {
-            steps.add(Component::R2, &name, outcome(found.buckets.contains(&jurisdiction)));
+            steps.add(Step::new(Component::R2, &name, outcome(state.buckets.contains(&jurisdiction))));
         }
         if d1 {
-            steps.add_with_id(Component::D1, &name, found.database.clone(), outcome(found.database.is_some()));
+            let step = Step::new(Component::D1, &name, outcome(state.database.is_some()));
+            steps.add(Step { id: state.database.clone(), ..step });
         }
-        // What is to be made has no id yet, so that no script can be bound to it.
-        let to_be = |id: Option<String>| id.unwrap_or_default();
+        // Storage that does not exist yet has no id. No binding equals the empty id.
         let ids = StorageIds {
-            kv: kv.then(|| to_be(found.kv.clone())),
+            kv: kv.then(|| state.kv.clone().unwrap_or_default()),
             bucket: r2.then_some((name, jurisdiction)),
-            database: d1.then(|| to_be(found.database.clone())),
+            database: d1.then(|| state.database.clone().unwrap_or_default()),
         };
-        match found.settings.as_ref().and_then(|settings| unbound(settings, &ids.bindings())) {
+        match state.settings.as_ref().and_then(|settings| missing_binding(settings, &ids.bindings())) {
             Some(binding) => {
-                steps.add_with_note(Component::Script, &found.script, Outcome::AlreadyExists, another(&binding, id));
+                let note = missing_binding_note(&binding, id);
+                steps.add(Step::new(Component::Script, &state.script, Outcome::AlreadyExists).with_note(note));
             }
-            None if found.settings.is_none() && manifest.script.is_some() => {
-                let note = "its code is not checked: a dry run uploads nothing";
-                steps.add_with_note(Component::Script, &found.script, Outcome::WouldBeCreated, note);
+            None if state.settings.is_none() && manifest.script.is_some() => {
+                let note = "its code was not checked: a dry run uploads nothing";
+                steps.add(Step::new(Component::Script, &state.script, Outcome::WouldBeCreated).with_note(note));
             }
-            None => steps.add(Component::Script, &found.script, outcome(found.settings.is_some())),
+            None => steps.add(Step::new(Component::Script, &state.script, outcome(state.settings.is_some()))),
         }
         self.write_record(id, manifest, steps, true).await
     }
 
-    /// What can be refused is refused before anything is made. Answers what there is, and what else a new script is bound to.
-    async fn before_create(
+    /// Checks everything that can be checked before anything is created. Returns the customer's state and the further
+    /// bindings of a new script.
+    async fn check_before_create(
         &self,
         id: &UserId,
         manifest: &Manifest,
-        run: &RunCache,
+        cache: &RunCache,
     ) -> Result<(CustomerState, Vec<NamedBinding>)> {
-        self.check_ownership(id, manifest, run).await?;
-        let found = self.inspect(id, &manifest.storage).await?;
+        self.check_ownership(id, manifest, cache).await?;
+        let state = self.read_state(id, &manifest.storage).await?;
         let StorageSpec { kv, r2, d1, jurisdiction } = manifest.storage;
         if r2 {
-            storage::check_buckets(&id.resource_name(), &found.buckets, jurisdiction)?;
+            storage::check_buckets(&id.resource_name(), &state.buckets, jurisdiction)?;
         }
-        if let (true, Some(database), Some(_)) = (d1, &found.database, jurisdiction) {
-            let database = Database { uuid: database.clone(), name: id.resource_name(), jurisdiction: None };
+        if let (true, Some(database), Some(_)) = (d1, &state.database, jurisdiction) {
+            let database = D1Database { uuid: database.clone(), name: id.resource_name(), jurisdiction: None };
             storage::check_jurisdiction(&self.cloudflare, &database, jurisdiction).await?;
         }
-        if found.settings.is_some() {
-            // The script stays as it is, so that the texts of its secrets are not needed.
-            return Ok((found, Vec::new()));
+        if state.settings.is_some() {
+            // The script is not uploaded, so the texts of its secrets are not needed.
+            return Ok((state, Vec::new()));
         }
         let further = manifest.bindings(self.secret)?;
         self.check_existence(id, manifest).await?;
-        let wanted = |resource: &Resource| match resource.kind {
+        let is_enabled = |resource: &Resource| match resource.kind {
             ResourceKind::KvNamespace => kv,
             ResourceKind::Bucket => r2,
             _ => d1,
         };
-        self.check_found(id, found.storage().filter(wanted)).await?;
-        Ok((found, further))
+        self.check_not_bound_elsewhere(id, state.storage().filter(is_enabled)).await?;
+        Ok((state, further))
     }
 
-    /// Makes the storage that is not there. Answers all of it, and what somebody else made since it was looked for.
-    async fn make_storage(
+    /// Creates the missing storage. Returns the ids of all storage, and the resources that someone else has created
+    /// since `state` was read.
+    async fn create_storage(
         &self,
-        order: CustomerSpec<'_>,
-        found: &CustomerState,
+        spec: CustomerSpec<'_>,
+        state: &CustomerState,
         steps: &mut Steps,
     ) -> Result<(StorageIds, Vec<Resource>)> {
-        let StorageSpec { kv, r2, d1, jurisdiction } = order.manifest.storage;
-        let name = order.id.resource_name();
+        let StorageSpec { kv, r2, d1, jurisdiction } = spec.manifest.storage;
+        let name = spec.id.resource_name();
         let mut ids = StorageIds::default();
-        let mut there = Vec::new();
+        let mut existing = Vec::new();
         if kv {
-            let (namespace, made) = storage::kv(&self.cloudflare, order.id).await?;
-            steps.add_with_id(Component::Kv, &name, Some(namespace.id.clone()), made.into());
-            there.extend(
-                (made == Creation::AlreadyExists).then(|| Resource::new(ResourceKind::KvNamespace, &namespace.id)),
+            let (namespace, creation) = storage::find_or_create_kv(&self.cloudflare, spec.id).await?;
+            steps.add(Step::new(Component::Kv, &name, creation.into()).with_id(&namespace.id));
+            existing.extend(
+                (creation == Creation::AlreadyExists).then(|| Resource::new(ResourceKind::KvNamespace, &namespace.id)),
             );
             ids.kv = Some(namespace.id);
         }
         if r2 {
-            let made = storage::bucket(&self.cloudflare, order.id, jurisdiction).await?;
-            steps.add(Component::R2, &name, made.into());
-            there.extend((made == Creation::AlreadyExists).then(|| Resource::bucket(&name, jurisdiction)));
+            let creation = storage::find_or_create_bucket(&self.cloudflare, spec.id, jurisdiction).await?;
+            steps.add(Step::new(Component::R2, &name, creation.into()));
+            existing.extend((creation == Creation::AlreadyExists).then(|| Resource::bucket(&name, jurisdiction)));
             ids.bucket = Some((name.clone(), jurisdiction));
         }
         if d1 {
-            let (database, made) = storage::database(&self.cloudflare, order.id, jurisdiction).await?;
-            steps.add_with_id(Component::D1, &name, Some(database.uuid.clone()), made.into());
-            there.extend(
-                (made == Creation::AlreadyExists).then(|| Resource::new(ResourceKind::Database, &database.uuid)),
+            let (database, creation) =
+                storage::find_or_create_database(&self.cloudflare, spec.id, jurisdiction).await?;
+            steps.add(Step::new(Component::D1, &name, creation.into()).with_id(&database.uuid));
+            existing.extend(
+                (creation == Creation::AlreadyExists).then(|| Resource::new(ResourceKind::Database, &database.uuid)),
             );
             ids.database = Some(database.uuid);
         }
-        there.retain(|resource| found.storage().all(|looked_at| looked_at != *resource));
-        Ok((ids, there))
+        existing.retain(|resource| state.storage().all(|known| known != *resource));
+        Ok((ids, existing))
     }
 }
 
 impl From<Creation> for Outcome {
-    fn from(made: Creation) -> Self {
-        match made {
+    fn from(creation: Creation) -> Self {
+        match creation {
             Creation::Created => Self::Created,
             Creation::AlreadyExists => Self::AlreadyExists,
         }
     }
 }
 
-fn another(binding: &str, id: &UserId) -> String {
-    format!("it has another {binding} or none: `customer deploy {id}` changes that")
+fn missing_binding_note(binding: &str, id: &UserId) -> String {
+    format!("its binding {binding} is missing or different: update it with `cargo platform customer deploy {id}`")
 }
 
-/// The first of the bindings that the script does not have as it should. The API may say more of one than was uploaded, and
-/// calls a database's id by either name.
-fn unbound(settings: &Value, wanted: &[NamedBinding]) -> Option<String> {
-    let has = |wanted: &NamedBinding| {
-        let there = settings["bindings"].as_array().into_iter().flatten().find(|there| there["name"] == wanted.name);
-        let there = there.and_then(Resource::named_by);
-        there.is_some() && there == wanted.resource()
+/// Returns the name of the first expected binding that the script does not have or that refers to another resource.
+/// Resources are compared instead of bindings: the API may return more members than were uploaded, and has two names
+/// for a database's id.
+fn missing_binding(settings: &Value, expected: &[NamedBinding]) -> Option<String> {
+    let has = |expected: &NamedBinding| {
+        let mut bindings = settings["bindings"].as_array().into_iter().flatten();
+        let actual = bindings.find(|binding| binding["name"] == expected.name).and_then(Resource::named_by);
+        actual.is_some() && actual == expected.resource()
     };
-    wanted.iter().find(|wanted| !has(wanted)).map(|wanted| wanted.name.clone())
+    expected.iter().find(|expected| !has(expected)).map(|expected| expected.name.clone())
 }

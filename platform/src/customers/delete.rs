@@ -1,58 +1,60 @@
-//! Removes a customer: what has its name, and nothing else. What further bindings name is not touched.
+//! Deletes a customer: the record, the script and the storage named after it. Resources of further bindings are not
+//! deleted.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
 use super::platform::Customers;
-use super::report::{Component, Outcome, Steps};
+use super::report::{Component, Outcome, Step, Steps};
 use super::state::CustomerState;
 use cloudflare_api::{Error, Jurisdiction};
 
-/// Cloudflare's number for a bucket that still has something in it.
+/// Cloudflare's error code for a bucket that is not empty.
 const BUCKET_NOT_EMPTY: u64 = 10008;
 
-/// How often a bucket is emptied: requests that were under way when the script was deleted may put something in.
+/// The number of attempts to empty and delete a bucket. Requests that were running when the script was deleted may
+/// still add objects.
 const ATTEMPTS: u32 = 5;
 
 impl Customers {
-    /// Deletes what there is of a customer, as [`Customers::look`] found it. The record goes first and storage last: a run
-    /// that breaks off leaves what the next one finds.
-    pub async fn delete(&self, found: &CustomerState, keep_data: bool, steps: &mut Steps) -> Result<()> {
-        let id = &found.id;
+    /// Deletes a customer whose state was read with [`Customers::read_state`]. The record is deleted first and storage
+    /// last, so that an interrupted run can be repeated.
+    pub async fn delete(&self, state: &CustomerState, keep_data: bool, steps: &mut Steps) -> Result<()> {
+        let id = &state.id;
         let name = id.resource_name();
-        if found.is_nothing() {
+        if state.is_empty() {
             bail!("there is no customer {id}: no script, no record, no storage");
         }
         if !keep_data {
-            self.check_found(id, found.storage()).await?;
+            self.check_not_bound_elsewhere(id, state.storage()).await?;
         }
-        if let (Some(records), Some(_)) = (&self.records, &found.record) {
+        if let (Some(records), Some(_)) = (&self.records, &state.record) {
             self.cloudflare.delete_kv_value(records, id.as_str()).await?;
-            steps.add(Component::Record, id.as_str(), Outcome::Deleted);
+            steps.add(Step::new(Component::Record, id.as_str(), Outcome::Deleted));
         }
-        if found.settings.is_some() {
-            self.cloudflare.delete_script(&self.namespace, &found.script).await?;
-            steps.add(Component::Script, &found.script, Outcome::Deleted);
+        if state.settings.is_some() {
+            self.cloudflare.delete_script(&self.namespace, &state.script).await?;
+            steps.add(Step::new(Component::Script, &state.script, Outcome::Deleted));
         }
         let outcome = if keep_data { Outcome::Kept } else { Outcome::Deleted };
-        for jurisdiction in &found.buckets {
+        for jurisdiction in &state.buckets {
             if !keep_data {
                 self.delete_bucket(&name, *jurisdiction).await?;
             }
-            steps.add(Component::R2, &name, outcome);
+            steps.add(Step::new(Component::R2, &name, outcome));
         }
-        if let Some(database) = &found.database {
+        if let Some(database) = &state.database {
             if !keep_data {
                 self.cloudflare.delete_database(database).await?;
             }
-            steps.add_with_id(Component::D1, &name, Some(database.clone()), outcome);
+            steps.add(Step::new(Component::D1, &name, outcome).with_id(database));
         }
-        if let Some(namespace) = &found.kv {
+        if let Some(namespace) = &state.kv {
             if !keep_data {
                 self.cloudflare.delete_kv_namespace(namespace).await?;
             }
-            steps.add_with_id(Component::Kv, &name, Some(namespace.clone()), outcome);
+            steps.add(Step::new(Component::Kv, &name, outcome).with_id(namespace));
         }
         Ok(())
     }
@@ -62,14 +64,14 @@ impl Customers {
             self.empty_bucket(name, jurisdiction).await?;
             match self.cloudflare.delete_bucket(name, jurisdiction).await {
                 Err(error) if error.has_code(&[BUCKET_NOT_EMPTY]) && attempt < ATTEMPTS => {}
-                done => return Ok(done?),
+                result => return Ok(result?),
             }
         }
         unreachable!("the last attempt returns")
     }
 
-    /// Deletes all objects, a thousand at a time. The API refuses a list with an object that is gone, but deletes the others;
-    /// it is a failure only if they are all still there.
+    /// Deletes all objects, up to 1000 at a time. If an object was already deleted, the API returns an error but
+    /// deletes the others. The error is final only if the next list has the same keys.
     async fn empty_bucket(&self, name: &str, jurisdiction: Option<Jurisdiction>) -> Result<()> {
         let mut refused: Option<(BTreeSet<String>, Error)> = None;
         loop {
@@ -78,15 +80,15 @@ impl Customers {
             if keys.is_empty() {
                 return Ok(());
             }
-            if let Some((before, error)) = refused.take()
-                && before == keys
+            if let Some((previous_keys, error)) = refused.take()
+                && previous_keys == keys
             {
                 return Err(error.into());
             }
-            let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
-            match self.cloudflare.delete_objects(name, jurisdiction, &asked).await {
+            let key_list: Vec<&str> = keys.iter().map(String::as_str).collect();
+            match self.cloudflare.delete_objects(name, jurisdiction, &key_list).await {
                 Err(error @ Error::Refused { .. }) => refused = Some((keys, error)),
-                done => done?,
+                result => result?,
             }
         }
     }

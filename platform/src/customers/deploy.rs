@@ -1,11 +1,11 @@
-//! Puts new code and bindings in the place of customers' scripts.
+//! Uploads new code and bindings to customers' scripts.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use shared::customer::UserId;
 
 use super::platform::{CustomerSpec, Customers};
-use super::report::{Component, Outcome, Steps};
+use super::report::{Component, Outcome, Step, Steps};
 use super::run_cache::RunCache;
 use super::upload::{KeepBindings, ScriptSpec};
 use super::{state, storage};
@@ -13,33 +13,33 @@ use crate::code::CodeOwner;
 use crate::manifest::{Manifest, NamedBinding};
 use cloudflare_api::KvNamespace;
 
-/// Which customers are deployed to.
+/// The customers of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Targets {
-    /// These, whatever code they have.
+    /// These customers, whatever code they have.
     Named(Vec<UserId>),
-    /// All whose script has the platform's code or a script in its manifest; with this tag, if there is one.
+    /// All customers whose script has the platform's code or whose manifest names a script.
     All {
-        /// The tag.
+        /// Restricts the deployment to scripts with this tag.
         tag: Option<String>,
     },
 }
 
-/// What holds for all customers of one run.
+/// The state that all customers of a deployment share.
 #[derive(Debug)]
 pub struct DeployRun {
     namespaces: Vec<KvNamespace>,
-    /// Whether the customers were named, so that one who cannot be deployed to is a failure.
-    named: bool,
+    /// Whether the customers were named. Then a script that cannot be replaced is an error; otherwise it is skipped.
+    is_named: bool,
     keep: KeepBindings,
-    run: RunCache,
+    cache: RunCache,
 }
 
 impl Customers {
-    /// Begins a run: which customers it is for, and what they have in common. With `exact`, the scripts keep secrets, but no
-    /// other bindings and tags that their manifests do not name.
-    pub async fn deployment(&self, targets: Targets, exact: bool) -> Result<(Vec<UserId>, DeployRun)> {
-        let (named, ids) = match targets {
+    /// Starts a deployment and returns its customers. With `exact`, bindings and tags that a manifest does not name are
+    /// removed, except secrets.
+    pub async fn start_deploy(&self, targets: Targets, exact: bool) -> Result<(Vec<UserId>, DeployRun)> {
+        let (is_named, ids) = match targets {
             Targets::Named(ids) => (true, ids),
             Targets::All { tag } => {
                 let scripts = self.cloudflare.scripts(&self.namespace).await?;
@@ -47,59 +47,58 @@ impl Customers {
                 (false, tagged.filter_map(|script| self.owner(&script.script_name)).collect())
             }
         };
-        // Once, and not for each customer.
+        // Listed once for all customers.
         let namespaces = if ids.is_empty() { Vec::new() } else { self.cloudflare.kv_namespaces().await? };
-        let keep = if exact { KeepBindings::Secrets } else { KeepBindings::Unnamed };
-        Ok((ids, DeployRun { namespaces, named, keep, run: RunCache::default() }))
+        let keep = if exact { KeepBindings::SecretsOnly } else { KeepBindings::NotInManifest };
+        Ok((ids, DeployRun { namespaces, is_named, keep, cache: RunCache::default() }))
     }
 
-    /// Uploads the code with the bindings of the manifest, and brings the record up to date.
-    pub async fn deploy(&self, order: CustomerSpec<'_>, deployment: &DeployRun, steps: &mut Steps) -> Result<()> {
-        let CustomerSpec { id, manifest, code } = order;
+    /// Uploads the code and the bindings of the manifest, and updates the record.
+    pub async fn deploy(&self, spec: CustomerSpec<'_>, run: &DeployRun, steps: &mut Steps) -> Result<()> {
+        let CustomerSpec { id, manifest, code } = spec;
         let name = self.script_name(id);
         let settings = self.cloudflare.script_settings(&self.namespace, &name).await?;
         let settings = settings.with_context(|| format!("there is no script {name}: create the customer first"))?;
-        if code.whose == CodeOwner::Platform {
-            let reason = match CodeOwner::of_tags(&state::tags(&settings)) {
+        if code.owner == CodeOwner::Platform {
+            let reason = match CodeOwner::from_tags(&state::tags(&settings)) {
                 Some(CodeOwner::Customer) => Some(
-                    "its code is the customer's own: give it with --script, or name it under [script] in the manifest",
+                    "its code is the customer's own: pass it with --script, or name it under [script] in the manifest",
                 ),
-                // Somebody else uploaded it, with wrangler for instance, and nobody can tell what it is.
-                None if !deployment.named => {
-                    Some("its code was uploaded by other means: name the customer to replace it")
-                }
+                // The script was uploaded by other means, such as wrangler, so the owner of its code is unknown.
+                None if !run.is_named => Some("its code was uploaded by other means: name the customer to replace it"),
                 _ => None,
             };
             match reason {
-                Some(reason) if deployment.named => bail!("{name} is left as it is: {reason}"),
+                Some(reason) if run.is_named => bail!("the script {name} was not changed: {reason}"),
                 Some(reason) => {
-                    steps.add_with_note(Component::Script, &name, Outcome::Unchanged, reason);
+                    steps.add(Step::new(Component::Script, &name, Outcome::Unchanged).with_note(reason));
                     return Ok(());
                 }
                 None => {}
             }
         }
-        let further = self.with_secrets_to_set(manifest, &settings).bindings(self.secret)?;
-        self.check_ownership(id, manifest, &deployment.run).await?;
+        let further = self.without_unchanged_secrets(manifest, &settings).bindings(self.secret)?;
+        self.check_ownership(id, manifest, &run.cache).await?;
         let ids =
-            storage::find(&self.cloudflare, id, &manifest.storage, Some(&settings), &deployment.namespaces).await?;
+            storage::existing_ids(&self.cloudflare, id, &manifest.storage, Some(&settings), &run.namespaces).await?;
         let own = ids.bindings();
-        // What the script has already was looked at when it got it.
+        // The storage that the script is already bound to was checked when it was bound.
         let new = own.iter().filter_map(NamedBinding::resource).filter(|resource| !resource.is_bound_in(&settings));
-        self.check_found(id, new).await?;
+        self.check_not_bound_elsewhere(id, new).await?;
 
         let bindings = [own, further].concat();
         let script = ScriptSpec { code, tags: &manifest.tags, bindings: &bindings };
-        let upload = script.upload(Some(&settings), deployment.keep)?;
-        let notes = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
-        steps.add_with_notes(Component::Script, &name, Outcome::Updated, &notes);
+        let upload = script.upload(Some(&settings), run.keep)?;
+        let messages = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
+        steps.add(Step::new(Component::Script, &name, Outcome::Updated).with_messages(&messages));
         self.write_record(id, manifest, steps, false).await
     }
 
-    /// The manifest without secrets that the script has already and whose texts are not said anew: they stay as they are.
-    fn with_secrets_to_set(&self, manifest: &Manifest, settings: &Value) -> Manifest {
+    /// Returns the manifest without the secrets that the script already has and that are not set in the environment.
+    /// The script keeps these.
+    fn without_unchanged_secrets(&self, manifest: &Manifest, settings: &Value) -> Manifest {
         let bindings = settings["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let has = |name: &str| bindings.iter().any(|there| there["name"] == name && there["type"] == "secret_text");
+        let has = |name: &str| bindings.iter().any(|bound| bound["name"] == name && bound["type"] == "secret_text");
         let mut manifest = manifest.clone();
         manifest.secrets.retain(|name| (self.secret)(name).is_some() || !has(name));
         manifest

@@ -1,4 +1,4 @@
-//! All customers.
+//! Lists all customers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,30 +7,30 @@ use futures::try_join;
 use serde::Serialize;
 use shared::customer::UserId;
 
-use super::ownership::customer_named_in;
+use super::ownership::customer_in_storage_name;
 use super::platform::Customers;
 use cloudflare_api::Jurisdiction;
 
-/// A customer, as the list has it.
+/// A customer in the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ListedCustomer {
-    /// Who it is.
+    /// The customer's user id.
     pub id: String,
     /// The script's name, if there is one.
     pub script: Option<String>,
     /// The script's tags.
     pub tags: Vec<String>,
-    /// When the script was changed last.
+    /// When the script was last changed.
     pub modified_on: Option<String>,
-    /// Whether there is a record; `None` where none are kept.
+    /// Whether there is a record; `None` if the platform has no records.
     pub record: Option<bool>,
-    /// Whether there is storage of the customer's name.
+    /// Whether there is storage named after the customer.
     pub storage: bool,
 }
 
 impl Customers {
-    /// All who have a script, a record or storage, by their ids. Who has no script, or no record where records are kept, is
-    /// incomplete: `create` does the rest.
+    /// Lists the customers that have a script, a record or storage, in the order of their ids. A customer without a
+    /// script, or without a record on a platform with records, is incomplete: `create` completes it.
     pub async fn list(&self) -> Result<Vec<ListedCustomer>> {
         let (scripts, owners) = try_join!(
             async { Ok::<_, anyhow::Error>(self.cloudflare.scripts(&self.namespace).await?) },
@@ -56,12 +56,12 @@ impl Customers {
                 listed.record.get_or_insert(false);
             }
         }
-        let listed = customers.into_iter().map(|(id, listed)| ListedCustomer { id: id.to_string(), ..listed });
-        Ok(listed.collect())
+        let customers = customers.into_iter().map(|(id, listed)| ListedCustomer { id: id.to_string(), ..listed });
+        Ok(customers.collect())
     }
 
-    /// The customers who have storage of their name: a `create` that broke off leaves at least some of it. Buckets in
-    /// `FedRAMP` are not listed, because not every account may.
+    /// Returns the customers that storage is named after. An interrupted `create` leaves such storage. Buckets in the
+    /// jurisdiction `FedRAMP` are left out, because not every account has access to it.
     async fn storage_owners(&self) -> Result<BTreeSet<UserId>> {
         let (namespaces, databases, buckets, in_eu) = try_join!(
             self.cloudflare.kv_namespaces(),
@@ -72,6 +72,6 @@ impl Customers {
         let names = namespaces.into_iter().map(|namespace| namespace.title);
         let names = names.chain(databases.into_iter().map(|database| database.name));
         let names = names.chain(buckets.into_iter().chain(in_eu).map(|bucket| bucket.name));
-        Ok(names.filter_map(|name| customer_named_in(&name)).collect())
+        Ok(names.filter_map(|name| customer_in_storage_name(&name)).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! Whether what a manifest names exists, asked before anything is made.
+//! Checks whether the resources that a manifest names exist.
 
 use anyhow::{Context, Result, bail};
 use shared::customer::UserId;
@@ -9,26 +9,28 @@ use cloudflare_api::{Error, Jurisdiction};
 use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
-    /// Refuses bindings to what does not exist. Datasets and rate limiters exist by being named; for pipelines and the like
-    /// it is the upload that tells.
+    /// Refuses bindings to resources that do not exist. Datasets and rate limiters need not exist beforehand; pipelines
+    /// and some other kinds are checked only by the upload.
     pub(super) async fn check_existence(&self, id: &UserId, manifest: &Manifest) -> Result<()> {
         let script = self.script_name(id);
         for bound in &manifest.bindings {
             let Some(resource) = bound.resource() else { continue };
             let own_bucket = Resource::bucket(&id.resource_name(), manifest.storage.jurisdiction);
-            let is_to_be_made = manifest.storage.r2 && resource == own_bucket;
-            // Its name was looked up before, to see whose it is.
-            let is_known = !bound.shared && matches!(resource.kind, ResourceKind::KvNamespace | ResourceKind::Database);
-            if is_to_be_made || is_known || resource.is_part_of(&self.namespace, &script) {
+            let will_be_created = manifest.storage.r2 && resource == own_bucket;
+            // `check_ownership` has already looked these up.
+            let was_checked =
+                !bound.shared && matches!(resource.kind, ResourceKind::KvNamespace | ResourceKind::Database);
+            if will_be_created || was_checked || resource.is_part_of(&self.namespace, &script) {
                 continue;
             }
             match self.exists(&resource).await {
                 Ok(true) => {}
                 Ok(false) => bail!("{} is {resource}, which does not exist", bound.name),
-                // The local platform's API has no such things yet.
+                // The local platform's API does not have all kinds of resources.
                 Err(error) if error.is_not_implemented() => {}
                 Err(error) => {
-                    return Err(error).with_context(|| format!("cannot look up {resource}, which is {}", bound.name));
+                    return Err(error)
+                        .with_context(|| format!("cannot look up {resource} for the binding {}", bound.name));
                 }
             }
         }
@@ -39,9 +41,11 @@ impl Customers {
         let Resource { kind, name, within } = resource;
         let api = &self.cloudflare;
         Ok(match kind {
-            ResourceKind::Bucket => api.bucket(name, within.as_deref().and_then(Jurisdiction::named)).await?.is_some(),
+            ResourceKind::Bucket => {
+                api.bucket(name, within.as_deref().and_then(Jurisdiction::from_name)).await?.is_some()
+            }
             ResourceKind::Certificate => api.certificate_exists(name).await?,
-            ResourceKind::Database => api.database(name).await?.is_some_and(|found| found.uuid == *name),
+            ResourceKind::Database => api.database(name).await?.is_some_and(|database| database.uuid == *name),
             ResourceKind::DispatchNamespace => api.dispatch_namespace(name).await?.is_some(),
             ResourceKind::DurableObjects | ResourceKind::Workflow => match within {
                 Some(script) => api.script(&self.namespace, script).await?.is_some(),

@@ -1,13 +1,13 @@
-//! Customers: each has a script in the dispatch namespace, storage that only this script is bound to, and, where the
-//! dispatcher asks for one, a record.
+//! Customers. Each has a script in the dispatch namespace, storage that only this script is bound to, and a record if
+//! the dispatcher has `CUSTOMERS` bound.
 //!
 //! ```text
 //! create -> ownership -> storage (KV, R2, D1) -> script -> record
 //! delete -> record -> script -> storage
 //! ```
 //!
-//! Everything is found by its name, which is made from the user id. So whatever was begun and not finished is finished when it
-//! is begun again, and nothing is made twice.
+//! Everything is found by its name, which contains the user id. An interrupted command can therefore be run again: it
+//! completes the work and creates nothing twice.
 
 mod audit;
 mod config;
@@ -34,7 +34,7 @@ pub use deploy::{DeployRun, Targets};
 pub use list::ListedCustomer;
 pub use ownership::ResourceClaims;
 pub use platform::{CustomerSpec, Customers};
-pub use report::{Component, Outcome, Report, Step, Steps, for_each};
+pub use report::{Component, CustomerReport, Outcome, Step, Steps, for_each};
 pub use run_cache::RunCache;
 pub use state::CustomerState;
 pub use stats::stats;

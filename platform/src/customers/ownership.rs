@@ -1,10 +1,10 @@
-//! No customer's script is bound to what another has, unless its manifest says that it is shared on purpose, nor to what is
-//! the platform's own, whatever its manifest says.
+//! Keeps customers' scripts from being bound to resources of others. A resource of another customer is refused unless
+//! the manifest marks it as shared. A resource of the platform is always refused.
 //!
-//! What is looked at is what the manifest names, and what is called `customer-<id>` before a script is newly bound to it or it
-//! is deleted. Other scripts are looked at in all dispatch namespaces, because such names are the account's. Bindings that
-//! somebody gave a script by other means stay when it is deployed: [`super::audit`] finds them. Workers in no dispatch
-//! namespace are not looked at, but for the platform's own.
+//! Two kinds of resources are checked: those that the manifest names, and storage called `customer-<id>` before a
+//! script is newly bound to it or it is deleted. The scripts of all dispatch namespaces are checked, because resources
+//! belong to the account. Workers outside of dispatch namespaces are not checked, except the platform's own. A
+//! deployment keeps bindings that a script got by other means: `Customers::audit` finds them.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::manifest::Manifest;
 use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
-    /// Refuses what belongs to the platform or to another customer.
-    pub(super) async fn check_ownership(&self, id: &UserId, manifest: &Manifest, run: &RunCache) -> Result<()> {
+    /// Refuses bindings to resources of the platform or of another customer.
+    pub(super) async fn check_ownership(&self, id: &UserId, manifest: &Manifest, cache: &RunCache) -> Result<()> {
         let script = self.script_name(id);
-        let mut claimed = Vec::new();
+        let mut unshared = Vec::new();
         for bound in &manifest.bindings {
             let (name, Some(resource)) = (&bound.name, bound.resource()) else { continue };
             if self.platform_resources.contains(&resource) {
@@ -30,73 +30,82 @@ impl Customers {
                 continue;
             }
             if resource.script().is_some() {
-                bail!("{name} is {resource}, which is another script: {MARK}");
+                bail!("{name} is {resource}, which belongs to another script: {HOW_TO_SHARE}");
             }
             if resource.kind == ResourceKind::DispatchNamespace {
-                bail!("{name} is {resource}, through which all its customers are reached: {MARK}");
+                bail!("{name} is {resource}, which gives access to all scripts in it: {HOW_TO_SHARE}");
             }
-            claimed.push((name, resource));
+            unshared.push((name, resource));
         }
-        for (binding, resource) in &claimed {
-            if let Some(other) = self.named_for(binding, resource).await?.filter(|other| other != id) {
-                bail!("{binding} is {resource}, which is called {}, another customer's: {MARK}", other.resource_name());
+        for (binding, resource) in &unshared {
+            if let Some(other) = self.customer_of_storage(binding, resource).await?.filter(|other| other != id) {
+                bail!(
+                    "{binding} is {resource}, which is called {} and belongs to another customer: {HOW_TO_SHARE}",
+                    other.resource_name()
+                );
             }
         }
-        if claimed.is_empty() {
+        if unshared.is_empty() {
             return Ok(());
         }
-        let scripts = self.bound_scripts(run).await?;
-        for (binding, resource) in &claimed {
-            if let Some(other) = self.others(id, scripts).find(|other| other.has(resource)) {
-                let other = self.described(other);
-                bail!("{binding} is {resource}, which {other} is bound to as well: {MARK}");
+        let scripts = self.bound_scripts(cache).await?;
+        for (binding, resource) in &unshared {
+            if let Some(other) = self.other_scripts(id, scripts).find(|other| other.is_bound_to(resource)) {
+                let other = self.describe_script(other);
+                bail!("{binding} is {resource}, which {other} is bound to as well: {HOW_TO_SHARE}");
             }
         }
         Ok(())
     }
 
-    /// Refuses storage that has the customer's own name, but that another script of the account is bound to: another
-    /// dispatcher, for staging say, may have customers of the same ids. This is asked only where a script is newly bound to
-    /// storage that was there, or storage is deleted, and then of all scripts as they are now.
-    pub(super) async fn check_found(&self, id: &UserId, found: impl IntoIterator<Item = Resource>) -> Result<()> {
-        let storage: Vec<Resource> = found.into_iter().collect();
+    /// Refuses storage that is named after the customer but that another script of the account is bound to. Another
+    /// dispatcher, for example for staging, may have customers with the same ids. This is called only before a script
+    /// is newly bound to existing storage and before storage is deleted, and reads the current bindings of all scripts.
+    pub(super) async fn check_not_bound_elsewhere(
+        &self,
+        id: &UserId,
+        storage: impl IntoIterator<Item = Resource>,
+    ) -> Result<()> {
+        let storage: Vec<Resource> = storage.into_iter().collect();
         if storage.is_empty() {
             return Ok(());
         }
         let scripts = self.read_bound_scripts().await?;
         for resource in &storage {
-            if let Some(other) = self.others(id, &scripts).find(|other| other.has(resource)) {
-                let other = self.described(other);
-                bail!("{resource} is called as the storage of {id} would be, but {other} is bound to it");
+            if let Some(other) = self.other_scripts(id, &scripts).find(|other| other.is_bound_to(resource)) {
+                let other = self.describe_script(other);
+                bail!("{resource} has the name of the storage of {id}, but {other} is bound to it");
             }
         }
         Ok(())
     }
 
-    /// The customer whose id is in the name of storage. Storage that does not exist is an error.
-    async fn named_for(&self, binding: &str, resource: &Resource) -> Result<Option<UserId>> {
+    /// Returns the customer whose id is in the name of storage. Storage that does not exist is an error.
+    async fn customer_of_storage(&self, binding: &str, resource: &Resource) -> Result<Option<UserId>> {
         let name = match resource.kind {
-            ResourceKind::KvNamespace => self.cloudflare.kv_namespace(&resource.name).await?.map(|found| found.title),
-            // The API finds a database by its name as well, by which it cannot be bound.
+            ResourceKind::KvNamespace => {
+                self.cloudflare.kv_namespace(&resource.name).await?.map(|namespace| namespace.title)
+            }
+            // The API also finds a database by its name, but a binding needs the id.
             ResourceKind::Database => {
-                let found = self.cloudflare.database(&resource.name).await?;
-                found.filter(|found| found.uuid == resource.name).map(|found| found.name)
+                let database = self.cloudflare.database(&resource.name).await?;
+                database.filter(|database| database.uuid == resource.name).map(|database| database.name)
             }
             ResourceKind::Bucket => Some(resource.name.clone()),
             _ => return Ok(None),
         };
         let name = name.with_context(|| format!("{binding} is {resource}, which does not exist"))?;
-        Ok(customer_named_in(&name))
+        Ok(customer_in_storage_name(&name))
     }
 
-    /// All scripts but the customer's own.
-    fn others<'s>(&self, id: &UserId, scripts: &'s [BoundScript]) -> impl Iterator<Item = &'s BoundScript> {
+    /// Returns all scripts except the customer's own.
+    fn other_scripts<'s>(&self, id: &UserId, scripts: &'s [BoundScript]) -> impl Iterator<Item = &'s BoundScript> {
         let own = self.script_name(id);
         scripts.iter().filter(move |script| script.namespace != self.namespace || script.name != own)
     }
 
-    /// A script's name, and where it is if that is another namespace.
-    pub(super) fn described(&self, script: &BoundScript) -> String {
+    /// Describes a script for messages. The dispatch namespace is included if it is not the platform's.
+    pub(super) fn describe_script(&self, script: &BoundScript) -> String {
         let BoundScript { namespace, name, .. } = script;
         if *namespace == self.namespace {
             format!("the script {name}")
@@ -107,30 +116,31 @@ impl Customers {
 }
 
 impl BoundScript {
-    /// Whether the script is bound to it.
-    pub fn has(&self, resource: &Resource) -> bool {
-        self.resources.iter().any(|(_, there)| there == resource)
+    /// Whether the script is bound to a resource.
+    pub fn is_bound_to(&self, resource: &Resource) -> bool {
+        self.resources.iter().any(|(_, bound)| bound == resource)
     }
 }
 
-/// The customer that storage of this name would belong to.
-pub fn customer_named_in(name: &str) -> Option<UserId> {
+/// Returns the customer that storage with this name belongs to.
+pub fn customer_in_storage_name(name: &str) -> Option<UserId> {
     name.strip_prefix("customer-")?.parse().ok()
 }
 
-/// What the customers of one run are to have, marked as shared or not. All are checked before any is uploaded, so that two who name the
-/// same thing would each find that nobody has it.
+/// The resources that the manifests of a run name, marked as shared or not. All customers of a run are checked before
+/// the first is created, so `check_ownership` alone would let two of them name the same resource.
 #[derive(Debug, Default)]
 pub struct ResourceClaims(BTreeMap<Resource, UserId>);
 
 impl ResourceClaims {
-    /// Refuses what another customer of the run has claimed.
+    /// Adds the resources of a customer's manifest. Refuses an unshared resource that another customer of the run has
+    /// as well.
     pub fn claim(&mut self, id: &UserId, manifest: &Manifest) -> Result<()> {
         let named = manifest.bindings.iter().filter_map(|bound| Some((bound, bound.resource()?)));
         let named: Vec<_> = named.collect();
         for (bound, resource) in named.iter().filter(|(bound, _)| !bound.shared) {
             if let Some(other) = self.0.get(resource).filter(|other| *other != id) {
-                bail!("{} is {resource}, which {other} is to have as well: {MARK}", bound.name);
+                bail!("{} is {resource}, which the manifest of {other} names as well: {HOW_TO_SHARE}", bound.name);
             }
         }
         for (_, resource) in named {
@@ -140,4 +150,4 @@ impl ResourceClaims {
     }
 }
 
-const MARK: &str = "if they are to share it, say `shared = true` in the manifest, and else name another";
+const HOW_TO_SHARE: &str = "to share it, set `shared = true` in the manifest, or else name another";

@@ -1,14 +1,15 @@
-//! A platform: the dispatcher, its dispatch namespace, and what is its own.
+//! Connects to a platform: reads the dispatcher's bindings and finds the platform's own resources.
+
+use std::collections::BTreeSet;
+use std::env;
+
+use anyhow::{Context, Result, bail};
+use cloudflare_api::{Cloudflare, Resource, ResourceKind};
+use serde_json::Value;
+use shared::customer::UserId;
 
 use crate::code::ScriptCode;
 use crate::manifest::Manifest;
-use anyhow::{Context, Result, bail};
-use cloudflare_api::Cloudflare;
-use cloudflare_api::{Resource, ResourceKind};
-use serde_json::Value;
-use shared::customer::UserId;
-use std::collections::BTreeSet;
-use std::env;
 
 /// The customers of a platform.
 #[derive(Debug)]
@@ -18,33 +19,34 @@ pub struct Customers {
     pub(super) dispatcher: String,
     /// The dispatch namespace.
     pub(super) namespace: String,
-    /// The id of the KV namespace with the customers' records, if the dispatcher asks for them.
+    /// The id of the KV namespace with the customers' records, if the dispatcher has `CUSTOMERS` bound.
     pub(super) records: Option<String>,
-    /// What the scripts' names begin with.
+    /// The prefix of the scripts' names.
     pub(super) prefix: String,
-    /// What is the platform's own: what its Workers are bound to, and these themselves.
+    /// The platform's Workers and the resources that they are bound to.
     pub(super) platform_resources: BTreeSet<Resource>,
-    /// The texts of secrets, by their names.
+    /// Looks up the text of a secret by its name.
     pub(super) secret: fn(&str) -> Option<String>,
 }
 
-/// What a customer is to get.
+/// The specification of a customer to create or deploy.
 #[derive(Clone, Copy, Debug)]
-pub struct CustomerSpec<'o> {
-    /// Who it is.
-    pub id: &'o UserId,
-    /// What the script is bound to, and what the record says.
-    pub manifest: &'o Manifest,
+pub struct CustomerSpec<'s> {
+    /// The customer's user id.
+    pub id: &'s UserId,
+    /// The customer's manifest.
+    pub manifest: &'s Manifest,
     /// The script's code.
-    pub code: &'o ScriptCode,
+    pub code: &'s ScriptCode,
 }
 
 impl Customers {
-    /// Asks the API what the dispatcher is bound to: which namespace has the customers' scripts, which has their records.
-    pub async fn find(cloudflare: Cloudflare, dispatcher: &str) -> Result<Self> {
+    /// Connects to the platform of a dispatcher. The dispatcher's bindings name the dispatch namespace, the KV
+    /// namespace with the records, and the prefix of scripts' names.
+    pub async fn connect(cloudflare: Cloudflare, dispatcher: &str) -> Result<Self> {
         let settings = cloudflare.worker_settings(dispatcher).await?.with_context(|| {
             format!(
-                "there is no Worker {dispatcher} in this account: deploy the dispatcher first (`npx wrangler deploy`), or name it (--dispatcher)"
+                "there is no Worker {dispatcher} in this account: deploy the dispatcher first (`npx wrangler deploy`), or set its name with --dispatcher"
             )
         })?;
         let bindings = settings["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -53,11 +55,11 @@ impl Customers {
             Some(binding[member].as_str()?.to_owned())
         };
         let Some(namespace) = bound("DISPATCHER", "dispatch_namespace", "namespace") else {
-            bail!("the Worker {dispatcher} is no dispatcher: no dispatch namespace is bound to it as DISPATCHER");
+            bail!("the Worker {dispatcher} is not a dispatcher: no dispatch namespace is bound to it as DISPATCHER");
         };
         let records = bound("CUSTOMERS", "kv_namespace", "namespace_id");
         let prefix = bound("SCRIPT_PREFIX", "plain_text", "text").unwrap_or_default();
-        // One that is empty is not set: wrangler and shells leave such behind, and no secret has no text.
+        // An empty variable counts as unset: wrangler and shells may leave these behind, and a secret is never empty.
         let secret = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
         let platform_resources = platform_resources(&cloudflare, dispatcher, bindings).await?;
         Ok(Self {
@@ -71,18 +73,18 @@ impl Customers {
         })
     }
 
-    /// The name of a customer's script.
+    /// Returns the name of a customer's script.
     pub(super) fn script_name(&self, id: &UserId) -> String {
         format!("{}{id}", self.prefix)
     }
 
-    /// Whose script this is.
+    /// Returns the customer that a script belongs to.
     pub(super) fn owner(&self, script: &str) -> Option<UserId> {
         script.strip_prefix(&self.prefix)?.parse().ok()
     }
 }
 
-/// What is the platform's own: the dispatcher, the outbound Worker, and what they are bound to.
+/// Returns the platform's own resources: the dispatcher, the outbound Worker, and everything that they are bound to.
 async fn platform_resources(
     cloudflare: &Cloudflare,
     dispatcher: &str,

@@ -1,16 +1,16 @@
-//! Customers' records, as the dispatcher reads them. A record is read, changed and written back: KV has no other way, so two
-//! changes of one customer's record at once may lose one of them.
+//! Reads and writes customers' records, which the dispatcher reads. KV has no atomic update: if two runs change a
+//! record at the same time, one change may be lost.
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use shared::customer::{CustomerRecord, UserId};
 
 use super::platform::Customers;
-use super::report::{Component, Outcome, Steps};
+use super::report::{Component, Outcome, Step, Steps};
 use crate::manifest::Manifest;
 
 impl Customers {
-    /// A customer's record, as it is; none where the dispatcher asks for none.
+    /// Reads the text of a customer's record. Returns `None` if there is none or the platform has no records.
     pub(super) async fn read_record(&self, id: &UserId) -> Result<Option<String>> {
         match &self.records {
             Some(records) => Ok(self.cloudflare.kv_value(records, id.as_str()).await?),
@@ -18,8 +18,8 @@ impl Customers {
         }
     }
 
-    /// Puts what the manifest says into the record, and leaves the rest of it as it is: who is suspended stays so, and a plan
-    /// that was given by other means goes on where the manifest names none.
+    /// Updates the record with the plan and limits of the manifest. The rest stays as it is: a suspended customer stays
+    /// suspended, and a plan that was set by other means stays if the manifest has none.
     pub(super) async fn write_record(
         &self,
         id: &UserId,
@@ -28,15 +28,16 @@ impl Customers {
         dry_run: bool,
     ) -> Result<()> {
         if self.records.is_none() {
-            let note = format!("{} has no CUSTOMERS bound", self.dispatcher);
-            steps.add_with_note(Component::Record, id.as_str(), Outcome::Unchanged, note);
+            let note = format!("{} has no binding CUSTOMERS", self.dispatcher);
+            steps.add(Step::new(Component::Record, id.as_str(), Outcome::Unchanged).with_note(note));
             return Ok(());
         }
-        let said = CustomerRecord { plan: manifest.plan.clone(), limits: manifest.limits, ..CustomerRecord::default() };
+        let in_manifest =
+            CustomerRecord { plan: manifest.plan.clone(), limits: manifest.limits, ..CustomerRecord::default() };
         let before = self.read_record(id).await?.map(|text| parse(id, &text)).transpose()?;
         let after = match &before {
-            Some(record) => said.or(record.clone()),
-            None => said,
+            Some(record) => in_manifest.or(record.clone()),
+            None => in_manifest,
         };
         let outcome = match before {
             Some(before) if before == after => Outcome::Unchanged,
@@ -48,45 +49,45 @@ impl Customers {
         if !dry_run && outcome != Outcome::Unchanged {
             self.put_record(id, &after).await?;
         }
-        steps.add(Component::Record, id.as_str(), outcome);
+        steps.add(Step::new(Component::Record, id.as_str(), outcome));
         Ok(())
     }
 
-    /// Has all of a customer's requests refused, or no longer. The dispatcher may take two minutes to notice.
+    /// Suspends or resumes a customer. The dispatcher refuses all requests of suspended customers. A change takes
+    /// effect within about two minutes.
     pub async fn suspend(&self, id: &UserId, suspended: bool, steps: &mut Steps) -> Result<()> {
-        self.need_records()?;
-        let text = self.read_record(id).await?.with_context(|| format!("there is no record of a customer {id}"))?;
+        self.require_records()?;
+        let text = self.read_record(id).await?.with_context(|| format!("the customer {id} has no record"))?;
         let before = parse(id, &text)?;
         let after = CustomerRecord { suspended: Some(suspended), ..before.clone() };
         if before == after {
-            steps.add(Component::Record, id.as_str(), Outcome::Unchanged);
+            steps.add(Step::new(Component::Record, id.as_str(), Outcome::Unchanged));
             return Ok(());
         }
         self.put_record(id, &after).await?;
-        steps.add(Component::Record, id.as_str(), Outcome::Updated);
+        steps.add(Step::new(Component::Record, id.as_str(), Outcome::Updated));
         Ok(())
     }
 
-    /// The KV namespace with the records.
-    pub(super) fn need_records(&self) -> Result<&str> {
+    /// Returns the id of the KV namespace with the records, or an error if the platform has none.
+    pub(super) fn require_records(&self) -> Result<&str> {
         match &self.records {
             Some(records) => Ok(records),
             None => bail!(
-                "{} keeps no customers' records: bind a KV namespace to it as CUSTOMERS (its wrangler.toml says how), and deploy it",
+                "{} has no customers' records: bind a KV namespace to it as CUSTOMERS (see its wrangler.toml) and deploy it",
                 self.dispatcher
             ),
         }
     }
 
     async fn put_record(&self, id: &UserId, record: &CustomerRecord) -> Result<()> {
-        let text = serde_json::to_string(record).context("a record is JSON")?;
-        Ok(self.cloudflare.set_kv_value(self.need_records()?, id.as_str(), &text).await?)
+        let text = serde_json::to_string(record).context("cannot write the record as JSON")?;
+        Ok(self.cloudflare.set_kv_value(self.require_records()?, id.as_str(), &text).await?)
     }
 }
 
-/// Parses a record. One that the dispatcher cannot read is not written over: somebody meant something by it.
+/// Parses a record. A malformed record is an error, so that it is never overwritten.
 fn parse(id: &UserId, text: &str) -> Result<CustomerRecord> {
-    CustomerRecord::parse::<Value>(text).map_err(|_| {
-        anyhow!("the record of {id} is not well-formed, so that it is not changed: put it right by hand: {text}")
-    })
+    CustomerRecord::parse::<Value>(text)
+        .map_err(|_| anyhow!("the record of {id} is malformed and was not changed: correct it by hand: {text}"))
 }

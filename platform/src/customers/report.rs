@@ -1,4 +1,4 @@
-//! What was done for a customer, step by step.
+//! Reports of the steps that were done for a customer.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use futures::stream;
 use serde::{Serialize, Serializer};
 use shared::customer::UserId;
 
-/// What a customer consists of.
+/// A part of a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Component {
@@ -20,7 +20,7 @@ pub enum Component {
     D1,
     /// The script in the dispatch namespace.
     Script,
-    /// The record for the dispatcher.
+    /// The customer's record, which the dispatcher reads.
     Record,
 }
 
@@ -40,21 +40,21 @@ impl fmt::Display for Component {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was created.
+    /// The component was created.
     Created,
-    /// A dry run: it would be created.
+    /// In a dry run: the component would be created.
     WouldBeCreated,
-    /// It existed before, and is as it should be.
+    /// The component already existed and was not changed.
     AlreadyExists,
-    /// It existed before, and was changed.
+    /// The component already existed and was changed.
     Updated,
-    /// A dry run: it would be changed.
+    /// In a dry run: the component would be changed.
     WouldBeUpdated,
-    /// It was deleted.
+    /// The component was deleted.
     Deleted,
-    /// It was kept on request.
+    /// The component was not deleted because of `--keep-data`.
     Kept,
-    /// It was not changed.
+    /// The component was not changed.
     Unchanged,
 }
 
@@ -73,21 +73,46 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A step that was done.
+/// A step and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// With what.
+    /// The component.
     pub what: Component,
-    /// What it is called.
+    /// The component's name.
     pub name: String,
-    /// What it is bound by, if that is not its name.
+    /// The id that bindings refer to, if they do not refer to the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What there is to know besides.
+    /// Further information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Step {
+    /// Creates a step without an id or a note.
+    pub fn new(what: Component, name: &str, outcome: Outcome) -> Self {
+        Self { what, name: name.to_owned(), id: None, outcome, note: None }
+    }
+
+    /// Sets the id.
+    #[must_use]
+    pub fn with_id(self, id: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), ..self }
+    }
+
+    /// Sets the note.
+    #[must_use]
+    pub fn with_note(self, note: impl Into<String>) -> Self {
+        Self { note: Some(note.into()), ..self }
+    }
+
+    /// Sets the API's messages, if there are any, as the note.
+    #[must_use]
+    pub fn with_messages(self, messages: &[String]) -> Self {
+        if messages.is_empty() { self } else { self.with_note(messages.join("; ")) }
+    }
 }
 
 impl fmt::Display for Step {
@@ -101,46 +126,30 @@ impl fmt::Display for Step {
     }
 }
 
-/// The steps, as they are done.
+/// The steps that were done so far.
 #[derive(Debug, Default)]
 pub struct Steps(Vec<Step>);
 
 impl Steps {
-    /// A step with what is bound by its name.
-    pub fn add(&mut self, what: Component, name: &str, outcome: Outcome) {
-        self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note: None });
-    }
-
-    /// A step with what is bound by an id.
-    pub fn add_with_id(&mut self, what: Component, name: &str, id: Option<String>, outcome: Outcome) {
-        self.0.push(Step { what, name: name.to_owned(), id, outcome, note: None });
-    }
-
-    /// A step with what the API said of it.
-    pub fn add_with_notes(&mut self, what: Component, name: &str, outcome: Outcome, notes: &[String]) {
-        let note = (!notes.is_empty()).then(|| notes.join("; "));
-        self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note });
-    }
-
-    /// A step that needs a word.
-    pub fn add_with_note(&mut self, what: Component, name: &str, outcome: Outcome, note: impl Into<String>) {
-        self.0.push(Step { what, name: name.to_owned(), id: None, outcome, note: Some(note.into()) });
+    /// Adds a step.
+    pub fn add(&mut self, step: Step) {
+        self.0.push(step);
     }
 }
 
-/// What was done for a customer, and what went wrong.
+/// The steps that were done for a customer, and the error if there was one.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    /// Who it is.
+pub struct CustomerReport {
+    /// The customer's user id.
     pub id: UserId,
-    /// What was done, also if something went wrong after it.
+    /// The steps that were done before the error, or all steps.
     pub steps: Vec<Step>,
-    /// What went wrong.
+    /// The error.
     #[serde(rename = "error", skip_serializing_if = "Option::is_none", serialize_with = "error_text")]
     pub failure: Option<Error>,
 }
 
-#[expect(clippy::ref_option, reason = "serde's signature")]
+#[expect(clippy::ref_option, reason = "the signature that serde requires")]
 fn error_text<S: Serializer>(failure: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
     match failure {
         Some(error) => serializer.collect_str(&format_args!("{error:#}")),
@@ -148,15 +157,15 @@ fn error_text<S: Serializer>(failure: &Option<Error>, serializer: S) -> Result<S
     }
 }
 
-impl Report {
-    /// Does it, and tells what was done.
-    pub async fn of(id: UserId, work: impl AsyncFnOnce(&UserId, &mut Steps) -> Result<(), Error>) -> Self {
+impl CustomerReport {
+    /// Runs `work` for a customer and reports its steps and its error.
+    pub async fn run(id: UserId, work: impl AsyncFnOnce(&UserId, &mut Steps) -> Result<(), Error>) -> Self {
         let mut steps = Steps::default();
         let failure = work(&id, &mut steps).await.err();
         Self { id, steps: steps.0, failure }
     }
 
-    /// Whether there was nothing to do.
+    /// Whether the work succeeded and changed nothing.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.failure.is_none()
@@ -164,22 +173,22 @@ impl Report {
     }
 }
 
-/// Does it for each customer, several at a time, and goes on past failures. The reports come in the order of the customers;
-/// `done` sees them as they are finished.
-pub async fn for_each<C, F: Future<Output = Report>>(
+/// Runs `work` for each customer, up to `concurrency` at the same time, and continues after failures. Returns the
+/// reports in the order of the customers. `on_report` is called with each report as soon as it is available.
+pub async fn for_each<C, F: Future<Output = CustomerReport>>(
     customers: Vec<C>,
-    at_a_time: usize,
+    concurrency: usize,
     work: impl Fn(C) -> F,
-    mut done: impl FnMut(&Report),
-) -> Vec<Report> {
+    mut on_report: impl FnMut(&CustomerReport),
+) -> Vec<CustomerReport> {
     let works = customers.into_iter().map(work).enumerate();
-    let mut running = stream::iter(works.map(async |(place, work)| (place, work.await))).buffer_unordered(at_a_time);
+    let mut running = stream::iter(works.map(async |(index, work)| (index, work.await))).buffer_unordered(concurrency);
     let mut reports = Vec::new();
-    while let Some((place, report)) = running.next().await {
-        done(&report);
-        reports.push((place, report));
+    while let Some((index, report)) = running.next().await {
+        on_report(&report);
+        reports.push((index, report));
     }
-    reports.sort_by_key(|(place, _)| *place);
+    reports.sort_by_key(|(index, _)| *index);
     reports.into_iter().map(|(_, report)| report).collect()
 }
 
@@ -193,18 +202,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn reports_come_in_order_whichever_is_done_first() {
+    async fn reports_are_in_the_order_of_the_customers() {
         let ids = ["a", "b", "c", "d"].map(|id| id.parse().expect("an id"));
         let mut finished = Vec::new();
         let work = |id: UserId| {
-            Report::of(id, async |id, steps| {
-                steps.add(Component::Script, id.as_str(), Outcome::Created);
+            CustomerReport::run(id, async |id, steps| {
+                steps.add(Step::new(Component::Script, id.as_str(), Outcome::Created));
                 let wait = if id.as_str() == "a" { 20 } else { 5 };
                 tokio::time::sleep(Duration::from_secs(wait)).await;
                 if id.as_str() == "b" {
                     bail!("no");
                 }
-                steps.add_with_note(Component::Record, id.as_str(), Outcome::AlreadyExists, "a word");
+                steps.add(Step::new(Component::Record, id.as_str(), Outcome::AlreadyExists).with_note("a note"));
                 Ok(())
             })
         };
@@ -215,7 +224,7 @@ mod tests {
             serde_json::to_value(&reports[1]).expect("JSON"),
             json!({"id": "b", "steps": [step], "error": "no"})
         );
-        assert_eq!(reports[0].steps[1].to_string(), "record a: already exists; a word");
+        assert_eq!(reports[0].steps[1].to_string(), "record a: already exists; a note");
         assert_eq!(
             reports.iter().map(|report| report.failure.is_some()).collect::<Vec<_>>(),
             [false, true, false, false]

@@ -1,4 +1,4 @@
-//! What is asked once in a run, whatever the number of its customers.
+//! Caches what the customers of a run have in common: other scripts' bindings, and whether code is accepted.
 
 use std::collections::BTreeSet;
 
@@ -11,54 +11,53 @@ use super::platform::Customers;
 use super::upload::{KeepBindings, ScriptSpec};
 use crate::code::{CodeOwner, ScriptCode};
 use crate::manifest::{Binding, NamedBinding};
-use cloudflare_api::Error;
-use cloudflare_api::Resource;
+use cloudflare_api::{Error, Resource};
 
-/// How many scripts' bindings are read at a time.
-const AT_A_TIME: usize = 8;
+/// The number of scripts whose bindings are read at the same time.
+const CONCURRENCY: usize = 8;
 
-/// What was asked in a run.
+/// The cache of a run.
 #[derive(Debug, Default)]
 pub struct RunCache {
     scripts: OnceCell<Vec<BoundScript>>,
-    /// Code that was tried.
-    tried: Mutex<Vec<Tried>>,
+    /// The code that was checked.
+    checked: Mutex<Vec<CheckedCode>>,
 }
 
-/// Code that was tried with some bindings, and why it was refused if it was.
+/// Code that was uploaded once with some bindings, and the API's reason if it was refused.
 #[derive(Debug)]
-struct Tried {
+struct CheckedCode {
     code: ScriptCode,
     bindings: Vec<NamedBinding>,
     refusal: Option<String>,
 }
 
-/// A script, and the resources that it is bound to.
+/// A script and the resources that it is bound to.
 #[derive(Clone, Debug)]
 pub struct BoundScript {
-    /// The dispatch namespace that it is in.
+    /// The script's dispatch namespace.
     pub namespace: String,
-    /// Its name there.
+    /// The script's name.
     pub name: String,
-    /// The names of bindings, and what they name.
+    /// The names of bindings and the resources that they refer to.
     pub resources: Vec<(String, Resource)>,
 }
 
 impl Customers {
-    /// The scripts of all dispatch namespaces of the account, because names are the account's. They are read once a run: what
-    /// its own customers are to have is known from their manifests ([`super::ResourceClaims`]).
-    pub(super) async fn bound_scripts<'r>(&self, run: &'r RunCache) -> Result<&'r [BoundScript]> {
-        Ok(run.scripts.get_or_try_init(|| self.read_bound_scripts()).await?)
+    /// Returns the scripts of all dispatch namespaces of the account, because resources belong to the account. They are
+    /// read once per run; [`super::ResourceClaims`] checks the run's own customers.
+    pub(super) async fn bound_scripts<'c>(&self, cache: &'c RunCache) -> Result<&'c [BoundScript]> {
+        Ok(cache.scripts.get_or_try_init(|| self.read_bound_scripts()).await?)
     }
 
-    /// The same, read now.
+    /// Reads the scripts of all dispatch namespaces, without the cache.
     pub(super) async fn read_bound_scripts(&self) -> Result<Vec<BoundScript>> {
         let mut scripts = Vec::new();
         for namespace in self.cloudflare.dispatch_namespaces().await? {
             let names = match self.cloudflare.scripts(&namespace.name).await {
-                // It was deleted since it was listed.
+                // The namespace was deleted after it was listed.
                 Err(error) if error.is_not_found() => Vec::new(),
-                names => names?,
+                result => result?,
             };
             scripts.extend(names.into_iter().map(|script| (namespace.name.clone(), script.script_name)));
         }
@@ -70,52 +69,61 @@ impl Customers {
                 resources: cloudflare_api::resources(&bindings).collect(),
             })
         });
-        stream::iter(read).buffered(AT_A_TIME).try_collect().await
+        stream::iter(read).buffered(CONCURRENCY).try_collect().await
     }
 
-    /// What a script is bound to; of a script that is not there, nothing.
+    /// Returns a script's bindings. A script that does not exist has none.
     async fn script_bindings(&self, namespace: &str, script: &str) -> Result<Vec<Value>> {
         match self.cloudflare.script_bindings(namespace, script).await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
-            bindings => Ok(bindings?),
+            result => Ok(result?),
         }
     }
 
-    /// Refuses code of a customer's own that the API refuses. It is uploaded as a script that no request reaches, and deleted
-    /// again: once a run for each distinct code. `bindings` are those of the manifest; the code is tried with those that name
-    /// nothing of the account, such as variables, which it may use as it starts.
-    pub(super) async fn check_code(&self, code: &ScriptCode, bindings: &[NamedBinding], run: &RunCache) -> Result<()> {
-        let own = bindings.iter().filter(|bound| bound.resource().is_none());
-        let own: Vec<NamedBinding> = own.cloned().collect();
-        if code.whose == CodeOwner::Platform {
-            let class = own.iter().find(|bound| matches!(bound.binding, Binding::DurableObjectNamespace { .. }));
+    /// Refuses a customer's own code if the API refuses it. To find out, the code is uploaded as a script that no
+    /// request reaches, which is then deleted. Each distinct code is checked once per run. `bindings` are those of the
+    /// manifest. The check uses those that refer to no resource of the account, such as variables, because the code may
+    /// use them when it starts.
+    pub(super) async fn check_code(
+        &self,
+        code: &ScriptCode,
+        bindings: &[NamedBinding],
+        cache: &RunCache,
+    ) -> Result<()> {
+        let local = bindings.iter().filter(|bound| bound.resource().is_none());
+        let local: Vec<NamedBinding> = local.cloned().collect();
+        if code.owner == CodeOwner::Platform {
+            let class = local.iter().find(|bound| matches!(bound.binding, Binding::DurableObjectNamespace { .. }));
             return match class {
-                Some(bound) => bail!("{} is a class of its own, and the platform's Worker has none", bound.name),
+                Some(bound) => {
+                    bail!("{} is a Durable Object class of the script, but the platform's Worker has none", bound.name)
+                }
                 None => Ok(()),
             };
         }
-        let mut tried = run.tried.lock().await;
-        // What starts with one customer's variables is good code; what does not may start with another's.
+        let mut checked = cache.checked.lock().await;
+        // Code that was accepted with one customer's variables is accepted for all customers. Code that was refused may
+        // be accepted with other variables.
         let known =
-            tried.iter().find(|tried| tried.code == *code && (tried.refusal.is_none() || tried.bindings == own));
-        let refusal = if let Some(tried) = known {
-            tried.refusal.clone()
+            checked.iter().find(|known| known.code == *code && (known.refusal.is_none() || known.bindings == local));
+        let refusal = if let Some(known) = known {
+            known.refusal.clone()
         } else {
-            let refusal = self.try_code(code, &own).await?;
-            tried.push(Tried { code: code.clone(), bindings: own, refusal: refusal.clone() });
+            let refusal = self.try_upload(code, &local).await?;
+            checked.push(CheckedCode { code: code.clone(), bindings: local, refusal: refusal.clone() });
             refusal
         };
-        refusal.map_or(Ok(()), |refusal| bail!("the code is refused: {refusal}"))
+        refusal.map_or(Ok(()), |refusal| bail!("the API refuses the code: {refusal}"))
     }
 
-    /// Why the API refuses some code, if it does.
-    async fn try_code(&self, code: &ScriptCode, bindings: &[NamedBinding]) -> Result<Option<String>> {
-        // No user id has this character, so no customer's script has such a name.
+    /// Uploads code for a check and deletes it again. Returns the API's reason if it refuses the code.
+    async fn try_upload(&self, code: &ScriptCode, bindings: &[NamedBinding]) -> Result<Option<String>> {
+        // User ids have no underscore, so no customer's script has this name.
         let name = format!("{}code_check", self.prefix);
-        let upload = ScriptSpec { code, tags: &BTreeSet::new(), bindings }.upload(None, KeepBindings::Unnamed)?;
+        let upload = ScriptSpec { code, tags: &BTreeSet::new(), bindings }.upload(None, KeepBindings::NotInManifest)?;
         let uploaded = self.cloudflare.upload_script(&self.namespace, &name, upload).await;
         let deleted = self.cloudflare.delete_script(&self.namespace, &name).await;
-        deleted.with_context(|| format!("cannot delete the script {name}, which the code was tried with"))?;
+        deleted.with_context(|| format!("cannot delete the script {name}, which was uploaded to check the code"))?;
         match uploaded {
             Ok(_) => Ok(None),
             Err(refused @ Error::Refused { .. }) => Ok(Some(refused.reasons())),

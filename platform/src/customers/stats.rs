@@ -1,4 +1,4 @@
-//! What a customer has stored and done, as its own Worker counts it.
+//! Fetches a customer's stats from the platform.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -7,20 +7,21 @@ use url::Url;
 
 use cloudflare_api::http;
 
-/// Asks the platform at this address for a customer's `GET /stats`, with a token if it wants one.
+/// Sends a customer's `GET /stats` to the platform at this URL, with a token if there is one, and returns the reply's
+/// JSON.
 pub async fn stats(platform: &Url, id: &UserId, token: Option<&str>) -> Result<Value> {
     let mut url = platform.clone();
     url.path_segments_mut()
-        .map_err(|()| anyhow::anyhow!("{platform} is no address of a platform"))?
+        .map_err(|()| anyhow::anyhow!("{platform} cannot be the platform's URL"))?
         .pop_if_empty()
         .push("stats");
     let mut request = http::client(&url).get(url.clone()).header("X-User-ID", id.as_str());
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    let reply = request.send().await.with_context(|| format!("the platform at {platform} does not answer"))?;
+    let reply = request.send().await.with_context(|| format!("the platform at {platform} does not reply"))?;
     let status = reply.status();
-    let text = reply.text().await.with_context(|| format!("the platform at {platform} breaks off its reply"))?;
+    let text = reply.text().await.with_context(|| format!("the reply of the platform at {platform} broke off"))?;
     let body: Option<Value> = serde_json::from_str(&text).ok();
     match body {
         Some(body) if status.is_success() => Ok(body),
@@ -28,7 +29,7 @@ pub async fn stats(platform: &Url, id: &UserId, token: Option<&str>) -> Result<V
             let code = problem["code"].as_str().unwrap_or("no code");
             bail!("{} [{status}, {code}]", problem["detail"].as_str().unwrap_or_default())
         }
-        _ => bail!("{url} answers with {status}, and nothing that the platform says"),
+        _ => bail!("{url} returned {status} and a body that is not the platform's"),
     }
 }
 
@@ -44,15 +45,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn stats_are_asked_for_in_the_customers_name() {
+    async fn stats_are_fetched_for_the_customer_and_problems_become_errors() {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let platform: Url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
-        let answer = async |request: Request| {
+        let reply = async |request: Request| {
             let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-            let asked =
+            let echo =
                 json!({"path": request.uri().path(), "for": header("X-User-ID"), "token": header("Authorization")});
             match header("X-User-ID") {
-                Some("user1") => (StatusCode::OK, asked.to_string()),
+                Some("user1") => (StatusCode::OK, echo.to_string()),
                 Some("user2") => {
                     let problem = json!({"detail": "there is no such user", "code": "unknown_user"});
                     (StatusCode::NOT_FOUND, problem.to_string())
@@ -61,17 +62,17 @@ mod tests {
                 _ => (StatusCode::BAD_GATEWAY, "{}".to_owned()),
             }
         };
-        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(any(answer))).await });
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(any(reply))).await });
 
-        let ask = async |id: &str| stats(&platform, &id.parse().expect("an id"), Some("t")).await;
+        let fetch = async |id: &str| stats(&platform, &id.parse().expect("an id"), Some("t")).await;
         let expected = json!({"path": "/stats", "for": "user1", "token": "Bearer t"});
-        assert_eq!(ask("user1").await.expect("stats"), expected);
+        assert_eq!(fetch("user1").await.expect("stats"), expected);
         let error = |result: Result<Value>| result.expect_err("no stats").to_string();
-        assert_eq!(error(ask("user2").await), "there is no such user [404 Not Found, unknown_user]");
-        assert!(error(ask("user3").await).ends_with("answers with 200 OK, and nothing that the platform says"));
-        assert!(error(ask("user4").await).contains("502"));
+        assert_eq!(error(fetch("user2").await), "there is no such user [404 Not Found, unknown_user]");
+        assert!(error(fetch("user3").await).ends_with("returned 200 OK and a body that is not the platform's"));
+        assert!(error(fetch("user4").await).contains("502"));
         let nowhere = "http://127.0.0.1:1".parse().expect("a URL");
-        let nobody = stats(&nowhere, &"a".parse().expect("an id"), None).await;
-        assert_eq!(error(nobody), "the platform at http://127.0.0.1:1/ does not answer");
+        let no_reply = stats(&nowhere, &"a".parse().expect("an id"), None).await;
+        assert_eq!(error(no_reply), "the platform at http://127.0.0.1:1/ does not reply");
     }
 }

@@ -1,33 +1,32 @@
-//! A customer's own storage, found by its name or made.
+//! Finds or creates a customer's own storage.
 
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 use shared::customer::UserId;
 
 use crate::manifest::{Binding, NamedBinding, StorageSpec};
-use cloudflare_api::Resource;
-use cloudflare_api::{Cloudflare, Database, Error, Jurisdiction, KvNamespace};
+use cloudflare_api::{Cloudflare, D1Database, Error, Jurisdiction, KvNamespace, Resource};
 
-/// What the script calls its storage.
+/// The name of the binding to the KV namespace.
 pub const USER_KV: &str = "USER_KV";
-/// The same for the bucket.
+/// The name of the binding to the R2 bucket.
 pub const USER_R2: &str = "USER_R2";
-/// The same for the database.
+/// The name of the binding to the D1 database.
 pub const USER_DB: &str = "USER_DB";
 
-/// Cloudflare's numbers for a name that is taken, also by an earlier attempt of the very same request.
+// Cloudflare's error codes for a name that is already used. A retry gets them if its earlier attempt took effect.
 const KV_EXISTS: u64 = 10014;
 const R2_EXISTS: u64 = 10004;
 const D1_EXISTS: u64 = 7502;
 
-/// Whether storage was created now, or existed before.
+/// Whether storage was created or already existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
     Created,
     AlreadyExists,
 }
 
-/// What a customer's storage is bound by.
+/// The ids and names that bindings to a customer's storage refer to.
 #[derive(Clone, Debug, Default)]
 pub struct StorageIds {
     pub kv: Option<String>,
@@ -36,7 +35,7 @@ pub struct StorageIds {
 }
 
 impl StorageIds {
-    /// The bindings of a script with this storage.
+    /// Returns the bindings to this storage.
     pub fn bindings(&self) -> Vec<NamedBinding> {
         let kv = self.kv.clone().map(|namespace_id| Binding::KvNamespace { namespace_id });
         let bucket =
@@ -47,26 +46,30 @@ impl StorageIds {
     }
 }
 
-/// Makes the KV namespace, unless it is there. Asking to make it and being refused tells that as well, and is the only way in
-/// which two who do so at once make one.
-pub async fn kv(cloudflare: &Cloudflare, id: &UserId) -> Result<(KvNamespace, Creation)> {
+/// Creates the KV namespace unless it exists. It tries to create it first: the API's refusal shows that it exists, and
+/// two concurrent runs create only one.
+pub async fn find_or_create_kv(cloudflare: &Cloudflare, id: &UserId) -> Result<(KvNamespace, Creation)> {
     let title = id.resource_name();
     let refusal = match cloudflare.create_kv_namespace(&title).await {
         Ok(namespace) => return Ok((namespace, Creation::Created)),
         Err(error) if error.has_code(&[KV_EXISTS]) || error.is_over_limit() => error,
         Err(error) => return Err(error.into()),
     };
-    let find_by_title = find_by_title(&cloudflare.kv_namespaces().await?, &title);
-    Ok((find_by_title.ok_or_else(|| not_made(refusal, &KV_LIMIT))?, Creation::AlreadyExists))
+    let existing = find_by_title(&cloudflare.kv_namespaces().await?, &title);
+    Ok((existing.ok_or_else(|| creation_refused(refusal, &KV_LIMIT))?, Creation::AlreadyExists))
 }
 
-/// The KV namespace of this title.
+/// Returns the KV namespace with this title.
 pub fn find_by_title(namespaces: &[KvNamespace], title: &str) -> Option<KvNamespace> {
     namespaces.iter().find(|namespace| namespace.title == title).cloned()
 }
 
-/// Makes the bucket, unless it is there.
-pub async fn bucket(cloudflare: &Cloudflare, id: &UserId, jurisdiction: Option<Jurisdiction>) -> Result<Creation> {
+/// Creates the bucket unless it exists.
+pub async fn find_or_create_bucket(
+    cloudflare: &Cloudflare,
+    id: &UserId,
+    jurisdiction: Option<Jurisdiction>,
+) -> Result<Creation> {
     let name = id.resource_name();
     let refusal = match cloudflare.create_bucket(&name, jurisdiction).await {
         Ok(_) => return Ok(Creation::Created),
@@ -75,145 +78,153 @@ pub async fn bucket(cloudflare: &Cloudflare, id: &UserId, jurisdiction: Option<J
     };
     match cloudflare.bucket(&name, jurisdiction).await? {
         Some(_) => Ok(Creation::AlreadyExists),
-        None => Err(not_made(refusal, &R2_LIMIT)),
+        None => Err(creation_refused(refusal, &R2_LIMIT)),
     }
 }
 
-/// Refuses a bucket in another jurisdiction than the one that is wanted: each has names of its own, so that a second bucket
-/// would be made there, and hide what is in the first.
-pub fn check_buckets(name: &str, found: &[Option<Jurisdiction>], wanted: Option<Jurisdiction>) -> Result<()> {
-    match (found.iter().find(|found| **found != wanted), wanted) {
+/// Refuses buckets in a jurisdiction other than the manifest's. Each jurisdiction has its own names, so a second bucket
+/// of the same name would be created, and the script would no longer see the objects in the first.
+pub fn check_buckets(name: &str, existing: &[Option<Jurisdiction>], required: Option<Jurisdiction>) -> Result<()> {
+    match (existing.iter().find(|existing| **existing != required), required) {
         (None, _) => Ok(()),
-        (Some(None), Some(wanted)) => Err(wrong_jurisdiction("bucket", name, wanted.name())),
-        (Some(found), _) => {
-            let found = found.map_or("default", Jurisdiction::name);
+        (Some(None), Some(required)) => Err(wrong_jurisdiction("bucket", name, required.name())),
+        (Some(existing), _) => {
+            let existing = existing.map_or("default", Jurisdiction::name);
             Err(anyhow!(
-                "the bucket {name} is in the jurisdiction {found}, and cannot be moved: delete it, or say `jurisdiction = \"{found}\"` under [storage] in the manifest"
+                "the bucket {name} is in the jurisdiction {existing} and cannot be moved: delete it, or set `jurisdiction = \"{existing}\"` under [storage] in the manifest"
             ))
         }
     }
 }
 
-/// Makes the database, unless it is there.
-pub async fn database(
+/// Creates the database unless it exists.
+pub async fn find_or_create_database(
     cloudflare: &Cloudflare,
     id: &UserId,
     jurisdiction: Option<Jurisdiction>,
-) -> Result<(Database, Creation)> {
+) -> Result<(D1Database, Creation)> {
     let name = id.resource_name();
     let refusal = match cloudflare.create_database(&name, jurisdiction).await {
         Ok(database) => return Ok((database, Creation::Created)),
         Err(error) if error.has_code(&[D1_EXISTS]) || error.is_over_limit() => error,
         Err(error) => return Err(error.into()),
     };
-    let named = cloudflare.database_named(&name).await?.ok_or_else(|| not_made(refusal, &D1_LIMIT))?;
+    let named = cloudflare.database_named(&name).await?.ok_or_else(|| creation_refused(refusal, &D1_LIMIT))?;
     check_jurisdiction(cloudflare, &named, jurisdiction).await?;
     Ok((named, Creation::AlreadyExists))
 }
 
-/// That a database which was there stays where the manifest wants it to.
+/// Refuses an existing database that is not in the manifest's jurisdiction.
 pub async fn check_jurisdiction(
     cloudflare: &Cloudflare,
-    database: &Database,
-    wanted: Option<Jurisdiction>,
+    database: &D1Database,
+    required: Option<Jurisdiction>,
 ) -> Result<()> {
-    let Some(wanted) = wanted.map(Jurisdiction::name) else { return Ok(()) };
-    let known = cloudflare.database(&database.uuid).await?.and_then(|database| database.jurisdiction);
-    if known.as_deref() != Some(wanted) {
-        return Err(wrong_jurisdiction("database", &database.name, wanted));
+    let Some(required) = required.map(Jurisdiction::name) else { return Ok(()) };
+    let actual = cloudflare.database(&database.uuid).await?.and_then(|database| database.jurisdiction);
+    if actual.as_deref() != Some(required) {
+        return Err(wrong_jurisdiction("database", &database.name, required));
     }
     Ok(())
 }
 
-fn wrong_jurisdiction(what: &str, name: &str, wanted: &str) -> anyhow::Error {
+fn wrong_jurisdiction(kind: &str, name: &str, required: &str) -> anyhow::Error {
     anyhow!(
-        "the {what} {name} is not in the jurisdiction {wanted}, and cannot be moved: delete it, or take the jurisdiction out of the manifest"
+        "the {kind} {name} is not in the jurisdiction {required} and cannot be moved: delete it, or remove the jurisdiction from the manifest"
     )
 }
 
-/// What the storage is bound by that is there. What is wanted and is not there is an error: `create` makes it.
-pub async fn find(
+/// Returns the ids of the storage that the manifest enables. Storage that does not exist is an error.
+pub async fn existing_ids(
     cloudflare: &Cloudflare,
     id: &UserId,
-    wanted: &StorageSpec,
+    spec: &StorageSpec,
     settings: Option<&Value>,
     namespaces: &[KvNamespace],
 ) -> Result<StorageIds> {
     let name = id.resource_name();
-    let missing = |what: &str| anyhow!("it has no {what} {name}: `customer create {id}` makes it");
+    let missing =
+        |kind: &str| anyhow!("there is no {kind} {name}: create it with `cargo platform customer create {id}`");
     let mut ids = StorageIds::default();
-    if wanted.kv {
+    if spec.kv {
         ids.kv = Some(find_by_title(namespaces, &name).ok_or_else(|| missing("KV namespace"))?.id);
     }
-    if wanted.r2 {
-        let bucket = Resource::bucket(&name, wanted.jurisdiction);
-        let there = if settings.is_some_and(|settings| bucket.is_bound_in(settings)) {
-            cloudflare.bucket(&name, wanted.jurisdiction).await?.is_some()
+    if spec.r2 {
+        let bucket = Resource::bucket(&name, spec.jurisdiction);
+        let exists = if settings.is_some_and(|settings| bucket.is_bound_in(settings)) {
+            cloudflare.bucket(&name, spec.jurisdiction).await?.is_some()
         } else {
-            let found = find_buckets(cloudflare, &name, settings, wanted).await?;
-            check_buckets(&name, &found, wanted.jurisdiction)?;
-            !found.is_empty()
+            let existing = find_buckets(cloudflare, &name, settings, spec).await?;
+            check_buckets(&name, &existing, spec.jurisdiction)?;
+            !existing.is_empty()
         };
-        if !there {
+        if !exists {
             return Err(missing("R2 bucket"));
         }
-        ids.bucket = Some((name.clone(), wanted.jurisdiction));
+        ids.bucket = Some((name.clone(), spec.jurisdiction));
     }
-    if wanted.d1 {
+    if spec.d1 {
         let database = cloudflare.database_named(&name).await?.ok_or_else(|| missing("D1 database"))?;
-        check_jurisdiction(cloudflare, &database, wanted.jurisdiction).await?;
+        check_jurisdiction(cloudflare, &database, spec.jurisdiction).await?;
         ids.database = Some(database.uuid);
     }
     Ok(ids)
 }
 
-/// How much of a kind an account may have.
-struct Limit {
-    what: &'static str,
-    how_many: &'static str,
-    limits: &'static str,
+/// The documented limit of an account for a kind of storage.
+struct AccountLimit {
+    kind: &'static str,
+    maximum: &'static str,
+    documentation: &'static str,
 }
 
-const KV_LIMIT: Limit =
-    Limit { what: "KV namespaces", how_many: "1,000", limits: "https://developers.cloudflare.com/kv/platform/limits/" };
-const R2_LIMIT: Limit =
-    Limit { what: "R2 buckets", how_many: "100,000", limits: "https://developers.cloudflare.com/r2/platform/limits/" };
-const D1_LIMIT: Limit = Limit {
-    what: "D1 databases",
-    how_many: "50,000 (10 on the free plan)",
-    limits: "https://developers.cloudflare.com/d1/platform/limits/",
+const KV_LIMIT: AccountLimit = AccountLimit {
+    kind: "KV namespaces",
+    maximum: "1,000",
+    documentation: "https://developers.cloudflare.com/kv/platform/limits/",
+};
+const R2_LIMIT: AccountLimit = AccountLimit {
+    kind: "R2 buckets",
+    maximum: "100,000",
+    documentation: "https://developers.cloudflare.com/r2/platform/limits/",
+};
+const D1_LIMIT: AccountLimit = AccountLimit {
+    kind: "D1 databases",
+    maximum: "50,000 (10 on the free plan)",
+    documentation: "https://developers.cloudflare.com/d1/platform/limits/",
 };
 
-/// Why something is neither there nor made.
-fn not_made(refusal: Error, limit: &Limit) -> anyhow::Error {
+/// Explains why something neither exists nor could be created.
+fn creation_refused(refusal: Error, limit: &AccountLimit) -> anyhow::Error {
     if !refusal.is_over_limit() {
-        return anyhow::Error::new(refusal).context("the name is taken, but nothing of that name is there: try again");
+        return anyhow::Error::new(refusal)
+            .context("the name is already used, but nothing with this name was found: try again");
     }
-    let Limit { what, how_many, limits } = limit;
+    let AccountLimit { kind, maximum, documentation } = limit;
     anyhow::Error::new(refusal).context(format!(
-        "the account has as many {what} as it may: {how_many}, unless Cloudflare raised that. Ask for more with the form that {limits} links to, or give customers who need none no such storage (`[storage]` in their manifests)"
+        "the account has reached its limit of {kind}, which is {maximum} unless Cloudflare raised it. Request a higher limit with the form that {documentation} links to, or disable this storage for customers that do not need it (`[storage]` in their manifests)"
     ))
 }
 
-/// In which jurisdictions there is a bucket of this name: each has names of its own. `FedRAMP` is asked for only where the
-/// manifest or the script says so, because not every account may.
+/// Returns the jurisdictions that have a bucket of this name. Each jurisdiction has its own names. `FedRAMP` is
+/// searched only if the manifest or the script names it, because not every account has access to it.
 pub async fn find_buckets(
     cloudflare: &Cloudflare,
     name: &str,
     settings: Option<&Value>,
-    manifest: &StorageSpec,
+    spec: &StorageSpec,
 ) -> Result<Vec<Option<Jurisdiction>>> {
     let bindings = settings.and_then(|settings| settings["bindings"].as_array()).into_iter().flatten();
     let bound = bindings.filter(|binding| binding["name"] == USER_R2);
     let bound = bound.filter_map(|binding| serde_json::from_value(binding["jurisdiction"].clone()).ok());
-    let mut asked = vec![None, Some(Jurisdiction::Eu)];
-    for jurisdiction in bound.chain([manifest.jurisdiction]) {
-        if !asked.contains(&jurisdiction) {
-            asked.push(jurisdiction);
+    let mut searched = vec![None, Some(Jurisdiction::Eu)];
+    for jurisdiction in bound.chain([spec.jurisdiction]) {
+        if !searched.contains(&jurisdiction) {
+            searched.push(jurisdiction);
         }
     }
     let mut found = Vec::new();
-    for jurisdiction in asked {
+    for jurisdiction in searched {
         if cloudflare.bucket(name, jurisdiction).await?.is_some() {
             found.push(jurisdiction);
         }

@@ -8,25 +8,25 @@ use shared::customer::UserId;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Deserializer as TomlDeserializer};
 
-use super::toml_error::Located;
+use super::spanned_error::SpannedError;
 use cloudflare_api::{Jurisdiction, Resource};
 
-/// A binding and its name.
+/// A binding with its name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBinding {
-    /// What the script calls it.
+    /// The binding's name in the script.
     pub name: String,
-    /// Whether others may have what it names as well.
+    /// Whether the manifest marks the resource as shared with others.
     pub shared: bool,
-    /// What it is.
+    /// The binding.
     pub binding: Binding,
 }
 
-/// A binding, named and described as the API describes it
+/// A binding, with the names that the API uses
 /// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "the API's own names, described there")]
+#[expect(missing_docs, reason = "the API's names, documented there")]
 pub enum Binding {
     Ai {},
     AnalyticsEngine {
@@ -104,7 +104,7 @@ pub enum Binding {
 }
 
 impl Binding {
-    /// Whether it names nothing that another script could be bound to.
+    /// Whether it refers to nothing that another script could be bound to.
     fn is_unshareable(&self) -> bool {
         matches!(
             self,
@@ -118,11 +118,11 @@ impl Binding {
     }
 }
 
-/// How often something may be done.
+/// The rate of a rate limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// The number of calls that succeed in a period, at least 1.
+    /// The number of calls that succeed in a period: at least 1.
     #[serde(deserialize_with = "limit")]
     pub limit: u32,
     /// The period in seconds: 10 or 60.
@@ -132,7 +132,7 @@ pub struct Rate {
 
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
-        0 => Err(D::Error::custom("a limit is at least 1")),
+        0 => Err(D::Error::custom("a limit must be at least 1")),
         limit => Ok(limit),
     }
 }
@@ -140,90 +140,91 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 fn period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
         period @ (10 | 60) => Ok(period),
-        other => Err(D::Error::custom(format_args!("a period is 10 or 60 seconds, not {other}"))),
+        other => Err(D::Error::custom(format_args!("a period must be 10 or 60 seconds, not {other}"))),
     }
 }
 
-/// A rate limiter's `namespace_id`
+/// Deserializes the `namespace_id` of a rate limiter
 /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/#configuration>).
 fn positive_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if is_rate_limiter(&text) {
         return Ok(text);
     }
-    Err(D::Error::custom(format_args!("a namespace_id is a positive integer in quotation marks, not {text:?}")))
+    Err(D::Error::custom(format_args!("a namespace_id must be a positive integer in quotation marks, not {text:?}")))
 }
 
-/// Whether a rate limiter can have this `namespace_id`.
+/// Whether a string is a valid `namespace_id` of a rate limiter.
 #[must_use]
 pub fn is_rate_limiter(namespace_id: &str) -> bool {
     matches!(namespace_id.parse::<u32>(), Ok(1..)) && !namespace_id.starts_with(['0', '+'])
 }
 
 impl NamedBinding {
-    /// A binding that names nothing of anybody else's.
+    /// Creates a binding that is not marked as shared.
     pub fn new(name: impl Into<String>, binding: Binding) -> Self {
         Self { name: name.into(), shared: false, binding }
     }
 
-    /// The resource of the account that it names, if it names one.
+    /// The resource of the account that the binding refers to, if there is one.
     #[must_use]
     pub fn resource(&self) -> Option<Resource> {
         Resource::named_by(&self.to_json())
     }
 
-    /// Parses a table of `[[bindings]]`, for a customer.
-    pub(super) fn parse(table: Spanned<DeValue<'_>>, id: &UserId) -> Result<Self, Located> {
+    /// Parses a table of `[[bindings]]` in a customer's manifest.
+    pub(super) fn parse(table: Spanned<DeValue<'_>>, id: &UserId) -> Result<Self, SpannedError> {
         let span = table.span();
         let DeValue::Table(mut members) = table.into_inner() else {
-            return Err(Located::new(span, "a binding is a table"));
+            return Err(SpannedError::new(span, "a binding must be a table"));
         };
         let mut take = |name: &str| members.remove(name);
-        let name = take("name").ok_or_else(|| Located::new(span.clone(), "a binding needs a `name`"))?;
+        let name = take("name").ok_or_else(|| SpannedError::new(span.clone(), "a binding needs a `name`"))?;
         let name: String = member(name, "name")?;
-        let of_this = |error: Located| error.prefixed(&format!("the binding {name}"));
+        let in_binding = |error: SpannedError| error.prefixed(&format!("the binding {name}"));
         let shared = take("shared").map(|shared| Ok((shared.span(), member::<bool>(shared, "shared")?)));
-        let shared = shared.transpose().map_err(of_this)?;
-        let kind = take("type").ok_or_else(|| of_this(Located::new(span.clone(), "it needs a `type`")))?;
+        let shared = shared.transpose().map_err(in_binding)?;
+        let kind = take("type").ok_or_else(|| in_binding(SpannedError::new(span.clone(), "it needs a `type`")))?;
         let kind_span = kind.span();
-        let kind: String = member(kind, "type").map_err(of_this)?;
+        let kind: String = member(kind, "type").map_err(in_binding)?;
         let mut members_and_values = members.iter();
         let is_empty = |value: &DeValue<'_>| value.as_str() == Some("");
         if let Some((member, value)) =
             members_and_values.find(|(member, value)| is_empty(value.get_ref()) && member.get_ref() != "text")
         {
-            return Err(of_this(Located::new(value.span(), format!("`{}` is empty", member.get_ref()))));
+            return Err(in_binding(SpannedError::new(value.span(), format!("`{}` is empty", member.get_ref()))));
         }
         if kind == "secret_text" {
             let message = format!(
-                "a secret's text does not belong in a file: put {name} among `secrets`, and its text into the environment"
+                "a secret's text does not belong in a file: add {name} to `secrets`, and set its text in the environment"
             );
-            return Err(Located::new(kind_span, message));
+            return Err(SpannedError::new(kind_span, message));
         }
         if kind == "ratelimit" && !members.contains_key("namespace_id") {
-            let derived = DeValue::String(rate_limiter_of(id, &name).into());
+            let derived = DeValue::String(derive_namespace_id(id, &name).into());
             members.insert(Spanned::new(span.clone(), "namespace_id".into()), Spanned::new(span.clone(), derived));
         }
-        // A variant's name and its members, which is how a table is read as an enum.
+        // A table is deserialized into an enum if its only key is a variant's name and the value has the variant's
+        // members.
         let members = Spanned::new(span.clone(), DeValue::Table(members));
         let variant = Spanned::new(kind_span, DeString::from(kind.clone()));
         let variant: DeTable<'_> = [(variant, members)].into_iter().collect();
         let binding = Binding::deserialize(TomlDeserializer::from(Spanned::new(span.clone(), variant)))
-            .map_err(|error| of_this(Located::of(&error, span)))?;
+            .map_err(|error| in_binding(SpannedError::from_toml(&error, span)))?;
         match shared {
             Some((span, _)) if binding.is_unshareable() => {
-                let message = format!("`shared` is for what several scripts can be bound to, and not for {kind}");
-                Err(of_this(Located::new(span, message)))
+                let message = format!("`shared` is for resources that several scripts can be bound to, not for {kind}");
+                Err(in_binding(SpannedError::new(span, message)))
             }
             shared => Ok(Self { name, shared: shared.is_some_and(|(_, shared)| shared), binding }),
         }
     }
 
-    /// The binding as the API has it.
+    /// Returns the binding in the API's format.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut json = json!({ "name": self.name });
-        let binding = serde_json::to_value(&self.binding).expect("a binding is JSON");
+        let binding = serde_json::to_value(&self.binding).expect("a binding can be serialized");
         for (kind, members) in binding.as_object().into_iter().flatten() {
             json["type"] = kind.as_str().into();
             for (name, value) in members.as_object().into_iter().flatten() {
@@ -240,15 +241,15 @@ impl Serialize for NamedBinding {
     }
 }
 
-fn member<'de, T: Deserialize<'de>>(value: Spanned<DeValue<'de>>, name: &str) -> Result<T, Located> {
+fn member<'de, T: Deserialize<'de>>(value: Spanned<DeValue<'de>>, name: &str) -> Result<T, SpannedError> {
     let span = value.span();
     T::deserialize(toml::de::ValueDeserializer::from(value))
-        .map_err(|error| Located::of(&error, span).prefixed(&format!("`{name}`")))
+        .map_err(|error| SpannedError::from_toml(&error, span).prefixed(&format!("`{name}`")))
 }
 
-/// The `namespace_id` of a customer's rate limiter that names none: always the same for a customer and a binding's name,
-/// and of ten digits, so that it meets none that somebody chose.
-fn rate_limiter_of(id: &UserId, name: &str) -> String {
+/// Derives the `namespace_id` of a rate limiter whose manifest has none. It is always the same for a customer and a
+/// binding's name. It has ten digits, so that it is unlikely to equal an id that somebody chose.
+fn derive_namespace_id(id: &UserId, name: &str) -> String {
     const FIRST: u32 = 1_000_000_000;
     let digest = Sha256::digest(format!("{id}\0{name}"));
     let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
@@ -260,13 +261,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_limiter_without_a_namespace_gets_one_of_its_own() {
+    fn a_derived_namespace_id_is_stable_and_differs_between_customers_and_names() {
         let id = |id: &str| id.parse::<UserId>().expect("an id");
-        let derived = rate_limiter_of(&id("user1"), "LIMITER");
-        assert_eq!(derived, rate_limiter_of(&id("user1"), "LIMITER"));
+        let derived = derive_namespace_id(&id("user1"), "LIMITER");
+        assert_eq!(derived, derive_namespace_id(&id("user1"), "LIMITER"));
         assert_eq!(derived.len(), 10);
         for (user, name) in [("user2", "LIMITER"), ("user1", "OTHER"), ("user", "1LIMITER")] {
-            assert_ne!(rate_limiter_of(&id(user), name), derived, "{user} {name}");
+            assert_ne!(derive_namespace_id(&id(user), name), derived, "{user} {name}");
         }
     }
 }

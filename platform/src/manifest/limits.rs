@@ -1,17 +1,17 @@
 //! The limits that Cloudflare documents for scripts.
 
-/// How many tags a script may have, the one that says whose it is among them
+/// The maximum number of tags of a script, including the tag that marks the owner of its code
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/platform/limits/#tags>).
 pub const MAX_TAGS: usize = 8;
 
-/// How many variables and secrets a script may have together
+/// The maximum total number of variables and secrets of a script
 /// (<https://developers.cloudflare.com/workers/platform/limits/#environment-variables>).
 pub const MAX_VARIABLES: usize = 128;
 
-/// How long each of them may be, in bytes.
+/// The maximum length of a variable or secret in bytes.
 pub const MAX_VARIABLE_LEN: usize = 5 << 10;
 
-/// Members of every object in JavaScript, which a script could not tell from its bindings.
+/// The names of members that every JavaScript object has. A script could not tell them from bindings.
 pub const RESERVED_NAMES: [&str; 8] = [
     "__proto__",
     "constructor",

@@ -1,14 +1,17 @@
-//! What a customer gets, as a file says it: `customers/<id>.toml`.
+//! Customers' manifests, `customers/<id>.toml`: the plan, tags, storage, variables, secrets, further bindings and the
+//! customer's own script.
 
 mod binding;
 mod checks;
 mod limits;
+mod location;
 mod model;
 mod parse;
+mod spanned_error;
 #[cfg(test)]
 mod tests;
-mod toml_error;
 
 pub use binding::{Binding, NamedBinding, Rate, is_rate_limiter};
 pub use limits::{MAX_TAGS, MAX_VARIABLE_LEN, MAX_VARIABLES, RESERVED_NAMES};
+pub use location::ManifestLocation;
 pub use model::{Manifest, StorageSpec};

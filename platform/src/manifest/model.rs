@@ -1,4 +1,4 @@
-//! A manifest, parsed.
+//! A parsed manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,28 +12,29 @@ use super::binding::{Binding, NamedBinding};
 use super::limits::MAX_VARIABLE_LEN;
 use crate::code::ScriptSource;
 
-/// What a customer gets. Without a file: storage of every kind, and nothing else.
+/// A customer's manifest. The default is that of a customer without a file: all three kinds of storage, and nothing
+/// else.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
     /// The plan, for the customer's record.
     pub plan: Option<Plan>,
-    /// What one request may cost, for the customer's record.
+    /// The limits of a request, for the customer's record.
     pub limits: Limits,
-    /// What the script is tagged with.
+    /// The script's tags.
     pub tags: BTreeSet<String>,
     /// The customer's own storage.
     pub storage: StorageSpec,
     /// Variables: text, or anything else as JSON.
     pub vars: BTreeMap<String, Value>,
-    /// The names of secrets, each also that of the environment variable that holds its text.
+    /// The names of secrets. The environment variable of the same name has the secret's text.
     pub secrets: BTreeSet<String>,
-    /// Whatever else the script is bound to.
+    /// The script's further bindings.
     pub bindings: Vec<NamedBinding>,
     /// The customer's own script, instead of the platform's.
     pub script: Option<ScriptSource>,
 }
 
-/// The storage that is made for a customer, and is that customer's alone.
+/// The storage that is created for a customer and that no other customer can use.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageSpec {
@@ -43,7 +44,7 @@ pub struct StorageSpec {
     pub r2: bool,
     /// `USER_DB`, a database.
     pub d1: bool,
-    /// Where bucket and database must stay.
+    /// The jurisdiction of the bucket and the database.
     pub jurisdiction: Option<Jurisdiction>,
 }
 
@@ -54,7 +55,7 @@ impl Default for StorageSpec {
 }
 
 impl Manifest {
-    /// All bindings but those of the customer's own storage. A secret's text is what `secret` says.
+    /// Returns all bindings except those to the customer's own storage. `secret` looks up a secret's text by its name.
     pub fn bindings(&self, secret: impl Fn(&str) -> Option<String>) -> Result<Vec<NamedBinding>> {
         let vars = self.vars.iter().map(|(name, value)| {
             let binding = match value {
@@ -66,7 +67,7 @@ impl Manifest {
         let secrets = self.secrets.iter().map(|name| {
             let text = secret(name).ok_or_else(|| anyhow!("the secret {name} is not set in the environment"))?;
             if text.len() > MAX_VARIABLE_LEN {
-                bail!("the secret {name} has {} bytes: a secret has at most {MAX_VARIABLE_LEN}", text.len());
+                bail!("the secret {name} has {} bytes: a secret can have at most {MAX_VARIABLE_LEN}", text.len());
             }
             Ok(NamedBinding::new(name, Binding::SecretText { text }))
         });

@@ -1,10 +1,8 @@
-use serde_json::json;
-
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 use cloudflare_api::Jurisdiction;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::customer::Plan;
 
 use super::*;
@@ -20,14 +18,14 @@ fn bindings(manifest: &Manifest) -> Value {
 
 #[test]
 fn a_customer_without_a_file_gets_storage_and_nothing_else() {
-    let manifest = parse("").expect("nothing is enough");
+    let manifest = parse("").expect("an empty file is valid");
     assert_eq!(manifest, Manifest::default());
     assert_eq!(manifest.storage, StorageSpec { kv: true, r2: true, d1: true, jurisdiction: None });
     assert_eq!(bindings(&manifest), json!([]));
 }
 
 #[test]
-fn every_kind_of_binding_is_as_the_upload_api_has_it() {
+fn every_kind_of_binding_has_the_format_of_the_upload_api() {
     for (fields, expected) in [
         (r#"type = "ai""#, json!({"type": "ai"})),
         (r#"type = "analytics_engine", dataset = "d""#, json!({"type": "analytics_engine", "dataset": "d"})),
@@ -85,11 +83,11 @@ fn every_kind_of_binding_is_as_the_upload_api_has_it() {
     }
 }
 
-/// Whoever writes a manifest begins with the example, so it has everything.
+/// Operators start from the example, so it must have every type of binding.
 #[test]
-fn the_documented_example_is_one_and_has_every_type() {
+fn the_documented_example_is_valid_and_has_every_type() {
     let page = include_str!("../../../docs/customers.md");
-    let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("it ends");
+    let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("an end");
     let manifest = parse(example).expect("a manifest");
     let types: BTreeSet<String> = bindings(&manifest)
         .as_array()
@@ -121,13 +119,13 @@ fn the_documented_example_is_one_and_has_every_type() {
         "workflow",
     ];
     assert_eq!(types, BTreeSet::from(expected.map(str::to_owned)));
-    // A type that is new must be there as well.
+    // The parser's error lists all types: none may be missing above.
     let unknown = parse("bindings = [{ name = 'A', type = 'none' }]").expect_err("unknown").to_string();
     assert_eq!(unknown.matches('`').count() / 2 - 1, expected.len(), "{unknown}");
 }
 
 #[test]
-fn variables_and_secrets_are_bindings_as_well() {
+fn variables_and_secrets_become_bindings() {
     let text = r#"
         plan = "pro"
         tags = ["eu", "beta"]
@@ -147,12 +145,12 @@ fn variables_and_secrets_are_bindings_as_well() {
         {"name": "API_KEY", "type": "secret_text", "text": "hush"},
     ]);
     assert_eq!(bindings(&manifest), expected);
-    let unset = manifest.bindings(|_| None).expect_err("it is not set").to_string();
+    let unset = manifest.bindings(|_| None).expect_err("no secret is set").to_string();
     assert_eq!(unset, "the secret API_KEY is not set in the environment");
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_line() {
+fn errors_name_the_line() {
     for (text, line, reason) in [
         ("plam = \"pro\"", 1, "unknown field `plam`"),
         ("\nplan = \"Pro\"", 2, "a plan is 1 to 32"),
@@ -175,35 +173,35 @@ fn what_is_wrong_is_said_with_its_line() {
         ("[vars]\nA = { b = [1.0, nan] }", 2, "JSON has no number"),
         ("[vars]\nA = -inf", 2, "JSON has no number -inf"),
         ("[[bindings]]\nname = 'A'\ntype = 'json'\njson = { on = 2026-11-22 }", 4, "json: on: JSON has no dates"),
-        ("[[bindings]]\nname = \"A\"\ntype = \"secret_text\"\ntext = \"hush\"", 3, "among `secrets`"),
+        ("[[bindings]]\nname = \"A\"\ntype = \"secret_text\"\ntext = \"hush\"", 3, "to `secrets`"),
         ("[[bindings]]\nname = 1\ntype = 'ai'", 2, "`name`: invalid type: integer"),
         ("[[bindings]]\nname = 'A'\ntype = 'd1'\nid = 7", 4, "invalid type: integer `7`, expected a string"),
-        ("[[bindings]]\nname = 'A'\ntype = 'ai'\nshared = true", 4, "`shared` is for what several"),
+        ("[[bindings]]\nname = 'A'\ntype = 'ai'\nshared = true", 4, "`shared` is for resources"),
         ("[[bindings]]\nname = 'A'\ntype = 'd1'\nid = 'x'\nshared = 'yes'", 5, "`shared`: invalid type"),
         (
             "[[bindings]]\nname = 'A'\ntype = 'ratelimit'\n[bindings.simple]\nlimit = 1\nperiod = 30",
             6,
-            "a period is 10 or 60 seconds, not 30",
+            "a period must be 10 or 60 seconds, not 30",
         ),
         (
             "[[bindings]]\nname = 'A'\ntype = 'ratelimit'\nnamespace_id = 'mine'\nsimple = { limit = 1, period = 10 }",
             4,
-            "a namespace_id is a positive integer",
+            "a namespace_id must be a positive integer",
         ),
         ("[[bindings]]\nname = 'A'\ntype = 'ai'\n[[bindings]]\nname = 'A'\ntype = 'browser'", 5, "two bindings"),
         ("[vars]\nA = 1\nUSER_KV = 1", 3, "two bindings called USER_KV"),
         ("secrets = [\n  'A',\n  'b-c',\n]", 3, "cannot be a binding's name"),
-        ("tags = [\n  'eu',\n  'own-script',\n]", 3, "says whose code a script has"),
-        ("bindings = 1", 1, "bindings are tables"),
-        ("bindings = [1]", 1, "a binding is a table"),
+        ("tags = [\n  'eu',\n  'own-script',\n]", 3, "the tag own-script is reserved"),
+        ("bindings = 1", 1, "bindings must be tables"),
+        ("bindings = [1]", 1, "a binding must be a table"),
         ("vars = 1", 1, "vars: invalid type"),
-        ("[vars]\nA = 1\nconstructor = 1", 3, "every JavaScript object has it"),
+        ("[vars]\nA = 1\nconstructor = 1", 3, "every JavaScript object has a member"),
         ("[[bindings]]\nname = 'A'\ntype = 'queue'\nqueue_name = ''", 4, "`queue_name` is empty"),
-        ("[[bindings]]\nname = 'A'\ntype = 'ai'\nshared = false", 4, "`shared` is for what several"),
+        ("[[bindings]]\nname = 'A'\ntype = 'ai'\nshared = false", 4, "`shared` is for resources"),
         (
             "[[bindings]]\nname = 'A'\ntype = 'ratelimit'\nsimple = { limit = 0, period = 10 }",
             4,
-            "a limit is at least 1",
+            "a limit must be at least 1",
         ),
     ] {
         let error = format!("{:#}", parse(text).expect_err(text));
@@ -212,26 +210,26 @@ fn what_is_wrong_is_said_with_its_line() {
 }
 
 #[test]
-fn variables_and_secrets_are_few_and_short() {
+fn variables_and_secrets_are_limited_in_number_and_length() {
     let vars = |count: usize| (0..count).map(|number| format!("V{number:03} = 1")).collect::<Vec<_>>().join("\n");
-    parse(&format!("secrets = ['S']\n[vars]\n{}", vars(127))).expect("as many as there may be");
-    let error = parse(&format!("secrets = ['S']\n[vars]\n{}", vars(128))).expect_err("one more").to_string();
-    assert_eq!(error, "line 130: there are 129 variables and secrets: a script has at most 128");
-    for (text, taken) in [("x".repeat(5120), true), ("x".repeat(5121), false)] {
-        assert_eq!(parse(&format!("[vars]\nA = '{text}'")).is_ok(), taken);
+    parse(&format!("secrets = ['S']\n[vars]\n{}", vars(127))).expect("the maximum");
+    let error = parse(&format!("secrets = ['S']\n[vars]\n{}", vars(128))).expect_err("one too many").to_string();
+    assert_eq!(error, "line 130: there are 129 variables and secrets: a script can have at most 128");
+    for (text, is_valid) in [("x".repeat(5120), true), ("x".repeat(5121), false)] {
+        assert_eq!(parse(&format!("[vars]\nA = '{text}'")).is_ok(), is_valid);
         let manifest = parse("secrets = ['S']").expect("a manifest");
-        assert_eq!(manifest.bindings(|_| Some(text.clone())).is_ok(), taken);
+        assert_eq!(manifest.bindings(|_| Some(text.clone())).is_ok(), is_valid);
     }
 }
 
 #[test]
-fn tags_are_few_and_plain() {
-    let seven = parse(r#"tags = ["a", "b", "c", "d", "e", "f", "g"]"#).expect("as many as there may be");
+fn tags_are_limited_in_number_and_characters() {
+    let seven = parse(r#"tags = ["a", "b", "c", "d", "e", "f", "g"]"#).expect("the maximum");
     assert_eq!(seven.tags.len(), 7);
     for (tags, reason) in [
         (r#"["a", "b", "c", "d", "e", "f", "g", "h"]"#, "there are 8 tags"),
-        (r#"["own-script"]"#, "says whose code"),
-        (r#"["customer-worker"]"#, "says whose code"),
+        (r#"["own-script"]"#, "is reserved"),
+        (r#"["customer-worker"]"#, "is reserved"),
         (r#"["a,b"]"#, "cannot be a tag"),
         (r#"["a&b"]"#, "cannot be a tag"),
         (r#"["a:b"]"#, "cannot be a tag"),
@@ -243,7 +241,7 @@ fn tags_are_few_and_plain() {
 }
 
 #[test]
-fn a_script_has_each_name_once() {
+fn binding_names_are_unique_identifiers() {
     for text in [
         "secrets = [\"A\"]\n[vars]\nA = 1",
         "[vars]\nUSER_KV = 1",
@@ -253,7 +251,7 @@ fn a_script_has_each_name_once() {
         let error = parse(text).expect_err(text).to_string();
         assert!(error.contains(": there are two bindings called"), "{text}: {error}");
     }
-    // A customer without a database of its own may have one of that name.
+    // A customer without its own database can use the name for another one.
     let text = "storage = { d1 = false }\n[[bindings]]\nname = \"USER_DB\"\ntype = \"d1\"\nid = \"x\"";
     assert_eq!(parse(text).expect("a manifest").bindings.len(), 1);
     for name in ["", "1A", "a-b", "a b", "é"] {

@@ -1,56 +1,56 @@
-//! What a token says (RFC 7519, 4.1).
+//! A token's claims (RFC 7519, 4.1).
 
 use super::token_error::TokenError;
 use crate::customer::UserId;
 use crate::http::Problem;
-use crate::json::{Json, Malformed, Members};
+use crate::json::{Json, JsonObject, Malformed};
 
-/// The claims that the platform looks at.
+/// The claims that the platform checks.
 #[derive(Debug)]
 pub struct Claims {
     /// The user id that the token is for.
     pub sub: String,
-    /// When it expires, in seconds since 1970, which may have a fraction.
+    /// The time when it expires, in seconds since 1970, possibly with a fraction.
     pub exp: f64,
-    /// From when on it is valid, in the same way.
+    /// The time when it becomes valid, in seconds since 1970, possibly with a fraction.
     nbf: Option<f64>,
-    /// Whom it is for: a string, or an array of them.
+    /// The audiences. In JSON, a string or an array of strings.
     aud: Vec<String>,
-    /// Who made it.
+    /// The issuer.
     iss: Option<String>,
-    /// What it allows: words with blanks between them (RFC 8693, 4.2).
+    /// The scopes, separated by spaces (RFC 8693, 4.2).
     scope: Option<String>,
 }
 
-/// Which tokens are taken, besides those that a key of ours has signed.
+/// The claims that a token must have to be trusted, besides a valid signature.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trust<'a> {
-    /// The `aud` that a token must have, if any.
+    /// The required `aud`, if any.
     pub audience: Option<&'a str>,
-    /// The `iss` that a token must have, if any.
+    /// The required `iss`, if any.
     pub issuer: Option<&'a str>,
 }
 
 impl Claims {
-    pub(super) fn from_json<J: Json>(claims: &Members<J>) -> Result<Self, Malformed> {
-        let audience = |json: &J| match json.elements() {
+    pub(super) fn from_json<J: Json>(claims: &JsonObject<J>) -> Result<Self, Malformed> {
+        let audiences = |json: &J| match json.elements() {
             Some(elements) => elements.iter().map(J::string).collect(),
-            None => json.string().map(|one| vec![one]),
+            None => json.string().map(|audience| vec![audience]),
         };
         Ok(Self {
             sub: claims.required("sub", J::string)?,
             exp: claims.required("exp", J::number)?,
             nbf: claims.optional("nbf", J::number)?,
-            aud: claims.optional("aud", audience)?.unwrap_or_default(),
+            aud: claims.optional("aud", audiences)?.unwrap_or_default(),
             iss: claims.optional("iss", J::string)?,
             scope: claims.optional("scope", J::string)?,
         })
     }
 
-    /// How far clocks may be apart, in seconds.
+    /// The allowed difference between the clocks of the issuer and the platform, in seconds.
     pub const LEEWAY: f64 = 60.0;
 
-    /// Whether they are to be taken now, in seconds since 1970.
+    /// Checks the times, the audience and the issuer. `now` is in seconds since 1970.
     pub fn check(&self, trust: Trust<'_>, now: f64) -> Result<(), TokenError> {
         if self.exp + Self::LEEWAY <= now {
             return Err(TokenError::Expired);
@@ -58,17 +58,17 @@ impl Claims {
         if self.nbf.is_some_and(|nbf| nbf - Self::LEEWAY > now) {
             return Err(TokenError::NotYetValid);
         }
-        if trust.audience.is_some_and(|wanted| !self.aud.iter().any(|one| one == wanted)) {
-            return Err(TokenError::Audience);
+        if trust.audience.is_some_and(|required| !self.aud.iter().any(|audience| audience == required)) {
+            return Err(TokenError::WrongAudience);
         }
-        if trust.issuer.is_some_and(|wanted| self.iss.as_deref() != Some(wanted)) {
-            return Err(TokenError::Issuer);
+        if trust.issuer.is_some_and(|required| self.iss.as_deref() != Some(required)) {
+            return Err(TokenError::WrongIssuer);
         }
         Ok(())
     }
 
-    /// Whether they allow a request for a customer. `GET` and `HEAD` need the scope `read`, all else `write`; neither holds
-    /// the other.
+    /// Checks whether the token allows a request for a customer. `GET` and `HEAD` need the scope `read`, all other
+    /// methods `write`; neither scope includes the other.
     pub fn permit(&self, user_id: &UserId, method: &str) -> Result<(), Problem> {
         if self.sub != user_id.as_str() {
             return Err(Problem::user_mismatch());
@@ -82,17 +82,17 @@ impl Claims {
     }
 }
 
-/// What a token may allow.
+/// A scope, which a token needs for some of the methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// To read: `GET` and `HEAD`.
+    /// Allows `GET` and `HEAD`.
     Read,
-    /// To write: every other method.
+    /// Allows every other method.
     Write,
 }
 
 impl Scope {
-    /// The scope as tokens have it.
+    /// Returns the scope's name in tokens.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<Claims, Malformed> {
-        Claims::from_json(&Members::of(Value::parse(json).ok_or(Malformed)?).ok_or(Malformed)?)
+        Claims::from_json(&JsonObject::new(Value::parse(json).ok_or(Malformed)?).ok_or(Malformed)?)
     }
 
     fn claims(json: &str) -> Claims {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn times_have_a_minute_of_leeway() {
-        for (json, now, outcome) in [
+        for (json, now, result) in [
             (r#"{"sub":"a","exp":1000}"#, 999.0, Ok(())),
             (r#"{"sub":"a","exp":1000}"#, 1059.9, Ok(())),
             (r#"{"sub":"a","exp":1000}"#, 1060.0, Err(TokenError::Expired)),
@@ -134,31 +134,31 @@ mod tests {
             (r#"{"sub":"a","exp":2000,"nbf":1060.5}"#, 1000.0, Err(TokenError::NotYetValid)),
             (r#"{"sub":"a","exp":2000,"nbf":null}"#, 1000.0, Ok(())),
         ] {
-            assert_eq!(claims(json).check(Trust::default(), now), outcome, "{json} at {now}");
+            assert_eq!(claims(json).check(Trust::default(), now), result, "{json} at {now}");
         }
     }
 
     #[test]
-    fn audience_and_issuer_count_where_they_are_asked_for() {
+    fn audience_and_issuer_are_checked_if_they_are_required() {
         let trust = Trust { audience: Some("api"), issuer: Some("idp") };
-        for (rest, outcome) in [
+        for (members, result) in [
             (r#""aud":"api","iss":"idp""#, Ok(())),
             (r#""aud":["x","api"],"iss":"idp""#, Ok(())),
-            (r#""aud":["x"],"iss":"idp""#, Err(TokenError::Audience)),
-            (r#""aud":[],"iss":"idp""#, Err(TokenError::Audience)),
-            (r#""aud":"apis","iss":"idp""#, Err(TokenError::Audience)),
-            (r#""iss":"idp""#, Err(TokenError::Audience)),
-            (r#""aud":"api","iss":"IDP""#, Err(TokenError::Issuer)),
-            (r#""aud":"api""#, Err(TokenError::Issuer)),
+            (r#""aud":["x"],"iss":"idp""#, Err(TokenError::WrongAudience)),
+            (r#""aud":[],"iss":"idp""#, Err(TokenError::WrongAudience)),
+            (r#""aud":"apis","iss":"idp""#, Err(TokenError::WrongAudience)),
+            (r#""iss":"idp""#, Err(TokenError::WrongAudience)),
+            (r#""aud":"api","iss":"IDP""#, Err(TokenError::WrongIssuer)),
+            (r#""aud":"api""#, Err(TokenError::WrongIssuer)),
         ] {
-            let claims = claims(&format!(r#"{{"sub":"a","exp":1,{rest}}}"#));
-            assert_eq!(claims.check(trust, 0.0), outcome, "{rest}");
-            assert_eq!(claims.check(Trust::default(), 0.0), Ok(()), "{rest}");
+            let claims = claims(&format!(r#"{{"sub":"a","exp":1,{members}}}"#));
+            assert_eq!(claims.check(trust, 0.0), result, "{members}");
+            assert_eq!(claims.check(Trust::default(), 0.0), Ok(()), "{members}");
         }
     }
 
     #[test]
-    fn malformed_claims_are_refused() {
+    fn malformed_claims_are_rejected() {
         for json in [
             "{}",
             r#"{"sub":"a"}"#,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_permits_its_own_customer_what_its_scope_says() {
+    fn a_token_permits_the_methods_of_its_scopes_for_its_customer_only() {
         let user: UserId = "user1".parse().expect("an id");
         for (scope, read, write) in [
             ("read write", true, true),
@@ -213,25 +213,25 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever clocks say, a token is taken within its time and a minute around it, and for its own customer alone.
+        /// A token is accepted from a minute before `nbf` until a minute after `exp`, and only for its own customer.
         #[test]
-        fn a_token_has_its_time_and_its_customer(
+        fn a_token_is_valid_in_its_time_and_for_its_customer(
             exp in -1e18..1e18,
             nbf in proptest::option::of(-1e18..1e18),
-            near in -100.0..100.0,
+            offset in -100.0..100.0,
             sub in "[a-b]{1,2}",
-            asked in "[a-b]{1,2}",
+            requested in "[a-b]{1,2}",
             scope in "(read|write|reader|READ| ){0,4}",
         ) {
             let claims = serde_json::json!({"sub": sub, "exp": exp, "nbf": nbf, "scope": scope}).to_string();
             let claims = super::tests::claims(&claims);
-            for now in [exp + near, nbf.unwrap_or(0.0) + near] {
-                let taken = claims.exp + 60.0 > now && claims.nbf.is_none_or(|nbf| nbf - 60.0 <= now);
-                prop_assert_eq!(claims.check(Trust::default(), now).is_ok(), taken);
+            for now in [exp + offset, nbf.unwrap_or(0.0) + offset] {
+                let valid = claims.exp + 60.0 > now && claims.nbf.is_none_or(|nbf| nbf - 60.0 <= now);
+                prop_assert_eq!(claims.check(Trust::default(), now).is_ok(), valid);
             }
-            let user = UserId::parse(&asked).expect("an id");
+            let user = UserId::parse(&requested).expect("an id");
             for (method, needed) in [("GET", "read"), ("HEAD", "read"), ("PUT", "write"), ("get", "write")] {
-                let permitted = sub == asked && scope.split(' ').any(|word| word == needed);
+                let permitted = sub == requested && scope.split(' ').any(|word| word == needed);
                 prop_assert_eq!(claims.permit(&user, method).is_ok(), permitted, "{} with {:?}", method, scope);
             }
         }

@@ -1,4 +1,4 @@
-//! The keys that tokens are signed with, as the platform's operator configures them.
+//! The keys that tokens are signed with, which the platform's operator configures.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::json::{Json, Malformed, Members};
+use crate::json::{Json, JsonObject, Malformed};
 
-/// How a signature is made (RFC 7518, 3.1; RFC 8037).
+/// A signature algorithm (RFC 7518, 3.1; RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -22,7 +22,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name, as a token's header has it.
+    /// Returns the algorithm's name in a token's header.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,34 +33,35 @@ impl Algorithm {
         }
     }
 
-    /// Whether a token's header, or a key's, means this by a name: Ed25519 has two (RFC 8037, RFC 9864).
+    /// Returns whether `name` is a name of the algorithm, in the header of a token or in a key. Ed25519 has two names
+    /// (RFC 8037, RFC 9864).
     #[must_use]
-    pub fn is_named(self, name: &str) -> bool {
+    pub fn has_name(self, name: &str) -> bool {
         name == self.name() || (self == Self::EdDsa && name == "Ed25519")
     }
 }
 
-/// A key, for one algorithm alone.
+/// A key for one algorithm.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The name by which tokens call it.
+    /// The key id, which tokens name the key by.
     pub kid: Option<String>,
-    /// The algorithm that it is for.
+    /// The only algorithm that the key may be used with.
     pub algorithm: Algorithm,
     /// The key itself.
-    pub material: Material,
+    pub material: KeyMaterial,
 }
 
-/// A key itself. It is not shown by `Debug`.
+/// The content of a key. `Debug` does not print it.
 #[derive(PartialEq, Eq)]
-pub enum Material {
-    /// A secret, of which signatures are made as well as verified.
+pub enum KeyMaterial {
+    /// A secret, which both signs and verifies.
     Secret(Vec<u8>),
-    /// A public key, as a JSON Web Key (RFC 7517) with nothing in it but the key.
+    /// A public key: the text of a JSON Web Key (RFC 7517) that has only the members which define the key.
     Jwk(String),
 }
 
-impl fmt::Debug for Material {
+impl fmt::Debug for KeyMaterial {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Secret(_) => "Secret(…)",
@@ -69,22 +70,22 @@ impl fmt::Debug for Material {
     }
 }
 
-/// Secrets have at least as many bits as the hash (RFC 7518, 3.2), in bytes.
+/// The shortest secret, in bytes: as long as the hash (RFC 7518, 3.2).
 const MIN_SECRET_LEN: usize = 32;
 
-/// RSA keys have at least 2048 bits (RFC 7518, 3.3), here in the characters of base64url.
+/// The shortest modulus of an RSA key, in characters of base64url: 2048 bits (RFC 7518, 3.3).
 const MIN_MODULUS_LEN: usize = 342;
 
-/// More keys than anybody needs, and few enough to try one after the other.
+/// The largest number of keys. A token without a key id is checked against one key after the other.
 const MAX_KEYS: usize = 64;
 
-/// base64url, with its padding or without.
+/// base64url, with or without padding.
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The configured keys are not as they must be. It says what is wrong and shows none of them.
+/// The error of configured keys that are malformed. It describes the error without showing any key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKeys(&'static str);
 
@@ -96,15 +97,15 @@ impl fmt::Display for InvalidKeys {
 
 impl std::error::Error for InvalidKeys {}
 
-/// Parses `TOKEN_SECRETS`: `[{"kid","secret"}]`, each secret base64url and at least 32 bytes long. The first signs, all
-/// verify.
+/// Parses `TOKEN_SECRETS`: `[{"kid","secret"}]`, with secrets in base64url of at least 32 bytes. The first secret
+/// signs, all of them verify.
 pub fn parse_secrets<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
     const SHAPE: InvalidKeys = InvalidKeys(r#"TOKEN_SECRETS is not a list [{"kid","secret"}]"#);
     let secrets = J::parse(json).and_then(|secrets| secrets.elements()).ok_or(SHAPE)?;
     check_number(secrets.len())?;
     let mut keys: Vec<Key> = Vec::new();
     for secret in secrets {
-        let secret = Members::among(secret, &["kid", "secret"]).ok_or(SHAPE)?;
+        let secret = JsonObject::with_only(secret, &["kid", "secret"]).ok_or(SHAPE)?;
         let kid = secret.required("kid", J::string).map_err(|Malformed| SHAPE)?;
         if keys.iter().any(|other| other.kid.as_ref() == Some(&kid)) {
             return Err(InvalidKeys("two of TOKEN_SECRETS have the same kid"));
@@ -115,34 +116,34 @@ pub fn parse_secrets<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
         if secret.len() < MIN_SECRET_LEN {
             return Err(InvalidKeys("a secret of TOKEN_SECRETS has less than 32 bytes"));
         }
-        keys.push(Key { kid: Some(kid), algorithm: Algorithm::Hs256, material: Material::Secret(secret) });
+        keys.push(Key { kid: Some(kid), algorithm: Algorithm::Hs256, material: KeyMaterial::Secret(secret) });
     }
     Ok(keys)
 }
 
-/// Parses a JSON Web Key Set (RFC 7517, 5). Keys that no token of ours is signed with are left out: of other kinds, for
-/// other uses, too weak, malformed; and secrets, which have no place in a set that is public.
+/// Parses a JSON Web Key Set (RFC 7517, 5). It ignores keys that cannot verify a token: those of other types or for
+/// other uses, weak keys and malformed keys. It also ignores secrets, because a key set is public.
 pub fn parse_jwks<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
     const SHAPE: InvalidKeys = InvalidKeys(r#"the key set is not a JSON Web Key Set {"keys":[...]}"#);
-    let set = J::parse(json).and_then(Members::of).ok_or(SHAPE)?;
+    let set = J::parse(json).and_then(JsonObject::new).ok_or(SHAPE)?;
     let keys = set.required("keys", J::elements).map_err(|Malformed| SHAPE)?;
-    let keys: Vec<Key> = keys.into_iter().filter_map(|jwk| public_key(&Members::of(jwk)?)).collect();
+    let keys: Vec<Key> = keys.into_iter().filter_map(|jwk| public_key(&JsonObject::new(jwk)?)).collect();
     check_number(keys.len())?;
     Ok(keys)
 }
 
 fn check_number(keys: usize) -> Result<(), InvalidKeys> {
     match keys {
-        0 => Err(InvalidKeys("there is no key to check tokens with among the configured ones")),
+        0 => Err(InvalidKeys("none of the configured keys can verify tokens")),
         1..=MAX_KEYS => Ok(()),
-        _ => Err(InvalidKeys("more than 64 keys to check tokens with are configured")),
+        _ => Err(InvalidKeys("more than 64 keys that verify tokens are configured")),
     }
 }
 
-/// A JSON Web Key, if it is one to verify with.
-fn public_key<J: Json>(jwk: &Members<J>) -> Option<Key> {
+/// Returns a JSON Web Key as a key, if it can verify tokens.
+fn public_key<J: Json>(jwk: &JsonObject<J>) -> Option<Key> {
     let text = |name| jwk.optional(name, J::string).ok();
-    let needed = |name| text(name)?.filter(|value| is_base64_url(value));
+    let number = |name| text(name)?.filter(|value| is_base64_url(value));
     let operations = jwk.optional("key_ops", |ops| ops.elements()?.iter().map(J::string).collect::<Option<Vec<_>>>());
     let verifies = text("use")?.is_none_or(|usage| usage == "sig")
         && operations.ok()?.is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
@@ -151,21 +152,21 @@ fn public_key<J: Json>(jwk: &Members<J>) -> Option<Key> {
     }
     let (algorithm, material) = match (&*text("kty")??, text("crv")?.as_deref()) {
         ("RSA", _) => {
-            let (n, e) = (needed("n").filter(|n| n.len() >= MIN_MODULUS_LEN)?, needed("e")?);
+            let (n, e) = (number("n").filter(|n| n.len() >= MIN_MODULUS_LEN)?, number("e")?);
             (Algorithm::Rs256, format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#))
         }
         ("EC", Some("P-256")) => {
-            let (x, y) = (needed("x")?, needed("y")?);
+            let (x, y) = (number("x")?, number("y")?);
             (Algorithm::Es256, format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#))
         }
         ("OKP", Some("Ed25519")) => {
-            let x = needed("x")?;
+            let x = number("x")?;
             (Algorithm::EdDsa, format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#))
         }
         _ => return None,
     };
-    let for_us = text("alg")?.is_none_or(|alg| algorithm.is_named(&alg));
-    for_us.then_some(Key { kid: text("kid")?, algorithm, material: Material::Jwk(material) })
+    let allowed = text("alg")?.is_none_or(|alg| algorithm.has_name(&alg));
+    allowed.then_some(Key { kid: text("kid")?, algorithm, material: KeyMaterial::Jwk(material) })
 }
 
 fn is_base64_url(text: &str) -> bool {
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_parsed_in_order_and_not_shown() {
+    fn secrets_are_parsed_in_order_and_not_printed() {
         let keys = parse_secrets::<Value>(&format!(
             r#"[{{"kid":"new","secret":"{}"}},{{"kid":"old","secret":"{}="}}]"#,
             "-_".repeat(32),
@@ -188,13 +189,13 @@ mod tests {
         ))
         .expect("two secrets");
         assert_eq!(keys.iter().map(|key| key.kid.as_deref()).collect::<Vec<_>>(), [Some("new"), Some("old")]);
-        assert!(matches!(&keys[0].material, Material::Secret(secret) if secret.len() == 48));
-        assert!(matches!(&keys[1].material, Material::Secret(secret) if secret.len() == 32));
+        assert!(matches!(&keys[0].material, KeyMaterial::Secret(secret) if secret.len() == 48));
+        assert!(matches!(&keys[1].material, KeyMaterial::Secret(secret) if secret.len() == 32));
         assert!(!format!("{keys:?}").contains("16"), "{keys:?}");
     }
 
     #[test]
-    fn secrets_that_are_not_secret_are_refused() {
+    fn weak_or_malformed_secrets_are_rejected() {
         let good = "A".repeat(43);
         for json in [
             "",
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_set_gives_the_keys_that_are_for_us() {
+    fn keys_that_cannot_verify_tokens_are_ignored() {
         let n = "n".repeat(342);
         let set = format!(
             r#"{{"keys":[
@@ -235,8 +236,8 @@ mod tests {
         );
         let keys = parse_jwks::<Value>(&set).expect("keys");
         let jwk = |key: &Key| match &key.material {
-            Material::Jwk(jwk) => jwk.clone(),
-            Material::Secret(_) => panic!("a secret"),
+            KeyMaterial::Jwk(jwk) => jwk.clone(),
+            KeyMaterial::Secret(_) => panic!("a secret"),
         };
         assert_eq!(
             keys.iter().map(|key| (key.kid.as_deref(), key.algorithm, jwk(key))).collect::<Vec<_>>(),
@@ -246,14 +247,14 @@ mod tests {
                 (None, Algorithm::EdDsa, r#"{"kty":"OKP","crv":"Ed25519","x":"x"}"#.to_owned()),
             ]
         );
-        for broken in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"A"}]}"#, r#"{"keys":[1]}"#] {
-            assert!(parse_jwks::<Value>(broken).is_err(), "{broken}");
+        for json in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"A"}]}"#, r#"{"keys":[1]}"#] {
+            assert!(parse_jwks::<Value>(json).is_err(), "{json}");
         }
     }
 
     proptest! {
         #[test]
-        fn secrets_come_back(
+        fn serialized_secrets_are_parsed_to_the_same(
             secrets in prop::collection::btree_map(any::<String>(), prop::collection::vec(any::<u8>(), 30..40), 0..5),
         ) {
             let list: Vec<Value> = secrets
@@ -263,13 +264,13 @@ mod tests {
             let keys = parse_secrets::<Value>(&Value::from(list).to_string());
             prop_assert_eq!(keys.is_ok(), !secrets.is_empty() && secrets.values().all(|secret| secret.len() >= 32));
             for (key, (kid, secret)) in keys.into_iter().flatten().zip(secrets) {
-                prop_assert_eq!((key.kid, key.material), (Some(kid), Material::Secret(secret)));
+                prop_assert_eq!((key.kid, key.material), (Some(kid), KeyMaterial::Secret(secret)));
             }
         }
 
-        /// What is handed on of a public key says what the set says, and nothing that was hidden in it.
+        /// A parsed public key has the numbers of the key set and no other members, such as the private `d`.
         #[test]
-        fn a_public_key_is_its_numbers(
+        fn a_public_key_has_only_its_public_numbers(
             x in ".{0,20}|[A-Za-z0-9_-]{1,43}",
             y in ".{0,20}|[A-Za-z0-9_-]{1,43}",
             kid in any::<String>(),
@@ -278,7 +279,7 @@ mod tests {
             let keys = parse_jwks::<Value>(&serde_json::json!({ "keys": [jwk] }).to_string());
             prop_assert_eq!(keys.is_ok(), is_base64_url(&x) && is_base64_url(&y));
             for key in keys.into_iter().flatten() {
-                let Material::Jwk(json) = key.material else { panic!("a public key") };
+                let KeyMaterial::Jwk(json) = key.material else { panic!("a public key") };
                 let expected = serde_json::json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
                 prop_assert_eq!(json.parse::<Value>().expect("JSON"), expected);
             }

@@ -1,9 +1,10 @@
 //! Bearer tokens: JSON Web Tokens (RFC 7519), sent as `Authorization: Bearer` (RFC 6750).
 //!
-//! No cryptography is done here. The caller verifies the signature between parsing a token and checking its claims:
+//! This module does no cryptography. The caller verifies the signature, after parsing a token and before checking its
+//! claims:
 //!
 //! ```text
-//! Token::in_header -> keys.iter().filter(|key| token.may_be_signed_with(key)) -> verify the signature -> claims.check
+//! Token::from_header -> keys.iter().filter(|key| token.may_be_signed_with(key)) -> verify signature -> claims.check
 //! ```
 
 mod claims;
@@ -14,6 +15,6 @@ mod token_error;
 
 pub use claims::{Claims, Scope, Trust};
 pub use fetched_keys::{FetchedKeys, KeyAction};
-pub use keys::{Algorithm, InvalidKeys, Key, Material, parse_jwks, parse_secrets};
+pub use keys::{Algorithm, InvalidKeys, Key, KeyMaterial, parse_jwks, parse_secrets};
 pub use token::Token;
 pub use token_error::TokenError;

@@ -1,4 +1,4 @@
-//! A bearer token.
+//! Parsing of bearer tokens.
 
 use std::cell::RefCell;
 
@@ -9,12 +9,12 @@ use super::claims::Claims;
 use super::keys::{Algorithm, Key};
 use super::token_error::TokenError;
 use crate::http::Problem;
-use crate::json::{Json, Malformed, Members};
+use crate::json::{Json, JsonObject, Malformed};
 
-/// A token as it came: well-formed, and nothing more. Nothing that it says counts before its signature was verified.
+/// A well-formed token. Its content cannot be trusted before its signature has been verified.
 #[derive(Debug)]
 pub struct Token<'a> {
-    /// What the signature is of: the first two parts with the dot between them.
+    /// The signed text: the token's first two parts, with the dot between them.
     pub signed: &'a str,
     /// The signature.
     pub signature: Vec<u8>,
@@ -29,17 +29,17 @@ struct Header {
 }
 
 thread_local! {
-    /// A header as it was sent, and as it was read: all tokens of one issuer have the same.
+    /// The last header, encoded and parsed. All tokens of one issuer have the same header.
     static LAST_HEADER: RefCell<Option<(String, Header)>> = const { RefCell::new(None) };
 }
 
 impl Header {
     fn decode<J: Json>(encoded: &str) -> Result<Self, TokenError> {
         LAST_HEADER.with_borrow_mut(|last| {
-            if let Some((_, header)) = last.as_ref().filter(|(known, _)| known == encoded) {
+            if let Some((_, header)) = last.as_ref().filter(|(last_encoded, _)| last_encoded == encoded) {
                 return Ok(header.clone());
             }
-            let header = Self::from_json::<J>(&decode(encoded)?).map_err(|Malformed| TokenError::NotOurs)?;
+            let header = Self::from_json::<J>(&decode(encoded)?).map_err(|Malformed| TokenError::Unverifiable)?;
             *last = Some((encoded.to_owned(), header.clone()));
             Ok(header)
         })
@@ -47,7 +47,7 @@ impl Header {
 
     fn from_json<J: Json>(json: &[u8]) -> Result<Self, Malformed> {
         let header = parse_object::<J>(json)?;
-        // An extension that must be understood (RFC 7515, 4.1.11): none is.
+        // `crit` lists extensions that must be understood (RFC 7515, 4.1.11). None is supported.
         if header.optional("crit", |_| Some(()))?.is_some() {
             return Err(Malformed);
         }
@@ -56,21 +56,21 @@ impl Header {
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::NotOurs)
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Unverifiable)
 }
 
-fn parse_object<J: Json>(json: &[u8]) -> Result<Members<J>, Malformed> {
+fn parse_object<J: Json>(json: &[u8]) -> Result<JsonObject<J>, Malformed> {
     let text = str::from_utf8(json).map_err(|_| Malformed)?;
-    J::parse(text).and_then(Members::of).ok_or(Malformed)
+    J::parse(text).and_then(JsonObject::new).ok_or(Malformed)
 }
 
 impl<'a> Token<'a> {
-    /// The longest token, in bytes. The usual ones have less than 2 KB.
+    /// The longest token, in bytes. Usual tokens have less than 2 KB.
     pub const MAX_LEN: usize = 16 * 1024;
 
-    /// Takes the token out of the value of an `Authorization` header. Two such headers reach this as one, with a comma in
-    /// it, which no token has.
-    pub fn in_header<J: Json>(authorization: Option<&'a str>) -> Result<Self, Problem> {
+    /// Parses the value of an `Authorization` header. The runtime joins two such headers with a comma, which no token
+    /// can contain, so they are rejected.
+    pub fn from_header<J: Json>(authorization: Option<&'a str>) -> Result<Self, Problem> {
         let value = authorization.ok_or_else(Problem::missing_token)?;
         let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
         if !scheme.eq_ignore_ascii_case("Bearer") {
@@ -82,47 +82,48 @@ impl<'a> Token<'a> {
     /// Parses a token in its compact form (RFC 7515, 7.1).
     pub fn parse<J: Json>(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > Self::MAX_LEN {
-            return Err(TokenError::NotOurs);
+            return Err(TokenError::Unverifiable);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::NotOurs)?;
-        let (header, payload) = signed.split_once('.').ok_or(TokenError::NotOurs)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Unverifiable)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenError::Unverifiable)?;
         let header = Header::decode::<J>(header)?;
         Ok(Self { signed, signature: decode(signature)?, header, payload: decode(payload)? })
     }
 
-    /// Whether a key may be tried: it is of the algorithm that the token names, and is the one that the token names, if it
-    /// names one. The key decides the algorithm; a token that names another is not tried at all (RFC 8725, 3.1).
+    /// Returns whether the token may be signed with a key: the key is for the algorithm that the token names, and if
+    /// the token has a key id, the key has the same. The key determines the algorithm, so a key is never used with
+    /// another one (RFC 8725, 3.1).
     #[must_use]
     pub fn may_be_signed_with(&self, key: &Key) -> bool {
-        key.algorithm.is_named(&self.header.alg)
+        key.algorithm.has_name(&self.header.alg)
             && self.header.kid.as_ref().is_none_or(|kid| key.kid.as_ref() == Some(kid))
     }
 
-    /// Whether it names a key. One that does not is tried with all keys of its algorithm.
+    /// Returns whether the token has a key id. A token without one may be signed with any key of its algorithm.
     #[must_use]
-    pub fn names_a_key(&self) -> bool {
+    pub fn has_key_id(&self) -> bool {
         self.header.kid.is_some()
     }
 
-    /// Whether its algorithm is one of public keys, such as a key set on the network has.
+    /// Returns whether the token's algorithm uses public keys, which a key set can contain.
     #[must_use]
-    pub fn has_public_algorithm(&self) -> bool {
+    pub fn uses_public_key(&self) -> bool {
         [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]
             .iter()
-            .any(|algorithm| algorithm.is_named(&self.header.alg))
+            .any(|algorithm| algorithm.has_name(&self.header.alg))
     }
 
-    /// The JSON that the token holds.
+    /// Returns the decoded payload: the JSON text of the claims, which is not parsed yet.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// What the token says. To be asked for once its signature is verified, and not before.
+    /// Parses the claims. Call this only after the signature has been verified.
     pub fn claims<J: Json>(&self) -> Result<Claims, TokenError> {
         parse_object::<J>(&self.payload)
             .and_then(|claims| Claims::from_json(&claims))
-            .map_err(|Malformed| TokenError::Claims)
+            .map_err(|Malformed| TokenError::InvalidClaims)
     }
 }
 
@@ -145,23 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_was_read_before_is_not_taken_for_another() {
-        let kid = |kid: &str| token(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), r#"{"sub":"user1","exp":1}"#);
-        let broken = token(r#"{"alg":1}"#, "{}");
-        for name in ["a", "a", "b", "a"] {
-            assert!(Token::parse::<Value>(&broken).is_err());
-            let text = kid(name);
+    fn the_cached_header_is_used_for_the_same_header_only() {
+        let with_kid = |kid: &str| token(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), r#"{"sub":"user1","exp":1}"#);
+        let malformed = token(r#"{"alg":1}"#, "{}");
+        for kid in ["a", "a", "b", "a"] {
+            assert!(Token::parse::<Value>(&malformed).is_err());
+            let text = with_kid(kid);
             let parsed = Token::parse::<Value>(&text).expect("a token");
-            assert!(parsed.may_be_signed_with(&secret(name)));
+            assert!(parsed.may_be_signed_with(&secret(kid)));
             assert!(!parsed.may_be_signed_with(&secret("c")));
         }
     }
 
     #[test]
-    fn a_token_is_taken_apart() {
+    fn tokens_are_parsed() {
         let text = token(r#"{"alg":"HS256","kid":"a","typ":"JWT"}"#, r#"{"sub":"user1","exp":1}"#);
         for header in [format!("Bearer {text}"), format!("bearer  {text} "), format!("BEARER {text}")] {
-            let token = Token::in_header::<Value>(Some(&header)).expect("a token");
+            let token = Token::from_header::<Value>(Some(&header)).expect("a token");
             assert_eq!((token.signed, &*token.signature), (text.rsplit_once('.').expect("dots").0, &b"signature"[..]));
             assert!(token.may_be_signed_with(&secret("a")) && !token.may_be_signed_with(&secret("b")));
             assert_eq!(token.claims::<Value>().expect("claims").sub, "user1");
@@ -169,8 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_tried_for_its_own_algorithm_alone() {
-        for (header, tried) in [
+    fn a_key_is_used_with_its_own_algorithm_only() {
+        for (header, expected) in [
             (r#"{"alg":"HS256"}"#, true),
             (r#"{"alg":"HS256","kid":null}"#, true),
             (r#"{"alg":"hs256"}"#, false),
@@ -180,15 +181,16 @@ mod tests {
             (r#"{"alg":"HS512"}"#, false),
         ] {
             let text = token(header, "{}");
-            assert_eq!(Token::parse::<Value>(&text).expect(header).may_be_signed_with(&secret("a")), tried, "{header}");
+            let token = Token::parse::<Value>(&text).expect(header);
+            assert_eq!(token.may_be_signed_with(&secret("a")), expected, "{header}");
         }
     }
 
     #[test]
-    fn no_token_is_missing_and_a_malformed_one_is_invalid() {
+    fn absent_tokens_are_missing_and_malformed_tokens_are_invalid() {
         for header in [None, Some(""), Some("Basic dXNlcjpwYXNz"), Some("Bearerx"), Some("x")] {
             assert_eq!(
-                Token::in_header::<Value>(header).expect_err("none").code(),
+                Token::from_header::<Value>(header).expect_err("none").code(),
                 crate::http::ProblemCode::MissingToken,
                 "{header:?}"
             );
@@ -217,15 +219,15 @@ mod tests {
             &token(&"[".repeat(10_000), "{}"),
             &"a".repeat(100_000),
         ] {
-            let problem = Token::in_header::<Value>(Some(&format!("Bearer {text}"))).expect_err(text);
+            let problem = Token::from_header::<Value>(Some(&format!("Bearer {text}"))).expect_err(text);
             assert_eq!(problem.code(), crate::http::ProblemCode::InvalidToken, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn anything_is_taken_or_refused(text in ".{0,200}|[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}") {
-            if let Ok(token) = Token::in_header::<Value>(Some(&text)) {
+        fn no_header_panics(text in ".{0,200}|[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}") {
+            if let Ok(token) = Token::from_header::<Value>(Some(&text)) {
                 let _ = token.claims::<Value>();
             }
         }

@@ -1,40 +1,41 @@
-//! Why a token is not taken.
+//! Reasons to reject a token.
 
 use std::fmt;
 
 use crate::http::Problem;
 
-/// Why a token is not taken. Of one that no key of ours has signed, nothing more is said than that: neither whether there
-/// is such a key, nor what was wrong first.
+/// The reason why a token is rejected. For a token that cannot be verified, one variant covers all reasons, so that a
+/// client learns neither which keys exist nor how far the check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// It is not a token, or none of the keys has signed it.
-    NotOurs,
-    /// What it says is not what a token says.
-    Claims,
-    /// Its time is over.
+    /// It is malformed, or not signed with any of the configured keys.
+    Unverifiable,
+    /// Required claims are missing, or claims are malformed.
+    InvalidClaims,
+    /// It has expired.
     Expired,
-    /// Its time has not come.
+    /// It is not valid yet.
     NotYetValid,
-    /// It was made for somebody else.
-    Audience,
-    /// It was made by somebody else.
-    Issuer,
+    /// It is for another audience.
+    WrongAudience,
+    /// It is from another issuer.
+    WrongIssuer,
 }
 
 impl TokenError {
-    /// The reason, for the client.
+    /// Returns the reason as text for the client.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
-            Self::NotOurs => "the token is malformed, or not signed with a key of this platform",
-            Self::Claims => {
-                "the token needs `sub` (the user id) and `exp`, and `nbf`, `aud`, `iss` and `scope` as RFC 7519 has them"
+            Self::Unverifiable => "the token is malformed, or not signed with a key of this platform",
+            Self::InvalidClaims => {
+                "the token must have `sub` (the user id) and `exp`, and its `nbf`, `aud`, `iss` and `scope` must be \
+                 well-formed"
             }
             Self::Expired => "the token has expired",
             Self::NotYetValid => "the token is not valid yet",
-            Self::Audience => "the token is for another audience",
-            Self::Issuer => "the token is of another issuer",
+            Self::WrongAudience => "the token is for another audience",
+            Self::WrongIssuer => "the token is from another issuer",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Customers: their ids, their records, their usage, and what their Workers may reach.
+//! Customers: user ids, records, plans, usage, and the hosts that customers' Workers may call.
 
 mod outbound;
 mod record;
@@ -7,7 +7,7 @@ mod usage;
 mod user_id;
 
 pub use outbound::{AllowedHosts, OutboundLog};
-pub use record::{CustomerRecord, Limits, Plan};
+pub use record::{CustomerRecord, InvalidPlan, Limits, Plan};
 pub use stats::{Activity, FileTotals, Stats, StoredCounts};
 pub use usage::{Operation, Usage};
 pub use user_id::{InvalidUserId, UserId};

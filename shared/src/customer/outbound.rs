@@ -1,25 +1,26 @@
-//! Where customers' Workers may go.
+//! Outbound requests of customers' Workers.
 
 use serde::Serialize;
 
 use crate::json;
 
-/// The hosts that customers' Workers may reach, as `ALLOWED_HOSTS` lists them: `api.example.com`, or `*.example.com` for all
-/// under `example.com` but not itself; with commas or blanks between them. Ports do not count.
+/// The hosts that customers' Workers may call, as the variable `ALLOWED_HOSTS` lists them, separated by commas or
+/// whitespace. `*.example.com` allows all hosts under `example.com`, but not `example.com` itself. Every port of a host
+/// is allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowedHosts<'a>(&'a str);
 
 impl<'a> AllowedHosts<'a> {
-    /// The list as it is configured.
+    /// Creates the list from the variable's text.
     #[must_use]
     pub fn new(list: &'a str) -> Self {
         Self(list)
     }
 
-    /// Whether a host is on it. The host is as a parsed URL has it, in lower case and without a port.
+    /// Returns whether a host is allowed. `host` is the host of a parsed URL: in lower case and without a port.
     #[must_use]
-    pub fn allow(&self, host: &str) -> bool {
-        // A dot at the end makes a name absolute, and no other.
+    pub fn allows(&self, host: &str) -> bool {
+        // A trailing dot makes the name absolute; it is still the same host.
         let host = host.strip_suffix('.').unwrap_or(host);
         let mut entries = self
             .0
@@ -35,30 +36,31 @@ impl<'a> AllowedHosts<'a> {
     }
 }
 
-/// A request of a customer's Worker, as the log has it: neither path nor query, which are the customer's own.
+/// The log line of a request that a customer's Worker sent. It has no path and no query, because they may contain the
+/// customer's data.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboundLog<'a> {
     /// `info`.
     pub level: &'static str,
-    /// What ties it to a problem that the Worker got.
+    /// The request id, which a problem that the Worker receives has as well.
     pub request_id: &'a str,
-    /// Whose Worker it was.
+    /// The customer whose Worker sent the request.
     pub user_id: Option<&'a str>,
-    /// That customer's plan.
+    /// The customer's plan.
     pub plan: Option<&'a str>,
     /// The method.
     pub method: &'a str,
-    /// Where it wanted to go.
+    /// The requested host.
     pub host: &'a str,
-    /// What it got.
+    /// The status of the reply.
     pub status: u16,
-    /// From the request to the reply's headers, in milliseconds.
+    /// The time from the request to the reply's headers, in milliseconds.
     pub ms: u32,
 }
 
 impl OutboundLog<'_> {
-    /// The line.
+    /// Returns the log line, as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         json::to_text(self)
@@ -75,7 +77,7 @@ mod tests {
     fn hosts_on_the_list_are_allowed_and_no_others() {
         let hosts = AllowedHosts::new("api.example.com, *.S3.example  127.0.0.1");
         for host in ["api.example.com", "api.example.com.", "a.s3.example", "a.b.s3.example", "127.0.0.1"] {
-            assert!(hosts.allow(host), "{host}");
+            assert!(hosts.allows(host), "{host}");
         }
         for host in [
             "",
@@ -90,29 +92,30 @@ mod tests {
             "127.0.0.10",
             "api.example.com,",
         ] {
-            assert!(!hosts.allow(host), "{host}");
+            assert!(!hosts.allows(host), "{host}");
         }
         for list in ["", " ", ",", "*", "*example.com"] {
-            assert!(!AllowedHosts::new(list).allow("api.example.com"), "{list}");
+            assert!(!AllowedHosts::new(list).allows("api.example.com"), "{list}");
         }
     }
 
     proptest! {
-        /// A star is for all under a name: not for the name itself, nor for one that only ends like it.
+        /// `*.name` allows every host under the name, but neither the name itself nor a host that only ends with the
+        /// same letters.
         #[test]
-        fn a_host_is_on_the_list_or_not(
+        fn only_listed_hosts_are_allowed(
             list in prop::collection::vec("(\\*\\.)?[a-b]{1,2}(\\.[a-b]{1,2}){0,2}", 0..4),
             separator in "[, ]{1,3}",
             host in "[a-b]{1,2}(\\.[a-b]{1,2}){0,3}|.{0,12}",
         ) {
             let text = list.join(&separator);
-            let allowed = AllowedHosts::new(&text).allow(&host);
+            let allowed = AllowedHosts::new(&text).allows(&host);
             let name = host.strip_suffix('.').unwrap_or(&host);
             let labels: Vec<&str> = name.split('.').collect();
             let listed = list.iter().any(|entry| match entry.strip_prefix("*.") {
-                Some(under) => {
-                    let under: Vec<&str> = under.split('.').collect();
-                    labels.len() > under.len() && labels.ends_with(&under)
+                Some(parent) => {
+                    let parent: Vec<&str> = parent.split('.').collect();
+                    labels.len() > parent.len() && labels.ends_with(&parent)
                 }
                 None => entry == name,
             });

@@ -1,55 +1,58 @@
-//! What the dispatcher knows of a customer.
+//! Customers' records, which the dispatcher reads.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::{Json, Malformed, Members};
+use crate::json::{Json, JsonObject, Malformed};
 
-/// A customer's record, as the KV namespace `CUSTOMERS` has it under the user id. Whatever it leaves out is as in
-/// `DEFAULT_CUSTOMER`, which is of the same form but has no `script`.
+/// A customer's record, which the KV namespace `CUSTOMERS` stores under the user id. Members that it omits have the
+/// values of the variable `DEFAULT_CUSTOMER`, which has the same form but no `script`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CustomerRecord {
-    /// The name of the customer's script in the dispatch namespace, whole; else it is made from the user id.
+    /// The full name of the customer's script in the dispatch namespace. If absent, the name is derived from the user
+    /// id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
-    /// The plan, which decides the rate limit.
+    /// The plan, which determines the rate limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// Whether all the customer's requests are refused.
+    /// Whether all the customer's requests are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<bool>,
-    /// What one request may cost.
+    /// The limits of one request.
     pub limits: Limits,
 }
 
-/// What one request to a customer's Worker may cost; no limit but Cloudflare's own where there is none
+/// The limits of one request to a customer's Worker. Where a limit is absent, Cloudflare's own applies
 /// (<https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/custom-limits/>).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limits {
-    /// CPU time, in milliseconds.
+    /// The CPU time, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<NonZeroU32>,
-    /// Requests and storage operations that the Worker may make.
+    /// The number of requests and storage operations that the Worker may start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_requests: Option<NonZeroU32>,
 }
 
 impl CustomerRecord {
-    /// Parses a record. What it does not know is an error: a misspelt `suspended` must not let anybody in.
+    /// Parses a record. Unknown members are an error: a misspelt `suspended` must not give a suspended customer access.
     pub fn parse<J: Json>(json: &str) -> Result<Self, Malformed> {
         Self::parse_members::<J>(json, &["script", "plan", "suspended", "limits"])
     }
 
-    /// Parses what holds for all who do not say otherwise. A script is not among it: all would have one customer's data.
+    /// Parses the defaults for all customers. They cannot contain a script, because all customers would then share one
+    /// customer's data.
     pub fn parse_defaults<J: Json>(json: &str) -> Result<Self, Malformed> {
         Self::parse_members::<J>(json, &["plan", "suspended", "limits"])
     }
 
     fn parse_members<J: Json>(json: &str, allowed: &[&str]) -> Result<Self, Malformed> {
-        let record = J::parse(json).and_then(|record| Members::among(record, allowed)).ok_or(Malformed)?;
+        let record = J::parse(json).and_then(|record| JsonObject::with_only(record, allowed)).ok_or(Malformed)?;
         Ok(Self {
             script: record.optional("script", J::string)?,
             plan: record.optional("plan", |plan| Plan::try_from(plan.string()?).ok())?,
@@ -58,7 +61,7 @@ impl CustomerRecord {
         })
     }
 
-    /// The record with what it leaves out taken from another.
+    /// Returns the record with the members that it omits filled in from `defaults`.
     #[must_use]
     pub fn or(self, defaults: Self) -> Self {
         Self {
@@ -75,15 +78,15 @@ impl CustomerRecord {
 
 impl Limits {
     fn from_json<J: Json>(json: &J) -> Option<Self> {
-        let limits = Members::among(json.clone(), &["cpuMs", "subRequests"])?;
+        let limits = JsonObject::with_only(json.clone(), &["cpuMs", "subRequests"])?;
         Some(Self {
-            cpu_ms: limits.optional("cpuMs", whole_number).ok()?,
-            sub_requests: limits.optional("subRequests", whole_number).ok()?,
+            cpu_ms: limits.optional("cpuMs", positive_integer).ok()?,
+            sub_requests: limits.optional("subRequests", positive_integer).ok()?,
         })
     }
 }
 
-fn whole_number<J: Json>(json: &J) -> Option<NonZeroU32> {
+fn positive_integer<J: Json>(json: &J) -> Option<NonZeroU32> {
     let number = json.number()?;
     if number.fract() != 0.0 || !(1.0..=f64::from(u32::MAX)).contains(&number) {
         return None;
@@ -91,12 +94,13 @@ fn whole_number<J: Json>(json: &J) -> Option<NonZeroU32> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it is a whole number within the range"
+        reason = "the number is whole and in the range of u32"
     )]
     NonZeroU32::new(number as u32)
 }
 
-/// A plan's name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter. It is part of a binding's name.
+/// A plan's name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter. The name of the plan's rate limiter binding
+/// contains it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct Plan(Cow<'static, str>);
@@ -105,20 +109,20 @@ impl Plan {
     /// The longest name, in characters.
     pub const MAX_LEN: usize = 32;
 
-    /// The name itself.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as bindings and variables have it: `PRO_2` for `pro-2`.
+    /// Returns the suffix of the names of the plan's bindings and variables, for example `PRO_2` for `pro-2`.
     #[must_use]
-    pub fn in_bindings(&self) -> String {
+    pub fn binding_suffix(&self) -> String {
         self.0.to_ascii_uppercase().replace('-', "_")
     }
 }
 
-/// The plan of those who have none.
+/// The plan of a customer without a plan.
 impl Default for Plan {
     fn default() -> Self {
         Self(Cow::Borrowed("default"))
@@ -126,20 +130,28 @@ impl Default for Plan {
 }
 
 impl TryFrom<String> for Plan {
-    type Error = &'static str;
+    type Error = InvalidPlan;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let well_formed = name.len() <= Self::MAX_LEN
             && name.bytes().all(inner)
             && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
-        if well_formed {
-            Ok(Self(Cow::Owned(name)))
-        } else {
-            Err("a plan is 1 to 32 of a-z, 0-9 and -, starting with a letter")
-        }
+        if well_formed { Ok(Self(Cow::Owned(name))) } else { Err(InvalidPlan) }
     }
 }
+
+/// The error of a text that is not a [`Plan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidPlan;
+
+impl fmt::Display for InvalidPlan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a plan is 1 to 32 of a-z, 0-9 and -, starting with a letter")
+    }
+}
+
+impl std::error::Error for InvalidPlan {}
 
 #[cfg(test)]
 mod tests {
@@ -149,31 +161,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_says_what_it_says_and_leaves_the_rest_to_the_defaults() {
-        let defaults =
-            CustomerRecord::parse::<Value>(r#"{"plan":"free","limits":{"cpuMs":10,"subRequests":5}}"#).expect("one");
-        assert_eq!(CustomerRecord::parse::<Value>("{}").expect("one").or(defaults.clone()), defaults);
+    fn omitted_members_have_their_default_values() {
+        let defaults = CustomerRecord::parse::<Value>(r#"{"plan":"free","limits":{"cpuMs":10,"subRequests":5}}"#)
+            .expect("a record");
+        assert_eq!(CustomerRecord::parse::<Value>("{}").expect("a record").or(defaults.clone()), defaults);
         let record = r#"{"script":"s","plan":"pro-2","suspended":true,"limits":{"cpuMs":50}}"#;
-        let record = CustomerRecord::parse::<Value>(record).expect("one").or(defaults);
+        let record = CustomerRecord::parse::<Value>(record).expect("a record").or(defaults);
         assert_eq!(
             serde_json::to_string(&record).expect("JSON"),
             r#"{"script":"s","plan":"pro-2","suspended":true,"limits":{"cpuMs":50,"subRequests":5}}"#
         );
-        assert_eq!(record.plan.expect("a plan").in_bindings(), "PRO_2");
+        assert_eq!(record.plan.expect("a plan").binding_suffix(), "PRO_2");
         assert_eq!(Plan::default(), Plan::try_from("default".to_owned()).expect("well-formed"));
     }
 
     #[test]
-    fn nobody_shares_a_script_by_default() {
+    fn defaults_may_suspend_customers_but_not_name_a_script() {
         assert!(CustomerRecord::parse_defaults::<Value>(r#"{"script":"user2"}"#).is_err());
-        let defaults = CustomerRecord::parse_defaults::<Value>(r#"{"suspended":true}"#).expect("one");
+        let defaults = CustomerRecord::parse_defaults::<Value>(r#"{"suspended":true}"#).expect("defaults");
         assert_eq!(CustomerRecord::default().or(defaults.clone()).suspended, Some(true));
-        let resumed = CustomerRecord::parse::<Value>(r#"{"suspended":false}"#).expect("one");
+        let resumed = CustomerRecord::parse::<Value>(r#"{"suspended":false}"#).expect("a record");
         assert_eq!(resumed.or(defaults).suspended, Some(false));
     }
 
     #[test]
-    fn a_malformed_record_is_refused() {
+    fn malformed_records_are_rejected() {
         for json in [
             "",
             "null",
@@ -199,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_comes_back(
+        fn a_serialized_record_is_parsed_to_the_same(
             script in proptest::option::of(any::<String>()),
             plan in proptest::option::of("[a-z][a-z0-9-]{0,31}"),
             suspended in any::<Option<bool>>(),
@@ -210,14 +222,14 @@ mod tests {
             let record = CustomerRecord { script, plan, suspended, limits };
             let json = serde_json::to_string(&record).expect("JSON");
             prop_assert_eq!(CustomerRecord::parse::<Value>(&json), Ok(record.clone()));
-            // What the record says, no default changes.
+            // Defaults do not override the record.
             let defaults = CustomerRecord { suspended: Some(false), ..CustomerRecord::default() };
             prop_assert_eq!(record.or(defaults).suspended, Some(suspended.unwrap_or(false)));
         }
 
-        /// A name that nobody knows is refused, whatever it holds: it might be a misspelt `suspended`.
+        /// Whatever an unknown member's value is, the record is rejected: the member might be a misspelt `suspended`.
         #[test]
-        fn an_unknown_member_is_refused(name in "[a-z]{1,12}", value in "null|true|1|\"x\"|\\{\\}") {
+        fn unknown_members_are_rejected(name in "[a-z]{1,12}", value in "null|true|1|\"x\"|\\{\\}") {
             prop_assume!(!["script", "plan", "suspended", "limits"].contains(&&*name));
             prop_assert_eq!(CustomerRecord::parse::<Value>(&format!("{{\"{name}\":{value}}}")), Err(Malformed));
             let nested = format!("{{\"limits\":{{\"{name}\":{value}}}}}");

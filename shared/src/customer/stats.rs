@@ -4,47 +4,47 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What a customer has stored and done.
+/// A customer's storage and activity.
 #[derive(Debug, Serialize)]
 pub struct Stats {
-    /// The files.
+    /// The number and size of the files.
     pub files: FileTotals,
     /// The operations.
     pub activity: Activity,
-    /// What is in each of the customer's stores.
+    /// The number of entries in each of the customer's stores.
     pub storage: StoredCounts,
 }
 
-/// The operations of [`Stats`].
+/// The operations in [`Stats`].
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
-    /// All of them.
+    /// The number of all operations.
     pub total_operations: u64,
-    /// When the last one was (RFC 3339).
+    /// The time of the last operation (RFC 3339).
     pub last_activity: Option<String>,
-    /// How many of each kind.
+    /// The number of operations of each kind.
     pub by_operation: BTreeMap<&'static str, u64>,
-    /// How long an isolate's count is kept after its last operation.
+    /// How long an isolate's count is stored after its last operation, in days.
     pub window_days: u32,
 }
 
-/// The files of [`Stats`].
+/// The files in [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileTotals {
-    /// How many there are.
+    /// The number of files.
     pub count: u64,
-    /// All their bytes.
+    /// The total size, in bytes.
     pub total_size: u64,
 }
 
-/// The stores of [`Stats`].
+/// The stores in [`Stats`].
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredCounts {
-    /// Values under the customer's own keys.
+    /// The number of the customer's values in its KV namespace.
     pub kv_keys: u64,
-    /// Objects in the customer's bucket.
+    /// The number of objects in the customer's R2 bucket.
     pub r2_objects: u64,
 }

@@ -1,4 +1,4 @@
-//! How often a customer's Worker was used.
+//! Counts of a customer's operations.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// What is counted.
+        /// An operation of the customer Worker that is counted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Operation {
             $($(#[$doc])* $variant,)*
         }
 
         impl Operation {
-            /// Every operation there is.
+            /// All operations.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Its name in `byOperation`.
+            /// Returns the operation's name in `byOperation`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
@@ -56,29 +56,30 @@ operations! {
     BatchDatabase = "batchDatabase",
 }
 
-/// What one isolate has counted, or all of them together. Its JSON is what KV keeps of it, as a key's metadata: within
-/// the 1024 bytes that there are.
+/// The operations that one isolate has counted, or the sum of several isolates. KV stores its JSON as the metadata of a
+/// key, so it has at most 1024 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// How many of each operation, by name; those that there were.
+    /// The number of each operation, by name. Operations that never happened are absent.
     #[serde(rename = "n")]
     counts: BTreeMap<String, u64>,
-    /// When the last one was, in milliseconds since 1970.
+    /// The time of the last operation, in milliseconds since 1970.
     #[serde(rename = "t")]
-    last: f64,
+    last_operation: f64,
 }
 
 impl Usage {
-    /// Where a KV namespace keeps them, apart from the customer's own keys: `usage/<the isolate's id>`.
+    /// The prefix of the counts' keys in the customer's KV namespace, which keeps them apart from the customer's own
+    /// keys: `usage/<the isolate's id>`.
     pub const PREFIX: &'static str = "usage/";
 
-    /// For how long an isolate's count is kept after its last operation.
+    /// How long an isolate's count is stored after its last operation, in days.
     pub const WINDOW_DAYS: u32 = 30;
 
-    /// Nothing yet; in a constant, too.
+    /// Creates an empty count. It is `const`, so a `static` can hold one.
     #[must_use]
     pub const fn new() -> Self {
-        Self { counts: BTreeMap::new(), last: 0.0 }
+        Self { counts: BTreeMap::new(), last_operation: 0.0 }
     }
 
     /// Counts one operation at `now`, in milliseconds since 1970.
@@ -87,28 +88,28 @@ impl Usage {
             Some(count) => *count += 1,
             None => drop(self.counts.insert(operation.name().to_owned(), 1)),
         }
-        self.last = self.last.max(now);
+        self.last_operation = self.last_operation.max(now);
     }
 
-    /// Adds what another isolate has counted.
+    /// Adds another isolate's count.
     pub fn add(&mut self, other: &Self) {
         for (name, count) in &other.counts {
             *self.counts.entry(name.clone()).or_default() += count;
         }
-        self.last = self.last.max(other.last);
+        self.last_operation = self.last_operation.max(other.last_operation);
     }
 
-    /// How many operations there were of each kind.
+    /// Returns the number of operations of each kind.
     #[must_use]
     pub fn by_operation(&self) -> BTreeMap<&'static str, u64> {
         let count = |operation: &Operation| Some((operation.name(), *self.counts.get(operation.name())?));
         Operation::ALL.iter().filter_map(count).collect()
     }
 
-    /// When the last one was, in milliseconds since 1970, if there was one.
+    /// Returns the time of the last operation, in milliseconds since 1970, or `None` if there was none.
     #[must_use]
-    pub fn last(&self) -> Option<f64> {
-        (self.last > 0.0).then_some(self.last)
+    pub fn last_operation(&self) -> Option<f64> {
+        (self.last_operation > 0.0).then_some(self.last_operation)
     }
 }
 
@@ -118,26 +119,26 @@ mod tests {
 
     #[test]
     fn operations_are_counted_and_added() {
-        let (mut one, mut other) = (Usage::new(), Usage::new());
-        assert_eq!((one.by_operation(), one.last()), (BTreeMap::new(), None));
-        one.count(Operation::GetData, 2.0);
-        one.count(Operation::GetData, 1.0);
+        let (mut usage, mut other) = (Usage::new(), Usage::new());
+        assert_eq!((usage.by_operation(), usage.last_operation()), (BTreeMap::new(), None));
+        usage.count(Operation::GetData, 2.0);
+        usage.count(Operation::GetData, 1.0);
         other.count(Operation::GetData, 3.0);
         other.count(Operation::SetData, 2.0);
-        one.add(&other);
-        assert_eq!(one.by_operation(), BTreeMap::from([("getData", 3), ("setData", 1)]));
-        assert_eq!(one.last(), Some(3.0));
+        usage.add(&other);
+        assert_eq!(usage.by_operation(), BTreeMap::from([("getData", 3), ("setData", 1)]));
+        assert_eq!(usage.last_operation(), Some(3.0));
     }
 
     #[test]
-    fn a_full_count_fits_into_a_keys_metadata() {
+    fn the_largest_count_fits_into_a_keys_metadata() {
         let mut usage = Usage::new();
         for operation in Operation::ALL {
             usage.counts.insert(operation.name().to_owned(), u64::MAX);
         }
-        usage.last = 253_402_300_799_999.0;
+        usage.last_operation = 253_402_300_799_999.0;
         let json = serde_json::to_string(&usage).expect("JSON");
         assert!(json.len() <= 1024, "{} bytes", json.len());
-        assert_eq!(serde_json::from_str::<Usage>(&json).expect("itself"), usage);
+        assert_eq!(serde_json::from_str::<Usage>(&json).expect("a count"), usage);
     }
 }

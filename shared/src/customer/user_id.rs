@@ -1,4 +1,4 @@
-//! Who a request is for.
+//! User ids.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::http::Problem;
 
 /// A customer's id: 1 to 48 of `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
 ///
-/// It maps one to one to the names of all of the customer's resources, of which R2's bucket names allow the least: 3 to
-/// 63 lower-case letters, digits and hyphens, not starting or ending with a hyphen
-/// (<https://developers.cloudflare.com/r2/buckets/create-buckets/>).
+/// The names of all of the customer's resources are derived from it, and from each name the id can be recovered. The
+/// limits follow from R2's bucket names, which are the most restricted: 3 to 63 lower-case letters, digits and hyphens,
+/// not starting or ending with a hyphen (<https://developers.cloudflare.com/r2/buckets/create-buckets/>).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct UserId(String);
 
@@ -18,7 +18,7 @@ impl UserId {
     /// The longest id, in characters.
     pub const MAX_LEN: usize = 48;
 
-    /// Parses the id as it stands in a header or on a command line.
+    /// Parses an id from a header or a command line.
     pub fn parse(text: impl AsRef<str> + Into<String>) -> Result<Self, InvalidUserId> {
         let bytes = text.as_ref().as_bytes();
         let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
@@ -31,14 +31,14 @@ impl UserId {
         Ok(Self(text.into()))
     }
 
-    /// The id itself.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name of the customer's bucket and database, the title of its KV namespace, and its Worker's name in the
-    /// local runtime: `customer-<id>`.
+    /// Returns `customer-<id>`: the name of the customer's R2 bucket and D1 database, the title of its KV namespace,
+    /// and its Worker's name in the local runtime.
     #[must_use]
     pub fn resource_name(&self) -> String {
         format!("customer-{}", self.0)
@@ -59,7 +59,7 @@ impl std::str::FromStr for UserId {
     }
 }
 
-/// The text is not a [`UserId`].
+/// The error of a text that is not a [`UserId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUserId;
 
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_ids_are_refused() {
+    fn malformed_ids_are_rejected() {
         let too_long = "x".repeat(49);
         for id in [
             "",
@@ -120,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_is_a_valid_bucket_name(text in ".{0,60}|[a-z0-9-]{0,60}") {
+        fn every_accepted_id_gives_a_valid_bucket_name(text in ".{0,60}|[a-z0-9-]{0,60}") {
             if let Ok(id) = UserId::parse(&text) {
                 let name = id.resource_name();
                 prop_assert!((3..=63).contains(&name.len()));

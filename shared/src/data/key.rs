@@ -1,48 +1,50 @@
-//! The keys that customers name their values by.
+//! Keys of values.
 
 use std::borrow::Cow;
 
 use crate::http::{Problem, Query, parse_key};
 
-/// A value's key: 1 to 507 bytes of UTF-8, because KV's own keys end at 512
-/// (<https://developers.cloudflare.com/kv/platform/limits/>) and the customer's begin with `data/` there.
+/// A value's key: 1 to 507 bytes of UTF-8. KV's keys have at most 512 bytes
+/// (<https://developers.cloudflare.com/kv/platform/limits/>), and the platform stores the value with the prefix
+/// `data/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataKey {
-    stored: String,
+    kv_key: String,
 }
 
 impl DataKey {
     /// The longest key, in bytes of UTF-8.
     pub const MAX_LEN: usize = 512 - Self::PREFIX.len();
 
-    /// What every customer's key begins with in its KV namespace, apart from which the platform keeps its own there.
+    /// The prefix of all customers' keys in their KV namespaces. It keeps them apart from the platform's own keys
+    /// there.
     pub const PREFIX: &'static str = "data/";
 
-    /// Parses a key as it stands in a JSON body or, decoded, in a query.
+    /// Parses a key from a JSON body or from a query, where it must be decoded already.
     pub fn parse(key: Cow<'_, [u8]>) -> Result<Self, Problem> {
-        let stored = [Self::PREFIX, &parse_key(key, Self::MAX_LEN)?].concat();
-        Ok(Self { stored })
+        let kv_key = [Self::PREFIX, &parse_key(key, Self::MAX_LEN)?].concat();
+        Ok(Self { kv_key })
     }
 
-    /// Takes the query's `key`, if it is there.
-    pub fn in_query(query: Query<'_>) -> Result<Option<Self>, Problem> {
+    /// Parses the query's `key`, if it has one.
+    pub fn optional_from_query(query: Query<'_>) -> Result<Option<Self>, Problem> {
         query.get("key").map(Self::parse).transpose()
     }
 
-    /// Takes the query's `key`, which must be there.
+    /// Parses the query's `key`, which is required.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        Self::in_query(query)?.ok_or_else(Problem::missing_key)
+        Self::optional_from_query(query)?.ok_or_else(Problem::missing_key)
     }
 
-    /// The key as the customer knows it.
+    /// Returns the key without the prefix, as the client sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.stored[Self::PREFIX.len()..]
+        &self.kv_key[Self::PREFIX.len()..]
     }
 
-    /// The key in the customer's KV namespace.
+    /// Returns the key in the customer's KV namespace, with the prefix.
     #[must_use]
-    pub fn stored(&self) -> &str {
-        &self.stored
+    pub fn kv_key(&self) -> &str {
+        &self.kv_key
     }
 }

@@ -1,4 +1,4 @@
-//! Values, which customers keep in KV: keys, listings, and what is set.
+//! Customers' values, which KV stores: keys, listings, and bodies of requests.
 
 mod key;
 mod page;

@@ -1,27 +1,27 @@
-//! What part of a listing of values a client asks for.
+//! Parameters of listings of values.
 
 use super::key::DataKey;
-use crate::http::{Cursor, Listing, Problem, Query, limit, text};
+use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_parameter};
 
 /// The parameters of `GET /data` without a key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DataPage {
-    /// What keys begin with.
+    /// The prefix of the keys to list.
     pub prefix: String,
-    /// How many entries at most.
+    /// The largest number of entries.
     pub limit: u32,
-    /// Where to go on.
+    /// The position at which the page starts.
     pub cursor: Option<Cursor>,
 }
 
 impl DataPage {
-    /// The first page, of everything.
+    /// Returns the first page of all values.
     #[must_use]
     pub fn first() -> Self {
         Self::from_query(Query::parse("").expect("an empty query")).expect("no parameter is required")
     }
 
-    /// What a page's listing is, for its cursor.
+    /// Returns the listing that the page's cursor belongs to.
     #[must_use]
     pub fn listing(&self) -> Listing<'_> {
         Listing::Data(&self.prefix)
@@ -29,8 +29,8 @@ impl DataPage {
 
     /// Parses the query.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        let prefix = text(query, "prefix", 0, DataKey::MAX_LEN)?.unwrap_or_default();
+        let prefix = text_parameter(query, "prefix", 0, DataKey::MAX_LEN)?.unwrap_or_default();
         let cursor = Cursor::from_query(query, Listing::Data(&prefix))?;
-        Ok(Self { limit: limit(query)?, cursor, prefix })
+        Ok(Self { limit: limit_parameter(query)?, cursor, prefix })
     }
 }

@@ -1,9 +1,9 @@
-//! The bodies of replies about values.
+//! Reply bodies of the routes for values.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// A value was stored.
+/// The reply to storing a value.
 #[derive(Debug, Serialize)]
 pub struct DataStored {
     /// `true`.
@@ -12,19 +12,19 @@ pub struct DataStored {
     pub key: String,
 }
 
-/// A page of values' keys.
+/// A page of keys of values.
 #[derive(Debug, Serialize)]
 pub struct DataList {
-    /// In the order of their bytes.
+    /// The keys, in the order of their bytes.
     pub keys: Vec<ListedKey>,
-    /// Whether there is more.
+    /// Whether more pages follow.
     pub truncated: bool,
-    /// Where the next page starts, if there is more.
+    /// The cursor of the next page, if one follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
-/// A key of a page.
+/// A key in a [`DataList`].
 #[derive(Debug, Serialize)]
 pub struct ListedKey {
     /// The key.
@@ -32,7 +32,7 @@ pub struct ListedKey {
     /// The value's metadata.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
-    /// When it expires, in seconds since 1970.
+    /// The time when the value expires, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiration: Option<u64>,
 }

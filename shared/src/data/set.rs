@@ -12,28 +12,28 @@ use crate::json;
 /// A value to store under a key.
 #[derive(Debug)]
 pub struct SetData<'body> {
-    /// Where to store it.
+    /// The key of the value.
     pub key: DataKey,
-    /// The value's text, a range of the body's own bytes: any JSON value, byte for byte as it came. No tree is built,
-    /// so a 64-bit integer or a long decimal is not rounded.
+    /// The JSON text of the value, a slice of the body. It is not parsed into a tree, so it stays the same byte for
+    /// byte, and 64-bit integers and long decimals are not rounded.
     pub value: &'body RawValue,
-    /// When it goes away again.
+    /// The time when the value expires.
     pub expiry: Option<Expiry>,
-    /// An object to keep with it, as its text.
+    /// The JSON text of an object to store with the value.
     pub metadata: Option<&'body RawValue>,
 }
 
-/// When a value goes away.
+/// The time when a value expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// In so many seconds.
+    /// A number of seconds from now.
     In(u64),
-    /// At this second after 1970.
+    /// A time in seconds since 1970.
     At(u64),
 }
 
 impl<'body> SetData<'body> {
-    /// The longest body, in bytes: a value at its limit, its key, and room for the JSON around them.
+    /// The longest body, in bytes. It has room for the longest value, its key, and the JSON around them.
     pub const MAX_BODY_LEN: usize = 26 * 1024 * 1024;
 
     /// The longest value, in bytes: KV's limit (<https://developers.cloudflare.com/kv/platform/limits/>).
@@ -42,16 +42,16 @@ impl<'body> SetData<'body> {
     /// The longest metadata, in bytes of JSON: KV's limit.
     pub const MAX_METADATA_LEN: usize = 1024;
 
-    /// The least time for which a value can be kept, in seconds: KV's limit.
+    /// The shortest time before a value expires, in seconds: KV's limit.
     pub const MIN_TTL: u64 = 60;
 
-    /// The largest number of seconds that the runtime takes for either.
+    /// The largest `expirationTtl` and `expiration`, in seconds: the runtime's limit.
     pub const MAX_SECONDS: u64 = i32::MAX as u64;
 
     /// Parses `{"key": ..., "value": ...}`, with `expirationTtl` or `expiration`, and `metadata`. `now` is in seconds
     /// since 1970.
     pub fn parse(body: &'body [u8], now: u64) -> Result<Self, Problem> {
-        let Body { key, value, expiration_ttl, expiration, metadata } = json::parse_object(body)?;
+        let SetDataBody { key, value, expiration_ttl, expiration, metadata } = json::parse_object(body)?;
         let key = DataKey::parse(match key.ok_or_else(Problem::missing_key)? {
             Cow::Borrowed(key) => key.as_bytes().into(),
             Cow::Owned(key) => key.into_bytes().into(),
@@ -64,11 +64,11 @@ impl<'body> SetData<'body> {
             (None, None) => None,
             (Some(ttl), None) if (Self::MIN_TTL..=Self::MAX_SECONDS).contains(&ttl) => Some(Expiry::In(ttl)),
             (None, Some(at)) if (now + Self::MIN_TTL..=Self::MAX_SECONDS).contains(&at) => Some(Expiry::At(at)),
-            (Some(_), Some(_)) => return Err(Problem::invalid_body("give `expirationTtl` or `expiration`, not both")),
+            (Some(_), Some(_)) => return Err(Problem::invalid_body("send `expirationTtl` or `expiration`, not both")),
             _ => {
                 return Err(Problem::invalid_body(
-                    "`expirationTtl` is in seconds, 60 to 2147483647; `expiration` in seconds since 1970, at least 60 \
-                     from now and at most 2147483647",
+                    "`expirationTtl` must be 60 to 2147483647 seconds; `expiration` must be in seconds since 1970, at \
+                     least 60 seconds from now and at most 2147483647",
                 ));
             }
         };
@@ -80,7 +80,7 @@ impl<'body> SetData<'body> {
                 return Err(Problem::invalid_body("`metadata` has a number that is too large"));
             }
             if metadata.get().len() > Self::MAX_METADATA_LEN {
-                return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));
+                return Err(Problem::invalid_body("`metadata` may have at most 1024 bytes"));
             }
         }
         Ok(Self { key, value, expiry, metadata })
@@ -89,25 +89,25 @@ impl<'body> SetData<'body> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Body<'body> {
+struct SetDataBody<'body> {
     #[serde(borrow)]
     key: Option<Cow<'body, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'body RawValue>,
-    #[serde(default, deserialize_with = "json::whole_or_null")]
+    #[serde(default, deserialize_with = "json::whole_number_or_null")]
     expiration_ttl: Option<u64>,
-    #[serde(default, deserialize_with = "json::whole_or_null")]
+    #[serde(default, deserialize_with = "json::whole_number_or_null")]
     expiration: Option<u64>,
     #[serde(borrow)]
     metadata: Option<&'body RawValue>,
 }
 
-/// Tells `null`, which is a value, from none.
+/// Deserializes a `null` as a value. By default, serde treats it like an absent member.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Whether JSON has a number beyond what JavaScript has, which would be kept as `null`.
+/// Returns whether JSON text has a number that JavaScript would parse as infinity, and serialize as `null`.
 fn has_infinity(json: &str) -> bool {
     let mut rest = json;
     while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_their_text() {
+    fn values_keep_their_json_text() {
         for value in [
             "null",
             "true",
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_bodies_are_refused() {
+    fn invalid_bodies_are_rejected() {
         for (body, code) in [
             ("", "invalid_json"),
             ("{", "invalid_json"),
@@ -253,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_named() {
+    fn the_problem_names_an_unknown_member() {
         let problem = parse(b"{\"key\":\"k\",\"value\":1,\"tll\":60}").expect_err("unknown field");
         assert!(problem.detail().contains("`tll`"), "{}", problem.detail());
     }
 
     #[test]
-    fn values_end_at_25_mib() {
+    fn values_may_have_25_mib() {
         let body = |length: usize| format!("{{\"key\":\"k\",\"value\":\"{}\"}}", "v".repeat(length - 2));
         assert!(parse(body(SetData::MAX_VALUE_LEN).as_bytes()).is_ok());
         let problem = parse(body(SetData::MAX_VALUE_LEN + 1).as_bytes()).expect_err("too large");
@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn any_key_and_value_come_back(key in "\\PC{1,40}", value in "\\PC*") {
+        fn any_key_and_value_are_parsed(key in "\\PC{1,40}", value in "\\PC*") {
             let value = serde_json::to_string(&value).expect("a string");
             let body = format!("{{\"key\":{},\"value\":{value}}}", serde_json::to_string(&key).expect("a string"));
             let parsed = parse(body.as_bytes()).expect("valid");

@@ -1,25 +1,25 @@
-//! Where the SQL of a text ends. D1 takes what follows the last statement for one more, and refuses it if it is only blanks
-//! or comments; SQLite's own tools ignore it.
+//! Removal of whitespace and comments after the last SQL statement. D1 treats everything after the last semicolon as
+//! another statement, and rejects it if it is only whitespace or comments; SQLite's own tools ignore it.
 //!
-//! The tokens are SQLite's (<https://www.sqlite.org/lang_comment.html>, `tokenize.c`), as far as they say where a comment
-//! begins and which semicolon ends a statement.
+//! The text is split into SQLite's tokens (<https://www.sqlite.org/lang_comment.html>, `tokenize.c`), in only as much
+//! detail as is needed to tell where a comment begins and which semicolon ends a statement.
 
-/// The text without what follows the semicolon of its last statement; nothing else is changed. `None` if there is no SQL in
-/// it: only blanks, comments and semicolons.
+/// Returns the text up to and including the semicolon of its last statement, otherwise unchanged. Returns `None` if the
+/// text has no SQL, only whitespace, comments and semicolons.
 pub fn executable(sql: &str) -> Option<&str> {
     let (mut rest, mut end, mut after_semicolon) = (sql, None, false);
     while let Some(first) = rest.chars().next() {
-        let token = Token::of(rest, first);
+        let token = SqlToken::first(rest, first);
         rest = &rest[token.len..];
         match token.kind {
-            Kind::Nothing => {}
-            Kind::Semicolon => {
+            SqlTokenKind::Ignored => {}
+            SqlTokenKind::Semicolon => {
                 if end.is_some() && !after_semicolon {
                     after_semicolon = true;
                     end = Some(sql.len() - rest.len());
                 }
             }
-            Kind::Sql => {
+            SqlTokenKind::Sql => {
                 after_semicolon = false;
                 end = Some(sql.len());
             }
@@ -28,67 +28,72 @@ pub fn executable(sql: &str) -> Option<&str> {
     end.map(|end| &sql[..end])
 }
 
-struct Token {
-    kind: Kind,
+struct SqlToken {
+    kind: SqlTokenKind,
     /// In bytes, at least 1.
     len: usize,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
-    /// Blanks, or a comment.
-    Nothing,
+enum SqlTokenKind {
+    /// Whitespace or a comment.
+    Ignored,
     Semicolon,
     Sql,
 }
 
-impl Token {
-    /// The token that a text begins with.
-    fn of(text: &str, first: char) -> Self {
-        // Up to and with an end that is looked for from a byte on; to the end of the text if there is none.
+impl SqlToken {
+    /// Returns the first token of a text. `first` is the text's first character.
+    fn first(text: &str, first: char) -> Self {
+        // The length up to and including the first `end` at or after the byte `from`, or the whole length if there is
+        // none.
         let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
         let (kind, len) = match first {
-            ';' => (Kind::Semicolon, 1),
-            // At the very end of a text `/*` is no comment.
-            '/' if text.len() > 2 && text.starts_with("/*") => (Kind::Nothing, until("*/", 2)),
-            '-' if text.starts_with("--") => (Kind::Nothing, until("\n", 2)),
-            // A quotation mark that is doubled is one in the text: two texts side by side end where it does.
-            '\'' => (Kind::Sql, until("'", 1)),
-            '"' => (Kind::Sql, until("\"", 1)),
-            '`' => (Kind::Sql, until("`", 1)),
-            '[' => (Kind::Sql, until("]", 1)),
-            '?' => (Kind::Sql, text[1..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |digits| 1 + digits)),
-            '$' | '@' | ':' | '#' => (Kind::Sql, variable(text)),
-            _ if is_blank(first) => (Kind::Nothing, first.len_utf8()),
-            _ if in_word(first) => (Kind::Sql, text.find(|c| !in_word(c)).unwrap_or(text.len())),
-            _ => (Kind::Sql, first.len_utf8()),
+            ';' => (SqlTokenKind::Semicolon, 1),
+            // To SQLite, a `/*` that ends the text is not a comment.
+            '/' if text.len() > 2 && text.starts_with("/*") => (SqlTokenKind::Ignored, until("*/", 2)),
+            '-' if text.starts_with("--") => (SqlTokenKind::Ignored, until("\n", 2)),
+            // A doubled quotation mark does not end a string. Here such a string becomes two tokens, which end at the
+            // same place.
+            '\'' => (SqlTokenKind::Sql, until("'", 1)),
+            '"' => (SqlTokenKind::Sql, until("\"", 1)),
+            '`' => (SqlTokenKind::Sql, until("`", 1)),
+            '[' => (SqlTokenKind::Sql, until("]", 1)),
+            '?' => (SqlTokenKind::Sql, 1 + text[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len() - 1)),
+            '$' | '@' | ':' | '#' => (SqlTokenKind::Sql, parameter_len(text)),
+            _ if is_whitespace(first) => (SqlTokenKind::Ignored, first.len_utf8()),
+            _ if is_word_character(first) => {
+                (SqlTokenKind::Sql, text.find(|c| !is_word_character(c)).unwrap_or(text.len()))
+            }
+            _ => (SqlTokenKind::Sql, first.len_utf8()),
         };
         Self { kind, len }
     }
 }
 
-/// What SQLite skips, and the blanks of other alphabets, which it would refuse.
-fn is_blank(c: char) -> bool {
+/// Returns whether a character is whitespace: what SQLite skips, and other Unicode whitespace, which SQLite would
+/// reject.
+fn is_whitespace(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\0' | '\u{feff}')
 }
 
-/// What names, keywords and numbers are made of.
-fn in_word(c: char) -> bool {
+/// Returns whether a character can be in a name, keyword or number.
+fn is_word_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii()
 }
 
-/// The length of a parameter's name, which may have what Tcl's variables have: `$a::b(c)`, where anything but a blank may
-/// stand between the parentheses.
-fn variable(text: &str) -> usize {
+/// Returns the length of the named parameter that a text begins with, in bytes. The name may have the syntax of a Tcl
+/// variable, `$a::b(c)`, with anything but whitespace between the parentheses.
+fn parameter_len(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;
     loop {
         match bytes.get(at) {
-            Some(byte) if in_word((*byte).into()) => at += 1,
+            Some(byte) if is_word_character((*byte).into()) => at += 1,
             Some(b':') if bytes.get(at + 1) == Some(&b':') => at += 2,
             Some(b'(') if at > 1 => {
-                let inside = text[at..].find(|c: char| c == ')' || c.is_ascii_whitespace());
-                return inside.map_or(text.len(), |end| at + end + usize::from(bytes[at + end] == b')'));
+                let end = text[at..].find(|c: char| c == ')' || c.is_ascii_whitespace());
+                return end.map_or(text.len(), |end| at + end + usize::from(bytes[at + end] == b')'));
             }
             _ => return at,
         }
@@ -102,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_follows_the_last_statement_is_left_out() {
+    fn whitespace_and_comments_after_the_last_statement_are_removed() {
         for (sql, expected) in [
             ("SELECT 1", "SELECT 1"),
             ("SELECT 1;", "SELECT 1;"),
@@ -114,11 +119,11 @@ mod tests {
             ("SELECT 1; /* x", "SELECT 1;"),
             ("SELECT 1; /*/ x", "SELECT 1;"),
             ("SELECT 1;\u{feff}\u{a0}", "SELECT 1;"),
-            // SQLite skips these itself.
+            // SQLite itself skips these comments and semicolons.
             ("SELECT 1 -- done", "SELECT 1 -- done"),
             ("-- a\n;/* b */; SELECT 1", "-- a\n;/* b */; SELECT 1"),
             ("SELECT 1;; SELECT 2;;", "SELECT 1;; SELECT 2;"),
-            // All of it is SQL, or none that SQLite would ignore.
+            // The end is another statement, or something that SQLite does not ignore.
             ("SELECT 1; SELECT 2", "SELECT 1; SELECT 2"),
             ("SELECT 1; -- a\nSELECT 2", "SELECT 1; -- a\nSELECT 2"),
             ("SELECT 1; /* a */ SELECT 2", "SELECT 1; /* a */ SELECT 2"),
@@ -126,7 +131,7 @@ mod tests {
             ("SELECT 1; /", "SELECT 1; /"),
             ("SELECT 1; -", "SELECT 1; -"),
             ("SELECT 1; *//**/", "SELECT 1; *//**/"),
-            // What looks like a comment or an end stands in a text, a name or a parameter.
+            // Semicolons and comment marks in a string, a name or a parameter do not count.
             ("SELECT ';--'", "SELECT ';--'"),
             ("SELECT 'it''s; --'; --", "SELECT 'it''s; --';"),
             ("SELECT '\\'; --'", "SELECT '\\';"),
@@ -147,10 +152,10 @@ mod tests {
             ("SELECT a$(1);--)", "SELECT a$(1);"),
             ("SELECT 1--2;", "SELECT 1--2;"),
             ("SELECT a->>'$.b';-- c", "SELECT a->>'$.b';"),
-            // A text without an end has none.
+            // A string or name without its closing mark goes up to the end.
             ("SELECT 'a; --", "SELECT 'a; --"),
             ("SELECT [a; --", "SELECT [a; --"),
-            // The semicolon before END ends nothing that the caller could send by itself.
+            // The last semicolon counts, also after the END of a trigger.
             (
                 "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END; -- t",
                 "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END;",
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn some_texts_have_no_sql() {
+    fn a_text_of_whitespace_comments_and_semicolons_has_no_sql() {
         for sql in
             ["", " ", "\t\r\n\u{b}\u{c}", ";", " ; ;", "-- a", "--", "/* a", "/**/;--\n;/* ' */", "\u{a0}", "\u{feff};"]
         {
@@ -170,9 +175,9 @@ mod tests {
     }
 
     proptest! {
-        /// A statement that is made of tokens whose ends are known, and after it what is no SQL.
+        /// The statement consists of complete tokens, and is followed by text without SQL.
         #[test]
-        fn a_statement_is_kept_whole_and_nothing_after_it(
+        fn a_statement_is_unchanged_and_what_follows_it_is_removed(
             tokens in prop::collection::vec(
                 "SELECT|é1|\\+|'([;/*\"-]|''){0,5}'|\"([;/*'-]|\"\"){0,5}\"|`[;/*'-]{0,5}`|\\[[;/*'-]{0,5}\\]|\\$a\\([;/*'-]{0,5}\\)",
                 1..6,
@@ -181,21 +186,21 @@ mod tests {
             after in "(;| |\n|\u{a0}|/\\*[^*/]{0,5}\\*/|--[^\n]{0,5}\n){0,5}(--[^\n]{0,5}|/\\*[^*/]{1,5})?",
         ) {
             let statement = tokens.join(&between);
-            let (ended, followed) = (format!("{statement};"), format!("{statement};{after}"));
-            prop_assert_eq!(executable(&followed), Some(&*ended));
-            let led = format!(";{between}{statement}");
-            prop_assert_eq!(executable(&led), Some(&*led));
+            let (expected, with_rest) = (format!("{statement};"), format!("{statement};{after}"));
+            prop_assert_eq!(executable(&with_rest), Some(&*expected));
+            let with_prefix = format!(";{between}{statement}");
+            prop_assert_eq!(executable(&with_prefix), Some(&*with_prefix));
             prop_assert_eq!(executable(&after), None);
         }
 
-        /// Whatever the text, only its end goes, and in that there is no SQL.
+        /// Of any text, only an end without SQL is removed.
         #[test]
-        fn what_is_left_out_has_no_sql(sql in "([;/*'\"`\\[\\]$@:(a1 \n-]|\u{a0}){0,30}|.{0,30}") {
-            let kept = executable(&sql).unwrap_or_default();
-            let rest = sql.strip_prefix(kept).expect("the beginning");
+        fn the_removed_end_has_no_sql(sql in "([;/*'\"`\\[\\]$@:(a1 \n-]|\u{a0}){0,30}|.{0,30}") {
+            let result = executable(&sql).unwrap_or_default();
+            let rest = sql.strip_prefix(result).expect("the beginning");
             prop_assert_eq!(executable(rest), None);
-            prop_assert!(rest.is_empty() || kept.is_empty() || kept.ends_with(';'));
-            prop_assert_eq!(executable(kept).unwrap_or_default(), kept);
+            prop_assert!(rest.is_empty() || result.is_empty() || result.ends_with(';'));
+            prop_assert_eq!(executable(result).unwrap_or_default(), result);
         }
     }
 }

@@ -5,40 +5,43 @@ use serde_json::value::RawValue;
 
 use super::sql_text;
 use crate::http::Problem;
-use crate::json::{self, Object};
+use crate::json::{self, StrictObject};
 
-/// A statement with its parameters.
+/// An SQL statement with its parameters.
 #[derive(Debug, PartialEq)]
 pub struct Statement {
-    /// One SQL statement, and nothing after its semicolon.
+    /// The SQL, with nothing after the last semicolon.
     pub sql: String,
-    /// What its `?`s stand for.
+    /// The values of the `?` placeholders.
     pub params: Vec<Param>,
 }
 
-/// A parameter, of any type that D1 takes from JSON (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
+/// A parameter, of any type that D1 accepts and JSON has
+/// (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
 ///
-/// D1's binding takes no `BigInt`, and sends every number as a JSON number, a boolean as 0 or 1. Locally SQLite gets a double
-/// for each. It makes an integer of a whole one where a column's affinity asks for it, or `CAST(? AS INTEGER)`.
+/// D1's binding does not accept `BigInt`. It sends every number as a JSON number, and a boolean as 0 or 1. Locally,
+/// SQLite receives each as a double. It converts a whole double to an integer if the affinity of a column or
+/// `CAST(? AS INTEGER)` requires it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// `NULL`.
     Null,
     /// 0 or 1.
     Bool(bool),
-    /// A number's JSON, within what a double counts exactly, because that is how it travels. The runtime reads it:
-    /// `serde_json` is wrong in a double's last bit now and then, and what is not would be a twentieth of the Worker.
+    /// A number as JSON text. Its absolute value is at most 2^53 - 1, up to which doubles are exact, because it is sent
+    /// to D1 as a double. The runtime parses the text: `serde_json` sometimes gets the last bit of a double wrong, and
+    /// its exact parser would add a twentieth to the Worker's size.
     Number(String),
     /// `TEXT`.
     Text(String),
 }
 
 impl Statement {
-    /// The longest body, in bytes: D1 takes statements of up to 100 KB, and rows of up to 2 MB
+    /// The longest body, in bytes. D1 accepts statements of up to 100 KB and rows of up to 2 MB
     /// (<https://developers.cloudflare.com/d1/platform/limits/>).
     pub const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
 
-    /// Makes one of its text and an array of parameters, in JSON.
+    /// Creates a statement from its SQL and a JSON array of parameters.
     pub fn new(sql: String, params: &str) -> Result<Self, Problem> {
         let raw = serde_json::from_str(params).map_err(|_| Problem::invalid_body("`params` must be an array"))?;
         RawStatement { sql, params: raw }.parse(params.as_bytes(), || "`sql`".to_owned())
@@ -55,15 +58,15 @@ impl Statement {
         #[serde(deny_unknown_fields)]
         struct Batch<'body> {
             #[serde(borrow)]
-            statements: Vec<Object<RawStatement<'body>>>,
+            statements: Vec<StrictObject<RawStatement<'body>>>,
         }
         let Batch { statements } = json::parse_object(body)?;
         if statements.is_empty() {
-            return Err(Problem::invalid_body("`statements` must have one statement at least"));
+            return Err(Problem::invalid_body("`statements` must have at least one statement"));
         }
         let statements = statements.into_iter().enumerate();
         statements
-            .map(|(at, Object(statement))| statement.parse(body, || format!("the `sql` of `statements[{at}]`")))
+            .map(|(at, StrictObject(statement))| statement.parse(body, || format!("the `sql` of `statements[{at}]`")))
             .collect()
     }
 }
@@ -77,11 +80,12 @@ struct RawStatement<'body> {
 }
 
 impl RawStatement<'_> {
-    /// Parses a statement of a body. `name` is what the body calls its SQL.
-    fn parse(self, body: &[u8], name: impl Fn() -> String) -> Result<Statement, Problem> {
+    /// Parses a statement of `body`. `sql_name` describes its SQL in a problem.
+    fn parse(self, body: &[u8], sql_name: impl Fn() -> String) -> Result<Statement, Problem> {
         let params = self.params.into_iter().map(|value| Param::parse(value, body)).collect::<Result<_, _>>()?;
         let Some(sql) = sql_text::executable(&self.sql) else {
-            return Err(Problem::sql_error(&format!("{} has no SQL, only blanks, comments or semicolons", name())));
+            let message = format!("{} has no SQL, only whitespace, comments or semicolons", sql_name());
+            return Err(Problem::sql_error(&message));
         };
         let length = sql.len();
         let mut sql = self.sql;
@@ -91,10 +95,10 @@ impl RawStatement<'_> {
 }
 
 impl Param {
-    /// Parses a parameter, which stands in `body`.
+    /// Parses a parameter. `value` is a part of `body`.
     fn parse(value: &RawValue, body: &[u8]) -> Result<Self, Problem> {
-        /// `Number.MAX_SAFE_INTEGER`.
-        const LARGEST: f64 = 9_007_199_254_740_991.0;
+        /// JavaScript's `Number.MAX_SAFE_INTEGER`.
+        const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
         let json = value.get();
         match json.as_bytes().first() {
             Some(b'n') => Ok(Self::Null),
@@ -102,11 +106,11 @@ impl Param {
             Some(b'"') => serde_json::from_str(json)
                 .map(Self::Text)
                 .map_err(|error| json::invalid_json(body, json.as_bytes(), &error)),
-            Some(b'[' | b'{') => Err(Problem::invalid_body("`params` can be strings, numbers, booleans and null")),
-            _ if serde_json::from_str(json).is_ok_and(|number: f64| number.abs() <= LARGEST) => {
+            Some(b'[' | b'{') => Err(Problem::invalid_body("`params` must be strings, numbers, booleans or null")),
+            _ if serde_json::from_str(json).is_ok_and(|number: f64| number.abs() <= MAX_SAFE_INTEGER) => {
                 Ok(Self::Number(json.to_owned()))
             }
-            _ => Err(Problem::invalid_body("a number in `params` is not within ±(2^53 - 1); send it as text")),
+            _ => Err(Problem::invalid_body("a number in `params` is not within ±(2^53 - 1); send it as a string")),
         }
     }
 }
@@ -135,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_the_one_that_was_sent() {
+    fn a_number_keeps_its_json_text() {
         for text in [
             "8622175317538527.0",
             "-8622175317538527.0",
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_statements_are_refused() {
+    fn invalid_statements_are_rejected() {
         for (body, code) in [
             ("", "invalid_json"),
             ("[\"SELECT 1\",[]]", "invalid_body"),
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_without_sql_is_named() {
+    fn the_problem_names_the_statement_without_sql() {
         for empty in ["", " \n", ";", "-- a", "/* a */;", "\u{a0}"] {
             let statement = |sql: &str| format!("{{\"sql\":{}}}", Value::from(sql));
             let problem = Statement::parse(statement(empty).as_bytes()).expect_err(empty);
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_last_statement_is_not_sent() {
+    fn a_statement_ends_at_its_last_semicolon() {
         for sql in ["INSERT INTO t VALUES (';'); -- done", "INSERT INTO t VALUES (';');;"] {
             let body = format!("{{\"sql\":{}}}", Value::from(sql));
             assert_eq!(Statement::parse(body.as_bytes()).expect(sql).sql, "INSERT INTO t VALUES (';');");
@@ -195,20 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_text_among_the_parameters_is_found_in_the_body() {
-        for (body, place) in [
+    fn the_problem_has_the_position_of_an_invalid_string_among_the_parameters() {
+        for (body, position) in [
             (r#"{"sql":"x","params":["ü","\ud800"]}"#, "line 1, column 33"),
             ("{\"sql\":\"x\",\n\"params\":[\n  \"\\ud800 \"]}", "line 3, column 10"),
         ] {
             let problem = Statement::parse(body.as_bytes()).expect_err(body);
             assert_eq!(problem.code().name(), "invalid_json", "{body}");
-            assert!(problem.detail().contains(place), "{}", problem.detail());
+            assert!(problem.detail().contains(position), "{}", problem.detail());
         }
     }
 
     proptest! {
         #[test]
-        fn any_statement_comes_back(
+        fn any_serialized_statement_is_parsed_to_the_same(
             sql in "x[^;]{0,40}",
             params in prop::collection::vec(
                 prop_oneof![
@@ -232,15 +236,15 @@ mod tests {
             prop_assert_eq!(&Statement::parse(body.as_bytes()).expect("valid"), &statement);
             let body = format!("{{\"statements\":[{body},{body}]}}");
             let batch = Statement::parse_batch(body.as_bytes()).expect("valid");
-            prop_assert!(batch.len() == 2 && batch.iter().all(|one| *one == statement), "{:?}", batch);
+            prop_assert!(batch.len() == 2 && batch.iter().all(|parsed| *parsed == statement), "{:?}", batch);
         }
 
         #[test]
-        fn a_number_is_counted_exactly_or_refused(number in any::<f64>(), whole in any::<i64>()) {
-            for text in [format!("{number:e}"), whole.to_string()] {
+        fn only_numbers_up_to_the_largest_safe_integer_are_accepted(number in any::<f64>(), integer in any::<i64>()) {
+            for text in [format!("{number:e}"), integer.to_string()] {
                 let body = format!("{{\"sql\":\"x\",\"params\":[{text}]}}");
-                let exact = text.parse::<f64>().is_ok_and(|number| number.abs() <= 9_007_199_254_740_991.0);
-                prop_assert_eq!(Statement::parse(body.as_bytes()).is_ok(), exact, "{}", text);
+                let safe = text.parse::<f64>().is_ok_and(|number| number.abs() <= 9_007_199_254_740_991.0);
+                prop_assert_eq!(Statement::parse(body.as_bytes()).is_ok(), safe, "{}", text);
             }
         }
 

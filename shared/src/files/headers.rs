@@ -2,10 +2,10 @@
 
 use crate::http::{ContentType, HttpDate, MAX_HEADER_LEN, Problem, is_visible};
 
-/// What clients send as `Expires` of what has expired already (RFC 9111, 5.3).
+/// The values of `Expires` that clients send for content that has already expired (RFC 9111, 5.3).
 const EXPIRED: [&str; 2] = ["0", "-1"];
 
-/// The headers of an upload that come back with the file.
+/// The headers of an upload that are stored with the file and sent back with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileHeaders {
     /// `Content-Type`.
@@ -14,7 +14,7 @@ pub struct FileHeaders {
     pub cache_control: Option<String>,
     /// `Content-Disposition`.
     pub content_disposition: Option<String>,
-    /// `Content-Encoding`: the bytes are stored and sent back as they came.
+    /// `Content-Encoding`. The bytes are stored and sent back without decoding them.
     pub content_encoding: Option<String>,
     /// `Content-Language`.
     pub content_language: Option<String>,
@@ -23,7 +23,7 @@ pub struct FileHeaders {
 }
 
 impl FileHeaders {
-    /// Reads them from an upload; `header` gives the value of a request's header. An empty header counts as absent.
+    /// Reads the headers of an upload. `header` returns the value of a header. An empty header counts as absent.
     pub fn read(header: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
         let visible = |name: &str| match header(name) {
             Some(value) if !is_visible(&value) => Err(Problem::invalid_parameter(&format!(
@@ -43,7 +43,7 @@ impl FileHeaders {
             let date = if EXPIRED.contains(&value.trim()) { Some(HttpDate::EPOCH) } else { HttpDate::parse(&value) };
             date.filter(|date| *date <= HttpDate::LATEST).ok_or_else(|| {
                 Problem::invalid_parameter(
-                    "the header Expires must be a date as HTTP has it, from 1970 on and before 2262, or 0 for one in the past",
+                    "the header Expires must be an HTTP date from 1970 to 2261, or 0 for a date in the past",
                 )
             })
         };
@@ -57,9 +57,10 @@ impl FileHeaders {
         })
     }
 
-    /// Reads the metadata of a stored file, which anybody may have stored. What no header can hold is left out.
+    /// Converts the metadata of a stored file. The file may have been stored without the platform, so values that a
+    /// header cannot contain are left out.
     #[must_use]
-    pub fn stored(metadata: StoredMetadata) -> Self {
+    pub fn from_metadata(metadata: StoredMetadata) -> Self {
         let visible = |value: Option<String>| value.filter(|value| is_visible(value));
         Self {
             content_type: visible(metadata.content_type)
@@ -73,16 +74,16 @@ impl FileHeaders {
         }
     }
 
-    /// The headers of a file in a form, which has only a type.
+    /// Creates headers with only a content type, which is all that a file in a form has.
     #[must_use]
-    pub fn of_type(content_type: ContentType) -> Self {
+    pub fn with_content_type(content_type: ContentType) -> Self {
         Self { content_type, ..Self::default() }
     }
 }
 
-/// A file's HTTP metadata as it is stored: any text.
+/// A file's HTTP metadata in R2. The values may be any text.
 #[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "each is the header of that name")]
+#[expect(missing_docs, reason = "each field is the header of that name")]
 pub struct StoredMetadata {
     pub content_type: Option<String>,
     pub cache_control: Option<String>,
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_kept_as_they_are() {
+    fn headers_are_stored_unchanged() {
         assert_eq!(read(&[]).expect("none"), FileHeaders::default());
         let headers = read(&[
             ("Content-Type", "text/css"),
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_expired_already_has_a_date_in_the_past() {
+    fn expired_content_has_a_date_in_the_past() {
         for value in ["0", "-1", " 0 ", "Thu, 01 Jan 1970 00:00:00 GMT"] {
             let expires = read(&[("Expires", value)]).expect(value).expires.expect("a date");
             assert_eq!(expires.to_string(), "Thu, 01 Jan 1970 00:00:00 GMT", "{value}");
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_cannot_be_sent_back_are_refused() {
+    fn headers_that_cannot_be_sent_back_are_rejected() {
         let too_long = "x".repeat(1025);
         for (name, value) in [
             ("Cache-Control", &*too_long),
@@ -149,31 +150,36 @@ mod tests {
     }
 
     proptest! {
-        /// What is taken is kept as it was sent, and what is kept can be sent.
+        /// Accepted headers are stored unchanged, and stored headers can be sent back.
         #[test]
-        fn headers_come_back_or_are_refused(
+        fn headers_are_sent_back_unchanged_or_rejected(
             values in prop::array::uniform5("[ -~\t]{0,60}|.{0,20}|[ -~]{1020,1030}"),
         ) {
             let names =
                 ["Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language"];
             let sent: Vec<(&str, &str)> = names.into_iter().zip(values.iter().map(String::as_str)).collect();
             let visible = values.iter().all(|value| is_visible(value));
-            let kept = read(&sent);
-            prop_assert_eq!(kept.is_ok(), visible);
-            let Ok(kept) = kept else { return Ok(()) };
-            let found = [&kept.cache_control, &kept.content_disposition, &kept.content_encoding, &kept.content_language];
-            for (value, found) in values[1..].iter().zip(found) {
-                prop_assert_eq!(Some(value).filter(|value| !value.is_empty()), found.as_ref());
+            let result = read(&sent);
+            prop_assert_eq!(result.is_ok(), visible);
+            let Ok(headers) = result else { return Ok(()) };
+            let stored = [
+                &headers.cache_control,
+                &headers.content_disposition,
+                &headers.content_encoding,
+                &headers.content_language,
+            ];
+            for (value, stored) in values[1..].iter().zip(stored) {
+                prop_assert_eq!(Some(value).filter(|value| !value.is_empty()), stored.as_ref());
             }
-            let stored = StoredMetadata {
-                content_type: Some(kept.content_type.as_str().to_owned()),
-                cache_control: kept.cache_control.clone(),
-                content_disposition: kept.content_disposition.clone(),
-                content_encoding: kept.content_encoding.clone(),
-                content_language: kept.content_language.clone(),
-                expires: kept.expires,
+            let metadata = StoredMetadata {
+                content_type: Some(headers.content_type.as_str().to_owned()),
+                cache_control: headers.cache_control.clone(),
+                content_disposition: headers.content_disposition.clone(),
+                content_encoding: headers.content_encoding.clone(),
+                content_language: headers.content_language.clone(),
+                expires: headers.expires,
             };
-            prop_assert_eq!(FileHeaders::stored(stored), kept.clone());
+            prop_assert_eq!(FileHeaders::from_metadata(metadata), headers.clone());
         }
     }
 }

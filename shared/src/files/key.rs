@@ -1,11 +1,11 @@
-//! The keys that customers name their files by.
+//! Keys of files.
 
 use std::borrow::Cow;
 
 use crate::http::{Problem, Query, parse_key};
 
-/// A file's key, which is the R2 object's key as it is: 1 to 1024 bytes of UTF-8
-/// (<https://developers.cloudflare.com/r2/platform/limits/>).
+/// A file's key: 1 to 1024 bytes of UTF-8, which is R2's limit
+/// (<https://developers.cloudflare.com/r2/platform/limits/>). The R2 object has the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileKey(String);
 
@@ -13,22 +13,22 @@ impl FileKey {
     /// The longest key, in bytes of UTF-8.
     pub const MAX_LEN: usize = 1024;
 
-    /// Parses a key as it stands in a form field or, decoded, in a query.
+    /// Parses a key from a form field or from a query, where it must be decoded already.
     pub fn parse(key: Cow<'_, [u8]>) -> Result<Self, Problem> {
         parse_key(key, Self::MAX_LEN).map(Self)
     }
 
-    /// Takes the query's `key`, if it is there.
-    pub fn in_query(query: Query<'_>) -> Result<Option<Self>, Problem> {
+    /// Parses the query's `key`, if it has one.
+    pub fn optional_from_query(query: Query<'_>) -> Result<Option<Self>, Problem> {
         query.get("key").map(Self::parse).transpose()
     }
 
-    /// Takes the query's `key`, which must be there.
+    /// Parses the query's `key`, which is required.
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
-        Self::in_query(query)?.ok_or_else(Problem::missing_key)
+        Self::optional_from_query(query)?.ok_or_else(Problem::missing_key)
     }
 
-    /// The key itself.
+    /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

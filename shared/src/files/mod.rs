@@ -1,4 +1,4 @@
-//! Files, which customers keep in R2: keys, headers, listings, uploads in parts.
+//! Customers' files, which R2 stores: keys, headers, listings, and multipart uploads.
 
 mod headers;
 mod key;

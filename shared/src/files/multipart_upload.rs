@@ -1,15 +1,15 @@
-//! Uploads in parts.
+//! Parameters and bodies of multipart uploads.
 
 use serde::Deserialize;
 
 use super::reply::UploadedPart;
 use crate::http::{Problem, Query};
-use crate::json::{self, Object};
+use crate::json::{self, StrictObject};
 
-/// R2's limit (<https://developers.cloudflare.com/r2/platform/limits/>).
+/// The largest number of parts, which is R2's limit (<https://developers.cloudflare.com/r2/platform/limits/>).
 pub const MAX_PARTS: u16 = 10_000;
 
-/// The query's `partNumber`, which must be there.
+/// Parses the query's `partNumber`, which is required.
 pub fn part_number(query: Query<'_>) -> Result<u16, Problem> {
     let number = query.get("partNumber");
     let digits = number.filter(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
@@ -19,35 +19,35 @@ pub fn part_number(query: Query<'_>) -> Result<u16, Problem> {
         .ok_or_else(|| Problem::invalid_parameter("`partNumber` must be a whole number from 1 to 10000"))
 }
 
-/// The query's `uploadId`, which must be there.
+/// Parses the query's `uploadId`, which is required.
 pub fn upload_id(query: Query<'_>) -> Result<String, Problem> {
     let id = query.get("uploadId").and_then(|id| String::from_utf8(id.into_owned()).ok());
     id.filter(|id| (1..=4096).contains(&id.len()))
-        .ok_or_else(|| Problem::invalid_parameter("`uploadId` must be the one that POST /files/uploads answered"))
+        .ok_or_else(|| Problem::invalid_parameter("`uploadId` must be the one that POST /files/uploads returned"))
 }
 
-/// The longest body of [`parse_parts`], in bytes: 10000 parts, generously.
+/// The longest body of [`parse_parts`], in bytes. It has ample room for 10,000 parts.
 pub const MAX_PARTS_LEN: usize = 4 * 1024 * 1024;
 
 /// Parses `{"parts": [{"partNumber": ..., "etag": ...}]}`.
 pub fn parse_parts(body: &[u8]) -> Result<Vec<UploadedPart>, Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Body {
-        parts: Vec<Object<UploadedPart>>,
+    struct CompleteUploadBody {
+        parts: Vec<StrictObject<UploadedPart>>,
     }
-    let Body { parts } = json::parse_object(body)?;
-    // As a header has it, the etag is quoted.
+    let CompleteUploadBody { parts } = json::parse_object(body)?;
+    // An etag from a header has quotation marks.
     let unquoted = |part: UploadedPart| UploadedPart { etag: part.etag.trim_matches('"').to_owned(), ..part };
-    let parts: Vec<UploadedPart> = parts.into_iter().map(|Object(part)| unquoted(part)).collect();
+    let parts: Vec<UploadedPart> = parts.into_iter().map(|StrictObject(part)| unquoted(part)).collect();
     if parts.is_empty() {
-        return Err(Problem::invalid_body("`parts` must name one part at least"));
+        return Err(Problem::invalid_body("`parts` must have at least one part"));
     }
     if parts.iter().any(|part| !(1..=MAX_PARTS).contains(&part.part_number)) {
-        return Err(Problem::invalid_part("a part has no such number"));
+        return Err(Problem::invalid_part("a part number is out of range"));
     }
-    if !parts.is_sorted_by(|one, other| one.part_number < other.part_number) {
-        return Err(Problem::invalid_part("`parts` must be in the order of their numbers, each once"));
+    if !parts.is_sorted_by(|part, next| part.part_number < next.part_number) {
+        return Err(Problem::invalid_part("`parts` must be in ascending order of `partNumber`, without repetition"));
     }
     Ok(parts)
 }
@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_come_back_in_order_or_are_refused(
+        fn parts_are_accepted_in_ascending_order_only(
             parts in prop::collection::vec((prop_oneof![4 => 1_u16..50, 1 => any::<u16>()], "[!#-~]{0,40}"), 0..6),
         ) {
             let body: Vec<serde_json::Value> = parts
@@ -119,16 +119,16 @@ mod tests {
                 .collect();
             let parsed = parse_parts(serde_json::json!({ "parts": body }).to_string().as_bytes());
             let in_order = parts.windows(2).all(|pair| pair[0].0 < pair[1].0);
-            let numbered = parts.iter().all(|(number, _)| (1..=MAX_PARTS).contains(number));
-            prop_assert_eq!(parsed.is_ok(), in_order && numbered && !parts.is_empty());
+            let in_range = parts.iter().all(|(number, _)| (1..=MAX_PARTS).contains(number));
+            prop_assert_eq!(parsed.is_ok(), in_order && in_range && !parts.is_empty());
             if let Ok(parsed) = parsed {
-                let found: Vec<(u16, String)> = parsed.into_iter().map(|part| (part.part_number, part.etag)).collect();
-                prop_assert_eq!(found, parts);
+                let parsed: Vec<(u16, String)> = parsed.into_iter().map(|part| (part.part_number, part.etag)).collect();
+                prop_assert_eq!(parsed, parts);
             }
         }
 
         #[test]
-        fn a_part_has_a_number_and_an_upload_an_id(number in ".{0,8}|[0-9]{1,6}", id in ".{0,60}") {
+        fn only_valid_part_numbers_and_upload_ids_are_accepted(number in ".{0,8}|[0-9]{1,6}", id in ".{0,60}") {
             let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
             let query = format!("partNumber={}&uploadId={}", escape(&number), escape(&id));
             let query = Query::parse(&query).expect("each once");

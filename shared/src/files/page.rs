@@ -1,31 +1,32 @@
-//! What part of a listing of files a client asks for.
+//! Parameters of listings of files.
 
 use super::key::FileKey;
-use crate::http::{Cursor, Listing, Problem, Query, limit, text};
+use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_parameter};
 
 /// The parameters of `GET /files` without a key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FilesPage {
-    /// What keys begin with.
+    /// The prefix of the keys to list.
     pub prefix: String,
-    /// Keys that have this after the prefix are listed once, up to it, among the `prefixes`.
+    /// Keys that contain this after the prefix are grouped: the part up to and including it is listed once, in
+    /// `prefixes`.
     pub delimiter: Option<String>,
-    /// How many entries at most, prefixes among them.
+    /// The largest number of entries, including prefixes.
     pub limit: u32,
-    /// Where to go on.
+    /// The position at which the page starts.
     pub cursor: Option<Cursor>,
-    /// Whether to list each file's type as well.
+    /// Whether to list each file's content type.
     pub content_type: bool,
 }
 
 impl FilesPage {
-    /// The first page, of everything.
+    /// Returns the first page of all files.
     #[must_use]
     pub fn first() -> Self {
         Self::from_query(Query::parse("").expect("an empty query")).expect("no parameter is required")
     }
 
-    /// What a page's listing is, for its cursor.
+    /// Returns the listing that the page's cursor belongs to.
     #[must_use]
     pub fn listing(&self) -> Listing<'_> {
         Listing::Files(&self.prefix, self.delimiter.as_deref())
@@ -35,11 +36,11 @@ impl FilesPage {
     pub fn from_query(query: Query<'_>) -> Result<Self, Problem> {
         let include = query.get("include");
         if include.as_deref().is_some_and(|include| include != b"contentType") {
-            return Err(Problem::invalid_parameter("`include` can be contentType"));
+            return Err(Problem::invalid_parameter("`include` must be contentType"));
         }
-        let prefix = text(query, "prefix", 0, FileKey::MAX_LEN)?.unwrap_or_default();
-        let delimiter = text(query, "delimiter", 1, FileKey::MAX_LEN)?;
+        let prefix = text_parameter(query, "prefix", 0, FileKey::MAX_LEN)?.unwrap_or_default();
+        let delimiter = text_parameter(query, "delimiter", 1, FileKey::MAX_LEN)?;
         let cursor = Cursor::from_query(query, Listing::Files(&prefix, delimiter.as_deref()))?;
-        Ok(Self { limit: limit(query)?, cursor, content_type: include.is_some(), prefix, delimiter })
+        Ok(Self { limit: limit_parameter(query)?, cursor, content_type: include.is_some(), prefix, delimiter })
     }
 }

@@ -1,10 +1,10 @@
-//! The bodies of replies about files.
+//! Reply bodies of the routes for files.
 
 use serde::{Deserialize, Serialize};
 
 use crate::json;
 
-/// A file was stored.
+/// The reply to storing a file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileStored {
@@ -12,62 +12,62 @@ pub struct FileStored {
     pub success: bool,
     /// The file's key.
     pub key: String,
-    /// Bytes.
+    /// The file's size, in bytes.
     pub size: u64,
-    /// R2's own, unquoted.
+    /// R2's etag, without quotation marks.
     pub etag: String,
-    /// As it will be sent back.
+    /// The content type with which the file will be sent back.
     pub content_type: String,
 }
 
-/// A multipart upload was started.
+/// The reply to creating a multipart upload.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadCreated {
     /// The file's key.
     pub key: String,
-    /// The id that further requests name it by.
+    /// The id of the upload, for the requests that follow.
     pub upload_id: String,
 }
 
-/// A part was stored. The client sends the same for each part to complete the upload.
+/// The reply to storing a part. To complete the upload, the client sends the same object for each part.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct UploadedPart {
-    /// 1 to 10000.
-    #[serde(deserialize_with = "json::whole")]
+    /// The part's number, 1 to 10000.
+    #[serde(deserialize_with = "json::whole_number")]
     pub part_number: u16,
-    /// R2's own, unquoted.
+    /// R2's etag of the part, without quotation marks.
     pub etag: String,
 }
 
 /// A page of files.
 #[derive(Debug, Serialize)]
 pub struct FileList {
-    /// In the order of their keys.
+    /// The files, in the order of their keys.
     pub files: Vec<ListedFile>,
     /// The common prefixes of keys that are grouped by the delimiter.
     pub prefixes: Vec<String>,
-    /// Whether there is more. A page with content types may be short even then.
+    /// Whether more pages follow. If so, a page with content types may have fewer entries than its limit.
     pub truncated: bool,
-    /// Where the next page starts, if there is more.
+    /// The cursor of the next page, if one follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
-/// A file of a [`FileList`].
+/// A file in a [`FileList`].
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedFile {
-    /// Its key.
+    /// The file's key.
     pub key: String,
-    /// Bytes.
+    /// The file's size, in bytes.
     pub size: u64,
-    /// When it was uploaded (RFC 3339).
+    /// The time of the upload (RFC 3339).
     pub uploaded: String,
-    /// R2's own, unquoted.
+    /// R2's etag, without quotation marks.
     pub etag: String,
-    /// Its type, if that was asked for.
+    /// The content type, if the request includes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
 }

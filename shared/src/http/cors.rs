@@ -1,8 +1,8 @@
-//! Which pages in browsers may call the platform (the CORS protocol of <https://fetch.spec.whatwg.org/#http-cors-protocol>).
+//! CORS: the web pages that may call the platform (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
 
 use std::borrow::Cow;
 
-/// What a page may send besides what it always may.
+/// The request headers that a page may send, besides those that browsers always allow.
 pub const ALLOWED_HEADERS: &str = "Authorization, Cache-Control, Content-Disposition, Content-Encoding, Content-Language, \
     Content-Type, Expires, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, traceparent, \
     tracestate, X-Request-Id, X-User-ID";
@@ -10,39 +10,42 @@ pub const ALLOWED_HEADERS: &str = "Authorization, Cache-Control, Content-Disposi
 /// The methods that a page may use.
 pub const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// What a page may read of a reply besides what it always may.
+/// The reply headers that a page may read, besides those that browsers always allow.
 pub const EXPOSED_HEADERS: &str = "Accept-Ranges, Allow, CF-Ray, Content-Disposition, Content-Encoding, Content-Length, \
     Content-Range, ETag, Retry-After, WWW-Authenticate";
 
-/// How long a browser may remember what it was allowed, in seconds. Chromium takes no more than two hours.
+/// How long a browser may cache the reply to a preflight request, in seconds. Chromium's maximum is two hours.
 pub const MAX_AGE: &str = "7200";
 
-/// The origins whose pages may call the platform, as `ALLOWED_ORIGINS` lists them: `https://app.example`, with commas or
-/// blanks between them, or `*` for any.
+/// The origins whose pages may call the platform, as the variable `ALLOWED_ORIGINS` lists them: origins such as
+/// `https://app.example`, separated by commas or whitespace, or `*` for any origin.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowedOrigins<'a>(&'a str);
 
 impl<'a> AllowedOrigins<'a> {
-    /// The list as it is configured.
+    /// Creates the list from the variable's text.
     #[must_use]
     pub fn new(list: &'a str) -> Self {
         Self(list)
     }
 
-    /// What `Access-Control-Allow-Origin` says to a page of this origin; nothing if it is not on the list.
+    /// Returns the value of `Access-Control-Allow-Origin` for a page of this origin, or `None` if the origin is not
+    /// allowed.
     #[must_use]
-    pub fn allow<'o>(&self, origin: &'o str) -> Option<&'o str> {
-        if self.any() {
+    pub fn allow_origin<'o>(&self, origin: &'o str) -> Option<&'o str> {
+        if self.allow_any() {
             return Some("*");
         }
-        // A page without an origin of its own, as one from a file, says `null`: that is nobody to trust.
-        let listed = |entry: &str| entry.strip_suffix('/').unwrap_or(entry).eq_ignore_ascii_case(origin);
-        (origin != "null" && self.entries().any(listed)).then_some(origin)
+        // A page without an origin, such as a local file, sends `null`. It is never allowed, because any page can get
+        // this origin.
+        let is_origin = |entry: &str| entry.strip_suffix('/').unwrap_or(entry).eq_ignore_ascii_case(origin);
+        (origin != "null" && self.entries().any(is_origin)).then_some(origin)
     }
 
-    /// Whether any page may call: every reply says so then, whoever asks.
+    /// Returns whether pages of any origin may call the platform. If so, every reply allows all origins, also to
+    /// requests without `Origin`.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub fn allow_any(&self) -> bool {
         self.entries().any(|entry| entry == "*")
     }
 
@@ -51,16 +54,16 @@ impl<'a> AllowedOrigins<'a> {
     }
 }
 
-/// A list of headers, and those that the operator adds, with commas or blanks between them, as `ALLOWED_HEADERS` and
-/// `EXPOSED_HEADERS` list them. `*` is any header, to browsers that send no credentials of their own.
+/// Appends the operator's headers to a list of headers. `added` is the variable `ALLOWED_HEADERS` or `EXPOSED_HEADERS`,
+/// with names separated by commas or whitespace. `*` means any header, in requests without credentials.
 ///
-/// An entry that is no header's name is an error, which says so.
-pub fn with_headers(list: &'static str, added: Option<&str>) -> Result<Cow<'static, str>, String> {
+/// Returns an error message if an entry is not a valid header name.
+pub fn add_headers(list: &'static str, added: Option<&str>) -> Result<Cow<'static, str>, String> {
     let mut headers = Cow::Borrowed(list);
     for name in entries(added.unwrap_or_default()) {
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
-        if name != "*" && !name.bytes().all(token) {
-            return Err(format!("`{name}` is not the name of a header"));
+        let is_token_character = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+        if name != "*" && !name.bytes().all(is_token_character) {
+            return Err(format!("`{name}` is not a header name"));
         }
         headers.to_mut().extend([", ", name]);
     }
@@ -81,7 +84,7 @@ mod tests {
     fn listed_origins_are_allowed_and_no_others() {
         let origins = AllowedOrigins::new("https://app.example, http://localhost:3000/ https://b.example");
         for origin in ["https://app.example", "http://localhost:3000", "https://b.example"] {
-            assert_eq!(origins.allow(origin), Some(origin));
+            assert_eq!(origins.allow_origin(origin), Some(origin));
         }
         for origin in [
             "",
@@ -95,19 +98,19 @@ mod tests {
             "https://sub.app.example",
             "app.example",
         ] {
-            assert_eq!(origins.allow(origin), None, "{origin}");
+            assert_eq!(origins.allow_origin(origin), None, "{origin}");
         }
     }
 
     #[test]
-    fn a_star_allows_any() {
-        assert_eq!(AllowedOrigins::new("*").allow("https://x.example"), Some("*"));
-        assert!(!AllowedOrigins::new("https://*.example").any());
-        assert_eq!(AllowedOrigins::new("").allow(""), None);
+    fn a_star_allows_any_origin() {
+        assert_eq!(AllowedOrigins::new("*").allow_origin("https://x.example"), Some("*"));
+        assert!(!AllowedOrigins::new("https://*.example").allow_any());
+        assert_eq!(AllowedOrigins::new("").allow_origin(""), None);
     }
 
     #[test]
-    fn headers_are_added_to_those_that_there_are() {
+    fn headers_are_added_to_the_list() {
         for (added, expected) in [
             (None, "A, B"),
             (Some(""), "A, B"),
@@ -116,9 +119,9 @@ mod tests {
             (Some("x-a,X-B  x.c~\t"), "A, B, x-a, X-B, x.c~"),
             (Some("*"), "A, B, *"),
         ] {
-            assert_eq!(with_headers("A, B", added).expect(expected), expected);
+            assert_eq!(add_headers("A, B", added).expect(expected), expected);
         }
-        for (added, named) in [
+        for (added, invalid) in [
             ("X-A: 1", "`X-A:`"),
             ("X-A; X-B", "`X-A;`"),
             ("X-A, X-*", "`X-*`"),
@@ -128,24 +131,24 @@ mod tests {
             ("X-\u{a0}A", "`X-\u{a0}A`"),
             ("X-A\0", "`X-A\0`"),
         ] {
-            let error = with_headers("A, B", Some(added)).expect_err(added);
-            assert!(error.contains(named), "{error}");
+            let error = add_headers("A, B", Some(added)).expect_err(added);
+            assert!(error.contains(invalid), "{error}");
         }
     }
 
     proptest! {
-        /// Whatever is configured, what comes of it can be a header's value.
+        /// Whatever the variable contains, the result is a valid header value.
         #[test]
-        fn added_headers_can_be_sent(added in "[ -~]{0,30}|.{0,20}|[A-Za-z, -]{0,30}") {
-            if let Ok(headers) = with_headers("A", Some(&added)) {
+        fn the_extended_list_can_be_sent(added in "[ -~]{0,30}|.{0,20}|[A-Za-z, -]{0,30}") {
+            if let Ok(headers) = add_headers("A", Some(&added)) {
                 prop_assert!(headers.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{}", headers);
                 prop_assert!(headers.split(", ").all(|name| !name.is_empty()));
             }
         }
 
-        /// An origin is allowed if it stands on the list, and nothing that only holds one or is held by one.
+        /// An origin is allowed if it is on the list, but not if it only contains a listed origin or is a part of one.
         #[test]
-        fn an_origin_is_on_the_list_or_not(
+        fn only_listed_origins_are_allowed(
             list in prop::collection::vec("https?://[a-c]{1,3}(\\.[a-c]{1,2})?(:[0-9]{1,2})?", 0..4),
             separator in "[, ]{1,3}",
             origin in "https?://[a-c]{1,3}(\\.[a-c]{1,2})?(:[0-9]{1,2})?|.{0,20}",
@@ -153,19 +156,19 @@ mod tests {
             let text = list.join(&separator);
             let origins = AllowedOrigins::new(&text);
             let listed = list.iter().any(|entry| entry.eq_ignore_ascii_case(&origin));
-            prop_assert_eq!(origins.allow(&origin), listed.then_some(&*origin));
+            prop_assert_eq!(origins.allow_origin(&origin), listed.then_some(&*origin));
             for entry in &list {
-                prop_assert_eq!(origins.allow(entry), Some(&**entry));
+                prop_assert_eq!(origins.allow_origin(entry), Some(&**entry));
                 let longer = format!("{entry}{origin}");
-                prop_assert_eq!(origins.allow(&longer).is_some(), list.contains(&longer));
+                prop_assert_eq!(origins.allow_origin(&longer).is_some(), list.contains(&longer));
             }
         }
 
         #[test]
-        fn what_is_no_star_allows_no_one_by_itself(list in "[^*]{0,40}", origin in ".{0,20}") {
+        fn a_list_without_a_star_allows_no_other_origins(list in "[^*]{0,40}", origin in ".{0,20}") {
             let origins = AllowedOrigins::new(&list);
-            let stands_there = list.to_ascii_lowercase().contains(&origin.to_ascii_lowercase());
-            prop_assert!(!origins.any() && (stands_there || origins.allow(&origin).is_none()));
+            let contained = list.to_ascii_lowercase().contains(&origin.to_ascii_lowercase());
+            prop_assert!(!origins.allow_any() && (contained || origins.allow_origin(&origin).is_none()));
         }
     }
 }

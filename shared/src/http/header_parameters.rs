@@ -1,7 +1,7 @@
 //! The parameters of headers such as `Content-Type` and `Content-Disposition`.
 
-/// The parameters of a header's value (RFC 9110, 5.6.6): `; name=value` or `; name="value"`, where a backslash quotes a
-/// quotation mark or itself.
+/// An iterator over the parameters of a header's value (RFC 9110, 5.6.6): `; name=value` or `; name="value"`. In
+/// quotation marks, a backslash escapes a quotation mark or a backslash.
 pub struct Parameters<'a>(pub &'a str);
 
 impl<'a> Iterator for Parameters<'a> {
@@ -9,7 +9,7 @@ impl<'a> Iterator for Parameters<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            // What stands before the first semicolon is no parameter.
+            // The text before the first semicolon is not a parameter.
             let (_, rest) = self.0.split_once(';')?;
             self.0 = rest;
             let end = rest.find([';', '=']).unwrap_or(rest.len());
@@ -28,7 +28,7 @@ impl<'a> Iterator for Parameters<'a> {
     }
 }
 
-/// The text up to the closing quotation mark, and what follows.
+/// Returns the text up to the closing quotation mark, and the rest.
 fn unquote(quoted: &str) -> (String, &str) {
     let mut text = String::new();
     let mut characters = quoted.char_indices();

@@ -1,10 +1,10 @@
-//! The text of headers that are stored.
+//! Limits of headers that are stored with a file.
 
-/// The longest header that is stored with a file, in bytes. R2 stores all of a file's metadata in 8 KiB
+/// The longest header that is stored with a file, in bytes. R2's limit for all of a file's metadata is 8 KiB
 /// (<https://developers.cloudflare.com/r2/platform/limits/>).
 pub const MAX_HEADER_LEN: usize = 1024;
 
-/// Whether a value is visible ASCII, spaces and tabs included, and at most [`MAX_HEADER_LEN`] bytes long.
+/// Returns whether a value is at most [`MAX_HEADER_LEN`] bytes of visible ASCII, spaces and tabs.
 pub fn is_visible(value: &str) -> bool {
     value.len() <= MAX_HEADER_LEN && value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
 }

@@ -1,28 +1,28 @@
-//! `Content-Type`, of requests and of stored files.
+//! `Content-Type` of requests and of stored files.
 
 use super::header_parameters::Parameters;
 use super::header_text::is_visible;
 use super::problem::Problem;
 
-/// Whether a request's body is JSON: `application/json` or another type with the suffix `+json`
-/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>), in UTF-8, as all JSON is (RFC 8259, 8.1). One that claims to have
-/// another charset is not read as what it is not.
+/// Returns whether a type is JSON: `application/json` or a type with the suffix `+json`
+/// (<https://mimesniff.spec.whatwg.org/#json-mime-type>). JSON is always UTF-8 (RFC 8259, 8.1), so a type with another
+/// charset does not count.
 #[must_use]
 pub fn is_json(content_type: &str) -> bool {
     let essence = essence(content_type);
-    let json = essence.eq_ignore_ascii_case("application/json")
+    let is_json = essence.eq_ignore_ascii_case("application/json")
         || essence.get(essence.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"));
-    json && is_utf8(content_type)
+    is_json && is_utf8(content_type)
 }
 
-/// Whether text of a type is UTF-8: it has no other charset.
+/// Returns whether text of a type is UTF-8: the type has no charset, or one that is compatible with UTF-8.
 pub(crate) fn is_utf8(content_type: &str) -> bool {
     let charsets = Parameters(content_type).filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
     let utf8 = ["", "utf-8", "utf8", "us-ascii"];
     charsets.map(|(_, charset)| charset).all(|charset| utf8.iter().any(|utf8| charset.eq_ignore_ascii_case(utf8)))
 }
 
-/// Whether a request's body is a form that can hold files, `multipart/form-data` (RFC 7578).
+/// Returns whether a type is `multipart/form-data` (RFC 7578), a form that can contain files.
 #[must_use]
 pub fn is_multipart_form(content_type: &str) -> bool {
     essence(content_type).eq_ignore_ascii_case("multipart/form-data")
@@ -32,12 +32,12 @@ fn essence(content_type: &str) -> &str {
     content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim()
 }
 
-/// A file's type, as it was sent and as it is sent back: what a header can hold.
+/// A file's content type. A header can always contain it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentType(String);
 
 impl ContentType {
-    /// Parses the type that a file came with in a form; without one it is `application/octet-stream`.
+    /// Parses the content type of a file. An empty one means `application/octet-stream`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let text = text.trim();
         if !is_visible(text) {
@@ -46,7 +46,7 @@ impl ContentType {
         Ok(if text.is_empty() { Self::default() } else { Self(text.to_owned()) })
     }
 
-    /// The type itself.
+    /// Returns the content type as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_bodies_are_told_apart() {
+    fn json_and_forms_are_recognized() {
         for (content_type, json, form) in [
             ("application/json", true, false),
             ("Application/JSON; charset=utf-8", true, false),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_files_type_is_what_a_header_can_hold() {
+    fn content_types_that_a_header_cannot_contain_are_rejected() {
         assert_eq!(ContentType::parse("image/png").expect("a type").as_str(), "image/png");
         assert_eq!(ContentType::parse("").expect("none").as_str(), "application/octet-stream");
         assert_eq!(
@@ -103,23 +103,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_types_parameters_do_not_matter(
+        fn parameters_other_than_charset_do_not_matter(
             essence in "[^;]{0,30}|application/(x\\+)?[jJ]son|[^;]{0,9}\\+json|multipart/form-data",
             parameters in ".{0,30}",
         ) {
             prop_assume!(!parameters.to_ascii_lowercase().contains("charset"));
-            let with = format!("{essence};{parameters}");
-            prop_assert_eq!(is_json(&with), is_json(&essence));
-            prop_assert_eq!(is_multipart_form(&with), is_multipart_form(&essence));
-            prop_assert!(!(is_json(&with) && is_multipart_form(&with)));
+            let content_type = format!("{essence};{parameters}");
+            prop_assert_eq!(is_json(&content_type), is_json(&essence));
+            prop_assert_eq!(is_multipart_form(&content_type), is_multipart_form(&essence));
+            prop_assert!(!(is_json(&content_type) && is_multipart_form(&content_type)));
         }
 
         #[test]
-        fn what_is_kept_a_header_can_hold(text in ".{0,40}|[ -~]{0,1100}") {
-            if let Ok(kept) = ContentType::parse(&text) {
-                prop_assert!(!kept.as_str().is_empty() && is_visible(kept.as_str()));
-                prop_assert_eq!(ContentType::parse(kept.as_str()).expect("as it was kept"), kept.clone());
-                prop_assert!(text.trim().is_empty() || kept.as_str() == text.trim());
+        fn a_header_can_contain_every_accepted_type(text in ".{0,40}|[ -~]{0,1100}") {
+            if let Ok(content_type) = ContentType::parse(&text) {
+                prop_assert!(!content_type.as_str().is_empty() && is_visible(content_type.as_str()));
+                prop_assert_eq!(ContentType::parse(content_type.as_str()).expect("valid"), content_type.clone());
+                prop_assert!(text.trim().is_empty() || content_type.as_str() == text.trim());
             }
         }
     }

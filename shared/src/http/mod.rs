@@ -1,14 +1,13 @@
-//! HTTP as the platform speaks it: routes, parameters, headers, forms, problems.
+//! The HTTP API: routes, parameters, headers, forms, and problems.
 
 mod body_headers;
 pub mod cors;
 mod cursor;
 mod header_parameters;
 mod header_text;
-mod key;
-mod listing;
 mod media_type;
 mod multipart_form;
+mod parameters;
 mod preconditions;
 mod problem;
 mod query;
@@ -18,11 +17,11 @@ mod request_id;
 mod route;
 mod target;
 
-pub use body_headers::{require_identity, require_whole};
+pub use body_headers::{require_complete, require_identity};
 pub use cursor::{Cursor, Listing};
-pub use listing::MAX_LIMIT;
 pub use media_type::{ContentType, is_json, is_multipart_form};
-pub use multipart_form::{Content, Event, FormParser, PartHead};
+pub use multipart_form::{FormParser, MultipartEvent, PartContent, PartHeaders};
+pub use parameters::MAX_LIMIT;
 pub use preconditions::{EntityTags, Evaluation, HttpDate, IfRange, Preconditions};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use query::Query;
@@ -35,5 +34,4 @@ pub use route::{
 pub use target::Target;
 
 pub(crate) use header_text::{MAX_HEADER_LEN, is_visible};
-pub(crate) use key::parse_key;
-pub(crate) use listing::{limit, text};
+pub(crate) use parameters::{limit_parameter, parse_key, text_parameter};

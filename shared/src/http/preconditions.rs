@@ -11,23 +11,23 @@ pub struct Preconditions {
     pub if_none_match: Option<EntityTags>,
     /// `If-Modified-Since`. A malformed date counts as absent, as the RFC requires.
     pub if_modified_since: Option<HttpDate>,
-    /// `If-Unmodified-Since`, likewise.
+    /// `If-Unmodified-Since`. A malformed date counts as absent as well.
     pub if_unmodified_since: Option<HttpDate>,
 }
 
-/// The result of checking conditions.
+/// The result of evaluating preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evaluation {
-    /// All of them hold.
+    /// All conditions are met.
     Proceed,
-    /// The client has the current version: 304 for a read.
+    /// The client has the current version. The reply to a read is 304.
     NotModified,
-    /// The stored version is not the one that the client expects: 412.
+    /// The stored version is not the one that the client expects. The reply is 412.
     Failed,
 }
 
 impl Preconditions {
-    /// Reads the conditions; `header` gives the value of a request's header.
+    /// Reads the conditions of a request. `header` returns the value of a header.
     #[must_use]
     pub fn read(header: impl Fn(&str) -> Option<String>) -> Self {
         let tags = |name| header(name).map(|value| EntityTags::parse(&value));
@@ -40,13 +40,13 @@ impl Preconditions {
         }
     }
 
-    /// Whether there are no conditions.
+    /// Returns whether there are no conditions.
     #[must_use]
-    pub fn are_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Checks them against the stored version, in the order of RFC 9110, 13.2.2.
+    /// Evaluates the conditions for the stored version, in the order of RFC 9110, 13.2.2.
     #[must_use]
     pub fn evaluate(&self, etag: &str, modified: HttpDate) -> Evaluation {
         let unchanged = match (&self.if_match, self.if_unmodified_since) {
@@ -67,12 +67,13 @@ impl Preconditions {
     }
 }
 
-/// The tags in `If-Match` and `If-None-Match`.
+/// The etags in `If-Match` and `If-None-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntityTags {
-    /// `*`: any version.
+    /// `*`, which matches any version.
     Any,
-    /// Any of these tags, each with whether it is weak. Quotation marks are optional.
+    /// A list of etags without quotation marks, each with whether it is weak. In the header, quotation marks are
+    /// optional.
     OneOf(Vec<(bool, String)>),
 }
 
@@ -85,7 +86,7 @@ impl EntityTags {
                 return Self::OneOf(tags);
             }
             let (tag, after) = split_tag(rest);
-            // Also among other tags: whether a file is overwritten must not depend on a comma.
+            // `*` counts in a list as well, because a stray comma must not decide whether a file is overwritten.
             if tag == "*" {
                 return Self::Any;
             }
@@ -94,13 +95,13 @@ impl EntityTags {
         }
     }
 
-    /// Whether the header is present but has no tag.
+    /// Returns whether the header has no etag.
     #[must_use]
-    pub fn are_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         matches!(self, Self::OneOf(tags) if tags.is_empty())
     }
 
-    /// The tag, if there is exactly one.
+    /// Returns the etag, if there is exactly one.
     #[must_use]
     pub fn only_one(&self) -> Option<&str> {
         match self {
@@ -124,12 +125,12 @@ impl EntityTags {
     }
 }
 
-/// The first of a list of tags, as it is written, and what follows it. A comma may stand within the quotation marks
+/// Splits a list of etags after the first, which is returned as it is written. Quotation marks may contain commas
 /// (RFC 9110, 8.8.3).
 fn split_tag(list: &str) -> (&str, &str) {
     let quoted = list.strip_prefix("W/").unwrap_or(list).strip_prefix('"');
-    let inside = quoted.map_or(0, |text| list.len() - text.len() + text.find('"').unwrap_or(text.len()));
-    let end = list[inside..].find(',').map_or(list.len(), |at| inside + at);
+    let closing_quote = quoted.map_or(0, |text| list.len() - text.len() + text.find('"').unwrap_or(text.len()));
+    let end = list[closing_quote..].find(',').map_or(list.len(), |at| closing_quote + at);
     (list[..end].trim_ascii_end(), &list[end..])
 }
 
@@ -138,17 +139,17 @@ fn entity_tag(text: &str) -> (bool, String) {
     (weak, text.trim_matches('"').to_owned())
 }
 
-/// `If-Range`: the version of which the client has a part.
+/// `If-Range`: the version that the client has a part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfRange {
-    /// By its tag, unless that is weak.
+    /// The version's etag. `None` if the header has a weak etag, which matches no version.
     Tag(Option<String>),
-    /// By its date.
+    /// The version's date.
     Date(HttpDate),
 }
 
 impl IfRange {
-    /// Parses the header. Anything but a date or a strong tag matches nothing.
+    /// Parses the header. A value that is neither a date nor a strong etag matches no version.
     #[must_use]
     pub fn parse(header: &str) -> Self {
         HttpDate::parse(header).map_or_else(
@@ -160,7 +161,7 @@ impl IfRange {
         )
     }
 
-    /// Whether it is the stored version.
+    /// Returns whether the client's version is the stored version.
     #[must_use]
     pub fn matches(&self, etag: &str, modified: HttpDate) -> bool {
         match self {
@@ -170,7 +171,7 @@ impl IfRange {
     }
 }
 
-/// A date in a header: whole seconds.
+/// A date in a header, in whole seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpDate(u64);
 
@@ -178,31 +179,32 @@ impl HttpDate {
     /// The beginning of 1970.
     pub const EPOCH: Self = Self(0);
 
-    /// The latest date that storage takes, in the year 2262: the runtime counts nanoseconds in 64 bits.
+    /// The latest date that storage accepts, in the year 2262. The runtime counts nanoseconds in 64 bits.
     pub const LATEST: Self = Self(i64::MAX.unsigned_abs() / 1_000_000_000 - 1);
 
     /// Parses a date in any of HTTP's formats (RFC 9110, 5.6.7).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
-        Some(Self(since.as_secs()))
+        let since_epoch = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self(since_epoch.as_secs()))
     }
 
-    /// The second of a moment in milliseconds since 1970. Later ones than HTTP can write are the last of the year 9999.
+    /// Converts a time in milliseconds since 1970, rounded down to a second. Times after the year 9999, which HTTP
+    /// cannot express, become its last second.
     #[must_use]
-    pub fn of_milliseconds(milliseconds: u64) -> Self {
+    pub fn from_milliseconds(milliseconds: u64) -> Self {
         const LAST: u64 = 253_402_300_799;
         Self((milliseconds / 1000).min(LAST))
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the date in milliseconds since 1970.
     #[must_use]
     pub fn milliseconds(self) -> u64 {
         self.0 * 1000
     }
 }
 
-/// As headers have it.
+/// Writes the date in the format of HTTP headers.
 impl std::fmt::Display for HttpDate {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let time: SystemTime = UNIX_EPOCH + Duration::from_secs(self.0);
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_compared_in_the_rfcs_order() {
+    fn conditions_are_evaluated_in_the_order_of_the_rfc() {
         use Evaluation::{Failed, NotModified, Proceed};
         for (headers, expected) in [
             (&[][..], Proceed),
@@ -268,12 +270,12 @@ mod tests {
             (&[("If-Unmodified-Since", MODIFIED)], Proceed),
             (&[("If-Unmodified-Since", AFTER)], Proceed),
             (&[("If-Unmodified-Since", "0")], Proceed),
-            // A tag counts for more than a date.
+            // Etags take precedence over dates.
             (&[("If-None-Match", "\"x\""), ("If-Modified-Since", AFTER)], Proceed),
             (&[("If-None-Match", "\"abc\""), ("If-Modified-Since", BEFORE)], NotModified),
             (&[("If-Match", "\"abc\""), ("If-Unmodified-Since", BEFORE)], Proceed),
             (&[("If-Match", "\"x\""), ("If-Unmodified-Since", AFTER)], Failed),
-            // And what must not have changed for more than what must have.
+            // If-Match takes precedence over If-None-Match and If-Modified-Since.
             (&[("If-Match", "\"x\""), ("If-None-Match", "\"abc\"")], Failed),
             (&[("If-Match", "\"abc\""), ("If-None-Match", "\"abc\"")], NotModified),
             (&[("If-Match", "\"abc\""), ("If-Modified-Since", AFTER)], NotModified),
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_goes_with_one_version() {
+    fn if_range_matches_one_version_only() {
         let modified = HttpDate::parse(MODIFIED).expect("a date");
         for (header, matches) in [
             ("\"abc\"", true),
@@ -304,17 +306,17 @@ mod tests {
 
     #[test]
     fn dates_are_whole_seconds() {
-        let date = HttpDate::of_milliseconds(1_795_291_201_999);
-        assert_eq!(date, HttpDate::of_milliseconds(1_795_291_201_000));
+        let date = HttpDate::from_milliseconds(1_795_291_201_999);
+        assert_eq!(date, HttpDate::from_milliseconds(1_795_291_201_000));
         assert_eq!(date.milliseconds(), 1_795_291_201_000);
-        assert_eq!(HttpDate::of_milliseconds(u64::MAX).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(HttpDate::from_milliseconds(u64::MAX).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(HttpDate::parse(&date.to_string()), Some(date));
         assert_eq!(HttpDate::parse("Saturday, 21-Nov-26 20:00:01 GMT"), HttpDate::parse(MODIFIED));
     }
 
     proptest! {
         #[test]
-        fn any_headers_come_to_something(
+        fn no_headers_panic(
             headers in prop::array::uniform4(".{0,40}|(W/)?\"?[a-c*]{0,3}\"?(, ?\"[a-c]{0,3}\"){0,3}"),
             tag in "[a-c]{1,3}",
         ) {
@@ -325,9 +327,8 @@ mod tests {
             prop_assert!(!IfRange::parse(&headers[0]).matches("not one of these", modified));
         }
 
-        /// Who names the version that is there, among others, has it.
         #[test]
-        fn a_tag_among_others_is_found(
+        fn an_etag_matches_anywhere_in_a_list(
             before in "((W/)?\"[a-c,]{0,3}\" ?, ?){0,3}",
             tag in "[!#-~]{1,20}",
             after in "(,\"[a-c,]{0,3}\"){0,3}",
@@ -335,33 +336,33 @@ mod tests {
             let modified = HttpDate::parse(MODIFIED).expect("a date");
             let tags = format!("{before}\"{tag}\"{after}");
             for (name, expected) in [("If-Match", Evaluation::Proceed), ("If-None-Match", Evaluation::NotModified)] {
-                let sent = |asked: &str| (asked == name).then(|| tags.clone());
+                let sent = |header: &str| (header == name).then(|| tags.clone());
                 prop_assert_eq!(Preconditions::read(sent).evaluate(&tag, modified), expected, "{}: {}", name, tags);
             }
         }
 
-        /// Who does not name it has not: whatever stands within quotation marks is one tag.
+        /// The text in quotation marks is one etag, whatever it contains.
         #[test]
-        fn a_tag_is_not_found_within_another(
-            outer in "[!#-~]{0,5}",
+        fn an_etag_does_not_match_within_another(
+            prefix in "[!#-~]{0,5}",
             tag in "[a-c]{1,3}",
-            rest in "[!#-~]{0,5}",
+            suffix in "[!#-~]{0,5}",
             others in "(, ?\"[d-f,*]{0,3}\"){0,3}",
         ) {
-            prop_assume!(!outer.is_empty() || !rest.is_empty());
+            prop_assume!(!prefix.is_empty() || !suffix.is_empty());
             let modified = HttpDate::parse(MODIFIED).expect("a date");
-            let tags = format!("\"{outer}{tag}{rest}\"{others}");
+            let tags = format!("\"{prefix}{tag}{suffix}\"{others}");
             for (name, expected) in [("If-Match", Evaluation::Failed), ("If-None-Match", Evaluation::Proceed)] {
-                let sent = |asked: &str| (asked == name).then(|| tags.clone());
+                let sent = |header: &str| (header == name).then(|| tags.clone());
                 prop_assert_eq!(Preconditions::read(sent).evaluate(&tag, modified), expected, "{}: {}", name, tags);
             }
         }
 
         #[test]
-        fn dates_come_back(seconds in 0_u64..253_402_300_800, text in ".{0,40}") {
+        fn written_dates_are_parsed_to_the_same(seconds in 0_u64..253_402_300_800, text in ".{0,40}") {
             let date = HttpDate(seconds);
             prop_assert_eq!(HttpDate::parse(&date.to_string()), Some(date));
-            prop_assert_eq!(HttpDate::of_milliseconds(date.milliseconds()), date);
+            prop_assert_eq!(HttpDate::from_milliseconds(date.milliseconds()), date);
             prop_assert!(HttpDate::parse(&text).is_none_or(|date| HttpDate::parse(&date.to_string()) == Some(date)));
         }
     }

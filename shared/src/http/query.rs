@@ -6,14 +6,14 @@ use percent_encoding::percent_decode;
 
 use super::problem::Problem;
 
-/// A query as HTML forms write it (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>): `name=value`
-/// pairs between `&`, percent-encoded, with `+` for a space.
+/// A query in the format of HTML forms (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>): `name=value`
+/// pairs separated by `&`, percent-encoded, with `+` for a space.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'url>(&'url str);
 
 impl<'url> Query<'url> {
-    /// Takes the text after the `?`. A parameter that is there twice is refused, because two readers would not agree on
-    /// which of them counts.
+    /// Parses the text after the `?`. Repeated parameters are rejected, because programs disagree on which of them
+    /// counts.
     pub fn parse(text: &'url str) -> Result<Self, Problem> {
         let query = Self(text);
         for (at, (name, _)) in query.pairs().enumerate() {
@@ -25,13 +25,14 @@ impl<'url> Query<'url> {
         Ok(query)
     }
 
-    /// The decoded bytes of a parameter, or `None` where it is absent.
+    /// Returns the decoded bytes of a parameter, or `None` if it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'url, [u8]>> {
         self.pairs().find(|(other, _)| *decode(other) == *name.as_bytes()).map(|(_, value)| decode(value))
     }
 
-    /// Byte by byte: what else searches texts is made for longer ones.
+    /// Returns the pairs, still encoded. It searches byte by byte, because text searches are optimized for longer
+    /// texts.
     fn pairs(self) -> impl Iterator<Item = (&'url [u8], &'url [u8])> {
         let pairs = self.0.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| {
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_given_twice_is_refused() {
+    fn repeated_parameters_are_rejected() {
         for query in ["key=a&key=b", "key=a&key=a", "key=&x=1&k%65y", "x=1&key=a&x=1", "a&a"] {
             assert_eq!(Query::parse(query).expect_err(query).code().name(), "invalid_parameter");
         }
@@ -91,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back(text in ".*") {
+        fn any_encoded_text_is_decoded(text in ".*") {
             let query = format!("a=b&key={}&c=d", utf8_percent_encode(&text, NON_ALPHANUMERIC));
             prop_assert_eq!(get(&query, "key"), Some(text.into_bytes()));
         }

@@ -1,19 +1,19 @@
-//! `Range`, as far as files have it: one range of bytes (RFC 9110, 14).
+//! The header `Range` (RFC 9110, 14), limited to one range of bytes.
 
 /// A range of a file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// `a-`: from here to the end.
+    /// `a-`: from this byte to the end.
     From(u64),
-    /// `a-b`: from here up to and with there.
+    /// `a-b`: from the first to the second byte, inclusive.
     Between(u64, u64),
-    /// `-n`: this many at the end.
+    /// `-n`: this number of bytes at the end.
     Last(u64),
 }
 
 impl ByteRange {
-    /// Parses `bytes=...`. `None` is a header that means the whole file: one that is malformed, has another unit, or
-    /// several ranges, which a server may ignore (RFC 9110, 14.2).
+    /// Parses `bytes=...`. Returns `None` if the header must be ignored and the whole file sent: it is malformed, has
+    /// another unit, or has several ranges, which a server may ignore (RFC 9110, 14.2).
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, range) = header.split_once('=')?;
@@ -30,9 +30,10 @@ impl ByteRange {
         }
     }
 
-    /// The first and the last byte of it that a file of `size` bytes has; `None` if it has none.
+    /// Returns the first and the last byte of the range in a file of `size` bytes, or `None` if the range is outside
+    /// the file.
     #[must_use]
-    pub fn of(self, size: u64) -> Option<(u64, u64)> {
+    pub fn resolve(self, size: u64) -> Option<(u64, u64)> {
         let end = size.checked_sub(1)?;
         let (first, last) = match self {
             Self::From(first) => (first, end),
@@ -44,7 +45,7 @@ impl ByteRange {
     }
 }
 
-/// Digits alone; a number that is too large for any file stays so.
+/// Parses a number of digits only. A number that is too large becomes `u64::MAX`, which is still larger than any file.
 fn position(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_cut_to_the_file() {
+    fn ranges_are_limited_to_the_file() {
         for (header, size, bytes) in [
             ("bytes=0-0", 10, Some((0, 0))),
             ("bytes=2-5", 10, Some((2, 5))),
@@ -99,14 +100,14 @@ mod tests {
             ("bytes=-1", 0, None),
             ("bytes=99999999999999999999-", 10, None),
         ] {
-            assert_eq!(ByteRange::parse(header).expect(header).of(size), bytes, "{header} of {size}");
+            assert_eq!(ByteRange::parse(header).expect(header).resolve(size), bytes, "{header} of {size}");
         }
     }
 
     proptest! {
         #[test]
         fn a_range_is_within_the_file(header in "(bytes=[0-9]{0,3}-[0-9]{0,3})|.{0,20}", size in 0_u64..200) {
-            if let Some((first, last)) = ByteRange::parse(&header).and_then(|range| range.of(size)) {
+            if let Some((first, last)) = ByteRange::parse(&header).and_then(|range| range.resolve(size)) {
                 prop_assert!(first <= last && last < size);
             }
         }

@@ -1,18 +1,18 @@
-//! The bodies of replies that more than one resource has.
+//! Reply bodies that several routes have.
 
 use serde::Serialize;
 
-/// `GET /` of the customer Worker and `GET /healthz` of the dispatcher.
+/// The reply to `GET /` of the customer Worker and to `GET /healthz` of the dispatcher.
 #[derive(Debug, Serialize)]
 pub struct Health {
     /// `"ok"`.
     pub status: &'static str,
-    /// Who answers: the user id that the request was for, or `"dispatcher"`. `null` where a customer Worker is called
-    /// without a dispatcher in front.
+    /// The Worker that replies: the customer's user id, or `"dispatcher"`. `null` if a customer Worker is called
+    /// without a dispatcher.
     pub worker: Option<String>,
-    /// The answering crate's version.
+    /// The version of the Worker's crate.
     pub version: &'static str,
-    /// The deployment that answers, where it knows.
+    /// The deployment of the Worker, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
 }
@@ -21,15 +21,15 @@ pub struct Health {
 /// (<https://developers.cloudflare.com/workers/runtime-apis/bindings/version-metadata/>).
 #[derive(Debug, Serialize)]
 pub struct Deployment {
-    /// Cloudflare's id of it.
+    /// Cloudflare's id of the version.
     pub id: String,
-    /// What it was tagged with.
+    /// The version's tag.
     pub tag: String,
-    /// When it was made (RFC 3339, UTC).
+    /// The time when the version was created (RFC 3339, UTC).
     pub timestamp: String,
 }
 
-/// Something was deleted, or did not exist.
+/// The reply to a deletion, also if there was nothing to delete.
 #[derive(Debug, Serialize)]
 pub struct Deleted {
     /// `true`.

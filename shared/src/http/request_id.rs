@@ -1,17 +1,18 @@
-//! What ties a reply, a problem and the log lines of both Workers together.
+//! Request ids.
 
 use std::fmt;
 
-/// A request's id: Cloudflare's `CF-Ray`, else the client's `X-Request-Id`, else one that the dispatcher makes.
+/// The id of a request, which its reply, its problem and the log lines of both Workers contain. It is Cloudflare's
+/// `CF-Ray`, else the client's `X-Request-Id`, else one that the dispatcher creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The longest id that is taken over from a client, in characters.
+    /// The longest id, in characters.
     pub const MAX_LEN: usize = 128;
 
-    /// Takes an id over from a header if it is well formed: 1 to 128 of letters, digits and `-_.:=+/@`, which holds
-    /// UUIDs, ULIDs, base64 and the ids of other clouds, and nothing that could break a log line.
+    /// Parses an id from a header: 1 to 128 of letters, digits and `-_.:=+/@`. These include UUIDs, ULIDs, base64 and
+    /// the ids of other clouds, but no character that could break a log line.
     #[must_use]
     pub fn parse(text: impl AsRef<str> + Into<String>) -> Option<Self> {
         let id = text.as_ref();
@@ -20,7 +21,7 @@ impl RequestId {
         well_formed.then(|| Self(text.into()))
     }
 
-    /// The id itself.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_the_usual_makers_are_taken_over() {
+    fn ids_in_common_formats_are_accepted() {
         let longest = "x".repeat(128);
         for id in [
             "8a9b0c1d2e3f4a5b-AMS",
@@ -55,16 +56,16 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not() {
+    fn malformed_ids_are_rejected() {
         for id in ["", " ", "a b", "a\"b", "a\nb", "a,b", "é", "{}", &"x".repeat(129)] {
             assert_eq!(RequestId::parse(id), None, "{id:?}");
         }
     }
 
     proptest! {
-        /// What is taken over can stand in a line of JSON, in a header and in a URL's path as it is.
+        /// An accepted id needs no escaping in JSON, in a header or in a URL's path.
         #[test]
-        fn an_id_breaks_nothing(text in ".{0,140}|[A-Za-z0-9_.:=+/@-]{0,140}") {
+        fn an_accepted_id_needs_no_escaping(text in ".{0,140}|[A-Za-z0-9_.:=+/@-]{0,140}") {
             if let Some(id) = RequestId::parse(&text) {
                 prop_assert_eq!(id.as_str(), &*text);
                 prop_assert_eq!(serde_json::to_string(&text).expect("JSON"), format!("\"{id}\""));

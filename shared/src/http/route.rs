@@ -1,51 +1,51 @@
-//! The routes of the HTTP API. Each path and method stands here once: the Workers match on the endpoints, and the `Allow`
-//! header, the 404's text and the route names in logs are made from the same table.
+//! The routes of the HTTP API. Each path and method is defined here once. The Workers match on the endpoints; the
+//! `Allow` header, the text of the 404 and the route names in logs are derived from the same tables.
 
 use super::problem::Problem;
 use CustomerEndpoint as Customer;
 use DispatcherEndpoint as Dispatcher;
 
-/// A path and the methods that it takes, each with the endpoint that serves it.
+/// A path and its methods, each with its endpoint.
 #[derive(Debug)]
 pub struct Route<E: 'static> {
     /// The path, without a query.
     pub path: &'static str,
-    /// The methods in the order in which `Allow` names them.
+    /// The methods, in the order in which `Allow` lists them.
     pub methods: &'static [(&'static str, E)],
 }
 
-/// What the customer Worker serves.
+/// An endpoint of the customer Worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CustomerEndpoint {
-    /// `GET /`: which Worker answers.
+    /// `GET /`: returns the Worker's version.
     Health,
-    /// `GET /files`: a file with `key`, a listing without.
+    /// `GET /files`: returns a file if the query has a `key`, else a listing.
     GetFiles,
-    /// `POST /files`: a file in a form.
+    /// `POST /files`: stores a file from a form.
     UploadForm,
-    /// `PUT /files`: a file as the body.
+    /// `PUT /files`: stores the body as a file.
     UploadFile,
-    /// `DELETE /files`.
+    /// `DELETE /files`: deletes a file.
     DeleteFile,
-    /// `POST /files/uploads`: start a multipart upload.
+    /// `POST /files/uploads`: creates a multipart upload.
     CreateUpload,
-    /// `PUT /files/uploads`: a part.
+    /// `PUT /files/uploads`: stores the body as a part.
     PutPart,
-    /// `DELETE /files/uploads`.
+    /// `DELETE /files/uploads`: aborts a multipart upload.
     AbortUpload,
-    /// `POST /files/uploads/complete`.
+    /// `POST /files/uploads/complete`: creates the file from the parts.
     CompleteUpload,
-    /// `GET /data`: a value with `key`, a listing without.
+    /// `GET /data`: returns a value if the query has a `key`, else a listing.
     GetData,
-    /// `POST /data`.
+    /// `POST /data`: stores a value.
     SetData,
-    /// `DELETE /data`.
+    /// `DELETE /data`: deletes a value.
     DeleteData,
-    /// `GET /stats`.
+    /// `GET /stats`: returns the customer's stats.
     GetStats,
-    /// `POST /db/query`.
+    /// `POST /db/query`: runs an SQL statement.
     QueryDatabase,
-    /// `POST /db/batch`.
+    /// `POST /db/batch`: runs several SQL statements.
     BatchDatabase,
 }
 
@@ -81,12 +81,12 @@ pub const CUSTOMER_ROUTES: &[Route<CustomerEndpoint>] = &[
     Route { path: "/db/batch", methods: &[("POST", Customer::BatchDatabase)] },
 ];
 
-/// What the dispatcher answers itself, for requests with and without a customer.
+/// An endpoint of the dispatcher itself, for requests with or without a user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DispatcherEndpoint {
-    /// `GET /healthz`: whether the dispatcher runs, and which version.
+    /// `GET /healthz`: returns the dispatcher's version.
     Healthz,
-    /// `GET /openapi.json`: the API's description.
+    /// `GET /openapi.json`: returns the API's description.
     OpenApi,
 }
 
@@ -97,44 +97,44 @@ pub const DISPATCHER_ROUTES: &[Route<DispatcherEndpoint>] = &[
 ];
 
 impl<E: Copy> Route<E> {
-    /// The route with this path.
+    /// Returns the route with this path.
     #[must_use]
     pub fn find<'routes>(routes: &'routes [Self], path: &str) -> Option<&'routes Self> {
         routes.iter().find(|route| route.path == path)
     }
 
-    /// The route with this path; 404 if there is none.
+    /// Returns the route with this path, or a 404 if there is none.
     pub fn require<'routes>(routes: &'routes [Self], path: &str) -> Result<&'routes Self, Problem> {
         Self::find(routes, path).ok_or_else(|| Self::not_found(routes))
     }
 
-    /// The problem of a request to a path that none of the routes has.
+    /// Returns the problem of a request to an unknown path.
     #[must_use]
     pub fn not_found(routes: &[Self]) -> Problem {
         let paths: Vec<&str> = routes.iter().map(|route| route.path).collect();
         Problem::not_found(&paths)
     }
 
-    /// The endpoint for a method; 405 if the route does not take it.
+    /// Returns the endpoint for a method, or a 405 if the route does not have the method.
     pub fn endpoint(&self, method: &str) -> Result<E, Problem> {
         let endpoint = self.methods.iter().find(|(name, _)| *name == method).map(|(_, endpoint)| *endpoint);
         endpoint.ok_or_else(|| Problem::method_not_allowed(&self.allow()))
     }
 
-    /// The value of `Allow`: the methods, separated by commas.
+    /// Returns the value of `Allow`: the methods, separated by commas.
     #[must_use]
     pub fn allow(&self) -> String {
         self.methods.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Every path of the API.
+/// Returns all paths of the API.
 pub fn paths() -> impl Iterator<Item = &'static str> {
     DISPATCHER_ROUTES.iter().map(|route| route.path).chain(CUSTOMER_ROUTES.iter().map(|route| route.path))
 }
 
-/// A path's name in logs and metrics: the path itself if it is a route, else `other`, because any other path may contain
-/// a customer's own data.
+/// Returns a path's name in logs and metrics: the path itself if it is a route, else `other`, because other paths may
+/// contain customers' data.
 #[must_use]
 pub fn route_name(path: &str) -> &'static str {
     paths().find(|route| *route == path).unwrap_or("other")
@@ -149,8 +149,8 @@ mod tests {
         let endpoint = |path, method| Route::find(CUSTOMER_ROUTES, path).map(|route| route.endpoint(method));
         assert_eq!(endpoint("/files", "PUT").expect("a route").expect("a method"), Customer::UploadFile);
         assert_eq!(endpoint("/data", "HEAD").expect("a route").expect("a method"), Customer::GetData);
-        let refusal = endpoint("/stats", "OPTIONS").expect("a route").expect_err("no such method");
-        assert_eq!(refusal.header(), Some(("Allow", "GET, HEAD")));
+        let problem = endpoint("/stats", "OPTIONS").expect("a route").expect_err("no such method");
+        assert_eq!(problem.header(), Some(("Allow", "GET, HEAD")));
         for path in ["/x", "/files/", "", "/healthz"] {
             assert!(endpoint(path, "GET").is_none(), "{path}");
         }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_log_is_a_route_or_nothing_of_the_customers() {
+    fn unknown_paths_have_no_name_in_logs() {
         for (path, name) in [("/files", "/files"), ("/", "/"), ("/healthz", "/healthz"), ("/secret", "other")] {
             assert_eq!(route_name(path), name);
         }

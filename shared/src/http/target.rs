@@ -1,19 +1,19 @@
-//! A request's URL.
+//! The target of a request: path and query of its URL.
 
 /// The path and the query of a request's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'url> {
-    /// The path, still percent-encoded, starting with `/`.
+    /// The path, percent-encoded, starting with `/`.
     pub path: &'url str,
-    /// What follows the `?`, still percent-encoded; empty where there is none.
+    /// The text after the `?`, percent-encoded. It is empty if the URL has no query.
     pub query: &'url str,
 }
 
 impl<'url> Target<'url> {
-    /// Splits an absolute URL as the runtime gives it. The runtime has parsed and serialized it (WHATWG URL Standard): `.`
-    /// and `..` are resolved, and the path is never empty.
+    /// Splits an absolute URL from the runtime. The runtime has parsed and serialized it (WHATWG URL Standard), so that
+    /// `.` and `..` are resolved and the path is not empty.
     #[must_use]
-    pub fn of(url: &'url str) -> Self {
+    pub fn parse(url: &'url str) -> Self {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
         let without_fragment = after_scheme.split_once('#').map_or(after_scheme, |(before, _)| before);
         let (before, query) = without_fragment.split_once('?').unwrap_or((without_fragment, ""));
@@ -41,28 +41,28 @@ mod tests {
             ("http://[::1]:8787/stats?", "/stats", ""),
             ("http://a/x?u=http://b/y", "/x", "u=http://b/y"),
         ] {
-            assert_eq!(Target::of(url), Target { path, query }, "{url}");
+            assert_eq!(Target::parse(url), Target { path, query }, "{url}");
         }
     }
 
     proptest! {
         #[test]
-        fn path_and_query_come_back(
+        fn a_url_is_split_into_its_path_and_query(
             host in "[a-z0-9.:@\\[\\]-]{1,20}",
             path in "(/[^?#]{0,20}){0,4}",
             query in proptest::option::of("[^#]{0,40}"),
             fragment in proptest::option::of(".{0,20}"),
         ) {
-            let asked = query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+            let search = query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
             let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
-            let url = format!("https://{host}{path}{asked}{fragment}");
+            let url = format!("https://{host}{path}{search}{fragment}");
             let expected = if path.is_empty() { "/" } else { &*path };
-            prop_assert_eq!(Target::of(&url), Target { path: expected, query: query.as_deref().unwrap_or_default() });
+            prop_assert_eq!(Target::parse(&url), Target { path: expected, query: query.as_deref().unwrap_or_default() });
         }
 
         #[test]
         fn any_text_has_a_path(text in ".*") {
-            prop_assert!(Target::of(&text).path.starts_with('/'));
+            prop_assert!(Target::parse(&text).path.starts_with('/'));
         }
     }
 }

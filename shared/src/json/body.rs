@@ -1,4 +1,4 @@
-//! JSON bodies.
+//! Parsing of JSON bodies.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,55 +9,66 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use super::error;
 use crate::http::Problem;
 
-/// Parses a body that must be an object.
+/// Parses a body that must be a JSON object.
 pub fn parse_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
+    serde_json::from_slice(body).map(|StrictObject(value)| value).map_err(|error| {
         if error.is_data() { Problem::invalid_body(&error.to_string()) } else { invalid_json(body, body, &error) }
     })
 }
 
-/// Says what is wrong with a body that is not JSON; `error` is what the parser says of `part`, which stands in it.
+/// Returns the problem of a body that is not valid JSON. `error` is the parser's error for `part`, which is a subslice
+/// of `body`.
 pub fn invalid_json(body: &[u8], part: &[u8], error: &serde_json::Error) -> Problem {
     Problem::invalid_json(&error::explain(body, part, error))
 }
 
-/// A whole number, also where it is written as `1.0`: to JSON that is the same, and some write no other.
-pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    number(f64::deserialize(deserializer)?)
+/// Deserializes a whole number, also if it is written as `1.0`: JSON does not distinguish the two, and some clients
+/// write every number that way.
+pub fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    to_integer(f64::deserialize(deserializer)?)
 }
 
-/// The same, or `null`.
-pub fn whole_or_null<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Option::deserialize(deserializer)?.map(number).transpose()
+/// Deserializes a whole number or `null`.
+pub fn whole_number_or_null<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)?.map(to_integer).transpose()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too large stays so")]
-fn number<T: TryFrom<u64>, E: Error>(number: f64) -> Result<T, E> {
-    let whole = (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);
-    // What writes a float is larger than all that is done with it here: it is not named.
-    whole.and_then(|whole| whole.try_into().ok()).ok_or_else(|| E::custom("a whole number is wanted, and not as large"))
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates: too large stays too large"
+)]
+fn to_integer<T: TryFrom<u64>, E: Error>(number: f64) -> Result<T, E> {
+    let integer = (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);
+    // The message does not quote the number: the code that formats a float is larger than all of this.
+    integer
+        .and_then(|integer| integer.try_into().ok())
+        .ok_or_else(|| E::custom("expected a whole number that is not negative and not too large"))
 }
 
-/// A struct that is read from an object alone. By itself serde takes an array of its members' values as well.
+/// A struct that is deserialized from a JSON object only. By default, serde also accepts an array of the members'
+/// values.
 #[derive(Debug)]
-pub struct Object<T>(pub T);
+pub struct StrictObject<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for StrictObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
+        struct ObjectVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = Object<T>;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = StrictObject<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<StrictObject<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(StrictObject)
             }
         }
 
-        deserializer.deserialize_map(Members(PhantomData))
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }

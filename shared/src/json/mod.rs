@@ -1,4 +1,4 @@
-//! JSON: bodies, values that somebody else parses, and what is wrong with text that is not JSON.
+//! JSON: parsing of request bodies and of values, and explanations of syntax errors.
 
 mod body;
 mod error;
@@ -8,5 +8,5 @@ mod value;
 pub use text::to_text;
 pub use value::{Json, Malformed};
 
-pub(crate) use body::{Object, invalid_json, parse_object, whole, whole_or_null};
-pub(crate) use value::Members;
+pub(crate) use body::{StrictObject, invalid_json, parse_object, whole_number, whole_number_or_null};
+pub(crate) use value::JsonObject;

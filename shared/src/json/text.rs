@@ -1,13 +1,14 @@
-//! Writing JSON.
+//! JSON serialization.
 
 use serde::ser::Serialize;
 
-/// Writes a value of strings, numbers and the like, which always has a JSON.
+/// Serializes a value as JSON. The value must be one that `serde_json` can always serialize, such as a struct of
+/// strings and numbers.
 ///
-/// Not with `expect`: what would print the error is larger than what writes the JSON.
+/// It does not use `expect`: the code that would print the error is larger than the code that writes the JSON.
 pub fn to_text(value: &impl Serialize) -> String {
     match serde_json::to_string(value) {
         Ok(text) => text,
-        Err(_) => unreachable!("strings and numbers always have a JSON"),
+        Err(_) => unreachable!("strings and numbers can always be serialized"),
     }
 }

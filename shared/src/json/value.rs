@@ -1,32 +1,35 @@
-//! JSON that somebody else parses.
+//! JSON values, independent of the parser.
 
 use serde_json::Value;
 
-/// A parsed JSON value. In the dispatcher the runtime's own `JSON.parse` makes it, because a parser in Wasm would double the
-/// Worker's size; elsewhere `serde_json` does. Of members with the same name, both take the last.
+/// A parsed JSON value. The dispatcher parses with the runtime's own `JSON.parse`, because a parser in Wasm would
+/// double the Worker's size; other code uses `serde_json`. If an object has several members with one name, both use the
+/// last.
+///
+/// The conversions return `None` if the value is of another type.
 pub trait Json: Clone {
-    /// Parses a text.
+    /// Parses a JSON text. Returns `None` if it is not valid JSON.
     fn parse(text: &str) -> Option<Self>;
 
-    /// A string's text.
+    /// Returns the text of a string.
     fn string(&self) -> Option<String>;
 
-    /// A number; never an infinite one.
+    /// Returns a number. It is always finite.
     fn number(&self) -> Option<f64>;
 
-    /// A boolean.
+    /// Returns a boolean.
     fn boolean(&self) -> Option<bool>;
 
-    /// An array's elements.
+    /// Returns the elements of an array.
     fn elements(&self) -> Option<Vec<Self>>;
 
-    /// Whether it is an object.
+    /// Returns whether the value is an object.
     fn is_object(&self) -> bool;
 
-    /// The names of an object's members.
-    fn names(&self) -> Option<Vec<String>>;
+    /// Returns the names of an object's members.
+    fn member_names(&self) -> Option<Vec<String>>;
 
-    /// An object's member, if there is one that is not `null`. To be asked of objects alone.
+    /// Returns an object's member, or `None` if it is absent or `null`. The value must be an object.
     fn member(&self, name: &'static str) -> Option<Self>;
 }
 
@@ -55,7 +58,7 @@ impl Json for Value {
         self.is_object()
     }
 
-    fn names(&self) -> Option<Vec<String>> {
+    fn member_names(&self) -> Option<Vec<String>> {
         self.as_object().map(|object| object.keys().cloned().collect())
     }
 
@@ -64,33 +67,33 @@ impl Json for Value {
     }
 }
 
-/// The members of an object that may have these names alone.
-pub struct Members<J>(J);
+/// A JSON value that is an object.
+pub struct JsonObject<J>(J);
 
-impl<J: Json> Members<J> {
-    /// The members of an object, whatever names they have.
-    pub fn of(value: J) -> Option<Self> {
+impl<J: Json> JsonObject<J> {
+    /// Returns the value as an object. Unknown members are ignored.
+    pub fn new(value: J) -> Option<Self> {
         value.is_object().then_some(Self(value))
     }
 
-    /// The members of an object that has none but these.
-    pub fn among(value: J, allowed: &[&str]) -> Option<Self> {
-        let names = value.names()?;
+    /// Returns the value as an object, or `None` if it has members other than `allowed`.
+    pub fn with_only(value: J, allowed: &[&str]) -> Option<Self> {
+        let names = value.member_names()?;
         names.iter().all(|name| allowed.contains(&&**name)).then_some(Self(value))
     }
 
-    /// A member that may be left out; an error if it is there and is not what `read` reads.
+    /// Reads an optional member. Returns an error if it is present and `read` returns `None` for it.
     pub fn optional<T>(&self, name: &'static str, read: impl Fn(&J) -> Option<T>) -> Result<Option<T>, Malformed> {
         self.0.member(name).map(|member| read(&member).ok_or(Malformed)).transpose()
     }
 
-    /// A member that must be there.
+    /// Reads a required member.
     pub fn required<T>(&self, name: &'static str, read: impl Fn(&J) -> Option<T>) -> Result<T, Malformed> {
         self.optional(name, read)?.ok_or(Malformed)
     }
 }
 
-/// The value is not of the form that it must have.
+/// The error of a JSON value that does not have the required form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -101,18 +104,17 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Only an object has members; one with a name too many is none.
         #[test]
-        fn members_have_the_names_that_they_may(
+        fn only_objects_with_the_allowed_members_are_accepted(
             names in prop::collection::btree_set("[a-d]", 0..4),
             value in "null|1|\"x\"|\\[\\]",
         ) {
             let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":{value}")).collect();
             let json = format!("{{{}}}", members.join(","));
-            let among = Value::parse(&json).and_then(|json| Members::among(json, &["a", "b"]));
-            prop_assert_eq!(among.is_some(), names.iter().all(|name| ["a", "b"].contains(&&**name)));
-            if let Some(among) = among {
-                let text = among.optional("a", Json::string);
+            let object = Value::parse(&json).and_then(|json| JsonObject::with_only(json, &["a", "b"]));
+            prop_assert_eq!(object.is_some(), names.iter().all(|name| ["a", "b"].contains(&&**name)));
+            if let Some(object) = object {
+                let text = object.optional("a", Json::string);
                 let expected = match (names.contains("a"), &*value) {
                     (false, _) | (true, "null") => Ok(None),
                     (true, "\"x\"") => Ok(Some("x".to_owned())),
@@ -120,7 +122,7 @@ mod tests {
                 };
                 prop_assert_eq!(text, expected);
             }
-            prop_assert!(Value::parse(&value).and_then(Members::of).is_none());
+            prop_assert!(Value::parse(&value).and_then(JsonObject::new).is_none());
         }
     }
 }

@@ -1,56 +1,56 @@
-//! What must hold of parsers whatever bytes they get. `fuzz/` runs the same with libFuzzer.
+//! Properties that the parsers have for any input. `fuzz/` runs these functions with libFuzzer.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 use shared::auth::Token;
-use shared::http::{ByteRange, Content, Event, FormParser, PartHead, Problem};
+use shared::http::{ByteRange, FormParser, MultipartEvent, PartContent, PartHeaders, Problem};
 
-type Parts = Vec<(PartHead, Vec<u8>)>;
+type Parts = Vec<(PartHeaders, Vec<u8>)>;
 
-/// A form is the same in whatever pieces it comes: the first byte says how many of the next are the pieces' lengths. What was
-/// parsed, written as a form again, is parsed to the same.
+/// Checks that a form has the same parts in segments of any length, and that its parts, written as a form again, are
+/// parsed to the same. The first byte of `data` is the number of segment lengths that follow it; the rest is the form.
 pub fn form(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else { return };
     let (lengths, form) = rest.split_at(rest.len().min(usize::from(*count % 16)));
     let lengths = lengths.iter().map(|length| usize::from(*length).max(1));
-    let whole = parse_form(form, std::iter::once(usize::MAX)).map_err(|problem| problem.detail().to_owned());
-    assert_eq!(parse_form(form, lengths).map_err(|problem| problem.detail().to_owned()), whole);
-    // Nor does any header that a client may send as a type.
+    let parsed = parse_form(form, std::iter::once(usize::MAX)).map_err(|problem| problem.detail().to_owned());
+    assert_eq!(parse_form(form, lengths).map_err(|problem| problem.detail().to_owned()), parsed);
+    // No `Content-Type` panics.
     if let Ok(content_type) = std::str::from_utf8(form) {
         let _ = FormParser::new(content_type);
     }
 
-    let Ok((parts, true)) = whole else { return };
+    let Ok((parts, true)) = parsed else { return };
     let length: usize = parts.iter().map(|(_, content)| content.len()).sum();
-    assert!(length < form.len(), "nothing is made up");
+    assert!(length < form.len(), "the parts are shorter than the form");
     let mut written = Vec::new();
-    for (head, content) in &parts {
-        let name = head.name.replace('\\', "\\\\").replace('"', "\\\"");
-        let file = match (head.is_file, head.file_name_is_empty) {
+    for (headers, content) in &parts {
+        let name = headers.name.replace('\\', "\\\\").replace('"', "\\\"");
+        let file = match (headers.is_file, headers.file_name_is_empty) {
             (true, false) => "; filename=\"f\"",
             (true, true) => "; filename=\"\"",
             (false, _) => "",
         };
         written.extend(format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n").into_bytes());
-        if let Some(content_type) = &head.content_type {
+        if let Some(content_type) = &headers.content_type {
             written.extend(format!("Content-Type: {content_type}\r\n").into_bytes());
         }
-        if let Some(encoding) = &head.transfer_encoding {
+        if let Some(encoding) = &headers.transfer_encoding {
             written.extend(format!("Content-Transfer-Encoding: {encoding}\r\n").into_bytes());
         }
         written.extend([b"\r\n", &**content, b"\r\n"].concat());
     }
     written.extend(b"--x--");
-    // What is quoted is longer, and headers may have 16 KiB.
-    if parts.iter().all(|(head, _)| head.name.len() < 4096) {
-        let again = parse_form(&written, std::iter::once(7));
-        assert_eq!(again.expect("a form"), (parts, true));
+    // Escaping makes a name longer, and a part's headers may have at most 16 KiB.
+    if parts.iter().all(|(headers, _)| headers.name.len() < 4096) {
+        let reparsed = parse_form(&written, std::iter::once(7));
+        assert_eq!(reparsed.expect("a form"), (parts, true));
     }
 }
 
-/// Parses a form whose boundary is `x`, and which comes in pieces of these lengths, the last repeated: its parts, and whether it
-/// has ended.
+/// Parses a form with the boundary `x` in segments of these lengths. The last length applies to all further segments.
+/// Returns the form's parts, and whether the form has ended.
 pub fn parse_form(form: &[u8], mut lengths: impl Iterator<Item = usize>) -> Result<(Parts, bool), Problem> {
     let mut parser = FormParser::new("multipart/form-data; boundary=x")?;
     let (mut parts, mut open, mut ended): (Parts, bool, bool) = (Vec::new(), false, false);
@@ -62,21 +62,21 @@ pub fn parse_form(form: &[u8], mut lengths: impl Iterator<Item = usize>) -> Resu
         parser.feed(segment, |event| {
             assert!(!ended, "nothing follows the end");
             match event {
-                Event::Part(head) => {
+                MultipartEvent::Part(headers) => {
                     assert!(!std::mem::replace(&mut open, true), "parts do not overlap");
-                    parts.push((head, Vec::new()));
+                    parts.push((headers, Vec::new()));
                 }
-                Event::Content(content) => {
+                MultipartEvent::Content(content) => {
                     assert!(open, "content belongs to a part");
                     let bytes = match content {
-                        Content::Segment(start, end) => &segment[start..end],
-                        Content::HeldBack(bytes) => bytes,
+                        PartContent::Segment(start, end) => &segment[start..end],
+                        PartContent::HeldBack(bytes) => bytes,
                     };
-                    assert!(!bytes.is_empty(), "content is some bytes");
-                    parts.last_mut().expect("one is open").1.extend(bytes);
+                    assert!(!bytes.is_empty(), "no piece of content is empty");
+                    parts.last_mut().expect("a part is open").1.extend(bytes);
                 }
-                Event::PartEnd => assert!(std::mem::replace(&mut open, false), "what ends has begun"),
-                Event::End => ended = true,
+                MultipartEvent::PartEnd => assert!(std::mem::replace(&mut open, false), "only an open part ends"),
+                MultipartEvent::End => ended = true,
             }
             Ok(())
         })?;
@@ -85,7 +85,8 @@ pub fn parse_form(form: &[u8], mut lengths: impl Iterator<Item = usize>) -> Resu
     Ok((parts, ended))
 }
 
-/// A range is of the bytes that its file has, and the ones that it says. The first 8 bytes are the file's size.
+/// Checks that a range resolves to the bytes that it names, within the file. The first 8 bytes of `data` are the file's
+/// size; the rest is the header.
 pub fn range(data: &[u8]) {
     let Some((size, header)) = data.split_first_chunk() else { return };
     let Ok(header) = std::str::from_utf8(header) else { return };
@@ -103,10 +104,10 @@ pub fn range(data: &[u8]) {
         }
     };
     assert_eq!(ByteRange::parse(&written), Some(range), "{header}");
-    assert_eq!(range.of(size), bytes, "{header} of {size}");
+    assert_eq!(range.resolve(size), bytes, "{header} of {size}");
 }
 
-/// A token that is taken is the one text that says what it says, and is the same in a header.
+/// Checks that an accepted token is the only encoding of its content, and is parsed to the same from a header.
 pub fn token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(token) = Token::parse::<Value>(text) else { return };
@@ -123,7 +124,7 @@ pub fn token(data: &[u8]) {
         assert_eq!(payload["sub"], *claims.sub, "{payload}");
     }
     let value = format!("Bearer {text}");
-    let again = Token::in_header::<Value>(Some(&value)).expect("the same token");
-    assert_eq!((again.signed, &again.signature), (token.signed, &token.signature));
-    assert!(Token::in_header::<Value>(Some(&format!("{value}, {value}"))).is_err(), "two are none");
+    let from_header = Token::from_header::<Value>(Some(&value)).expect("the same token");
+    assert_eq!((from_header.signed, &from_header.signature), (token.signed, &token.signature));
+    assert!(Token::from_header::<Value>(Some(&format!("{value}, {value}"))).is_err(), "two tokens are rejected");
 }

@@ -100,7 +100,7 @@ fn tokens_are_issued_and_verified_with_secrets_from_the_environment() {
         (&["issue", "User1"], &secrets, "a user id is 1 to 48"),
         (&["issue", "user1", "--scope", "admin"], &secrets, "`read` or `write`"),
         (&["issue", "user1", "--ttl", "soon"], &secrets, "--ttl"),
-        (&["issue", "user1", "--ttl", "0s"], &secrets, "a second at least"),
+        (&["issue", "user1", "--ttl", "0s"], &secrets, "at least 1 second"),
         (&["issue", "user1"], "[]", "TOKEN_SECRETS cannot be used"),
         (&["rotate"], "nonsense", "TOKEN_SECRETS"),
         // An empty variable counts as unset.

@@ -303,7 +303,7 @@ async fn missing_or_invalid_auth_configuration_fails_closed() {
             .await;
     }
     let logged =
-        log::lines(1, |line| line["cause"].as_str().is_some_and(|cause| cause.contains("cannot be used"))).await;
+        log::lines(1, |line| line["cause"].as_str().is_some_and(|cause| cause.contains("cannot use the key"))).await;
     assert_eq!(logged[0]["level"], "error");
 }
 

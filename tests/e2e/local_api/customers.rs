@@ -97,7 +97,7 @@ async fn customers_are_created_deployed_to_and_deleted() {
     }
     // `--all` deploys to the other customers, and does not overwrite the Workers of these two.
     let deployed = platform.api.customer(&["deploy", "--all", "--no-build"]).await.to_string();
-    assert!(deployed.contains("user1") && deployed.contains("left-alone"), "{deployed}");
+    assert!(deployed.contains("user1") && deployed.contains("unchanged"), "{deployed}");
     assert_eq!(Reply::to(user3.get("/")).await.header("Changed"), "yes");
     expect_success(platform.customer("user1").get("/stats")).await;
 

@@ -1,4 +1,4 @@
-//! Arguments that several commands have.
+//! Arguments that several commands share.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,19 @@ pub struct IdArguments {
 
 #[derive(Debug, Args)]
 pub struct Concurrency {
-    /// How many customers are worked on at a time
+    /// Number of customers to process at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 }
 
 impl Concurrency {
-    /// The number itself.
-    pub fn number(&self) -> usize {
+    pub fn get(&self) -> usize {
         self.concurrency.into()
     }
 }
 
-/// Each once, in the order in which they were named.
-pub fn distinct(ids: Vec<UserId>) -> Vec<UserId> {
+/// Removes repeated ids and keeps the order.
+pub fn deduplicate(ids: Vec<UserId>) -> Vec<UserId> {
     let mut seen = BTreeSet::new();
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }

@@ -18,7 +18,7 @@ pub struct AuditArguments {
 impl AuditArguments {
     pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Audit> {
         let customers = target.customers(output).await?;
-        let manifests = self.manifests.manifests(&repository()?)?;
+        let manifests = self.manifests.location(&repository()?)?;
         customers.audit(|id| manifests.read(id)).await
     }
 }

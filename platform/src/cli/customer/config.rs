@@ -19,7 +19,7 @@ pub struct ConfigArguments {
     /// The customer's user id
     id: UserId,
 
-    /// Where to write it, in place of what is there; else it is printed
+    /// Write to this file instead of standard output. An existing file is replaced
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -31,8 +31,8 @@ impl ConfigArguments {
     pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Value> {
         let customers = target.customers(output).await?;
         let repository = repository()?;
-        let manifest = self.manifests.manifests(&repository)?.read(&self.id)?;
-        let folder = self.output.as_deref().map(folder).transpose()?;
+        let manifest = self.manifests.location(&repository)?.read(&self.id)?;
+        let folder = self.output.as_deref().map(canonical_folder).transpose()?;
         let file = ConfigFile { repository: &repository, folder: folder.as_deref() };
         let text = customers.config(&self.id, &manifest, file).await?;
         if let Some(path) = &self.output {
@@ -42,11 +42,11 @@ impl ConfigArguments {
     }
 }
 
-/// The folder of a file, from the root, with no links in its path.
-fn folder(file: &Path) -> Result<PathBuf> {
+/// Returns the absolute path, without symbolic links, of the folder that a file is in.
+fn canonical_folder(file: &Path) -> Result<PathBuf> {
     let folder = match file.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))
+    folder.canonicalize().with_context(|| format!("cannot find the folder {}", folder.display()))
 }

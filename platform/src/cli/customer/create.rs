@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use platform::customers::{CustomerSpec, Report, RunCache, for_each};
+use platform::customers::{CustomerReport, CustomerSpec, RunCache, for_each};
 use shared::customer::UserId;
 
-use super::arguments::{IdArguments, distinct};
+use super::arguments::{IdArguments, deduplicate};
 use crate::cli::output::OutputFormat;
 use crate::cli::paths::repository;
 use crate::cli::specs::{CodeArguments, ManifestArguments, PreparedSpec, Specs};
@@ -16,7 +16,7 @@ pub struct CreateArguments {
     #[command(flatten)]
     ids: IdArguments,
 
-    /// Say what would be made, and make nothing
+    /// Print what would be created, and change nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -28,17 +28,17 @@ pub struct CreateArguments {
 }
 
 impl CreateArguments {
-    pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<Report>> {
+    pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<CustomerReport>> {
         let customers = target.customers(output).await?;
         let repository = repository()?;
         let specs = Specs::new(&repository, &self.manifests, &self.code)?;
-        let prepared = specs.prepare_all(distinct(self.ids.ids));
+        let prepared = specs.prepare_all(deduplicate(self.ids.ids));
         if !self.dry_run {
             specs.build(prepared.iter().map(|(_, prepared)| prepared))?;
         }
         let (customers, specs, run) = (&customers, &specs, &RunCache::default());
         let work = async |(id, prepared): (UserId, Result<PreparedSpec>)| {
-            Report::of(id, async |id, steps| {
+            CustomerReport::run(id, async |id, steps| {
                 let prepared = prepared?;
                 let manifest = &prepared.manifest;
                 if self.dry_run {
@@ -49,7 +49,7 @@ impl CreateArguments {
             .await
         };
         let mut progress = output.progress(prepared.len());
-        let at_a_time = self.ids.concurrency.number();
+        let at_a_time = self.ids.concurrency.get();
         Ok(for_each(prepared, at_a_time, work, |report| progress.done(report)).await)
     }
 }

@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use platform::customers::{CustomerSpec, Report, Targets, for_each};
+use platform::customers::{CustomerReport, CustomerSpec, Targets, for_each};
 use shared::customer::UserId;
 
-use super::arguments::{Concurrency, distinct};
-use crate::cli::output::OutputFormat;
-use crate::cli::output::print_note;
+use super::arguments::{Concurrency, deduplicate};
+use crate::cli::output::{OutputFormat, print_note};
 use crate::cli::paths::repository;
 use crate::cli::specs::{CodeArguments, ManifestArguments, PreparedSpec, Specs};
 use crate::cli::target::ApiTarget;
@@ -18,15 +17,15 @@ pub struct DeployArguments {
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
     ids: Vec<UserId>,
 
-    /// All customers, but for those with code of their own that no manifest names
+    /// Deploy to all customers, except those with their own code that no manifest names
     #[arg(long, conflicts_with_all = ["script", "manifest"])]
     all: bool,
 
-    /// With --all: those whose script has this tag
+    /// With --all: only customers whose script has this tag
     #[arg(long, requires = "all", conflicts_with = "ids")]
     tag: Option<String>,
 
-    /// Take bindings and tags away that the manifest does not name, but for secrets; else they stay
+    /// Remove bindings and tags that the manifest does not name. Secrets are always kept
     #[arg(long)]
     exact: bool,
 
@@ -41,32 +40,32 @@ pub struct DeployArguments {
 }
 
 impl DeployArguments {
-    pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<Report>> {
+    pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Vec<CustomerReport>> {
         let customers = target.customers(output).await?;
         let repository = repository()?;
         let specs = Specs::new(&repository, &self.manifests, &self.code)?;
-        let targets = if self.all { Targets::All { tag: self.tag } } else { Targets::Named(distinct(self.ids)) };
-        let whose = match &targets {
+        let targets = if self.all { Targets::All { tag: self.tag } } else { Targets::Named(deduplicate(self.ids)) };
+        let required = match &targets {
             Targets::All { tag: Some(tag) } => format!("script with the tag {tag}"),
             _ => "script".to_owned(),
         };
-        let (ids, deployment) = customers.deployment(targets, self.exact).await?;
+        let (ids, run) = customers.start_deploy(targets, self.exact).await?;
         if ids.is_empty() {
-            // It is no failure, but a tag may be misspelt.
-            print_note(format_args!("nobody is deployed to: no customer has a {whose}"));
+            // This is not an error, but the tag may be misspelt.
+            print_note(format_args!("nothing to deploy: no customer has a {required}"));
         }
         let prepared = specs.prepare_all(ids);
         specs.build(prepared.iter().map(|(_, prepared)| prepared))?;
-        let (customers, specs, deployment) = (&customers, &specs, &deployment);
+        let (customers, specs, run) = (&customers, &specs, &run);
         let work = async |(id, prepared): (UserId, Result<PreparedSpec>)| {
-            Report::of(id, async |id, steps| {
+            CustomerReport::run(id, async |id, steps| {
                 let prepared = prepared?;
-                let order = CustomerSpec { id, manifest: &prepared.manifest, code: specs.code(&prepared)? };
-                customers.deploy(order, deployment, steps).await
+                let spec = CustomerSpec { id, manifest: &prepared.manifest, code: specs.code(&prepared)? };
+                customers.deploy(spec, run, steps).await
             })
             .await
         };
         let mut progress = output.progress(prepared.len());
-        Ok(for_each(prepared, self.concurrency.number(), work, |report| progress.done(report)).await)
+        Ok(for_each(prepared, self.concurrency.get(), work, |report| progress.done(report)).await)
     }
 }

@@ -9,6 +9,6 @@ use crate::cli::target::ApiTarget;
 
 /// Lists all customers.
 pub async fn list(target: &ApiTarget, output: OutputFormat) -> Result<Value> {
-    let listed: Vec<ListedCustomer> = target.customers(output).await?.list().await?;
-    Ok(json!({ "customers": listed }))
+    let customers: Vec<ListedCustomer> = target.customers(output).await?.list().await?;
+    Ok(json!({ "customers": customers }))
 }

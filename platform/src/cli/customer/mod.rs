@@ -1,4 +1,4 @@
-//! `cargo platform customer`, one file for each command.
+//! `cargo platform customer`. Each command has a file.
 
 mod arguments;
 mod audit;
@@ -30,11 +30,11 @@ use stats::StatsArguments;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Arguments {
+pub struct CustomerArguments {
     #[command(subcommand)]
-    command: Command,
+    command: CustomerCommand,
 
-    /// Print one JSON document, failures included
+    /// Print the result, or the error, as one JSON document
     #[arg(long, global = true)]
     json: bool,
 
@@ -43,62 +43,63 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Make customers: storage, script, record. What is there already stays; run again, it finishes what was begun
+enum CustomerCommand {
+    /// Create customers: storage, script and record. Existing parts stay as they are; run it again after an
+    /// interruption
     #[command(after_help = EXIT_CODES)]
     Create(CreateArguments),
 
-    /// List all customers
+    /// List all customers, including incomplete ones
     #[command(after_help = EXIT_CODES)]
     List,
 
-    /// Report each customer's script that is bound to what others have as well, however it was uploaded
+    /// Find scripts that are bound to resources of others, however they were uploaded
     #[command(after_help = EXIT_CODES)]
     Audit(AuditArguments),
 
-    /// Show all there is of a customer
+    /// Show a customer's script, bindings, record and storage
     #[command(after_help = EXIT_CODES)]
     Show(ShowArguments),
 
-    /// Upload the current Worker to customers, with the bindings of their manifests; their data stays
+    /// Upload the current Worker and the manifests' bindings to customers. Their data stays as it is
     #[command(after_help = EXIT_CODES)]
     Deploy(DeployArguments),
 
-    /// Have all requests of customers refused; takes effect within about two minutes
+    /// Refuse all requests of customers. Takes effect within about two minutes
     #[command(after_help = EXIT_CODES)]
     Suspend(IdArguments),
 
-    /// Let suspended customers' requests in again
+    /// Accept requests of suspended customers again
     #[command(after_help = EXIT_CODES)]
     Resume(IdArguments),
 
-    /// Delete customers, with their data
+    /// Delete customers and their data
     #[command(after_help = EXIT_CODES)]
     Delete(DeleteArguments),
 
-    /// Show what a customer has stored and done
+    /// Show a customer's stats: stored data and usage
     #[command(after_help = EXIT_CODES)]
     Stats(StatsArguments),
 
-    /// Print a wrangler file of a customer's, with that customer's own ids
+    /// Print a wrangler file for a customer's Worker, with the ids of that customer's storage
     #[command(after_help = EXIT_CODES)]
     Config(ConfigArguments),
 }
 
-/// Does what the command line says.
-pub fn run(arguments: Arguments) -> ExitCode {
-    let Arguments { command, target, json } = arguments;
+/// Runs a `customer` command.
+pub fn run(arguments: CustomerArguments) -> ExitCode {
+    let CustomerArguments { command, target, json } = arguments;
     let output = if json { OutputFormat::Json } else { OutputFormat::Text };
     if let Err(usage) = target.check() {
-        return output.answer(Err::<(), _>(usage.into()), |()| String::new());
+        return output.finish(Err::<(), _>(usage.into()), |()| String::new());
     }
     match tokio::runtime::Runtime::new().context("cannot start a runtime") {
         Ok(runtime) => runtime.block_on(command.run(&target, output)),
-        Err(error) => output.answer(Err::<(), _>(error), |()| String::new()),
+        Err(error) => output.finish(Err::<(), _>(error), |()| String::new()),
     }
 }
 
-impl Command {
+impl CustomerCommand {
     async fn run(self, target: &ApiTarget, output: OutputFormat) -> ExitCode {
         let reports = match self {
             Self::Create(create) => create.run(target, output).await,
@@ -107,22 +108,22 @@ impl Command {
             Self::Resume(ids) => suspend::suspend(ids, false, target, output).await,
             Self::Delete(delete) => delete.run(target, output).await,
             Self::List => {
-                return output.answer(list::list(target, output).await, |listed| view::list(&listed["customers"]));
+                return output.finish(list::list(target, output).await, |list| view::list(&list["customers"]));
             }
             Self::Audit(audit) => return output.audit(audit.run(target, output).await),
-            Self::Show(show) => return output.answer(show.run(target, output).await, view::customer),
-            Self::Stats(stats) => return output.answer(stats.run(target).await, |stats| format!("{stats:#}")),
+            Self::Show(show) => return output.finish(show.run(target, output).await, view::customer),
+            Self::Stats(stats) => return output.finish(stats.run(target).await, |stats| format!("{stats:#}")),
             Self::Config(config) => {
                 let file = config.output.clone();
-                return output.answer(config.run(target, output).await, |config| match file {
-                    Some(file) => format!("{} is written", file.display()),
+                return output.finish(config.run(target, output).await, |config| match file {
+                    Some(file) => format!("wrote {}", file.display()),
                     None => config["config"].as_str().unwrap_or_default().trim_end().to_owned(),
                 });
             }
         };
         match reports {
             Ok(reports) => output.summary(&reports),
-            Err(error) => output.answer(Err::<(), _>(error), |()| String::new()),
+            Err(error) => output.finish(Err::<(), _>(error), |()| String::new()),
         }
     }
 }

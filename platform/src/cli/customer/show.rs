@@ -23,13 +23,13 @@ pub struct ShowArguments {
 impl ShowArguments {
     pub async fn run(self, target: &ApiTarget, output: OutputFormat) -> Result<Value> {
         let customers: Customers = target.customers(output).await?;
-        let manifest = self.manifests.manifests(&repository()?)?.read(&self.id)?;
-        let found: CustomerState = customers.inspect(&self.id, &manifest.storage).await?;
-        if found.is_nothing() {
+        let manifest = self.manifests.location(&repository()?)?.read(&self.id)?;
+        let state: CustomerState = customers.read_state(&self.id, &manifest.storage).await?;
+        if state.is_empty() {
             bail!("there is no customer {}: no script, no record, no storage", self.id);
         }
-        // The API does not give secrets' texts away; if it did, they would not be shown.
-        let bindings = found.bindings().iter().cloned().map(|mut binding| {
+        // The API does not return the texts of secrets. This makes sure that they are never shown.
+        let bindings = state.bindings().iter().cloned().map(|mut binding| {
             if binding["type"] == "secret_text"
                 && let Some(members) = binding.as_object_mut()
             {
@@ -37,18 +37,18 @@ impl ShowArguments {
             }
             binding
         });
-        // A record that is not well-formed is shown as it is.
+        // A malformed record is shown as text.
         let record =
-            found.record.as_ref().map(|text| serde_json::from_str(text).unwrap_or(Value::String(text.clone())));
+            state.record.as_ref().map(|text| serde_json::from_str(text).unwrap_or(Value::String(text.clone())));
         Ok(json!({
-            "id": found.id,
-            "messages": found.messages,
-            "script": found.settings.is_some().then_some(&found.script),
-            "tags": found.tags(),
-            "modified_on": found.modified_on,
+            "id": state.id,
+            "messages": state.messages,
+            "script": state.settings.is_some().then_some(&state.script),
+            "tags": state.tags(),
+            "modified_on": state.modified_on,
             "bindings": bindings.collect::<Vec<_>>(),
             "record": record,
-            "storage": {"kv": found.kv, "r2": found.buckets, "d1": found.database},
+            "storage": {"kv": state.kv, "r2": state.buckets, "d1": state.database},
         }))
     }
 }

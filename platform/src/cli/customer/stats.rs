@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use platform::customers::stats;
-use platform::token::{Grant, Secrets};
+use platform::token::{NewToken, TokenSecrets};
 use serde_json::Value;
 use shared::auth::Scope;
 use shared::customer::UserId;
 use url::Url;
 
 use crate::cli::target::ApiTarget;
-use crate::cli::token::{self, Parties};
+use crate::cli::token::{self, TrustArguments};
 
-/// How long the token of the request is valid.
+/// The lifetime of the request's token.
 const TOKEN_TTL: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
@@ -22,20 +22,21 @@ pub struct StatsArguments {
     /// The customer's user id
     id: UserId,
 
-    /// Where the platform is [default: the variable `PLATFORM_URL`]
+    /// The platform's URL [default: the environment variable `PLATFORM_URL`]
     #[arg(long)]
     url: Option<Url>,
 
     #[command(flatten)]
-    parties: Parties,
+    trust: TrustArguments,
 }
 
 impl StatsArguments {
     pub async fn run(self, target: &ApiTarget) -> Result<Value> {
         let url = target.url(self.url)?;
-        let secrets = if target.local { Secrets::of_state(&target.state())? } else { token::of_environment()? };
-        let grant = Grant { user_id: &self.id, scopes: &[Scope::Read], ttl: TOKEN_TTL, trust: self.parties.trust() };
-        let token = secrets.map(|secrets| secrets.issue(&grant)).transpose()?;
+        let secrets =
+            if target.local { TokenSecrets::read_state(&target.state())? } else { token::secrets_from_environment()? };
+        let token = NewToken { user_id: &self.id, scopes: &[Scope::Read], ttl: TOKEN_TTL, trust: self.trust.trust() };
+        let token = secrets.map(|secrets| secrets.issue(&token)).transpose()?;
         stats(&url, &self.id, token.as_deref()).await
     }
 }

@@ -1,10 +1,10 @@
 //! `cargo platform customer suspend` and `resume`
 
 use anyhow::Result;
-use platform::customers::{Report, for_each};
+use platform::customers::{CustomerReport, for_each};
 use shared::customer::UserId;
 
-use super::arguments::{IdArguments, distinct};
+use super::arguments::{IdArguments, deduplicate};
 use crate::cli::output::OutputFormat;
 use crate::cli::target::ApiTarget;
 
@@ -14,10 +14,13 @@ pub async fn suspend(
     suspended: bool,
     target: &ApiTarget,
     output: OutputFormat,
-) -> Result<Vec<Report>> {
+) -> Result<Vec<CustomerReport>> {
     let customers = &target.customers(output).await?;
-    let work = async |id: UserId| Report::of(id, async |id, steps| customers.suspend(id, suspended, steps).await).await;
-    let each = distinct(ids.ids);
-    let mut progress = output.progress(each.len());
-    Ok(for_each(each, ids.concurrency.number(), work, |report| progress.done(report)).await)
+    let work = async |id: UserId| {
+        CustomerReport::run(id, async |id, steps| customers.suspend(id, suspended, steps).await).await
+    };
+    let concurrency = ids.concurrency.get();
+    let ids = deduplicate(ids.ids);
+    let mut progress = output.progress(ids.len());
+    Ok(for_each(ids, concurrency, work, |report| progress.done(report)).await)
 }

@@ -1,4 +1,4 @@
-//! A stand-in for Cloudflare's API: it keeps what it is told, and can break off.
+//! A fake of Cloudflare's API. It stores the account's state, records requests, and can lose replies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -15,63 +15,64 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::super::Customers;
-use cloudflare_api::{Account, Cloudflare};
+use cloudflare_api::{AccountCredentials, Cloudflare};
 
-/// What the account has.
+/// The contents of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// KV namespaces: id -> title, and values by their keys.
+pub struct AccountState {
+    /// KV namespaces: id -> title, and key -> value.
     pub kv: BTreeMap<String, (String, BTreeMap<String, String>)>,
-    /// Buckets: jurisdiction and name -> keys of objects.
+    /// Buckets: (jurisdiction, name) -> keys of objects.
     pub r2: BTreeMap<(String, String), BTreeSet<String>>,
-    /// Databases: id -> name and jurisdiction.
+    /// Databases: id -> (name, jurisdiction).
     pub d1: BTreeMap<String, (String, Option<String>)>,
-    /// Scripts in the namespace, with their settings.
+    /// Scripts in the dispatch namespace `customers`: name -> settings.
     pub scripts: BTreeMap<String, Value>,
-    /// Scripts in the dispatch namespace `staging`, with their settings.
+    /// Scripts in the dispatch namespace `staging`: name -> settings.
     pub staging: BTreeMap<String, Value>,
-    /// What the dispatcher is bound to; none if there is no dispatcher.
+    /// The dispatcher's bindings; `None` if there is no dispatcher.
     pub dispatcher: Option<Value>,
-    /// What the outbound Worker is bound to; none if there is none.
+    /// The outbound Worker's bindings; `None` if there is no outbound Worker.
     pub outbound: Option<Value>,
-    /// What else exists, as the paths that it is looked up by.
+    /// The paths of other resources that exist.
     pub others: BTreeSet<String>,
 }
 
-/// When and how it breaks.
+/// When and how the API fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fault {
+pub enum ApiFault {
     #[default]
     None,
-    /// The call of this number takes effect, but its answer is lost.
-    Lose(usize),
-    /// The same, and all after it fail.
-    LoseAndFail(usize),
+    /// The request with this number, counted from 1, takes effect, but its reply is lost.
+    LoseReply(usize),
+    /// Like `LoseReply`, and all later requests fail.
+    LoseReplyAndFail(usize),
 }
 
 #[derive(Default)]
-struct Inner {
-    state: State,
-    fault: Fault,
-    /// Calls that are refused.
-    refused: Vec<(String, u16, u64, String)>,
-    calls: Vec<String>,
+struct FakeApiInner {
+    state: AccountState,
+    fault: ApiFault,
+    /// Refused requests: the end of `METHOD path`, then the status, code and message of the reply.
+    refusals: Vec<(String, u16, u64, String)>,
+    requests: Vec<String>,
     last_id: u32,
-    /// How often a bucket still gets an object just before it is deleted.
+    /// How many more times a bucket gets an object just before its deletion.
     late_objects: u32,
     last_upload: Value,
 }
 
-/// The API.
+/// The fake API.
 #[derive(Clone, Default)]
-pub struct Api(Arc<Mutex<Inner>>);
+pub struct FakeApi(Arc<Mutex<FakeApiInner>>);
 
-type Answer = Result<Value, (u16, u64, &'static str)>;
+/// A result, or the status, code and message of an error.
+type FakeResult = Result<Value, (u16, u64, &'static str)>;
 
-const NOT_FOUND: Answer = Err((404, 10007, "not found"));
+const NOT_FOUND: FakeResult = Err((404, 10007, "not found"));
 
-impl Api {
-    /// Starts it, with a dispatcher that has records, and finds the customers through it.
+impl FakeApi {
+    /// Starts a platform with records and the prefix `p-`, and connects to it.
     pub async fn start() -> (Self, Customers) {
         let api = Self::default();
         api.change(|state| {
@@ -83,56 +84,60 @@ impl Api {
             ]));
         });
         let customers = api.customers().await.expect("a platform");
-        api.lock().calls.clear();
+        api.lock().requests.clear();
         (api, customers)
     }
 
-    /// The customers of the platform as it is now.
+    /// Connects to the platform in its current state.
     pub async fn customers(&self) -> anyhow::Result<Customers> {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let base_url = format!("http://{}/client/v4", listener.local_addr().expect("an address"));
-        let served = self.clone();
-        let router = axum::Router::new().fallback(any(move |request| served.clone().serve(request)));
+        let api = self.clone();
+        let router = axum::Router::new().fallback(any(move |request| api.clone().serve(request)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let account = Account { base_url: base_url.parse().expect("a URL"), id: "a".to_owned(), token: "t".to_owned() };
-        Customers::find(Cloudflare::new(account).with_first_delay(Duration::from_millis(1)), "dispatcher").await
+        let account = AccountCredentials {
+            base_url: base_url.parse().expect("a URL"),
+            id: "a".to_owned(),
+            token: "t".to_owned(),
+        };
+        Customers::connect(Cloudflare::new(account).with_first_delay(Duration::from_millis(1)), "dispatcher").await
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, FakeApiInner> {
         self.0.lock().expect("no panic")
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> AccountState {
         self.lock().state.clone()
     }
 
-    pub fn change(&self, change: impl FnOnce(&mut State)) {
+    pub fn change(&self, change: impl FnOnce(&mut AccountState)) {
         change(&mut self.lock().state);
     }
 
-    /// Starts counting calls anew, and breaks as it is told.
-    pub fn set_fault(&self, fault: Fault) {
+    /// Sets the fault, and restarts the count of requests.
+    pub fn set_fault(&self, fault: ApiFault) {
         let mut inner = self.lock();
         inner.fault = fault;
-        inner.calls.clear();
+        inner.requests.clear();
     }
 
-    /// Refuses calls whose method and path end like this.
-    pub fn refuse(&self, call: &str, status: u16, code: u64, message: &str) {
-        self.lock().refused.push((call.to_owned(), status, code, message.to_owned()));
+    /// Refuses requests whose `METHOD path` ends with `end`.
+    pub fn refuse(&self, end: &str, status: u16, code: u64, message: &str) {
+        self.lock().refusals.push((end.to_owned(), status, code, message.to_owned()));
     }
 
-    /// Puts an object into a bucket just before it is deleted, so many times.
+    /// Adds an object to a bucket just before its deletion, this many times.
     pub fn add_late_objects(&self, times: u32) {
         self.lock().late_objects = times;
     }
 
-    /// What it was asked, each as a line.
-    pub fn calls(&self) -> Vec<String> {
-        self.lock().calls.clone()
+    /// Returns `METHOD path` of each request since the fault was set.
+    pub fn requests(&self) -> Vec<String> {
+        self.lock().requests.clone()
     }
 
-    /// The metadata of the last upload.
+    /// Returns the metadata of the last upload.
     pub fn last_upload(&self) -> Value {
         self.lock().last_upload.clone()
     }
@@ -144,42 +149,42 @@ impl Api {
         let mut inner = self.lock();
         let path = parts.uri.path().trim_start_matches("/client/v4/accounts/a/").to_owned();
         let line = format!("{} {path}", parts.method);
-        inner.calls.push(line.clone());
-        let call = inner.calls.len();
-        if matches!(inner.fault, Fault::LoseAndFail(last) if call > last) {
+        inner.requests.push(line.clone());
+        let number = inner.requests.len();
+        if matches!(inner.fault, ApiFault::LoseReplyAndFail(last) if number > last) {
             return (StatusCode::SERVICE_UNAVAILABLE, "").into_response();
         }
-        let refused = inner.refused.iter().find(|(end, ..)| line.ends_with(end)).cloned();
+        let refusal = inner.refusals.iter().find(|(end, ..)| line.ends_with(end)).cloned();
         let jurisdiction = parts.headers.get("cf-r2-jurisdiction").and_then(|value| value.to_str().ok());
         let jurisdiction = jurisdiction.unwrap_or_default();
         let segments: Vec<String> = path.split('/').map(decode).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let answer = if let Some((_, status, code, message)) = refused {
+        let result = if let Some((_, status, code, message)) = refusal {
             Err((status, code, message))
         } else if let (&Method::GET, ["storage", "kv", "namespaces", id, "values", key]) =
             (&parts.method, &segments[..])
         {
             let value = inner.state.kv.get(*id).and_then(|(_, values)| values.get(*key)).cloned();
             return match value {
-                // It comes as it is.
+                // Values are returned without an envelope.
                 Some(value) => value.into_response(),
                 None => respond(Err((404, 10009, "get: 'key not found'".to_owned()))),
             };
         } else {
             let query = parts.uri.query().unwrap_or_default();
-            let answer = inner.answer(&parts.method, &segments, query, jurisdiction, &body);
-            answer.map_err(|(status, code, message)| (status, code, message.to_owned()))
+            let result = inner.handle(&parts.method, &segments, query, jurisdiction, &body);
+            result.map_err(|(status, code, message)| (status, code, message.to_owned()))
         };
-        if matches!(inner.fault, Fault::Lose(lost) | Fault::LoseAndFail(lost) if call == lost) {
-            // Sometimes before the answer begins, sometimes within it.
-            let begin = if call.is_multiple_of(2) { "{" } else { "" };
-            let broken = stream::iter([Ok(begin), Err("the line is dead")]).then(async |part| {
+        if matches!(inner.fault, ApiFault::LoseReply(lost) | ApiFault::LoseReplyAndFail(lost) if number == lost) {
+            // The connection breaks before the reply or, for every other request, within it.
+            let begin = if number.is_multiple_of(2) { "{" } else { "" };
+            let broken = stream::iter([Ok(begin), Err("connection lost")]).then(async |part| {
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 part
             });
             return Response::new(Body::from_stream(broken));
         }
-        respond(answer)
+        respond(result)
     }
 }
 
@@ -187,8 +192,8 @@ fn decode(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-fn respond(answer: Result<Value, (u16, u64, String)>) -> Response {
-    match answer {
+fn respond(result: Result<Value, (u16, u64, String)>) -> Response {
+    match result {
         Ok(result) => {
             json!({"success": true, "errors": [], "messages": [], "result": result}).to_string().into_response()
         }
@@ -200,8 +205,8 @@ fn respond(answer: Result<Value, (u16, u64, String)>) -> Response {
     }
 }
 
-impl Inner {
-    fn answer(&mut self, method: &Method, path: &[&str], query: &str, jurisdiction: &str, body: &str) -> Answer {
+impl FakeApiInner {
+    fn handle(&mut self, method: &Method, path: &[&str], query: &str, jurisdiction: &str, body: &str) -> FakeResult {
         let body_json: Value = serde_json::from_str(body).unwrap_or_default();
         match (method.as_str(), path) {
             ("GET", ["workers", "scripts", "dispatcher", "settings"]) => {
@@ -220,8 +225,8 @@ impl Inner {
                 Ok(self.others(&secrets).map(|name| json!({ "name": name })).collect())
             }
             ("GET", ["workers", "dispatch", "namespaces", name]) => {
-                let there = ["customers", "staging"].contains(name);
-                if there { Ok(json!({ "namespace_name": name })) } else { NOT_FOUND }
+                let exists = ["customers", "staging"].contains(name);
+                if exists { Ok(json!({ "namespace_name": name })) } else { NOT_FOUND }
             }
             (_, ["storage", "kv", "namespaces", path @ ..]) => self.kv(method, path, body, &body_json),
             (_, ["r2", "buckets", path @ ..]) => self.r2(method, path, jurisdiction, &body_json),
@@ -238,7 +243,7 @@ impl Inner {
             (_, ["workers", "dispatch", "namespaces", "customers", "scripts", path @ ..]) => {
                 self.script(method, path, body)
             }
-            _ => panic!("not in the stand-in: {method} {path:?}"),
+            _ => panic!("not supported by the fake API: {method} {path:?}"),
         }
     }
 
@@ -251,7 +256,7 @@ impl Inner {
         format!("{kind}-{}", self.last_id)
     }
 
-    fn kv(&mut self, method: &Method, path: &[&str], body: &str, json: &Value) -> Answer {
+    fn kv(&mut self, method: &Method, path: &[&str], body: &str, json: &Value) -> FakeResult {
         let describe = |id: &str, title: &str| json!({"id": id, "title": title});
         match (method.as_str(), path) {
             ("POST", []) => {
@@ -278,11 +283,11 @@ impl Inner {
                 self.state.kv.get_mut(*id).expect("a namespace").1.remove(*key);
                 Ok(Value::Null)
             }
-            _ => panic!("not in the stand-in: {method} {path:?}"),
+            _ => panic!("not supported by the fake API: {method} {path:?}"),
         }
     }
 
-    fn r2(&mut self, method: &Method, path: &[&str], jurisdiction: &str, json: &Value) -> Answer {
+    fn r2(&mut self, method: &Method, path: &[&str], jurisdiction: &str, json: &Value) -> FakeResult {
         let key = |name: &str| (jurisdiction.to_owned(), name.to_owned());
         if let ("DELETE", [name], 1..) = (method.as_str(), path, self.late_objects) {
             self.late_objects -= 1;
@@ -322,19 +327,18 @@ impl Inner {
             }
             ("DELETE", [name, "objects"]) => {
                 let objects = self.state.r2.get_mut(&key(name)).expect("a bucket");
-                let asked = json.as_array().expect("keys").iter().map(|key| key.as_str().expect("a key"));
-                let (mut missing, keys): (bool, Vec<&str>) = (false, asked.collect());
-                for key in keys {
-                    // One that cannot be deleted, whoever asks.
+                let mut missing = false;
+                for key in json.as_array().expect("keys").iter().map(|key| key.as_str().expect("a key")) {
+                    // A locked object is never deleted.
                     missing |= key.starts_with("locked") || !objects.remove(key);
                 }
                 if missing { Err((200, 10007, "The specified key does not exist")) } else { Ok(Value::Null) }
             }
-            _ => panic!("not in the stand-in: {method} {path:?}"),
+            _ => panic!("not supported by the fake API: {method} {path:?}"),
         }
     }
 
-    fn d1(&mut self, method: &Method, path: &[&str], query: &str, json: &Value) -> Answer {
+    fn d1(&mut self, method: &Method, path: &[&str], query: &str, json: &Value) -> FakeResult {
         let describe = |id: &str, (name, jurisdiction): &(String, Option<String>)| json!({"uuid": id, "name": name, "jurisdiction": jurisdiction});
         match (method.as_str(), path) {
             ("POST", []) => {
@@ -349,16 +353,16 @@ impl Inner {
             }
             ("GET", []) => {
                 let name = query.split('&').find_map(|pair| pair.strip_prefix("name=")).unwrap_or_default();
-                let found = self.state.d1.iter().filter(|(_, (named, _))| named.starts_with(name));
-                Ok(found.map(|(id, database)| describe(id, database)).collect())
+                let matching = self.state.d1.iter().filter(|(_, (database, _))| database.starts_with(name));
+                Ok(matching.map(|(id, database)| describe(id, database)).collect())
             }
             ("GET", [id]) => self.state.d1.get(*id).map_or(NOT_FOUND, |database| Ok(describe(id, database))),
             ("DELETE", [id]) => self.state.d1.remove(*id).map_or(NOT_FOUND, |_| Ok(Value::Null)),
-            _ => panic!("not in the stand-in: {method} {path:?}"),
+            _ => panic!("not supported by the fake API: {method} {path:?}"),
         }
     }
 
-    fn script(&mut self, method: &Method, path: &[&str], body: &str) -> Answer {
+    fn script(&mut self, method: &Method, path: &[&str], body: &str) -> FakeResult {
         match (method.as_str(), path) {
             ("GET", []) => {
                 let scripts = self.state.scripts.iter();
@@ -373,11 +377,11 @@ impl Inner {
                 let metadata: Value = serde_json::from_str(metadata).expect("JSON");
                 self.last_upload = metadata.clone();
                 let mut bindings = metadata["bindings"].as_array().expect("bindings").clone();
-                let kept = metadata["keep_bindings"].as_array().cloned().unwrap_or_default();
+                let kept_types = metadata["keep_bindings"].as_array().cloned().unwrap_or_default();
                 let before = self.state.scripts.get(*name).and_then(|before| before["bindings"].as_array().cloned());
                 for binding in before.unwrap_or_default() {
-                    let named = bindings.iter().any(|other| other["name"] == binding["name"]);
-                    if kept.contains(&binding["type"]) && !named {
+                    let is_replaced = bindings.iter().any(|other| other["name"] == binding["name"]);
+                    if kept_types.contains(&binding["type"]) && !is_replaced {
                         bindings.push(binding);
                     }
                 }
@@ -393,14 +397,14 @@ impl Inner {
             }
             ("DELETE", [name]) => self.state.scripts.remove(*name).map_or(NOT_FOUND, |_| Ok(Value::Null)),
             ("GET", [name]) => {
-                let there = self.state.scripts.contains_key(*name);
-                if there { Ok(json!({"modified_on": "2026-11-22T00:00:00Z"})) } else { NOT_FOUND }
+                let exists = self.state.scripts.contains_key(*name);
+                if exists { Ok(json!({"modified_on": "2026-11-22T00:00:00Z"})) } else { NOT_FOUND }
             }
             ("GET", [name, "settings"]) => self.state.scripts.get(*name).cloned().map_or(NOT_FOUND, Ok),
             ("GET", [name, "bindings"]) => {
                 self.state.scripts.get(*name).map_or(NOT_FOUND, |settings| Ok(settings["bindings"].clone()))
             }
-            _ => panic!("not in the stand-in: {method} {path:?}"),
+            _ => panic!("not supported by the fake API: {method} {path:?}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Customers are made, changed and removed against a stand-in for the API that breaks off where a test wants.
+//! Tests that create, change and delete customers with a fake API, which can fail at any request.
 
 mod api;
 mod audit;
@@ -6,13 +6,13 @@ mod lifecycle;
 mod ownership;
 mod uploads;
 
-use crate::manifest::Manifest;
 use bytes::Bytes;
+use cloudflare_api::ScriptModule;
 use shared::customer::UserId;
 
 use super::*;
 use crate::code::{CodeOwner, RuntimeSettings, ScriptCode};
-use cloudflare_api::Module;
+use crate::manifest::Manifest;
 
 fn id(id: &str) -> UserId {
     id.parse().expect("an id")
@@ -26,12 +26,12 @@ fn manifest_of(user: &str, text: &str) -> Manifest {
     Manifest::parse(text, &id(user)).expect(text)
 }
 
-/// A Worker of one module.
-fn code(whose: CodeOwner) -> ScriptCode {
+/// Returns the code of a Worker with one module.
+fn code(owner: CodeOwner) -> ScriptCode {
     ScriptCode {
-        whose,
-        main: "index.js".to_owned(),
-        modules: vec![Module {
+        owner,
+        main_module: "index.js".to_owned(),
+        modules: vec![ScriptModule {
             name: "index.js".to_owned(),
             media_type: "application/javascript+module",
             content: Bytes::from_static(b"export default {}"),
@@ -45,58 +45,58 @@ fn code(whose: CodeOwner) -> ScriptCode {
 }
 
 impl Customers {
-    async fn try_create(&self, user: &str, text: &str) -> Report {
+    async fn try_create(&self, user: &str, text: &str) -> CustomerReport {
         self.try_create_with(user, text, &code(CodeOwner::Platform), &RunCache::default()).await
     }
 
-    async fn try_create_with(&self, user: &str, text: &str, code: &ScriptCode, run: &RunCache) -> Report {
+    async fn try_create_with(&self, user: &str, text: &str, code: &ScriptCode, cache: &RunCache) -> CustomerReport {
         let manifest = &manifest_of(user, text);
-        let order =
-            async |id: &UserId, steps: &mut Steps| self.create(CustomerSpec { id, manifest, code }, run, steps).await;
-        Report::of(id(user), order).await
+        let create =
+            async |id: &UserId, steps: &mut Steps| self.create(CustomerSpec { id, manifest, code }, cache, steps).await;
+        CustomerReport::run(id(user), create).await
     }
 
-    async fn try_create_dry(&self, user: &str, text: &str) -> Report {
+    async fn try_create_dry_run(&self, user: &str, text: &str) -> CustomerReport {
         let manifest = &manifest_of(user, text);
         let dry_run =
             async |id: &UserId, steps: &mut Steps| self.create_dry_run(id, manifest, &RunCache::default(), steps).await;
-        Report::of(id(user), dry_run).await
+        CustomerReport::run(id(user), dry_run).await
     }
 
-    async fn try_deploy(&self, targets: Targets, text: &str, whose: CodeOwner) -> Vec<Report> {
-        let (manifest, code) = (manifest(text), code(whose));
-        let (ids, run) = self.deployment(targets, false).await.expect("a run");
+    async fn try_deploy(&self, targets: Targets, text: &str, owner: CodeOwner) -> Vec<CustomerReport> {
+        let (manifest, code) = (manifest(text), code(owner));
+        let (ids, run) = self.start_deploy(targets, false).await.expect("a run");
         let (manifest, code, run) = (&manifest, &code, &run);
         let work = async |id: UserId| {
             let deploy = async |id: &UserId, steps: &mut Steps| {
                 self.deploy(CustomerSpec { id, manifest, code }, run, steps).await
             };
-            Report::of(id, deploy).await
+            CustomerReport::run(id, deploy).await
         };
         for_each(ids, 4, work, |_| ()).await
     }
 
-    async fn try_delete(&self, user: &str, keep_data: bool) -> Report {
+    async fn try_delete(&self, user: &str, keep_data: bool) -> CustomerReport {
         let delete = async |id: &UserId, steps: &mut Steps| {
-            let found = self.inspect(id, &Manifest::default().storage).await?;
-            self.delete(&found, keep_data, steps).await
+            let state = self.read_state(id, &Manifest::default().storage).await?;
+            self.delete(&state, keep_data, steps).await
         };
-        Report::of(id(user), delete).await
+        CustomerReport::run(id(user), delete).await
     }
 
-    async fn try_suspend(&self, user: &str, suspended: bool) -> Report {
-        Report::of(id(user), async |id, steps| self.suspend(id, suspended, steps).await).await
+    async fn try_suspend(&self, user: &str, suspended: bool) -> CustomerReport {
+        CustomerReport::run(id(user), async |id, steps| self.suspend(id, suspended, steps).await).await
     }
 }
 
-impl Report {
-    /// What failed.
+impl CustomerReport {
+    /// Returns the error message.
     fn error(&self) -> String {
         format!("{:#}", self.failure.as_ref().expect("a failure"))
     }
 
-    /// That nothing failed.
-    fn all_done(self) -> Self {
+    /// Asserts that there was no error.
+    fn expect_success(self) -> Self {
         assert!(self.failure.is_none(), "{}", self.error());
         self
     }

@@ -1,16 +1,15 @@
-//! No customer reaches another's storage.
+//! Tests that customers are not bound to resources of others.
 
-use crate::manifest::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::api::Api;
+use super::api::{ApiFault, FakeApi};
 use super::*;
 
-/// A platform with the customer `user1`, whose script is bound to storage of another name, too.
-pub async fn start_with_foreign_storage() -> (Api, Customers) {
-    let (api, customers) = Api::start().await;
+/// Starts a platform with the customer `user1`, whose script is also bound to storage that is not named after it.
+pub async fn start_with_foreign_storage() -> (FakeApi, Customers) {
+    let (api, customers) = FakeApi::start().await;
     api.change(|state| {
         for name in ["theirs", "free"] {
             state.kv.insert(format!("kv-{name}"), (name.to_owned(), BTreeMap::new()));
@@ -19,7 +18,7 @@ pub async fn start_with_foreign_storage() -> (Api, Customers) {
         }
         state.r2.insert((String::new(), "customer-nobody".to_owned()), BTreeSet::new());
     });
-    customers.try_create("user1", "").await.all_done();
+    customers.try_create("user1", "").await.expect_success();
     api.change(|state| {
         let bindings =
             state.scripts.get_mut("p-user1").expect("a script")["bindings"].as_array_mut().expect("bindings");
@@ -33,30 +32,36 @@ pub async fn start_with_foreign_storage() -> (Api, Customers) {
 }
 
 #[tokio::test]
-async fn what_is_another_customers_is_refused_before_anything_is_made() {
+async fn resources_of_other_customers_are_refused_before_anything_is_created() {
     let (api, customers) = start_with_foreign_storage().await;
-    let kv = api.state().kv.iter().find(|(_, (title, _))| title == "customer-user1").expect("theirs").0.clone();
-    let d1 = api.state().d1.iter().find(|(_, (name, _))| name == "customer-user1").expect("theirs").0.clone();
+    let kv = api.state().kv.iter().find(|(_, (title, _))| title == "customer-user1").expect("user1's").0.clone();
+    let d1 = api.state().d1.iter().find(|(_, (name, _))| name == "customer-user1").expect("user1's").0.clone();
     for (binding, reason) in [
-        (format!("type = 'kv_namespace'\nnamespace_id = '{kv}'"), "called customer-user1, another customer's"),
-        (format!("type = 'd1'\nid = '{d1}'"), "called customer-user1, another customer's"),
-        ("type = 'r2_bucket'\nbucket_name = 'customer-user1'".to_owned(), "called customer-user1, another customer's"),
+        (
+            format!("type = 'kv_namespace'\nnamespace_id = '{kv}'"),
+            "called customer-user1 and belongs to another customer",
+        ),
+        (format!("type = 'd1'\nid = '{d1}'"), "called customer-user1 and belongs to another customer"),
+        (
+            "type = 'r2_bucket'\nbucket_name = 'customer-user1'".to_owned(),
+            "called customer-user1 and belongs to another customer",
+        ),
         (
             "type = 'r2_bucket'\nbucket_name = 'customer-nobody'".to_owned(),
-            "called customer-nobody, another customer's",
+            "called customer-nobody and belongs to another customer",
         ),
         ("type = 'kv_namespace'\nnamespace_id = 'kv-theirs'".to_owned(), "the script p-user1 is bound to as well"),
         ("type = 'd1'\nid = 'd1-theirs'".to_owned(), "the script p-user1 is bound to as well"),
         ("type = 'r2_bucket'\nbucket_name = 'theirs-bucket'".to_owned(), "the script p-user1 is bound to as well"),
         (
             "type = 'durable_object_namespace'\nclass_name = 'Room'\nscript_name = 'p-user1'".to_owned(),
-            "the Durable Object class Room of the script p-user1, which is another script",
+            "the Durable Object class Room of the script p-user1, which belongs to another script",
         ),
         (
             "type = 'workflow'\nworkflow_name = 'w'\nclass_name = 'W'\nscript_name = 'p-user1'".to_owned(),
-            "the Workflow w of the script p-user1, which is another script",
+            "the Workflow w of the script p-user1, which belongs to another script",
         ),
-        ("type = 'dispatch_namespace'\nnamespace = 'staging'".to_owned(), "all its customers are reached"),
+        ("type = 'dispatch_namespace'\nnamespace = 'staging'".to_owned(), "gives access to all scripts in it"),
     ] {
         let text = format!("[[bindings]]\nname = 'X'\n{binding}");
         let before = api.state();
@@ -66,18 +71,18 @@ async fn what_is_another_customers_is_refused_before_anything_is_made() {
         assert_eq!((report.steps.len(), api.state() == before), (0, true), "{binding}");
 
         let shared = format!("{text}\nshared = true");
-        customers.try_create("user2", &shared).await.all_done();
+        customers.try_create("user2", &shared).await.expect_success();
 
-        // What deploys asks the same.
+        // `deploy` has the same check.
         let report =
             customers.try_deploy(Targets::Named(vec![id("user2")]), &text, CodeOwner::Platform).await.remove(0);
         assert!(report.error().contains(reason), "{}", report.error());
-        customers.try_delete("user2", false).await.all_done();
+        customers.try_delete("user2", false).await.expect_success();
     }
 }
 
 #[tokio::test]
-async fn what_is_nobodys_or_the_customers_own_is_bound() {
+async fn unused_resources_and_the_customers_own_are_bound() {
     let (api, customers) = start_with_foreign_storage().await;
     let text = "
         [[bindings]]
@@ -102,16 +107,16 @@ async fn what_is_nobodys_or_the_customers_own_is_bound() {
         class_name = 'Room'
         script_name = 'p-user2'
     ";
-    customers.try_create("user2", text).await.all_done();
-    // It is bound to it now, which does not keep it from being deployed again.
-    customers.try_deploy(Targets::Named(vec![id("user2")]), text, CodeOwner::Platform).await.remove(0).all_done();
+    customers.try_create("user2", text).await.expect_success();
+    // The customer's own bindings do not prevent another deployment.
+    customers.try_deploy(Targets::Named(vec![id("user2")]), text, CodeOwner::Platform).await.remove(0).expect_success();
     let bindings = api.state().scripts["p-user2"]["bindings"].as_array().expect("bindings").len();
     assert_eq!(bindings, 8);
 
     let report = customers.try_create("user3", "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'nowhere'").await;
     assert_eq!(report.error(), "X is the database nowhere, which does not exist");
 
-    // Its own bucket is made only where the manifest says so, and in one jurisdiction.
+    // The customer's own bucket is created only if the manifest enables it, and only in the manifest's jurisdiction.
     for storage in ["r2 = false", "jurisdiction = 'eu'"] {
         let text = format!(
             "storage = {{ {storage} }}\n[[bindings]]\nname = 'X'\ntype = 'r2_bucket'\nbucket_name = 'customer-user3'"
@@ -124,11 +129,12 @@ async fn what_is_nobodys_or_the_customers_own_is_bound() {
     let class = "[[bindings]]\nname = 'ROOMS'\ntype = 'durable_object_namespace'\nclass_name = 'Room'";
     let before = api.state();
     let report = customers.try_create("user3", class).await;
-    assert_eq!(report.error(), "ROOMS is a class of its own, and the platform's Worker has none");
+    assert_eq!(report.error(), "ROOMS is a Durable Object class of the script, but the platform's Worker has none");
     assert_eq!(api.state(), before);
 }
 
-/// A binding of each kind that names something of the account: its members, what else exists of it, how messages call it.
+/// A binding for each kind of resource: its members, the API path of the resource if its existence is checked, and the
+/// resource in messages.
 const SHARED_BY_NAME: [(&str, &str, &str); 10] = [
     ("type = 'analytics_engine'\ndataset = 'n'", "", "the dataset n"),
     ("type = 'hyperdrive'\nid = 'n'", "hyperdrive/configs/n", "the Hyperdrive configuration n"),
@@ -147,54 +153,54 @@ const SHARED_BY_NAME: [(&str, &str, &str); 10] = [
 ];
 
 #[tokio::test]
-async fn what_is_shared_by_name_is_one_customers_unless_it_is_marked() {
-    for (members, path, words) in SHARED_BY_NAME {
-        let (api, customers) = Api::start().await;
+async fn a_resource_belongs_to_one_customer_unless_it_is_marked_as_shared() {
+    for (members, path, resource) in SHARED_BY_NAME {
+        let (api, customers) = FakeApi::start().await;
         let text = format!("[[bindings]]\nname = 'X'\n{members}");
         let shared = format!("{text}\nshared = true");
         if !path.is_empty() {
             let before = api.state();
             let report = customers.try_create("user1", &text).await;
-            assert_eq!(report.error(), format!("X is {words}, which does not exist"));
-            assert_eq!(customers.try_create_dry("user1", &text).await.error(), report.error());
+            assert_eq!(report.error(), format!("X is {resource}, which does not exist"));
+            assert_eq!(customers.try_create_dry_run("user1", &text).await.error(), report.error());
             assert_eq!(api.state(), before, "{members}");
             api.change(|state| {
                 state.others.insert(path.to_owned());
             });
         }
-        customers.try_create("user1", &text).await.all_done();
+        customers.try_create("user1", &text).await.expect_success();
         let before = api.state();
         let report = customers.try_create("user2", &text).await;
-        let expected = format!("X is {words}, which the script p-user1 is bound to as well");
+        let expected = format!("X is {resource}, which the script p-user1 is bound to as well");
         assert!(report.error().starts_with(&expected), "{}", report.error());
         assert_eq!(api.state(), before, "{members}");
 
         let audit = async |user1: &str, user2: &str| {
             let manifests = [("user1", user1), ("user2", user2)];
             let manifest_of = |id: &UserId| {
-                let (user, text) = manifests.into_iter().find(|(user, _)| *user == id.as_str()).expect("one of them");
+                let (user, text) = manifests.into_iter().find(|(user, _)| *user == id.as_str()).expect("a manifest");
                 Manifest::parse(text, &super::id(user))
             };
             customers.audit(manifest_of).await.expect("an audit")
         };
         assert_eq!(audit(&text, "").await, Audit { scripts: 1, crossings: Vec::new() });
-        customers.try_create("user2", &shared).await.all_done();
-        let found = audit(&text, &shared).await;
+        customers.try_create("user2", &shared).await.expect_success();
+        let half_marked = audit(&text, &shared).await;
         let crossing = |own: &str, other: &str, shared| Crossing {
             script: format!("p-{own}"),
             binding: "X".to_owned(),
-            resource: words.to_owned(),
+            resource: resource.to_owned(),
             others: vec![format!("the script p-{other}")],
             shared,
         };
-        assert_eq!(found.crossings, [crossing("user1", "user2", false), crossing("user2", "user1", true)]);
-        assert_eq!((found.unmarked(), audit(&shared, &shared).await.unmarked()), (1, 0));
+        assert_eq!(half_marked.crossings, [crossing("user1", "user2", false), crossing("user2", "user1", true)]);
+        assert_eq!((half_marked.unmarked(), audit(&shared, &shared).await.unmarked()), (1, 0));
     }
 }
 
 #[tokio::test]
-async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
-    let (api, _) = Api::start().await;
+async fn the_platforms_resources_are_refused_even_if_marked_as_shared() {
+    let (api, _) = FakeApi::start().await;
     api.change(|state| {
         let bindings = state.dispatcher.as_mut().and_then(|bindings| bindings.as_array_mut()).expect("bindings");
         bindings[0]["outbound"] = json!({"worker": {"service": "outbound"}});
@@ -203,7 +209,7 @@ async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
         state.outbound = Some(json!([{"type": "kv_namespace", "name": "HOSTS", "namespace_id": "kv-hosts"}]));
     });
     let customers = api.customers().await.expect("a platform");
-    customers.try_create("user1", "").await.all_done();
+    customers.try_create("user1", "").await.expect_success();
     for (members, binding) in [
         ("type = 'kv_namespace'\nnamespace_id = 'records'", json!({"type": "kv_namespace", "namespace_id": "records"})),
         (
@@ -227,7 +233,7 @@ async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
             let before = api.state();
             for report in [
                 customers.try_create("user2", &text).await,
-                customers.try_create_dry("user2", &text).await,
+                customers.try_create_dry_run("user2", &text).await,
                 customers.try_deploy(Targets::Named(vec![id("user1")]), &text, CodeOwner::Platform).await.remove(0),
             ] {
                 assert!(report.error().ends_with("which is the platform's own: no customer can have it"), "{members}");
@@ -235,7 +241,7 @@ async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
             assert_eq!(api.state(), before, "{members}");
         }
 
-        // Whoever bound a script to it by other means is found.
+        // The audit finds a script that was bound to it by other means.
         let mut binding = binding;
         binding["name"] = "X".into();
         api.change(|state| {
@@ -248,9 +254,9 @@ async fn what_is_the_platforms_own_is_no_customers_marked_or_not() {
 }
 
 #[tokio::test]
-async fn a_list_has_those_of_whom_there_is_storage_alone() {
-    let (api, customers) = Api::start().await;
-    customers.try_create("user1", "").await.all_done();
+async fn the_list_has_customers_with_only_storage() {
+    let (api, customers) = FakeApi::start().await;
+    customers.try_create("user1", "").await.expect_success();
     api.change(|state| {
         state.kv.insert("k".to_owned(), ("customer-user2".to_owned(), BTreeMap::new()));
         state.kv.insert("l".to_owned(), ("another".to_owned(), BTreeMap::new()));
@@ -258,15 +264,16 @@ async fn a_list_has_those_of_whom_there_is_storage_alone() {
         state.r2.insert(("eu".to_owned(), "customer-user4".to_owned()), BTreeSet::new());
     });
     let listed = customers.list().await.expect("a list");
-    let listed: Vec<_> = listed.iter().map(|user| (&*user.id, user.script.is_some(), user.storage)).collect();
+    let listed: Vec<_> =
+        listed.iter().map(|customer| (&*customer.id, customer.script.is_some(), customer.storage)).collect();
     assert_eq!(listed, [("user1", true, true), ("user2", false, true), ("user3", false, true), ("user4", false, true)]);
 }
 
-/// As when another dispatcher of the same namespace, with another prefix, has a customer of that id.
+/// Another dispatcher with the same namespace and another prefix may have a customer with the same id.
 #[tokio::test]
-async fn storage_of_the_right_name_that_another_script_has_is_refused() {
-    let (api, customers) = Api::start().await;
-    customers.try_create("user1", "").await.all_done();
+async fn storage_with_the_customers_name_is_refused_if_another_script_is_bound_to_it() {
+    let (api, customers) = FakeApi::start().await;
+    customers.try_create("user1", "").await.expect_success();
     api.change(|state| {
         let script = state.scripts.remove("p-user1").expect("a script");
         state.scripts.insert("q-user1".to_owned(), script);
@@ -274,68 +281,68 @@ async fn storage_of_the_right_name_that_another_script_has_is_refused() {
     let before = api.state().r2;
     for report in [customers.try_create("user1", "").await, customers.try_delete("user1", false).await] {
         let error = report.error();
-        let expected = "is called as the storage of user1 would be, but the script q-user1 is bound to it";
+        let expected = "has the name of the storage of user1, but the script q-user1 is bound to it";
         assert!(error.ends_with(expected), "{error}");
     }
     assert_eq!(api.state().r2, before);
     assert_eq!(api.state().scripts.keys().collect::<Vec<_>>(), ["q-user1"]);
 }
 
-/// As when a dispatcher for staging, with a namespace of its own, is in the same account.
+/// A dispatcher for staging with its own namespace may be in the same account.
 #[tokio::test]
-async fn storage_that_a_script_in_another_namespace_has_is_neither_bound_nor_deleted() {
-    let (api, customers) = Api::start().await;
-    customers.try_create("user1", "").await.all_done();
+async fn storage_that_a_script_in_another_namespace_is_bound_to_is_neither_bound_nor_deleted() {
+    let (api, customers) = FakeApi::start().await;
+    customers.try_create("user1", "").await.expect_success();
     api.change(|state| {
         let script = state.scripts["p-user1"].clone();
         state.staging.insert("user1".to_owned(), script);
     });
     let before = api.state();
-    let refused = |report: Report| {
+    let expect_refused = |report: CustomerReport| {
         let error = report.error();
         assert!(error.ends_with("the script user1 in the dispatch namespace staging is bound to it"), "{error}");
         assert!(report.steps.is_empty(), "{:?}", report.steps);
     };
-    refused(customers.try_delete("user1", false).await);
+    expect_refused(customers.try_delete("user1", false).await);
     assert_eq!(api.state(), before);
-    // What the script has already is not looked at anew.
-    api.set_fault(super::api::Fault::None);
-    customers.try_deploy(Targets::Named(vec![id("user1")]), "", CodeOwner::Platform).await.remove(0).all_done();
-    assert!(!api.calls().iter().any(|call| call.contains("staging")), "{:?}", api.calls());
+    // Storage that the script is already bound to is not checked again.
+    api.set_fault(ApiFault::None);
+    customers.try_deploy(Targets::Named(vec![id("user1")]), "", CodeOwner::Platform).await.remove(0).expect_success();
+    assert!(!api.requests().iter().any(|line| line.contains("staging")), "{:?}", api.requests());
 
     api.change(|state| {
         state.scripts.get_mut("p-user1").expect("a script")["bindings"] = json!([]);
     });
     let before = api.state();
-    refused(customers.try_deploy(Targets::Named(vec![id("user1")]), "", CodeOwner::Platform).await.remove(0));
+    expect_refused(customers.try_deploy(Targets::Named(vec![id("user1")]), "", CodeOwner::Platform).await.remove(0));
     assert_eq!(api.state(), before);
 
-    // Nothing else is made before it is refused, and a dry run says the same.
+    // `create` refuses it before it creates anything, and so does a dry run.
     api.change(|state| {
         state.scripts.clear();
         state.d1.clear();
         state.r2.clear();
     });
     let before = api.state();
-    refused(customers.try_create("user1", "").await);
-    refused(customers.try_create_dry("user1", "").await);
+    expect_refused(customers.try_create("user1", "").await);
+    expect_refused(customers.try_create_dry_run("user1", "").await);
     assert_eq!(api.state(), before);
 }
 
 #[tokio::test]
-async fn no_second_bucket_is_made_in_another_jurisdiction() {
-    for (first, then, reason) in [
-        ("", "storage = { jurisdiction = 'eu' }", "is not in the jurisdiction eu, and cannot be moved"),
-        ("storage = { jurisdiction = 'eu' }", "", "say `jurisdiction = \"eu\"` under [storage]"),
+async fn no_second_bucket_is_created_in_another_jurisdiction() {
+    for (first, second, reason) in [
+        ("", "storage = { jurisdiction = 'eu' }", "is not in the jurisdiction eu and cannot be moved"),
+        ("storage = { jurisdiction = 'eu' }", "", "set `jurisdiction = \"eu\"` under [storage]"),
     ] {
-        let (api, customers) = Api::start().await;
-        customers.try_create("user1", first).await.all_done();
+        let (api, customers) = FakeApi::start().await;
+        customers.try_create("user1", first).await.expect_success();
         let named = || Targets::Named(vec![id("user1")]);
         let before = api.state();
         for report in [
-            customers.try_create("user1", then).await,
-            customers.try_deploy(named(), then, CodeOwner::Platform).await.remove(0),
-            customers.try_create_dry("user1", then).await,
+            customers.try_create("user1", second).await,
+            customers.try_deploy(named(), second, CodeOwner::Platform).await.remove(0),
+            customers.try_create_dry_run("user1", second).await,
         ] {
             assert!(report.error().contains(reason), "{}", report.error());
             assert!(report.steps.is_empty());
@@ -345,42 +352,42 @@ async fn no_second_bucket_is_made_in_another_jurisdiction() {
 }
 
 #[test]
-fn two_of_one_run_do_not_get_the_same_storage() {
+fn two_customers_of_a_run_cannot_name_the_same_unshared_resource() {
     let mut claims = ResourceClaims::default();
     let text = "[[bindings]]\nname = 'X'\ntype = 'd1'\nid = 'one'";
-    claims.claim(&id("user1"), &manifest(text)).expect("it is the first");
-    claims.claim(&id("user1"), &manifest(text)).expect("it has it");
-    let error = claims.claim(&id("user2"), &manifest(text)).expect_err("taken").to_string();
-    assert!(error.starts_with("X is the database one, which user1 is to have as well"), "{error}");
-    claims.claim(&id("user2"), &manifest(&format!("{text}\nshared = true"))).expect("shared on purpose");
+    claims.claim(&id("user1"), &manifest(text)).expect("the first customer");
+    claims.claim(&id("user1"), &manifest(text)).expect("the same customer");
+    let error = claims.claim(&id("user2"), &manifest(text)).expect_err("another customer").to_string();
+    assert!(error.starts_with("X is the database one, which the manifest of user1 names as well"), "{error}");
+    claims.claim(&id("user2"), &manifest(&format!("{text}\nshared = true"))).expect("marked as shared");
 
-    // Whoever marks it is not alone with it, either.
+    // The second customer must mark it as shared, too.
     let mut claims = ResourceClaims::default();
-    claims.claim(&id("user1"), &manifest(&format!("{text}\nshared = true"))).expect("it is the first");
+    claims.claim(&id("user1"), &manifest(&format!("{text}\nshared = true"))).expect("the first customer");
     let error = claims.claim(&id("user2"), &manifest(text)).expect_err("not marked").to_string();
-    assert!(error.starts_with("X is the database one, which user1 is to have as well"), "{error}");
+    assert!(error.starts_with("X is the database one, which the manifest of user1 names as well"), "{error}");
 }
 
 #[tokio::test]
-async fn create_needs_secrets_only_for_a_new_script_and_a_dry_run_says_what_is_unbound() {
-    let (api, mut customers) = Api::start().await;
+async fn create_needs_secrets_only_for_a_new_script_and_a_dry_run_reports_missing_bindings() {
+    let (api, mut customers) = FakeApi::start().await;
     customers.secret = |_| Some("hush".to_owned());
-    customers.try_create("user1", "secrets = ['KEY']").await.all_done();
+    customers.try_create("user1", "secrets = ['KEY']").await.expect_success();
     customers.secret = |_| None;
-    customers.try_create("user1", "secrets = ['KEY']").await.all_done();
+    customers.try_create("user1", "secrets = ['KEY']").await.expect_success();
     assert!(customers.try_create("user2", "secrets = ['KEY']").await.error().contains("KEY is not set"));
 
     api.change(|state| state.kv.retain(|_, (title, _)| title != "customer-user1"));
-    let report = customers.try_create_dry("user1", "").await.all_done();
+    let report = customers.try_create_dry_run("user1", "").await.expect_success();
     let note = report.steps.iter().find_map(|step| step.note.clone()).expect("a note");
-    assert!(note.starts_with("it has another USER_KV or none"), "{note}");
+    assert!(note.starts_with("its binding USER_KV is missing or different"), "{note}");
 }
 
 #[tokio::test]
-async fn scripts_are_asked_only_where_it_matters() {
+async fn bindings_of_other_scripts_are_read_only_if_necessary() {
     let (api, customers) = start_with_foreign_storage().await;
     let text = "[[bindings]]\nname = 'AI'\ntype = 'ai'";
-    api.set_fault(super::api::Fault::None);
-    customers.try_create("user2", text).await.all_done();
-    assert!(!api.calls().iter().any(|call| call.ends_with("/bindings")), "{:?}", api.calls());
+    api.set_fault(ApiFault::None);
+    customers.try_create("user2", text).await.expect_success();
+    assert!(!api.requests().iter().any(|line| line.ends_with("/bindings")), "{:?}", api.requests());
 }

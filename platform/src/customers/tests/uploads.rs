@@ -1,12 +1,11 @@
-//! What is uploaded: to whom, with what, and what stays.
+//! Tests of deployments and of wrangler files: which customers, which bindings, and what is kept.
 
-use crate::manifest::Manifest;
 use std::fs;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::api::Api;
+use super::api::FakeApi;
 use super::*;
 
 fn named(ids: &[&str]) -> Targets {
@@ -17,15 +16,15 @@ fn all() -> Targets {
     Targets::All { tag: None }
 }
 
-fn bindings(api: &Api, script: &str) -> Vec<String> {
+fn bindings(api: &FakeApi, script: &str) -> Vec<String> {
     let bindings = api.state().scripts[script]["bindings"].as_array().expect("bindings").clone();
     bindings.iter().map(|binding| binding["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[tokio::test]
-async fn deploy_keeps_what_the_manifest_does_not_name() {
-    let (api, customers) = Api::start().await;
-    customers.try_create("user1", "tags = ['eu']").await.all_done();
+async fn deploy_keeps_bindings_and_tags_that_the_manifest_does_not_name() {
+    let (api, customers) = FakeApi::start().await;
+    customers.try_create("user1", "tags = ['eu']").await.expect_success();
     api.change(|state| {
         let bindings =
             state.scripts.get_mut("p-user1").expect("a script")["bindings"].as_array_mut().expect("bindings");
@@ -36,32 +35,32 @@ async fn deploy_keeps_what_the_manifest_does_not_name() {
         ]);
     });
     let text = "tags = ['beta']\n[vars]\nJOBS = 'no queue'\nMODE = 'x'";
-    let report = customers.try_deploy(named(&["user1"]), text, CodeOwner::Platform).await.remove(0).all_done();
+    let report = customers.try_deploy(named(&["user1"]), text, CodeOwner::Platform).await.remove(0).expect_success();
     assert_eq!(report.outcomes(), [(Component::Script, Outcome::Updated), (Component::Record, Outcome::Unchanged)]);
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "NEW", "USER_DB", "USER_KV", "USER_R2"]);
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["beta", "customer-worker", "eu"]));
 
-    // There may be eight, with those that it has.
+    // A script can have at most 8 tags, including its existing ones.
     let many = "tags = ['a', 'b', 'c', 'd', 'e', 'f']";
     let before = api.state();
     let error = customers.try_deploy(named(&["user1"]), many, CodeOwner::Platform).await.remove(0).error();
-    assert!(error.contains("would have 9 tags, and may have 8") && error.contains("--exact"), "{error}");
+    assert!(error.contains("would have 9 tags, more than the maximum of 8") && error.contains("--exact"), "{error}");
     assert_eq!(api.state(), before);
 
-    // Exactly what the manifest names, and secrets.
+    // With `exact`, only the bindings of the manifest and secrets are left.
     let (manifest, code) = (manifest(text), code(CodeOwner::Platform));
-    let (ids, run) = customers.deployment(named(&["user1"]), true).await.expect("a run");
-    let order = CustomerSpec { id: &ids[0], manifest: &manifest, code: &code };
-    customers.deploy(order, &run, &mut Steps::default()).await.expect("deployed");
+    let (ids, run) = customers.start_deploy(named(&["user1"]), true).await.expect("a run");
+    let spec = CustomerSpec { id: &ids[0], manifest: &manifest, code: &code };
+    customers.deploy(spec, &run, &mut Steps::default()).await.expect("deployed");
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "USER_DB", "USER_KV", "USER_R2"]);
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["beta", "customer-worker"]));
 }
 
 #[tokio::test]
-async fn deploy_goes_on_past_failures_and_says_who_failed() {
-    let (api, customers) = Api::start().await;
+async fn deploy_continues_after_failures_and_reports_them() {
+    let (api, customers) = FakeApi::start().await;
     for user in ["user1", "user2", "user3"] {
-        customers.try_create(user, "").await.all_done();
+        customers.try_create(user, "").await.expect_success();
     }
     api.refuse(
         "GET workers/dispatch/namespaces/customers/scripts/p-user2/settings",
@@ -75,15 +74,18 @@ async fn deploy_goes_on_past_failures_and_says_who_failed() {
     let errors: Vec<_> = reports.iter().map(|report| report.failure.as_ref().map(|_| report.error())).collect();
     assert_eq!(errors[0], None);
     assert!(errors[1].as_ref().expect("refused").ends_with("Authentication error [code: 10000]"));
-    assert_eq!(errors[2].as_deref(), Some("it has no KV namespace customer-user3: `customer create user3` makes it"));
+    assert_eq!(
+        errors[2].as_deref(),
+        Some("there is no KV namespace customer-user3: create it with `cargo platform customer create user3`")
+    );
     assert_eq!(errors[3].as_deref(), Some("there is no script p-user4: create the customer first"));
 }
 
 #[tokio::test]
-async fn all_are_those_with_our_code_and_nobodys_own_is_overwritten() {
-    let (api, customers) = Api::start().await;
+async fn deploying_to_all_customers_skips_scripts_with_other_code() {
+    let (api, customers) = FakeApi::start().await;
     for user in ["user1", "user2"] {
-        customers.try_create(user, "").await.all_done();
+        customers.try_create(user, "").await.expect_success();
     }
     api.change(|state| {
         state.scripts.get_mut("p-user2").expect("a script")["tags"] = json!(["customer-worker", "eu"]);
@@ -91,8 +93,8 @@ async fn all_are_those_with_our_code_and_nobodys_own_is_overwritten() {
         state.scripts.insert("p-wrangler".to_owned(), json!({"bindings": [], "tags": []}));
         state.scripts.insert("no-customers".to_owned(), json!({"bindings": [], "tags": []}));
     });
-    let outcomes = |reports: &[Report]| {
-        let outcome = |report: &Report| (report.id.to_string(), report.steps.first().map(|step| step.outcome));
+    let outcomes = |reports: &[CustomerReport]| {
+        let outcome = |report: &CustomerReport| (report.id.to_string(), report.steps.first().map(|step| step.outcome));
         reports.iter().map(outcome).collect::<Vec<_>>()
     };
     let of = |user: &str, outcome| (user.to_owned(), Some(outcome));
@@ -109,31 +111,31 @@ async fn all_are_those_with_our_code_and_nobodys_own_is_overwritten() {
 
     let none = "storage = { kv = false, r2 = false, d1 = false }";
     let refused = customers.try_deploy(named(&["own"]), none, CodeOwner::Platform).await.remove(0).error();
-    assert!(refused.contains("its code is the customer's own: give it with --script"), "{refused}");
-    customers.try_deploy(named(&["own"]), none, CodeOwner::Customer).await.remove(0).all_done();
-    // Who is named is meant.
-    customers.try_deploy(named(&["wrangler"]), none, CodeOwner::Platform).await.remove(0).all_done();
-    customers.try_deploy(named(&["user1"]), none, CodeOwner::Customer).await.remove(0).all_done();
+    assert!(refused.contains("its code is the customer's own: pass it with --script"), "{refused}");
+    customers.try_deploy(named(&["own"]), none, CodeOwner::Customer).await.remove(0).expect_success();
+    // The script of a named customer is replaced.
+    customers.try_deploy(named(&["wrangler"]), none, CodeOwner::Platform).await.remove(0).expect_success();
+    customers.try_deploy(named(&["user1"]), none, CodeOwner::Customer).await.remove(0).expect_success();
     assert_eq!(api.state().scripts["p-user1"]["tags"], json!(["own-script"]));
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_set_stops_before_anything_is_made() {
-    let (api, mut customers) = Api::start().await;
+async fn a_missing_secret_is_refused_before_anything_is_created() {
+    let (api, mut customers) = FakeApi::start().await;
     let before = api.state();
     customers.secret = |_| None;
     let error = customers.try_create("user1", "secrets = ['API_KEY']").await.error();
     assert_eq!(error, "the secret API_KEY is not set in the environment");
     assert_eq!(api.state(), before);
     customers.secret = |name| (name == "API_KEY").then(|| "hush".to_owned());
-    customers.try_create("user1", "secrets = ['API_KEY']").await.all_done();
+    customers.try_create("user1", "secrets = ['API_KEY']").await.expect_success();
     assert!(api.last_upload().to_string().contains("hush"));
     assert!(!format!("{:?}", api.state()).contains("hush"));
 
-    // Once it is there, it need not be said again, and stays.
+    // A secret that the script already has is kept and need not be set again.
     customers.secret = |_| None;
     let secrets = "secrets = ['API_KEY']";
-    customers.try_deploy(named(&["user1"]), secrets, CodeOwner::Platform).await.remove(0).all_done();
+    customers.try_deploy(named(&["user1"]), secrets, CodeOwner::Platform).await.remove(0).expect_success();
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "USER_DB", "USER_KV", "USER_R2"]);
     let more = "secrets = ['API_KEY', 'OTHER']";
     let error = customers.try_deploy(named(&["user1"]), more, CodeOwner::Platform).await.remove(0).error();
@@ -141,22 +143,22 @@ async fn a_secret_that_is_not_set_stops_before_anything_is_made() {
 }
 
 #[tokio::test]
-async fn create_leaves_a_script_that_lacks_storage_to_deploy() {
-    let (api, customers) = Api::start().await;
-    customers.try_create("user1", "storage = { d1 = false }").await.all_done();
-    let report = customers.try_create("user1", "").await.all_done();
+async fn create_reports_a_script_that_lacks_a_binding_to_storage() {
+    let (api, customers) = FakeApi::start().await;
+    customers.try_create("user1", "storage = { d1 = false }").await.expect_success();
+    let report = customers.try_create("user1", "").await.expect_success();
     let script = report.steps.iter().find(|step| step.what == Component::Script).expect("a script");
-    let note = "it has another USER_DB or none: `customer deploy user1` changes that";
+    let note = "its binding USER_DB is missing or different: update it with `cargo platform customer deploy user1`";
     assert_eq!((script.outcome, script.note.as_deref()), (Outcome::AlreadyExists, Some(note)));
-    customers.try_deploy(named(&["user1"]), "", CodeOwner::Platform).await.remove(0).all_done();
+    customers.try_deploy(named(&["user1"]), "", CodeOwner::Platform).await.remove(0).expect_success();
     assert_eq!(bindings(&api, "p-user1"), ["USER_DB", "USER_KV", "USER_R2"]);
 }
 
-/// A repository with what a wrangler file is made from.
+/// Creates a repository with the files that a wrangler file is based on.
 fn repository() -> TempDir {
     let repository = TempDir::new().expect("a folder");
     let folder = repository.path().join("customer-worker");
-    fs::create_dir(&folder).expect("made");
+    fs::create_dir(&folder).expect("created");
     let config = "name = 'customer-worker'\nmain = 'build/index.js'\ncompatibility_date = '2026-11-17'\n\
         [build]\ncommand = 'make'\nwatch_dir = ['src']\n[observability]\nenabled = true\n";
     fs::write(folder.join("wrangler.toml"), config).expect("written");
@@ -165,8 +167,8 @@ fn repository() -> TempDir {
 }
 
 #[tokio::test]
-async fn a_wrangler_file_has_the_bindings_that_the_script_has() {
-    let (api, customers) = Api::start().await;
+async fn a_wrangler_file_has_the_bindings_of_the_script() {
+    let (api, customers) = FakeApi::start().await;
     let repository = repository();
     let folder = repository.path().join("customer-worker");
     let config = async |manifest: &Manifest, folder| {
@@ -175,9 +177,9 @@ async fn a_wrangler_file_has_the_bindings_that_the_script_has() {
     };
     let defaults = Manifest::default();
     let error = config(&defaults, None).await.expect_err("no storage").to_string();
-    assert_eq!(error, "it has no KV namespace customer-user1: `customer create user1` makes it");
+    assert_eq!(error, "there is no KV namespace customer-user1: create it with `cargo platform customer create user1`");
 
-    customers.try_create("user1", "vars = { MODE = 'x' }").await.all_done();
+    customers.try_create("user1", "vars = { MODE = 'x' }").await.expect_success();
     let planned = {
         let script = api.state().scripts["p-user1"].clone();
         api.change(|state| {
@@ -190,7 +192,7 @@ async fn a_wrangler_file_has_the_bindings_that_the_script_has() {
         });
         text
     };
-    assert!(planned.contains("# Secrets that it is still to be given: API_KEY\n"), "{planned}");
+    assert!(planned.contains("# Secrets that must still be set: API_KEY\n"), "{planned}");
     api.change(|state| {
         let bindings =
             state.scripts.get_mut("p-user1").expect("a script")["bindings"].as_array_mut().expect("bindings");
@@ -214,13 +216,13 @@ async fn a_wrangler_file_has_the_bindings_that_the_script_has() {
     assert_eq!(planned.parse::<toml::Table>().expect("TOML"), expected, "{planned}");
     for line in [
         "#   npx wrangler deploy -c <this file> --dispatch-namespace customers\n",
-        "# Secrets that it has, and keeps: API_KEY\n",
-        "# Not in this file, and gone when it is deployed: X is a binding of the type \"wormhole\"",
+        "# Secrets that the script has and keeps: API_KEY\n",
+        "# Left out of this file, and removed by its deployment: X is a binding of the type \"wormhole\"",
     ] {
         assert!(text.contains(line), "{text}");
     }
 
-    // Printed, it works from anywhere on this machine.
+    // Without a folder, the paths are absolute.
     let text = config(&defaults, None).await.expect("a file");
     let table: toml::Table = text.parse().expect("TOML");
     let main = repository.path().join("customer-worker/build/index.js");
@@ -229,14 +231,14 @@ async fn a_wrangler_file_has_the_bindings_that_the_script_has() {
 }
 
 #[tokio::test]
-async fn a_wrangler_file_of_a_customers_own_script_names_its_code() {
-    let (_, customers) = Api::start().await;
+async fn a_wrangler_file_for_a_customers_own_script_names_its_code() {
+    let (_, customers) = FakeApi::start().await;
     let repository = repository();
     let file = ConfigFile { repository: repository.path(), folder: Some(repository.path()) };
-    customers.try_create("user1", "").await.all_done();
-    customers.try_deploy(named(&["user1"]), "", CodeOwner::Customer).await.remove(0).all_done();
-    let error = customers.config(&id("user1"), &Manifest::default(), file).await.expect_err("whose?").to_string();
-    assert!(error.contains("say where it is, under [script]"), "{error}");
+    customers.try_create("user1", "").await.expect_success();
+    customers.try_deploy(named(&["user1"]), "", CodeOwner::Customer).await.remove(0).expect_success();
+    let error = customers.config(&id("user1"), &Manifest::default(), file).await.expect_err("no source").to_string();
+    assert!(error.contains("name it under [script]"), "{error}");
     let script = repository.path().join("own.js");
     let text = format!("[script]\npath = '{}'\ncompatibility_date = '2026-01-01'", script.display());
     let text = customers.config(&id("user1"), &manifest(&text), file).await.expect("a file");

@@ -1,4 +1,4 @@
-//! What a client is told when a request fails: problem details (RFC 9457).
+//! Problem details (RFC 9457): the replies to failed requests.
 
 mod code;
 mod constructors;
@@ -14,7 +14,7 @@ pub use code::ProblemCode;
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// A failed request: what the client is told, and what only the log is told.
+/// The reason why a request failed: a code and a detail for the client, and a cause for the log only.
 #[derive(Debug)]
 pub struct Problem {
     code: ProblemCode,
@@ -28,37 +28,37 @@ impl Problem {
         Self { code, detail: detail.into(), header: None, cause: None }
     }
 
-    /// What went wrong.
+    /// Returns the code.
     #[must_use]
     pub fn code(&self) -> ProblemCode {
         self.code
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.code.status()
     }
 
-    /// What the client is told, and what to do.
+    /// Returns the text for the client: what was wrong, and what to do.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// A header that belongs to the reply besides `Content-Type`.
+    /// Returns a header of the reply besides `Content-Type`.
     #[must_use]
     pub fn header(&self) -> Option<(&'static str, &str)> {
         self.header.as_ref().map(|(name, value)| (*name, &**value))
     }
 
-    /// What only the log is told. A problem with a cause is the platform's failure, not the client's.
+    /// Returns the cause for the log. A problem with a cause is the platform's fault and not the client's.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 
-    /// The reply's body.
+    /// Returns the reply's body.
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> String {
         let status = self.code.status();
@@ -73,11 +73,12 @@ impl Problem {
     }
 }
 
-/// The members of a problem's JSON (RFC 9457, 3.1), and two of ours.
+/// A problem's JSON: the members of RFC 9457, 3.1, and the platform's `code` and `requestId`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProblemDetails<'a> {
-    /// `about:blank` says that the title is the status's own phrase (RFC 9457, 4.2.1); the code tells problems apart.
+    /// Always `about:blank`, which means that the title is the status's phrase (RFC 9457, 4.2.1). The code
+    /// distinguishes problems.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -87,7 +88,7 @@ struct ProblemDetails<'a> {
     request_id: &'a str,
 }
 
-/// A status's phrase after RFC 9110, section 15.
+/// Returns the phrase of a status in RFC 9110, 15.
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_phrase_and_a_name_of_its_own() {
+    fn every_code_has_a_phrase_and_a_unique_name() {
         for (at, code) in ProblemCode::ALL.iter().enumerate() {
             assert!(!reason_phrase(code.status()).is_empty());
             assert!(ProblemCode::ALL[..at].iter().all(|other| other.name() != code.name()), "{code:?}");
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_says_what_to_do_and_keeps_its_cause() {
+    fn the_json_does_not_contain_the_cause() {
         let problem = Problem::customer_worker_failed("secret".to_owned());
         assert_eq!(problem.cause(), Some("secret"));
         insta::assert_snapshot!(
