@@ -104,7 +104,7 @@ impl TokenSecrets {
 }
 
 fn mac(key: &Key, signed: &str) -> Hmac<Sha256> {
-    let Material::Secret(secret) = &key.material else { unreachable!("TOKEN_SECRETS has only secrets") };
+    let KeyMaterial::Secret(secret) = &key.material else { unreachable!("TOKEN_SECRETS has only secrets") };
     Hmac::new_from_slice(secret).expect("HMAC accepts keys of any length").chain_update(signed)
 }
 
