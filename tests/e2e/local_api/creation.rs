@@ -46,7 +46,7 @@ async fn a_rejected_creation_creates_nothing() {
             vec!["one", "--manifest", &no_bucket, "--script", &good, "--dry-run"],
             "ASSETS is the bucket nowhere, which does not exist",
         ),
-        (vec!["one", "two", "--script", &broken], "the code is refused: "),
+        (vec!["one", "two", "--script", &broken], "the API refuses the code: "),
         (vec!["one", "--script", &unbundled], "Bundle the script first"),
     ] {
         let (code, printed, errors) = run(&arguments).await;
@@ -57,7 +57,7 @@ async fn a_rejected_creation_creates_nothing() {
     // A dry run reports what it does not check.
     let (code, printed, errors) = run(&["one", "--script", &broken, "--dry-run"]).await;
     assert_eq!(code, Some(0), "{errors}");
-    assert!(printed.contains("its code is not checked: a dry run uploads nothing"), "{printed}");
+    assert!(printed.contains("its code was not checked: a dry run uploads nothing"), "{printed}");
     assert_eq!(everything().await, before);
 
     // The temporary script that checks the code has the variables, and is deleted afterwards.
