@@ -1,4 +1,4 @@
-//! Sends a route's request many times, on connections that stay open.
+//! Sends a route's request many times, on connections that are reused.
 
 use std::net::SocketAddr;
 
@@ -12,51 +12,51 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use crate::routes::Route;
+use crate::routes::MeasuredRoute;
 
-/// A client of one address. It keeps connections open and uses them again.
+/// A client of one address. It reuses its connections.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
     http: HttpClient<HttpConnector, Full<Bytes>>,
 }
 
-/// A reply, after its body was read.
+/// The status and the body length of a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// Its status.
+pub struct ReplySummary {
+    /// The HTTP status.
     pub status: u16,
-    /// The length of its body.
+    /// The length of the body, in bytes.
     pub length: usize,
 }
 
 impl Client {
-    /// Connects when the first request is sent.
+    /// Creates a client. It connects when the first request is sent.
     pub fn new(address: SocketAddr) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self { address, http: HttpClient::builder(TokioExecutor::new()).build(connector) }
     }
 
-    /// Sends a route's request `times` times, several at once as the route's class says. Every reply must have the
-    /// route's status.
-    pub async fn repeat(&self, route: &Route, times: u64) -> Result<()> {
+    /// Sends a route's request `times` times, on as many connections as the route's class has. Fails if a reply does
+    /// not have the route's status.
+    pub async fn repeat(&self, route: &MeasuredRoute, times: u64) -> Result<()> {
         let requests = stream::iter(0..times).map(|_| self.send(route));
         requests.buffer_unordered(route.class.connections()).try_for_each(|_| async { Ok(()) }).await
     }
 
-    /// Sends a route's request. The reply must have the route's status.
-    pub async fn send(&self, route: &Route) -> Result<Reply> {
+    /// Sends a route's request. Fails if the reply does not have the route's status.
+    pub async fn send(&self, route: &MeasuredRoute) -> Result<ReplySummary> {
         let mut reply = self.request(route).await.with_context(|| format!("{}: no reply", route.name))?;
         let (status, mut length) = (reply.status().as_u16(), 0);
         ensure!(status == route.status, "{}: the reply has status {status}, not {}", route.name, route.status);
         while let Some(frame) = reply.frame().await {
             length += frame?.data_ref().map_or(0, Bytes::len);
         }
-        Ok(Reply { status, length })
+        Ok(ReplySummary { status, length })
     }
 
-    async fn request(&self, route: &Route) -> Result<Response<Incoming>> {
+    async fn request(&self, route: &MeasuredRoute) -> Result<Response<Incoming>> {
         let url = format!("http://{}{}", self.address, route.target);
         let mut request = Request::builder().method(route.method.clone()).uri(url);
         for (name, value) in &route.headers {

@@ -1,4 +1,4 @@
-//! Measures the CPU time of routes, Workers and twins in turn.
+//! Measures the CPU time of routes. The Workers and the twins take turns.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,43 +8,43 @@ use anyhow::{Result, ensure};
 use tokio::time::Instant;
 
 use crate::load::Client;
-use crate::plan::Plan;
-use crate::report::{Measured, Spread};
-use crate::routes::{self, Route};
-use crate::runtime::{Entry, Language, Runtime};
-use crate::storage::{Counts, Operation, Storage};
+use crate::report::{RouteResult, Spread};
+use crate::routes::{self, MeasuredRoute};
+use crate::run_mode::RunMode;
+use crate::storage::{Counts, StorageOperation, StorageServer};
+use crate::workerd::{EntryPoint, Language, Workerd};
 
-/// The order in which the sides take turns: neither always comes after the other.
+/// The order in which the sides take turns. It alternates, so that neither side always runs second.
 pub const TURNS: [[usize; 2]; 2] = [[0, 1], [1, 0]];
 
-/// Measures routes.
-pub async fn all(repository: &Path, routes: &[Route], plan: Plan) -> Result<Vec<Measured>> {
+/// Measures all routes on both sides.
+pub async fn all(repository: &Path, routes: &[MeasuredRoute], mode: RunMode) -> Result<Vec<RouteResult>> {
     let mut samples: Vec<[Samples; 2]> = routes.iter().map(|_| Default::default()).collect();
-    for run in 0..plan.runs() {
+    for run in 0..mode.runs() {
         let sides = start_sides(repository, run).await?;
         for route in routes {
             compare_replies(route, &sides).await?;
         }
-        if matches!(plan, Plan::Full) {
-            warm_up(&sides, plan).await?;
+        if matches!(mode, RunMode::Full) {
+            warm_up(&sides, mode).await?;
         }
         for (route, samples) in routes.iter().zip(&mut samples) {
-            measure(route, &sides, samples, plan).await?;
-            eprintln!("run {} of {}: {:25} {}", run + 1, plan.runs(), route.name, ratio(samples));
+            measure(route, &sides, samples, mode).await?;
+            eprintln!("run {} of {}: {:25} {}", run + 1, mode.runs(), route.name, ratio(samples));
         }
     }
-    routes.iter().zip(&samples).map(|(route, samples)| measured(route, samples)).collect()
+    routes.iter().zip(&samples).map(|(route, samples)| route_result(route, samples)).collect()
 }
 
-/// The Workers or their twins, in a runtime with storage of its own.
+/// The Workers or their twins, in a workerd process with its own storage.
 struct Side {
-    runtime: Runtime,
-    storage: Storage,
-    clients: BTreeMap<Entry, Client>,
+    workerd: Workerd,
+    storage: StorageServer,
+    clients: BTreeMap<EntryPoint, Client>,
 }
 
-/// Starts the Workers and the twins. Of two processes that run the same code, the one that was started last is faster by
-/// some hundredths, so each side is the last one in every other run.
+/// Starts the Workers and the twins. Of two processes that run the same code, the one that was started last is a few
+/// percent faster, so the sides swap in every run.
 async fn start_sides(repository: &Path, run: usize) -> Result<[Side; 2]> {
     if run.is_multiple_of(2) {
         let rust = Side::start(repository, Language::Rust).await?;
@@ -57,20 +57,20 @@ async fn start_sides(repository: &Path, run: usize) -> Result<[Side; 2]> {
 
 impl Side {
     async fn start(repository: &Path, language: Language) -> Result<Self> {
-        let storage = Storage::start().await?;
+        let storage = StorageServer::start().await?;
         routes::seed(&storage);
-        let entries = [Entry::Platform, Entry::Dispatcher, Entry::DispatcherWithToken];
-        let runtime = Runtime::start(repository, language, &entries, storage.address).await?;
-        let clients = entries.into_iter().map(|entry| (entry, Client::new(runtime.addresses[&entry]))).collect();
-        Ok(Self { runtime, storage, clients })
+        let entries = [EntryPoint::Platform, EntryPoint::Dispatcher, EntryPoint::DispatcherWithToken];
+        let workerd = Workerd::start(repository, language, &entries, storage.address).await?;
+        let clients = entries.into_iter().map(|entry| (entry, Client::new(workerd.addresses[&entry]))).collect();
+        Ok(Self { workerd, storage, clients })
     }
 
-    fn client(&self, route: &Route) -> &Client {
+    fn client(&self, route: &MeasuredRoute) -> &Client {
         &self.clients[&route.entry]
     }
 
-    /// Serves a route for some time. Returns how many requests fill a slice.
-    async fn serve(&self, route: &Route, time: Duration, slice: Duration) -> Result<u64> {
+    /// Sends a route's request again and again for `time`. Returns how many requests take as long as `slice`.
+    async fn serve(&self, route: &MeasuredRoute, time: Duration, slice: Duration) -> Result<u64> {
         let (started, mut times) = (Instant::now(), 1);
         loop {
             let before = Instant::now();
@@ -87,57 +87,57 @@ impl Side {
     }
 }
 
-/// Serves all routes, even if few are measured: how V8 compiles what they share depends on all of them.
-async fn warm_up(sides: &[Side; 2], plan: Plan) -> Result<()> {
+/// Serves all routes, even if few are measured: how V8 compiles the code that they share depends on all of them.
+async fn warm_up(sides: &[Side; 2], mode: RunMode) -> Result<()> {
     for route in routes::all()? {
         for side in sides {
-            side.serve(&route, plan.warm_up(route.class), plan.slice()).await?;
+            side.serve(&route, mode.warm_up(route.class), mode.slice()).await?;
         }
     }
     Ok(())
 }
 
-/// Both sides must answer with the route's status and with bodies of the same length.
-async fn compare_replies(route: &Route, [rust, javascript]: &[Side; 2]) -> Result<()> {
+/// Fails unless both sides reply with the route's status and with bodies of the same length.
+async fn compare_replies(route: &MeasuredRoute, [rust, javascript]: &[Side; 2]) -> Result<()> {
     let (rust, javascript) = (rust.client(route).send(route).await?, javascript.client(route).send(route).await?);
-    ensure!(rust == javascript, "{}: the twin replies {javascript:?}, the Worker {rust:?}", route.name);
+    ensure!(rust == javascript, "{}: the twin's reply is {javascript:?}, the Worker's is {rust:?}", route.name);
     Ok(())
 }
 
-/// What was measured of one side.
+/// The measurements of one side.
 #[derive(Default)]
 struct Samples {
-    /// The CPU time a request in seconds, for each slice.
+    /// The CPU time per request of each slice, in seconds.
     cpu: Vec<f64>,
     requests: u64,
     counts: Counts,
 }
 
-async fn measure(route: &Route, sides: &[Side; 2], samples: &mut [Samples; 2], plan: Plan) -> Result<()> {
+async fn measure(route: &MeasuredRoute, sides: &[Side; 2], samples: &mut [Samples; 2], mode: RunMode) -> Result<()> {
     let mut fitting = 0;
     for side in sides {
         // Other routes have run since the first warm-up.
-        fitting += side.serve(route, plan.warm_up(route.class) / 5, plan.slice()).await?;
+        fitting += side.serve(route, mode.warm_up(route.class) / 5, mode.slice()).await?;
         side.storage.take_counts();
     }
-    // The same number for both sides, as what happens once a slice would otherwise cost one of them more.
+    // Both sides send the same number of requests, so that a fixed cost per slice weighs the same on both.
     let times = fitting.div_ceil(2);
     let started = Instant::now();
     loop {
         for side in TURNS.into_iter().flatten() {
             samples[side].add_slice(route, &sides[side], times).await?;
         }
-        if started.elapsed() >= plan.measuring_time(route.class) {
+        if started.elapsed() >= mode.measuring_time(route.class) {
             return Ok(());
         }
     }
 }
 
 impl Samples {
-    async fn add_slice(&mut self, route: &Route, side: &Side, times: u64) -> Result<()> {
-        let before = side.runtime.cpu_time()?;
+    async fn add_slice(&mut self, route: &MeasuredRoute, side: &Side, times: u64) -> Result<()> {
+        let before = side.workerd.cpu_time()?;
         side.client(route).repeat(route, times).await?;
-        let cpu = side.runtime.cpu_time()?.saturating_sub(before);
+        let cpu = side.workerd.cpu_time()?.saturating_sub(before);
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
         self.cpu.push(cpu.as_secs_f64() / times as f64);
         self.requests += times;
@@ -147,25 +147,29 @@ impl Samples {
         Ok(())
     }
 
-    /// Storage operations a request.
-    fn operations(&self) -> BTreeMap<Operation, f64> {
-        let counts = self.counts.iter().filter(|(operation, _)| **operation != Operation::KvUsageWrite);
+    /// Returns the number of storage operations per request.
+    fn operations(&self) -> BTreeMap<StorageOperation, f64> {
+        let counts = self.counts.iter().filter(|(operation, _)| **operation != StorageOperation::KvUsageWrite);
         #[expect(clippy::cast_precision_loss, reason = "a number of operations")]
         counts.map(|(operation, count)| (*operation, *count as f64 / self.requests as f64)).collect()
     }
 }
 
-/// Compares each slice with the other side's slice next to it: a machine that slows down slows both. The median ignores
+/// Divides each slice by the other side's slice next to it: a machine that slows down slows both. The median ignores
 /// the few slices that something else disturbed.
 fn ratio([rust, javascript]: &[Samples; 2]) -> Spread {
     Spread::of(rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript))
 }
 
-fn measured(route: &Route, samples: &[Samples; 2]) -> Result<Measured> {
+fn route_result(route: &MeasuredRoute, samples: &[Samples; 2]) -> Result<RouteResult> {
     let [rust, javascript] = samples;
     let operations = rust.operations();
-    ensure!(operations == javascript.operations(), "{}: the twin has other storage operations", route.name);
-    Ok(Measured {
+    ensure!(
+        operations == javascript.operations(),
+        "{}: the twin performs other storage operations than the Worker",
+        route.name
+    );
+    Ok(RouteResult {
         name: route.name,
         class: route.class,
         rust: Spread::of(rust.cpu.iter().copied()),
@@ -173,6 +177,6 @@ fn measured(route: &Route, samples: &[Samples; 2]) -> Result<Measured> {
         ratio: ratio(samples),
         operations,
         requests: rust.requests,
-        usage_writes: rust.counts.get(&Operation::KvUsageWrite).copied().unwrap_or_default(),
+        usage_writes: rust.counts.get(&StorageOperation::KvUsageWrite).copied().unwrap_or_default(),
     })
 }

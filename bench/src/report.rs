@@ -1,4 +1,4 @@
-//! What was measured, as Markdown, and what is over its limit.
+//! The results as Markdown, and the limits that were exceeded.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
@@ -7,58 +7,58 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::plan::Plan;
 use crate::routes::Class;
-use crate::runtime::Worker;
+use crate::run_mode::RunMode;
 use crate::sizes::Size;
-use crate::storage::Operation;
+use crate::storage::StorageOperation;
+use crate::workerd::MeasuredWorker;
 
-/// Everything that was measured.
+/// All results.
 #[derive(Debug)]
-pub struct Report {
+pub struct BenchReport {
     /// How much was measured.
-    pub plan: Plan,
-    /// The routes.
-    pub routes: Vec<Measured>,
-    /// The start of each Worker.
+    pub mode: RunMode,
+    /// The CPU time of each route.
+    pub routes: Vec<RouteResult>,
+    /// The start-up time of each Worker.
     pub start_ups: Vec<StartUp>,
     /// The size of each Worker.
     pub sizes: Vec<Size>,
 }
 
-/// A route.
+/// The results of a route.
 #[derive(Debug)]
-pub struct Measured {
-    /// Its name.
+pub struct RouteResult {
+    /// The route's name.
     pub name: &'static str,
-    /// Its class, which has the limit.
+    /// The route's class, which has the limit.
     pub class: Class,
-    /// The Workers' CPU time a request, in seconds.
+    /// The Workers' CPU time per request, in seconds.
     pub rust: Spread,
-    /// The twins' CPU time a request, in seconds.
+    /// The twins' CPU time per request, in seconds.
     pub javascript: Spread,
     /// The Workers' CPU time divided by the twins'.
     pub ratio: Spread,
-    /// Storage operations a request.
-    pub operations: BTreeMap<Operation, f64>,
+    /// The number of storage operations per request.
+    pub operations: BTreeMap<StorageOperation, f64>,
     /// How many requests to the Workers were measured.
     pub requests: u64,
-    /// How often the Workers wrote usage counts meanwhile.
+    /// How often the Workers wrote usage counts during the measurement.
     pub usage_writes: u64,
 }
 
-/// The time from the start of the runtime to a Worker's first reply, in seconds.
+/// The time from the start of workerd to a Worker's first reply.
 #[derive(Debug)]
 pub struct StartUp {
     /// The Worker.
-    pub worker: Worker,
-    /// The Worker's fastest start, in seconds. What is slower waited for the machine.
+    pub worker: MeasuredWorker,
+    /// The Worker's fastest start, in seconds. Slower starts had to wait for the machine.
     pub rust: f64,
-    /// Its twin's.
+    /// The twin's fastest start, in seconds.
     pub javascript: f64,
 }
 
-impl Measured {
+impl RouteResult {
     fn is_over(&self) -> bool {
         self.ratio.median > self.class.limit()
     }
@@ -86,7 +86,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of one value or more.
+    /// Computes the spread of at least one value.
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
@@ -107,20 +107,20 @@ impl Display for Spread {
     }
 }
 
-impl Report {
-    /// The report as Markdown.
+impl BenchReport {
+    /// Formats the report as Markdown.
     pub fn to_markdown(&self) -> Result<String> {
         let mut text = String::new();
-        let what = if self.judges_times() {
+        let note = if self.judges_times() {
             "The quartiles are in parentheses."
         } else {
             "**This was a short run: its times mean nothing.**"
         };
-        writeln!(text, "Measured on {}.\n{what}\n", machine()?)?;
+        writeln!(text, "Measured on {}.\n{note}\n", machine()?)?;
         writeln!(text, "| Route | Class | Rust, µs | JS, µs | Rust / JS | Limit | Storage operations |")?;
         writeln!(text, "| --- | --- | --- | --- | --- | --- | --- |")?;
         for route in &self.routes {
-            let Measured { name, class, rust, javascript, ratio, operations, .. } = route;
+            let RouteResult { name, class, rust, javascript, ratio, operations, .. } = route;
             let [rust, javascript] = [rust, javascript].map(|side| side.median * 1e6);
             let operations: Vec<String> =
                 operations.iter().map(|(operation, count)| format!("{count} {operation}")).collect();
@@ -156,14 +156,14 @@ impl Report {
     }
 
     fn judges_times(&self) -> bool {
-        matches!(self.plan, Plan::Full)
+        matches!(self.mode, RunMode::Full)
     }
 
-    /// What is over its limit. The times of a short run are not judged.
+    /// Returns a line for each exceeded limit. The times of a short run are ignored.
     #[must_use]
     pub fn over_the_limit(&self) -> Vec<String> {
         let routes =
-            self.routes.iter().filter(|route| route.is_over()).map(|Measured { name, class, ratio, .. }| {
+            self.routes.iter().filter(|route| route.is_over()).map(|RouteResult { name, class, ratio, .. }| {
                 format!("{name}: {ratio} of the twin's CPU time, limit {:.2}", class.limit())
             });
         let starts = self.start_ups.iter().filter(|start| start.is_over()).map(|start| {
@@ -177,19 +177,20 @@ impl Report {
         if self.judges_times() { routes.chain(starts).chain(sizes).collect() } else { sizes.collect() }
     }
 
-    /// Writes the report into a document, between its markers.
+    /// Replaces the text between a document's markers with the report.
     pub fn write_into(&self, document: &Path) -> Result<()> {
         const MARKERS: [&str; 2] = ["<!-- cargo xtask bench writes this -->\n", "<!-- end -->"];
         let text = fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))?;
         let parts =
             text.split_once(MARKERS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKERS[1])?.1)));
-        let (before, after) = parts.with_context(|| format!("{} has no markers for the table", document.display()))?;
+        let (before, after) =
+            parts.with_context(|| format!("{} has no markers for the results", document.display()))?;
         let text = format!("{before}{}\n{}\n{}{after}", MARKERS[0], self.to_markdown()?, MARKERS[1]);
         fs::write(document, text).with_context(|| format!("cannot write {}", document.display()))
     }
 }
 
-/// What the benchmark runs on.
+/// Describes the machine: its processors and its memory.
 fn machine() -> Result<String> {
     let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}: this needs Linux"));
     let (processors, memory) = (read("/proc/cpuinfo")?, read("/proc/meminfo")?);
@@ -206,9 +207,9 @@ fn machine() -> Result<String> {
 mod tests {
     use super::*;
 
-    fn report(plan: Plan, ratio: f64, seconds: f64, wasm: usize) -> Report {
+    fn report(mode: RunMode, ratio: f64, seconds: f64, wasm: usize) -> BenchReport {
         let spread = |value: f64| Spread::of([value].into_iter());
-        let route = Measured {
+        let route = RouteResult {
             name: "GET /",
             class: Class::Small,
             rust: spread(ratio),
@@ -218,10 +219,10 @@ mod tests {
             requests: 1,
             usage_writes: 0,
         };
-        let worker = Worker::Dispatcher;
+        let worker = MeasuredWorker::Dispatcher;
         let start = StartUp { worker, rust: seconds, javascript: 0.0 };
-        Report {
-            plan,
+        BenchReport {
+            mode,
             routes: vec![route],
             start_ups: vec![start],
             sizes: vec![Size { worker, javascript: 0, wasm, text: 0 }],
@@ -229,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_its_limit_is_named() {
-        assert!(report(Plan::Full, 1.4, 0.01, 80_000).over_the_limit().is_empty());
-        let over = report(Plan::Full, 1.401, 0.0101, 80_001).over_the_limit();
+    fn each_exceeded_limit_is_reported() {
+        assert!(report(RunMode::Full, 1.4, 0.01, 80_000).over_the_limit().is_empty());
+        let over = report(RunMode::Full, 1.401, 0.0101, 80_001).over_the_limit();
         assert_eq!(
             over,
             [
@@ -243,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn a_short_run_judges_no_times() {
-        assert!(report(Plan::Short, 9.0, 9.0, 80_000).over_the_limit().is_empty());
-        assert_eq!(report(Plan::Short, 9.0, 9.0, 80_001).over_the_limit().len(), 1);
+    fn a_short_run_ignores_times() {
+        assert!(report(RunMode::Short, 9.0, 9.0, 80_000).over_the_limit().is_empty());
+        assert_eq!(report(RunMode::Short, 9.0, 9.0, 80_001).over_the_limit().len(), 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The requests that are measured, with their limits.
+//! The measured requests, and their limits.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,39 +12,39 @@ use http::Method;
 use serde_json::json;
 use sha2::Sha256;
 
-use crate::runtime::{Entry, SECRET};
-use crate::storage::{Storage, etag};
+use crate::storage::{StorageServer, etag};
+use crate::workerd::{EntryPoint, SECRET};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// A request.
+/// A measured request.
 #[derive(Clone, Debug)]
-pub struct Route {
-    /// Its name in the table.
+pub struct MeasuredRoute {
+    /// The name in the table of results.
     pub name: &'static str,
-    /// Its class.
+    /// The class, which has the limit.
     pub class: Class,
-    /// Where it enters the runtime.
-    pub entry: Entry,
-    /// Its method.
+    /// Which socket of workerd the request is sent to.
+    pub entry: EntryPoint,
+    /// The method.
     pub method: Method,
-    /// Its path and query.
+    /// The path and query.
     pub target: &'static str,
-    /// Its headers.
+    /// The headers.
     pub headers: Vec<(&'static str, String)>,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
     /// The status that the reply must have.
     pub status: u16,
 }
 
-/// What a request spends its time on. Requests of a class have the same limit.
+/// What a request spends its CPU time on. Requests of a class have the same limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The dispatcher, in front of the customer Worker's twin.
     Dispatcher,
-    /// Both Workers and little data.
+    /// Both Workers and at most 10 KB.
     Small,
     /// Both Workers and 1 MB.
     Megabyte,
@@ -55,7 +55,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Its name in the table.
+    /// The name in the table of results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Class {
         }
     }
 
-    /// How much CPU time the Workers may take, as a multiple of the twins' CPU time.
+    /// The maximum CPU time of the Workers, as a multiple of the twins' CPU time.
     #[must_use]
     pub fn limit(self) -> f64 {
         match self {
@@ -78,7 +78,7 @@ impl Class {
         }
     }
 
-    /// How many requests are sent at once. Many large ones at once would measure the size of the memory.
+    /// How many requests are sent at once. Many large ones at once would measure the machine's memory.
     #[must_use]
     pub fn connections(self) -> usize {
         match self {
@@ -88,8 +88,8 @@ impl Class {
         }
     }
 
-    /// For how long each runtime serves a route before anything is measured. V8 needs many requests to compile a Worker
-    /// completely. The dispatcher's own routes are the only ones of their isolates.
+    /// How long each side serves a route before anything is measured. V8 needs many requests to compile a Worker
+    /// completely, and the isolates of the dispatcher routes serve no other routes.
     #[must_use]
     pub fn warm_up(self) -> Duration {
         Duration::from_millis(match self {
@@ -100,7 +100,7 @@ impl Class {
         })
     }
 
-    /// For how long a route is measured in each run, longer where the result comes close to the limit.
+    /// How long a route is measured in each run: longer where the results are close to the limit.
     #[must_use]
     pub fn measuring_time(self) -> Duration {
         Duration::from_millis(match self {
@@ -111,10 +111,10 @@ impl Class {
     }
 }
 
-impl Route {
+impl MeasuredRoute {
     fn new(name: &'static str, class: Class, method: Method, target: &'static str) -> Self {
         let customer = if class == Class::List { "thousand" } else { "work" };
-        let entry = if class == Class::Dispatcher { Entry::Dispatcher } else { Entry::Platform };
+        let entry = if class == Class::Dispatcher { EntryPoint::Dispatcher } else { EntryPoint::Platform };
         let headers = vec![("X-User-ID", customer.to_owned()), ("CF-Ray", "8a9b0c1d2e3f4a5b-AMS".to_owned())];
         Self { name, class, entry, method, target, headers, body: Bytes::new(), status: 200 }
     }
@@ -133,20 +133,24 @@ impl Route {
     }
 
     fn token(self) -> Result<Self> {
-        Ok(Self { entry: Entry::DispatcherWithToken, ..self.header("Authorization", format!("Bearer {}", token()?)) })
+        Ok(Self {
+            entry: EntryPoint::DispatcherWithToken,
+            ..self.header("Authorization", format!("Bearer {}", token()?))
+        })
     }
 }
 
-/// All routes that are measured.
-pub fn all() -> Result<Vec<Route>> {
+/// Returns all measured routes.
+pub fn all() -> Result<Vec<MeasuredRoute>> {
     use Class::{Dispatcher, Large, List, Megabyte, Small};
-    let get = |class, name, target| Route::new(name, class, Method::GET, target);
+    let get = |class, name, target| MeasuredRoute::new(name, class, Method::GET, target);
     let put = |class, name, length| {
-        Route::new(name, class, Method::PUT, "/files?key=new").body("application/octet-stream", bytes(length))
+        MeasuredRoute::new(name, class, Method::PUT, "/files?key=new").body("application/octet-stream", bytes(length))
     };
-    let form = |class, name, length| Route::new(name, class, Method::POST, "/files").body(FORM_TYPE, form(length));
+    let form =
+        |class, name, length| MeasuredRoute::new(name, class, Method::POST, "/files").body(FORM_TYPE, form(length));
     let json = |class, name, value: &str| {
-        Route::new(name, class, Method::POST, "/data")
+        MeasuredRoute::new(name, class, Method::POST, "/data")
             .body("application/json", format!("{{\"key\":\"new\",\"value\":{value}}}"))
     };
     Ok(vec![
@@ -175,8 +179,8 @@ pub fn all() -> Result<Vec<Route>> {
     ])
 }
 
-/// Fills the storage with what the routes ask for.
-pub fn seed(storage: &Storage) {
+/// Stores the files and values that the routes read.
+pub fn seed(storage: &StorageServer) {
     for (key, length) in [("1k", KIB), ("1m", MIB), ("100m", 100 * MIB)] {
         storage.put_object("work", key, bytes(length));
     }
@@ -187,7 +191,7 @@ pub fn seed(storage: &Storage) {
     }
 }
 
-/// A token of the customer `work` that is valid for a day.
+/// Creates a token of the customer `work` that is valid for a day.
 fn token() -> Result<String> {
     let header = json!({"alg": "HS256", "typ": "JWT", "kid": "bench"});
     let expires = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 24 * 60 * 60;
@@ -200,7 +204,7 @@ fn token() -> Result<String> {
 
 const SMALL_VALUE: &str = r#"{"name":"Ada Lovelace","email":"ada@example.com","visits":42,"admin":false}"#;
 
-/// A list of records, at least so many bytes of JSON.
+/// Creates a list of records: at least `length` bytes of JSON.
 fn records(length: usize) -> String {
     let mut text = String::from("[");
     for id in 0.. {
@@ -218,7 +222,7 @@ fn records(length: usize) -> String {
     text + "]"
 }
 
-/// Pseudo-random bytes. Line ends are among them, and no sequence repeats soon.
+/// Creates pseudo-random bytes. They contain line ends, and no sequence repeats soon.
 fn bytes(length: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -235,7 +239,7 @@ fn bytes(length: usize) -> Bytes {
 
 const FORM_TYPE: &str = "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
-/// A form with a key and a file of so many bytes.
+/// Creates a form with a key and a file of `length` bytes.
 fn form(length: usize) -> Vec<u8> {
     const BOUNDARY: &str = "------WebKitFormBoundary7MA4YWxkTrZu0gW";
     let before = format!(

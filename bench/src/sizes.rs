@@ -1,4 +1,4 @@
-//! Measures how large the Workers are.
+//! Measures the sizes of the Workers.
 
 use std::fs;
 use std::io::Write;
@@ -8,18 +8,18 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::runtime::{Language, Worker};
+use crate::workerd::{Language, MeasuredWorker};
 
 /// A Worker's size in bytes, compressed by gzip as Cloudflare's limit counts it.
 #[derive(Debug)]
 pub struct Size {
     /// The Worker.
-    pub worker: Worker,
-    /// Its JavaScript.
+    pub worker: MeasuredWorker,
+    /// The size of the JavaScript.
     pub javascript: usize,
-    /// Its Wasm.
+    /// The size of the Wasm.
     pub wasm: usize,
-    /// The texts beside them: the dispatcher has the description of the HTTP API.
+    /// The size of the text modules: the dispatcher has the description of the HTTP API.
     pub text: usize,
 }
 
@@ -30,24 +30,24 @@ impl Size {
         self.javascript + self.wasm
     }
 
-    /// How large the code may be.
+    /// The maximum size of the code.
     #[must_use]
     pub fn limit(&self) -> usize {
         match self.worker {
-            Worker::Dispatcher => 80_000,
-            Worker::CustomerWorker => 170_000,
+            MeasuredWorker::Dispatcher => 80_000,
+            MeasuredWorker::CustomerWorker => 170_000,
         }
     }
 }
 
-/// The sizes of both Workers.
+/// Measures both Workers.
 pub fn all(repository: &Path) -> Result<Vec<Size>> {
-    let size = |worker: Worker| {
+    let size = |worker: MeasuredWorker| {
         let modules = worker.modules(Language::Rust).into_iter();
         let sizes = modules.map(|(_, path)| compressed_size(&repository.join(path))).collect::<Result<Vec<_>>>()?;
         Ok(Size { worker, javascript: sizes[0], wasm: sizes[1], text: sizes[2..].iter().sum() })
     };
-    [Worker::Dispatcher, Worker::CustomerWorker].into_iter().map(size).collect()
+    [MeasuredWorker::Dispatcher, MeasuredWorker::CustomerWorker].into_iter().map(size).collect()
 }
 
 fn compressed_size(path: &Path) -> Result<usize> {

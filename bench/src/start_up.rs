@@ -7,20 +7,23 @@ use tokio::time::Instant;
 
 use crate::load::Client;
 use crate::measure::TURNS;
-use crate::plan::Plan;
 use crate::report::StartUp;
-use crate::routes::{self, Route};
-use crate::runtime::{Entry, Language, Runtime, Worker};
-use crate::storage::Storage;
+use crate::routes::{self, MeasuredRoute};
+use crate::run_mode::RunMode;
+use crate::storage::StorageServer;
+use crate::workerd::{EntryPoint, Language, MeasuredWorker, Workerd};
 
 /// Measures the dispatcher in front of the customer Worker's twin, and the customer Worker without a dispatcher.
-pub async fn all(repository: &Path, plan: Plan) -> Result<Vec<StartUp>> {
+pub async fn all(repository: &Path, mode: RunMode) -> Result<Vec<StartUp>> {
     let route = routes::all()?.remove(0);
-    let storage = Storage::start().await?;
+    let storage = StorageServer::start().await?;
     let mut start_ups = Vec::new();
-    for (worker, entry) in [(Worker::Dispatcher, Entry::Dispatcher), (Worker::CustomerWorker, Entry::CustomerWorker)] {
+    for (worker, entry) in [
+        (MeasuredWorker::Dispatcher, EntryPoint::Dispatcher),
+        (MeasuredWorker::CustomerWorker, EntryPoint::CustomerWorker),
+    ] {
         let mut fastest = [f64::INFINITY; 2];
-        for start in 0..plan.starts() {
+        for start in 0..mode.starts() {
             for side in TURNS[start % 2] {
                 let language = [Language::Rust, Language::JavaScript][side];
                 let seconds = first_reply(repository, language, entry, &storage, &route).await?;
@@ -33,15 +36,16 @@ pub async fn all(repository: &Path, plan: Plan) -> Result<Vec<StartUp>> {
     Ok(start_ups)
 }
 
+/// Starts workerd, and returns the time until the first reply, in seconds.
 async fn first_reply(
     repository: &Path,
     language: Language,
-    entry: Entry,
-    storage: &Storage,
-    route: &Route,
+    entry: EntryPoint,
+    storage: &StorageServer,
+    route: &MeasuredRoute,
 ) -> Result<f64> {
     let started = Instant::now();
-    let runtime = Runtime::start(repository, language, &[entry], storage.address).await?;
-    Client::new(runtime.addresses[&entry]).send(route).await?;
+    let workerd = Workerd::start(repository, language, &[entry], storage.address).await?;
+    Client::new(workerd.addresses[&entry]).send(route).await?;
     Ok(started.elapsed().as_secs_f64())
 }

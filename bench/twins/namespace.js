@@ -1,4 +1,4 @@
-// The benchmark's dispatch namespace: a wrapped binding that has the customer Workers as inner bindings.
+// The benchmark's dispatch namespace: a wrapped binding whose inner bindings are the customer Workers.
 export default function namespace(customers) {
   return {
     get(name) {

@@ -1,5 +1,4 @@
-//! Checks what the project is made of besides its own code: crates' licences, where they come from, and what is known to be
-//! wrong with them and with the npm packages.
+//! Checks the dependencies: the crates' licences and sources, and the known vulnerabilities of crates and npm packages.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,12 +8,12 @@ use serde_json::Value;
 
 use crate::setup::{self, Tools};
 
-/// The folders with npm packages.
+/// The npm checks: their names in the output, and the folders of the packages.
 const NPM_PACKAGES: [(&str, &str); 2] =
-    [("npm packages' advisories", "."), ("advisories of the npm packages that tests use", "tests/clients/node")];
+    [("npm advisories", "."), ("npm advisories of the client tests", "tests/clients/node")];
 
-/// Checks the crates with cargo-deny, after `deny.toml`, and the npm packages with `npm audit`. What cannot be asked is said, and
-/// is no failure; what is found is.
+/// Checks the crates with cargo-deny, as `deny.toml` configures it, and the npm packages with `npm audit`. Fails if a
+/// check finds a problem. A check whose database cannot be reached is reported, but is no failure.
 pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
     let deny = setup::cargo_deny()?;
     let deny = |arguments: &[&str]| -> Result<Output> {
@@ -22,63 +21,64 @@ pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
         command.current_dir(repository).args(["--color=never"]).args(arguments);
         command.output().with_context(|| format!("cannot run {}", deny.display()))
     };
-    let mut found = Vec::new();
-    let mut told = |what: &str, output: &Output| {
+    let mut failed = Vec::new();
+    let mut report = |check: &str, output: &Output| {
         if output.status.success() {
-            println!("{what}: nothing wrong");
+            println!("{check}: ok");
         } else {
-            eprintln!("{}", said(output));
-            found.push(what.to_owned());
+            eprintln!("{}", printed(output));
+            failed.push(check.to_owned());
         }
     };
-    told("crates' licences, bans and sources", &deny(&["--locked", "check", "licenses", "bans", "sources"])?);
+    report("crate licences, bans and sources", &deny(&["--locked", "check", "licenses", "bans", "sources"])?);
 
-    // Asked for by itself, so that a database that is out of reach is not taken for a finding, nor a finding for that.
+    // Fetched by itself: cargo-deny's exit code does not tell an unreachable database from a vulnerable crate.
     let fetched = deny(&["fetch", "db"])?;
     if fetched.status.success() {
-        told("crates' advisories", &deny(&["--offline", "--locked", "check", "advisories"])?);
+        report("crate advisories", &deny(&["--offline", "--locked", "check", "advisories"])?);
     } else {
-        unchecked("crates' advisories", "the database of RustSec cannot be reached", &said(&fetched));
+        report_unchecked("crate advisories", "the RustSec database cannot be reached", &printed(&fetched));
     }
 
-    for (what, folder) in NPM_PACKAGES {
+    for (check, folder) in NPM_PACKAGES {
         let mut npm = Command::new("npm");
         npm.current_dir(repository.join(folder)).args(["audit", "--json"]);
         npm.env("PATH", crate::build::path_with(&tools.npm_programs)?);
         let output = npm.output().context("cannot run npm: install Node.js 20 or later, https://nodejs.org")?;
         match advisories(&String::from_utf8_lossy(&output.stdout)) {
-            Some(advisories) if advisories.is_empty() => println!("{what}: nothing wrong"),
+            Some(advisories) if advisories.is_empty() => println!("{check}: ok"),
             Some(advisories) => {
                 eprintln!("{}", advisories.join("\n"));
-                found.push(what.to_owned());
+                failed.push(check.to_owned());
             }
-            None => unchecked(what, "the registry does not answer", &said(&output)),
+            None => report_unchecked(check, "the npm registry sent no report", &printed(&output)),
         }
     }
-    if !found.is_empty() {
-        bail!("something is wrong with {}", found.join(" and with "));
+    if !failed.is_empty() {
+        bail!("these checks failed: {}", failed.join("; "));
     }
     Ok(())
 }
 
-fn unchecked(what: &str, reason: &str, said: &str) {
-    let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).take(5).collect();
-    println!("{what}: NOT CHECKED, {reason}:\n    {}", said.join("\n    "));
+fn report_unchecked(check: &str, reason: &str, printed: &str) {
+    let lines: Vec<&str> = printed.lines().filter(|line| !line.trim().is_empty()).take(5).collect();
+    println!("{check}: NOT CHECKED, {reason}:\n    {}", lines.join("\n    "));
 }
 
-fn said(output: &Output) -> String {
+/// Returns a program's standard error and standard output.
+fn printed(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     [text(&output.stderr), text(&output.stdout)].join("\n").trim().to_owned()
 }
 
-/// What npm reports, a line for each package; `None` if it could not ask.
+/// Returns a line for each vulnerable package in npm's report, or `None` if npm could not fetch the advisories.
 fn advisories(report: &str) -> Option<Vec<String>> {
     let report: Value = serde_json::from_str(report).ok()?;
     let packages = report.get("vulnerabilities")?.as_object()?.iter();
-    let line = |(package, found): (&String, &Value)| {
-        let via = found["via"].as_array().into_iter().flatten();
+    let line = |(package, vulnerability): (&String, &Value)| {
+        let via = vulnerability["via"].as_array().into_iter().flatten();
         let titles: Vec<&str> = via.filter_map(|via| via.as_str().or_else(|| via["title"].as_str())).collect();
-        format!("{package}: {}, {}", found["severity"].as_str().unwrap_or("unknown"), titles.join("; "))
+        format!("{package}: {}, {}", vulnerability["severity"].as_str().unwrap_or("unknown"), titles.join("; "))
     };
     Some(packages.map(line).collect())
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::advisories;
 
     #[test]
-    fn what_npm_finds_is_told_from_what_it_could_not_ask() {
+    fn advisories_differ_from_failed_requests() {
         for (report, expected) in [
             (r#"{"auditReportVersion":2,"vulnerabilities":{},"metadata":{}}"#, Some(vec![])),
             (

@@ -1,5 +1,5 @@
-//! Builds the Workers: Cargo makes the Wasm, wasm-bindgen its glue, esbuild bundles the glue with the entry point, and
-//! wasm-opt makes the Wasm smaller.
+//! Builds the Workers: Cargo builds the Wasm, wasm-bindgen generates its glue, esbuild bundles the glue with the entry
+//! point, and wasm-opt shrinks the Wasm.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,18 +16,18 @@ use crate::{paths, program};
 
 /// Build the Workers.
 #[derive(Debug, Default, clap::Args)]
-pub struct Arguments {
-    /// Which; all if none is named
+pub struct BuildArguments {
+    /// The Workers to build [default: all]
     workers: Vec<Package>,
 
-    /// Build into target/workers-with-faults/, with routes that fail on purpose, for tests; not optimized
+    /// Build into target/workers-with-faults/, without optimization, with routes that fail on purpose, for tests
     #[arg(long)]
     faults: bool,
 }
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// A Worker of this repository; its folder and its package have the same name.
+/// A Worker of this repository. Its folder has the name of its package.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Package {
     Dispatcher,
@@ -45,11 +45,11 @@ impl Package {
     }
 }
 
-/// What a Worker is built for.
+/// The purpose of a build.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Deployment,
-    /// Tests of what a Worker that fails does to others.
+    /// Tests of Workers that fail.
     Faults,
 }
 
@@ -57,7 +57,7 @@ impl Purpose {
     fn cargo_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Deployment => &["--profile=release"],
-            // Not a profile of their own, for which all macros would be built once more.
+            // Not a custom profile, for which Cargo would build all procedural macros again.
             Self::Faults => &[
                 "--profile=dev",
                 "--config=profile.dev.debug=false",
@@ -69,7 +69,7 @@ impl Purpose {
         }
     }
 
-    /// The folder that Cargo builds into.
+    /// Returns the name of the folder that Cargo builds into.
     fn cargo_folder(self) -> &'static str {
         match self {
             Self::Deployment => "release",
@@ -77,7 +77,7 @@ impl Purpose {
         }
     }
 
-    /// Where a Worker's modules go.
+    /// Returns the folder of a Worker's modules.
     fn build_folder(self, repository: &Path, name: &str) -> PathBuf {
         match self {
             Self::Deployment => repository.join(name).join("build"),
@@ -86,28 +86,28 @@ impl Purpose {
     }
 }
 
-/// Builds those Workers that have changed.
-pub fn run(repository: &Path, tools: &Tools, arguments: &Arguments) -> Result<()> {
+/// Builds the Workers that have changed.
+pub fn run(repository: &Path, tools: &Tools, arguments: &BuildArguments) -> Result<()> {
     let (purpose, all) = if arguments.faults {
         (Purpose::Faults, &[Package::Dispatcher, Package::CustomerWorker][..])
     } else {
         (Purpose::Deployment, Package::value_variants())
     };
     let workers = if arguments.workers.is_empty() { all } else { &arguments.workers };
-    // A running platform and a build in another terminal use the same folders.
+    // A build in another terminal writes to the same folders.
     let _lock = setup::locked(&repository.join("target/workers"))?;
     let path_flags = paths::flags(repository, TARGET)?;
     workers.iter().try_for_each(|worker| build(repository, tools, *worker, purpose, &path_flags))
 }
 
-/// The Workers' names.
+/// Returns the names of the Workers.
 pub fn names() -> impl Iterator<Item = &'static str> {
     Package::value_variants().iter().map(|worker| worker.name())
 }
 
-/// Builds the Workers that tests make fail.
+/// Builds the Workers with routes that fail on purpose.
 pub fn with_faults(repository: &Path, tools: &Tools) -> Result<()> {
-    run(repository, tools, &Arguments { faults: true, ..Arguments::default() })
+    run(repository, tools, &BuildArguments { faults: true, ..BuildArguments::default() })
 }
 
 fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, path_flags: &str) -> Result<()> {
@@ -117,14 +117,15 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, pa
     cargo.current_dir(repository).args(["build", "--quiet", "--lib", "--target", TARGET, "--package", name]);
     cargo.args(purpose.cargo_arguments()).env("CARGO_TARGET_DIR", &target);
     cargo.args(["--config", path_flags]);
-    // These variables would replace the flags in the configuration.
+    // These variables would override the flags in the configuration.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     program::run(&mut cargo, "install Rust")?;
 
-    // The other steps take seconds, so they are skipped if nothing has changed: neither their input nor the steps.
+    // The other steps take seconds, so they are skipped if neither their input nor this file has changed.
     let wasm = target.join(TARGET).join(purpose.cargo_folder()).join(format!("{}.wasm", name.replace('-', "_")));
     let modified = fs::metadata(&wasm).and_then(|metadata| metadata.modified());
-    let modified = modified.with_context(|| format!("cargo did not build {}", wasm.display()))?;
+    let modified =
+        modified.with_context(|| format!("cannot read {}, which cargo should have built", wasm.display()))?;
     let entry = read(&repository.join(name).join("entry.js"))?;
     let description = match worker {
         Package::Dispatcher => Some(minified(&read(&repository.join("docs/openapi.json"))?)?),
@@ -134,12 +135,12 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, pa
     let built_from = build.join(".built-from");
     let versions = &tools.versions;
     let input = format!("{modified:?} {versions}\n{entry}\n{description:?}\n{}", include_str!("build.rs"));
-    if fs::read_to_string(&built_from).is_ok_and(|built| built == input) {
+    if fs::read_to_string(&built_from).is_ok_and(|previous| previous == input) {
         return Ok(());
     }
 
     eprintln!("Building {name} ...");
-    // A running platform watches the build folder, so it gets only finished files.
+    // A running platform watches the build folder, so only finished files are written there.
     let work = target.join("workers").join(purpose.cargo_folder()).join(name);
     let mut bindgen = Command::new(&tools.wasm_bindgen);
     bindgen.arg(&wasm).arg("--out-dir").arg(&work).args(BINDGEN_FLAGS);
@@ -169,10 +170,11 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, pa
     write(&built_from, &input)
 }
 
-/// The modules of every Worker's build.
+/// The modules that every Worker's build has.
 pub const MODULES: [&str; 2] = ["index_bg.wasm", "index.js"];
 
-/// A module that instantiates the Wasm itself, and again after a panic, which leaves the instance unusable.
+/// The glue is a module that instantiates the Wasm, and instantiates it again after a panic, which leaves an instance
+/// unusable.
 const BINDGEN_FLAGS: [&str; 5] = [
     "--target=module",
     "--out-name=index",
@@ -181,10 +183,10 @@ const BINDGEN_FLAGS: [&str; 5] = [
     "--force-enable-abort-handler",
 ];
 
-/// No function names, which are a fifth of the upload: a panic reports its file and line without them.
+/// Strips function names, which are a fifth of the upload. A panic still reports its file and line.
 const WASM_OPT_FLAGS: [&str; 3] = ["-O", "--strip-debug", "--strip-producers"];
 
-/// What rustc and wasm-bindgen use of Wasm's later features.
+/// The newer Wasm features that rustc and wasm-bindgen use.
 const WASM_FEATURES: [&str; 8] = [
     "--enable-bulk-memory",
     "--enable-exception-handling",
@@ -196,7 +198,7 @@ const WASM_FEATURES: [&str; 8] = [
     "--enable-simd",
 ];
 
-/// The last two let esbuild leave out the classes of workers-rs that a Worker does not use.
+/// The last two let esbuild drop the workers-rs classes that a Worker does not use.
 const ESBUILD_FLAGS: [&str; 9] = [
     "--bundle",
     "--format=esm",
@@ -209,14 +211,15 @@ const ESBUILD_FLAGS: [&str; 9] = [
     "--pure:FinalizationRegistry",
 ];
 
-/// wasm-bindgen imports the Wasm with `import source`. On Cloudflare, a plain import of a `.wasm` file is its module.
+/// Replaces wasm-bindgen's `import source` of the Wasm. On Cloudflare, a plain import of a `.wasm` file returns its
+/// module.
 fn with_plain_import(glue: &str) -> Result<String> {
     const SOURCE: &str = "import source ";
-    ensure!(glue.matches(SOURCE).count() == 1, "wasm-bindgen's glue does not have one `{}`", SOURCE.trim());
+    ensure!(glue.matches(SOURCE).count() == 1, "wasm-bindgen's glue must contain `{}` exactly once", SOURCE.trim());
     Ok(glue.replace(SOURCE, "import "))
 }
 
-/// A JSON text without its white space.
+/// Removes the white space of a JSON text.
 fn minified(json: &str) -> Result<String> {
     let mut text = Vec::new();
     let (mut from, mut to) = (Deserializer::from_str(json), Serializer::new(&mut text));
@@ -232,19 +235,19 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes a file in one step: whoever reads it sees the old one or the new one.
+/// Replaces a file atomically: a reader sees the old content or the new content.
 fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let beside = path.with_extension("new");
-    fs::write(&beside, content)
-        .and_then(|()| fs::rename(&beside, path))
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, content)
+        .and_then(|()| fs::rename(&temporary, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// `PATH` with the npm programs in front, as `npx` sets it.
+/// Returns `PATH` with the folder of the npm programs in front, as `npx` sets it.
 pub fn path_with(npm_programs: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(npm_programs.to_owned()).chain(env::split_paths(&path));
-    env::join_paths(folders).context("a folder in PATH has a colon in its name")
+    env::join_paths(folders).context("the path of the repository must not contain a colon")
 }
 
 #[cfg(test)]
@@ -252,8 +255,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn glue_that_imports_the_wasm_in_another_way_is_refused() {
-        let adapted = with_plain_import("import source wasm from \"./w.wasm\";\nexport {};").expect("known");
+    fn glue_with_unknown_imports_is_rejected() {
+        let adapted = with_plain_import("import source wasm from \"./w.wasm\";\nexport {};").expect("one import");
         assert_eq!(adapted, "import wasm from \"./w.wasm\";\nexport {};");
         for glue in ["", "import wasm from \"./w.wasm\";", "import source a; import source b;"] {
             assert!(with_plain_import(glue).is_err(), "{glue}");
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn minified_json_keeps_its_order_and_its_texts() {
+    fn minified_json_keeps_order_and_strings() {
         let json = "{ \"b\": [1, 2.5, true],\n \"a\": {\"x  y\": null, \"q\": \"\\\"  \"} }";
         assert_eq!(minified(json).expect("JSON"), r#"{"b":[1,2.5,true],"a":{"x  y":null,"q":"\"  "}}"#);
         assert!(minified("{").is_err());

@@ -1,4 +1,4 @@
-//! Runs the local platform until it is told to stop.
+//! Runs the local platform until a signal stops it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,66 +12,66 @@ use crate::setup::Tools;
 /// Run the platform on this machine.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
-pub struct Arguments {
-    /// The dispatcher's port on 127.0.0.1; 0 for any that is free
+pub struct DevArguments {
+    /// The dispatcher's port on 127.0.0.1; 0 for any free port
     #[arg(long, default_value_t = 8787)]
     port: u16,
 
-    /// The port of the local Cloudflare API on 127.0.0.1; 0 for any that is free
+    /// The port of the local Cloudflare API on 127.0.0.1; 0 for any free port
     #[arg(long, default_value_t = 8788)]
     api_port: u16,
 
-    /// What clients of that API must have as their token [default: one that is made at the first start and kept]
+    /// The token that clients of that API must send [default: created at the first start and stored]
     #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
     api_token: Option<String>,
 
-    /// Where storage is kept between runs [default: .platform in the repository]
+    /// The state folder, where storage is kept between runs [default: .platform in the repository]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// A customer to make if it is not there, as often as wanted; ID=FILE gives it, in this run, a Worker of its own, a
-    /// JavaScript module or a wrangler file [default: user1 and user2 at the first start]
+    /// A customer to create unless it exists; may be repeated. ID=FILE replaces its Worker in this run by a JavaScript
+    /// module or a wrangler file [default: user1 and user2 at the first start]
     #[arg(long = "customer", value_name = "ID[=FILE]")]
     customers: Vec<Customer>,
 
-    /// How the dispatcher knows who is asking: by X-User-ID alone, which it believes, or by a token, which `cargo platform
-    /// token issue` makes
+    /// How the dispatcher authenticates clients: it trusts X-User-ID, or it requires a token, which `cargo platform
+    /// token issue` creates
     #[arg(long, value_enum, default_value_t = Auth::TrustedHeader)]
     auth: Auth,
 
-    /// A variable of the dispatcher, as often as wanted; wrangler.toml lists them
+    /// A variable of the dispatcher; may be repeated. wrangler.toml lists them
     #[arg(long = "var", value_name = "NAME:VALUE")]
     vars: Vec<Var>,
 
-    /// Give the dispatcher customers' records (CUSTOMERS), so that customers can be suspended and have plans: whoever has no
-    /// record is no customer then
+    /// Bind the customers' records (CUSTOMERS) to the dispatcher, so that customers can be suspended and have plans. A
+    /// customer without a record is unknown then
     #[arg(long)]
     records: bool,
 
-    /// Run the Workers that are in this folder instead of those that the repository's sources make, for tests: such as
-    /// target/workers-with-faults, which `cargo xtask build --faults` fills
+    /// Run the Workers in this folder instead of the repository's builds, for tests: for example
+    /// target/workers-with-faults, where `cargo xtask build --faults` writes
     #[arg(long, value_name = "DIR")]
     builds: Option<PathBuf>,
 
-    /// Print the wrangler command that would run, and run nothing
+    /// Print the wrangler command instead of running it
     #[arg(long)]
     print_command: bool,
 
-    /// Print what wrangler prints while it starts
+    /// Print wrangler's output during the start
     #[arg(long)]
     verbose: bool,
 }
 
-/// A token is sent in a header, and written to a file that a shell reads.
+/// Parses a token. It is sent in a header and written to a file that a shell sources, so its characters are restricted.
 fn parse_token(text: &str) -> Result<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
-    ensure!(text.len() >= 8 && text.bytes().all(plain), "a token is 8 or more letters, digits and -_.~+/=");
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
+    ensure!(text.len() >= 8 && text.bytes().all(is_allowed), "a token is 8 or more letters, digits and -_.~+/=");
     Ok(text.to_owned())
 }
 
-/// Runs the platform.
-pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()> {
-    build::run(repository, tools, &build::Arguments::default())?;
+/// Builds the Workers, and runs the platform.
+pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<()> {
+    build::run(repository, tools, &build::BuildArguments::default())?;
     let options = Options {
         repository: repository.to_owned(),
         builds: arguments.builds,
@@ -91,11 +91,11 @@ pub fn run(repository: &Path, tools: &Tools, arguments: Arguments) -> Result<()>
         println!("{}", print_command(&options)?);
         return Ok(());
     }
-    tokio::runtime::Runtime::new().context("cannot start a runtime")?.block_on(serve(options))
+    tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(serve(options))
 }
 
 async fn serve(options: Options) -> Result<()> {
-    // From here on no signal ends this process before it has stopped what it started.
+    // From here on, a signal no longer ends this process before it has stopped the processes that it started.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;

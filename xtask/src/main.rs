@@ -1,4 +1,12 @@
-//! Chores of this repository. `cargo xtask help` lists them.
+//! The repository's tasks: it builds the Workers, runs the local platform, and runs tests, benchmarks and checks. The
+//! first run installs the tools that the tasks need.
+//!
+//! ```text
+//! cargo xtask dev        # the platform with two customers on http://127.0.0.1:8787
+//! cargo xtask test       # every test in the repository
+//! cargo xtask test cors  # only the end-to-end tests whose names contain "cors"
+//! cargo xtask help       # lists all tasks
+//! ```
 
 mod audit;
 mod bench;
@@ -10,6 +18,7 @@ mod reproduce;
 mod setup;
 mod soak;
 mod test;
+mod test_platform;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,37 +27,37 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-/// Chores of this repository.
+/// Tasks of this repository.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
-struct Cli {
+struct XtaskCli {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Debug, Subcommand)]
-enum Chore {
-    /// Install what the other chores need: the Wasm target, npm packages, build tools, schemathesis
+enum Task {
+    /// Install what the other tasks need: the Wasm target, npm packages, build tools, schemathesis
     Setup,
-    /// Build the Workers, release, into each crate's build/
-    Build(build::Arguments),
-    /// Run the platform on this machine: the dispatcher and its customers, with no Cloudflare account
-    Dev(dev::Arguments),
-    /// Measure the Workers against twins in plain JavaScript: CPU time, storage operations, start, size
+    /// Build the Workers for deployment, into the build/ folder of each crate
+    Build(build::BuildArguments),
+    /// Run the platform on this machine: the dispatcher and its customers, without a Cloudflare account
+    Dev(dev::DevArguments),
+    /// Compare the Workers with twins in plain JavaScript: CPU time, storage operations, start-up time, size
     #[command(disable_help_flag = true)]
-    Bench(bench::Arguments),
+    Bench(bench::BenchArguments),
     /// Run every test in the repository
-    Test(test::Arguments),
-    /// Run what takes long: load, kills, failing storage, generated requests, large files, and the builds twice
-    Soak(soak::Arguments),
-    /// Check what the project depends on: licences, sources, known vulnerabilities
+    Test(test::TestArguments),
+    /// Run the long tests: load, kills, failing storage, generated requests, large files, and two builds compared
+    Soak(soak::SoakArguments),
+    /// Check the dependencies: licences, sources, known vulnerabilities
     Audit,
-    /// Check that the Workers built in another folder are the same, byte for byte
+    /// Check that a build in another folder has the same Workers, byte for byte
     Reproduce,
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().chore) {
+    match run(XtaskCli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -57,25 +66,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(chore: Chore) -> Result<()> {
+fn run(task: Task) -> Result<()> {
     let repository = repository()?;
     let tools = setup::setup(&repository)?;
-    match chore {
-        Chore::Setup => setup::install_api_testers(&repository).map(drop),
-        Chore::Build(arguments) => build::run(&repository, &tools, &arguments),
-        Chore::Dev(arguments) => dev::run(&repository, &tools, arguments),
-        Chore::Bench(arguments) => bench::run(&repository, &tools, &arguments),
-        Chore::Test(arguments) => test::run(&repository, &tools, &arguments),
-        Chore::Soak(arguments) => soak::run(&repository, &tools, &arguments),
-        Chore::Audit => audit::run(&repository, &tools),
-        Chore::Reproduce => reproduce::run(&repository, &tools),
+    match task {
+        Task::Setup => setup::install_api_testers(&repository).map(drop),
+        Task::Build(arguments) => build::run(&repository, &tools, &arguments),
+        Task::Dev(arguments) => dev::run(&repository, &tools, arguments),
+        Task::Bench(arguments) => bench::run(&repository, &tools, &arguments),
+        Task::Test(arguments) => test::run(&repository, &tools, &arguments),
+        Task::Soak(arguments) => soak::run(&repository, &tools, &arguments),
+        Task::Audit => audit::run(&repository, &tools),
+        Task::Reproduce => reproduce::run(&repository, &tools),
     }
 }
 
-/// The repository's root, wherever in it the chore was called: that of the checkout that Cargo runs this for, which need
-/// not be the one that it was built in.
+/// Returns the root of the checkout that Cargo runs this program for. The program may have been built in another one.
 fn repository() -> Result<PathBuf> {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this with `cargo xtask`")?;
+    let manifest =
+        env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR is not set: run this with `cargo xtask`")?;
     let root = Path::new(&manifest).parent().context("xtask/ has a parent folder")?;
-    root.canonicalize().with_context(|| format!("there is no repository at {}", root.display()))
+    root.canonicalize().with_context(|| format!("cannot find the repository at {}", root.display()))
 }

@@ -1,5 +1,5 @@
-//! Checks that the same sources make the same Workers, wherever they are built: so that what is deployed can be compared with
-//! what was read.
+//! Checks that the same sources build the same Workers in every folder. Then deployed Workers can be compared with a
+//! build of sources that were reviewed.
 
 use std::fs;
 use std::path::Path;
@@ -12,51 +12,52 @@ use tempfile::TempDir;
 use crate::setup::Tools;
 use crate::{build, program};
 
-/// Builds the Workers here, and from nothing in another folder, compares them byte for byte, and prints what they are.
+/// Builds the Workers here and in a clean copy of the repository, compares them byte for byte, and prints their
+/// SHA-256.
 pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
-    build::run(repository, tools, &build::Arguments::default())?;
-    let elsewhere = TempDir::new().context("cannot make a folder")?;
-    let copy = elsewhere.path().join("another checkout");
+    build::run(repository, tools, &build::BuildArguments::default())?;
+    let folder = TempDir::new().context("cannot create a folder")?;
+    let copy = folder.path().join("another checkout");
     copy_sources(repository, &copy)?;
-    eprintln!("Building the Workers from nothing in {} (takes some minutes) ...", copy.display());
-    build::run(&copy, tools, &build::Arguments::default())?;
+    eprintln!("Building the Workers again in {} (takes some minutes) ...", copy.display());
+    build::run(&copy, tools, &build::BuildArguments::default())?;
 
     println!("{}", sources(repository)?);
     let mut differing = Vec::new();
     for worker in build::names() {
         for module in build::MODULES {
             let path = format!("{worker}/build/{module}");
-            let read = |root: &Path| fs::read(root.join(&path)).with_context(|| format!("{path} was not built"));
-            let (here, there) = (read(repository)?, read(&copy)?);
-            println!("{}  {path}", digest(&here));
-            if here != there {
-                differing.push(format!("{path} ({} there)", digest(&there)));
+            let read = |root: &Path| fs::read(root.join(&path)).with_context(|| format!("cannot read {path}"));
+            let (original, rebuilt) = (read(repository)?, read(&copy)?);
+            println!("{}  {path}", digest(&original));
+            if original != rebuilt {
+                differing.push(format!("{path} (the copy has {})", digest(&rebuilt)));
             }
         }
     }
     if !differing.is_empty() {
-        bail!("built elsewhere, these differ: {}", differing.join(", "));
+        bail!("these modules differ in the copy: {}", differing.join(", "));
     }
-    println!("The same, byte for byte, from two folders.");
+    println!("Both builds are the same, byte for byte.");
     Ok(())
 }
 
-/// Copies what is in the repository, or would be with the next commit.
+/// Copies the tracked files, and the untracked ones that are not ignored.
 fn copy_sources(repository: &Path, copy: &Path) -> Result<()> {
     let mut git = Command::new("git");
     git.current_dir(repository).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let files = program::output(&mut git, "install git, https://git-scm.com")?;
-    // Those that were deleted and not committed yet are listed, too.
+    // Git also lists deleted files until the deletion is committed.
     for file in files.split_terminator('\0').filter(|file| repository.join(file).exists()) {
         let to = copy.join(file);
-        fs::create_dir_all(to.parent().expect("it is in the copy"))
+        fs::create_dir_all(to.parent().expect("the file is in the copy"))
             .and_then(|()| fs::copy(repository.join(file), &to))
             .with_context(|| format!("cannot copy {file}"))?;
     }
     Ok(())
 }
 
-/// Which sources they are made of.
+/// Describes the sources: their commit, and whether there are uncommitted changes.
 fn sources(repository: &Path) -> Result<String> {
     let mut git = Command::new("git");
     git.current_dir(repository).args(["describe", "--always", "--dirty= with changes", "--abbrev=40", "--exclude=*"]);
@@ -67,7 +68,7 @@ fn digest(content: &[u8]) -> String {
     use std::fmt::Write;
 
     Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
         text
     })
 }

@@ -1,5 +1,5 @@
-//! Installs what a machine with Rust, Node and the registries lacks: the Wasm target, the npm packages, and
-//! wasm-bindgen's program; for the tests, schemathesis. With nothing to do it takes well under a second.
+//! Installs the tools that are missing on a machine with Rust and Node.js: the Wasm target, the npm packages, the
+//! wasm-bindgen program, and schemathesis for the tests. If everything is installed, this takes well under a second.
 
 use std::env;
 use std::fs::{self, File};
@@ -18,23 +18,23 @@ const RUST_HINT: &str = "install Rust with rustup, https://rustup.rs";
 const PYTHON_HINT: &str = "install Python 3.10 or later with venv, on Debian the packages python3 and python3-venv";
 const NODE_HINT: &str = "install Node.js 20 or later, which brings npm, https://nodejs.org";
 
-/// What set-up installed.
+/// The installed tools.
 #[derive(Debug)]
 pub struct Tools {
-    /// Makes the JavaScript side of the Wasm.
+    /// The program that generates the JavaScript glue of the Wasm.
     pub wasm_bindgen: PathBuf,
-    /// Where npm puts its programs: node, wrangler, esbuild, wasm-opt.
+    /// The folder of npm's programs: node, wrangler, esbuild, wasm-opt.
     pub npm_programs: PathBuf,
-    /// The versions of the above, all that a build's result depends on besides the sources.
+    /// The versions of these tools. A build depends on them and on the sources only.
     pub versions: String,
 }
 
-/// Installs what is missing, and says so.
+/// Installs the missing tools, and prints which.
 pub fn setup(repository: &Path) -> Result<Tools> {
     add_wasm_target(repository)?;
     install_npm_packages(repository)?;
 
-    // The command-line tool must be of the very version of the crate, which the workspace's manifest names.
+    // The program must have the same version as the crate, which the workspace's manifest pins.
     let manifest = fs::read_to_string(repository.join("Cargo.toml")).context("cannot read Cargo.toml")?;
     let manifest: Table = manifest.parse().context("Cargo.toml is not valid TOML")?;
     let version = pinned(&manifest, "wasm-bindgen")?;
@@ -45,12 +45,12 @@ pub fn setup(repository: &Path) -> Result<Tools> {
     })
 }
 
-/// The version of cargo-deny.
+/// The version of cargo-deny that the audit uses.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Installs cargo-deny, which nothing but the audit needs.
+/// Installs cargo-deny, which only the audit needs.
 pub fn cargo_deny() -> Result<PathBuf> {
-    // It runs for two seconds: to optimise it would take longer than it ever saves.
+    // It runs for two seconds, so an optimized build would cost more time than it saves.
     install_tool(&cache()?, "cargo-deny", "cargo-deny", CARGO_DENY, "dev", 4)
 }
 
@@ -60,7 +60,7 @@ fn add_wasm_target(repository: &Path) -> Result<()> {
     if Path::new(program::output(&mut rustc, RUST_HINT)?.trim()).exists() {
         return Ok(());
     }
-    step(&format!("Adding Rust's target {WASM_TARGET}"), "some seconds", || {
+    step(&format!("Adding the Rust target {WASM_TARGET}"), "some seconds", || {
         let mut rustup = Command::new("rustup");
         rustup.current_dir(repository).args(["target", "add", WASM_TARGET]);
         program::run(
@@ -72,12 +72,12 @@ fn add_wasm_target(repository: &Path) -> Result<()> {
 
 fn install_npm_packages(repository: &Path) -> Result<()> {
     let installed = repository.join("node_modules/.installed-from");
-    let wanted = npm_packages(repository)?;
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+    let required = npm_packages(repository)?;
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == required) {
         return Ok(());
     }
     step("Installing the npm packages (wrangler, node, wasm-opt)", "half a minute", || {
-        // npm's own Node may be older than the one that wrangler gets: that warning would be about nothing.
+        // npm's own Node.js may be older than the one that wrangler uses, which is no reason for a warning.
         let mut npm = Command::new("npm");
         npm.current_dir(repository).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
         program::run(&mut npm, NODE_HINT)?;
@@ -87,11 +87,11 @@ fn install_npm_packages(repository: &Path) -> Result<()> {
                 "npm did not run the install script of its package `node`: set `ignore-scripts` to false and try again"
             );
         }
-        fs::write(&installed, &wanted).with_context(|| format!("cannot write {}", installed.display()))
+        fs::write(&installed, &required).with_context(|| format!("cannot write {}", installed.display()))
     })
 }
 
-/// What says which npm packages there are to be.
+/// Returns the manifest and the lock file of the npm packages.
 fn npm_packages(repository: &Path) -> Result<String> {
     let read = |name| fs::read_to_string(repository.join(name)).with_context(|| format!("cannot read {name}"));
     Ok(read("package.json")? + &read("package-lock.json")?)
@@ -126,13 +126,14 @@ fn install_tool(
     Ok(path)
 }
 
-/// Installs the programs that test the HTTP API against its description, which Python runs, and answers their folder.
+/// Installs schemathesis, the Python program that tests the HTTP API against its description, and returns the folder of
+/// its programs.
 pub fn install_api_testers(repository: &Path) -> Result<PathBuf> {
     let requirements = repository.join("tests/schemathesis/requirements.txt");
-    let wanted = fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let pinned = fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     let mut hasher = DefaultHasher::new();
-    wanted.hash(&mut hasher);
-    // A folder for each set of versions: clones that are not of the same day share the cache.
+    pinned.hash(&mut hasher);
+    // One folder for each set of versions: checkouts of different commits share the cache.
     let cache = cache()?;
     let root = cache.join(format!("schemathesis-{:016x}", hasher.finish()));
     let installed = root.join(".installed");
@@ -144,20 +145,20 @@ pub fn install_api_testers(repository: &Path) -> Result<PathBuf> {
         return Ok(root.join("bin"));
     }
     step("Installing schemathesis, once on this machine", "half a minute", || {
-        // --clear: an earlier run may have broken off.
+        // --clear removes what an interrupted run left behind.
         let mut venv = Command::new("python3");
-        let made = program::run(venv.args(["-m", "venv", "--clear"]).arg(&root), "it is what runs schemathesis");
-        // Debian has a Python that cannot do that.
-        made.context(PYTHON_HINT)?;
+        let created = program::run(venv.args(["-m", "venv", "--clear"]).arg(&root), "schemathesis needs it");
+        // Debian's python3 has no venv without python3-venv.
+        created.context(PYTHON_HINT)?;
         let mut pip = Command::new(root.join("bin/pip"));
         pip.args(["install", "--quiet", "--no-deps", "--disable-pip-version-check", "--requirement"]);
-        program::run(pip.arg(&requirements), "the virtual environment has none")?;
+        program::run(pip.arg(&requirements), "the virtual environment has no pip")?;
         fs::write(&installed, "").with_context(|| format!("cannot write {}", installed.display()))
     })?;
     Ok(root.join("bin"))
 }
 
-/// Locks a folder until the file is dropped: another process that wants to write there waits.
+/// Locks a folder until the file is dropped. Another process that locks it waits.
 pub fn locked(folder: &Path) -> Result<File> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let lock = File::create(folder.join("lock")).with_context(|| format!("cannot lock {}", folder.display()))?;
@@ -165,21 +166,21 @@ pub fn locked(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// The user's cache, in a folder of this project.
+/// Returns this project's folder in the user's cache.
 fn cache() -> Result<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let base = base.or_else(|| env::home_dir().map(|home| home.join(".cache")));
-    Ok(base.context("there is no home folder: set HOME")?.join("workers-platform"))
+    Ok(base.context("cannot find the home folder: set HOME")?.join("workers-platform"))
 }
 
-/// The version that the workspace pins a dependency to.
+/// Returns the version that the workspace's manifest pins a dependency to.
 fn pinned(manifest: &Table, dependency: &str) -> Result<String> {
     let dependency_of = |table: &Table| Some(table.get("workspace")?.get("dependencies")?.get(dependency)?.clone());
     let version = dependency_of(manifest).and_then(|value| Some(value.as_str()?.strip_prefix('=')?.to_owned()));
     version.with_context(|| format!("Cargo.toml does not pin {dependency} as \"=X.Y.Z\""))
 }
 
-/// Does something that takes a while, and says how long it took.
+/// Runs a slow step, and prints how long it took.
 fn step(what: &str, usually: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
     eprintln!("setup: {what} (takes about {usually}) ...");
     let started = Instant::now();

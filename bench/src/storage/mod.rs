@@ -1,7 +1,7 @@
-//! KV and R2 in memory. workerd's bindings send each operation as an HTTP request, which is answered and counted here,
-//! outside workerd, so that it takes no part of the measured CPU time.
+//! Simulates KV and R2 in memory. workerd's bindings send each operation as an HTTP request. This server handles and
+//! counts it outside workerd, so that storage is no part of the measured CPU time.
 //!
-//! The content of uploads is not kept, as no measured route reads it.
+//! The content of uploads is discarded, as no measured route reads it.
 
 mod kv;
 mod r2;
@@ -26,34 +26,34 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The header in which a binding names its store: `kv/<customer>` or `r2/<customer>`.
+/// The header with the name of a binding's store: `kv/<customer>` or `r2/<customer>`.
 pub const STORE_HEADER: &str = "X-Store";
 
-/// Serves stores until it is dropped.
+/// An HTTP server for the stores. It stops when this is dropped.
 #[derive(Debug)]
-pub struct Storage {
-    /// Where it listens.
+pub struct StorageServer {
+    /// The server's address.
     pub address: SocketAddr,
     stores: Arc<Stores>,
     server: JoinHandle<()>,
 }
 
-/// All stores, by customer.
+/// The stores of each customer.
 #[derive(Debug, Default)]
 struct Stores {
-    kv: Mutex<BTreeMap<String, kv::Namespace>>,
-    r2: Mutex<BTreeMap<String, r2::Bucket>>,
+    kv: Mutex<BTreeMap<String, kv::SimulatedNamespace>>,
+    r2: Mutex<BTreeMap<String, r2::SimulatedBucket>>,
     counts: Mutex<Counts>,
 }
 
 /// A storage operation, as Cloudflare bills it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
+pub enum StorageOperation {
     /// A read of a value in KV.
     KvRead,
     /// A write of a value to KV.
     KvWrite,
-    /// A write of an isolate's usage counts to KV. It is not part of a request.
+    /// A write of an isolate's usage counts to KV. It does not belong to a request.
     KvUsageWrite,
     /// A page of keys in KV.
     KvList,
@@ -65,7 +65,7 @@ pub enum Operation {
     R2List,
 }
 
-impl fmt::Display for Operation {
+impl fmt::Display for StorageOperation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::KvRead => "KV read",
@@ -79,17 +79,17 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How often each operation was requested.
-pub type Counts = BTreeMap<Operation, u64>;
+/// The number of requests for each operation.
+pub type Counts = BTreeMap<StorageOperation, u64>;
 
 /// A reply to workerd.
-type Reply = Response<BoxBody<Bytes, Infallible>>;
+type StorageReply = Response<BoxBody<Bytes, Infallible>>;
 
-impl Storage {
-    /// Serves empty stores on a free port.
+impl StorageServer {
+    /// Starts a server with empty stores on a free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen")?;
-        let address = listener.local_addr().context("a listener has an address")?;
+        let address = listener.local_addr().context("cannot read the listener's address")?;
         let stores = Arc::<Stores>::default();
         let shared = stores.clone();
         let server = tokio::spawn(async move {
@@ -98,7 +98,7 @@ impl Storage {
                 let stores = shared.clone();
                 let service = service_fn(move |request| {
                     let stores = stores.clone();
-                    async move { stores.answer(request).await }
+                    async move { stores.handle(request).await }
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(connection), service));
             }
@@ -116,20 +116,20 @@ impl Storage {
         lock(&self.stores.kv).entry(customer.to_owned()).or_default().put(key, value, None);
     }
 
-    /// What was counted since the last call.
+    /// Returns the counts since the last call.
     pub fn take_counts(&self) -> Counts {
         std::mem::take(&mut lock(&self.stores.counts))
     }
 }
 
-impl Drop for Storage {
+impl Drop for StorageServer {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
 impl Stores {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Reply, hyper::Error> {
+    async fn handle(&self, request: Request<Incoming>) -> Result<StorageReply, hyper::Error> {
         let (head, mut body) = request.into_parts();
         let metadata_size = r2::metadata_size(&head);
         let (mut metadata, mut size) = (BytesMut::new(), 0);
@@ -141,9 +141,9 @@ impl Stores {
         }
         let store = head.headers.get(STORE_HEADER).and_then(|store| store.to_str().ok()?.split_once('/'));
         let (operation, reply) = match store {
-            Some(("kv", customer)) => lock(&self.kv).entry(customer.to_owned()).or_default().answer(&head),
+            Some(("kv", customer)) => lock(&self.kv).entry(customer.to_owned()).or_default().handle(&head),
             Some(("r2", customer)) => {
-                lock(&self.r2).entry(customer.to_owned()).or_default().answer(&head, &metadata, size - metadata.len())
+                lock(&self.r2).entry(customer.to_owned()).or_default().handle(&head, &metadata, size - metadata.len())
             }
             _ => return Ok(error(StatusCode::BAD_REQUEST, "unknown store")),
         };
@@ -160,7 +160,7 @@ fn body(bytes: impl Into<Bytes>) -> BoxBody<Bytes, Infallible> {
     Full::new(bytes.into()).boxed()
 }
 
-fn error(status: StatusCode, text: &str) -> Reply {
+fn error(status: StatusCode, text: &str) -> StorageReply {
     let mut reply = Response::new(body(text.to_owned()));
     *reply.status_mut() = status;
     reply

@@ -1,4 +1,4 @@
-// axios, with its own defaults: JSON in and out, errors thrown, FormData of Node's and of npm's form-data.
+// axios with its defaults: JSON in and out, exceptions for errors, `FormData` of Node and of the package form-data.
 
 import assert from "node:assert/strict";
 import { createReadStream, openAsBlob } from "node:fs";
@@ -15,7 +15,7 @@ const http = axios.create({ baseURL: c.URL_OF_PLATFORM, headers: c.CUSTOMER });
 
 async function problem(request, status, code) {
   const error = await request.then(
-    () => assert.fail("it was not refused"),
+    () => assert.fail("the request was not rejected"),
     (error) => error,
   );
   assert(error.response, error);
@@ -29,7 +29,7 @@ async function stored(key, content) {
   return response;
 }
 
-await check("`FormData` of Node's: a small, an empty and a 12 MiB file", async () => {
+await check("Node's `FormData`: a small, an empty and a 12 MiB file", async () => {
   for (const [key, path, content] of [
     ["axios/small", c.SMALL_FILE, c.SMALL],
     ["axios/empty", c.EMPTY_FILE, Buffer.alloc(0)],
@@ -75,7 +75,7 @@ await check("`put` of a Buffer", async () => {
   await stored("axios/put", c.LARGE);
 });
 
-await check("`put` of a stream: refused for want of a length", async () => {
+await check("`put` of a stream: rejected without a length", async () => {
   const body = createReadStream(c.LARGE_FILE);
   await problem(http.put("/files", body, { params: { key: "axios/no" } }), 411, "length_required");
 });
@@ -86,7 +86,7 @@ await check("`put` of a stream with Content-Length", async () => {
   await stored("axios/sized", c.LARGE);
 });
 
-await check("`put` of a text and of an object: the types that axios gives them are kept", async () => {
+await check("`put` of a text and of an object: the types that axios sends are stored", async () => {
   await http.put("/files", "naïve 🦀", { params: { key: "axios/text" } });
   await stored("axios/text", Buffer.from("naïve 🦀"));
   await http.put("/files", { a: 1 }, { params: { key: "axios/object" } });
@@ -140,7 +140,7 @@ await check("SQL: a query and a batch", async () => {
   equal(batch.data.batch.map(({ results }) => results), [[{ a: 1 }], [{ a: 2 }]]);
 });
 
-await check("a stored gzip file is decoded by axios, or not if it is told not to", async () => {
+await check("a stored gzip file is decoded by axios, unless `decompress` is false", async () => {
   const params = { key: "axios/gzip" };
   const packed = gzipSync("hello ".repeat(1000));
   await http.put("/files", packed, { params, headers: { "Content-Encoding": "gzip" } });
@@ -161,11 +161,11 @@ await check("parts, uploaded in parallel", async () => {
   await stored("axios/parts", c.LARGE);
 });
 
-await check("a form of `URLSearchParams` where JSON is wanted: refused", async () => {
+await check("`URLSearchParams` instead of JSON: rejected", async () => {
   await problem(http.post("/data", new URLSearchParams({ key: "a" })), 415, "unsupported_media_type");
 });
 
-await check("a refusal before the upload has ended", async () => {
+await check("a request is rejected before the upload has ended", async () => {
   const nobody = axios.put(`${c.URL_OF_PLATFORM}/files?key=axios/nobody`, c.LARGE);
   await problem(nobody, 400, "missing_user_id");
 });
@@ -174,5 +174,5 @@ await check("`maxRedirects: 0`: there are none", async () => {
   equal((await http.get("/", { maxRedirects: 0 })).status, 200);
 });
 
-// What Node still has open, such as a file whose upload was refused, does not keep it from ending.
+// End even if something is still open, such as a file whose upload was rejected.
 process.exit();

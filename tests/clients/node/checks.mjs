@@ -1,4 +1,4 @@
-// What the Node clients' scripts share; python/checks.py says what a script prints.
+// The Node scripts' shared code. python/checks.py describes the output of a script.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -14,7 +14,7 @@ export const CUSTOMER = { "X-User-ID": "clients" };
 const folder = mkdtempSync(join(tmpdir(), "clients-"));
 process.on("exit", () => rmSync(folder, { recursive: true }));
 
-/** Bytes that no compression shortens, the same each time. */
+/** Returns incompressible bytes, the same in every run. */
 function noise(length) {
   const blocks = [];
   for (let number = 0; number * 32 < length; number++) {
@@ -39,7 +39,7 @@ export const EMPTY_FILE = file("empty.txt", "");
 export const LARGE_FILE = file("large.bin", LARGE);
 export const AWKWARD_FILE = file(AWKWARD_NAME, SMALL);
 
-/** The parts of a file that is uploaded in parts, with their numbers. */
+/** Returns the numbers and the contents of the parts of the large file. */
 export function parts() {
   const parts = [];
   for (let at = 0; at < LARGE.length; at += PART) {
@@ -48,7 +48,7 @@ export function parts() {
   return parts;
 }
 
-/** A client whose checks are printed. */
+/** Returns a function that runs a check of this client and prints its result. */
 export function client(client, version) {
   return async (what, act) => {
     let result = "ok";
@@ -56,23 +56,23 @@ export function client(client, version) {
       await act();
     } catch (error) {
       const line = /_client\.mjs:(\d+)/.exec(error.stack ?? "")?.[1];
-      const cause = error.cause ? `, because of ${error.cause}` : "";
+      const cause = error.cause ? `, caused by ${error.cause}` : "";
       result = `line ${line}: ${error}${cause}`.slice(0, 600);
     }
     console.log(JSON.stringify({ client, version, what, result }));
   };
 }
 
-/** Fails with both if they differ, or with the lengths of long ones. */
+/** Throws unless both values are equal. The message has both values, or the lengths of long buffers. */
 export function equal(actual, expected) {
   if (Buffer.isBuffer(actual) && Buffer.isBuffer(expected) && expected.length > 1000) {
-    assert(actual.equals(expected), `${actual.length} bytes are not the ${expected.length} expected`);
+    assert(actual.equals(expected), `${actual.length} bytes differ from the ${expected.length} expected bytes`);
   } else {
     assert.deepEqual(actual, expected);
   }
 }
 
-/** A refusal as RFC 9457 has it, with its code. */
+/** Expects a problem (RFC 9457) with this status and code. */
 export function expectProblem(actual, status, code) {
   const { title, detail, requestId, ...rest } = actual.problem;
   equal(

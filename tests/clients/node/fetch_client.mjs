@@ -1,4 +1,4 @@
-// Node's own fetch, with FormData, Blob and streams.
+// Node's own `fetch`, with `FormData`, `Blob` and streams.
 
 import assert from "node:assert/strict";
 import { createReadStream, openAsBlob } from "node:fs";
@@ -60,7 +60,7 @@ await check("`FormData`: a name and a key that are not ASCII", async () => {
   await uploadForm(`fetch/${c.AWKWARD_NAME}`, new File([c.SMALL], c.AWKWARD_NAME), c.SMALL);
 });
 
-await check("`FormData`: a `Blob`, which is called `blob`", async () => {
+await check("`FormData`: a `Blob`, whose file name is `blob`", async () => {
   await uploadForm("fetch/blob", new Blob([c.SMALL], { type: "text/plain" }), c.SMALL);
   const response = await stored("fetch/blob", c.SMALL);
   equal(response.headers.get("Content-Type"), "text/plain");
@@ -78,7 +78,7 @@ await check("PUT of a `Buffer`, of a `Blob` of a file, of a text, of nothing", a
   }
 });
 
-await check('PUT of a stream with `duplex: "half"`: refused for want of a length', async () => {
+await check('PUT of a stream with `duplex: "half"`: rejected without a length', async () => {
   const body = Readable.toWeb(createReadStream(c.LARGE_FILE));
   const response = await send("/files", { key: "fetch/no" }, { method: "PUT", body, duplex: "half" });
   await problem(response, 411, "length_required");
@@ -147,7 +147,7 @@ await check("JSON: Unicode, a lone surrogate, large numbers", async () => {
   equal(await (await succeed("/data", { key: "fetch/json" })).json(), { key: "fetch/json", value });
 });
 
-await check("a text as JSON without a Content-Type of its own: refused", async () => {
+await check("JSON with the Content-Type of text: rejected", async () => {
   const body = JSON.stringify({ key: "fetch/text", value: 1 });
   await problem(await send("/data", {}, { method: "POST", body }), 415, "unsupported_media_type");
 });
@@ -199,7 +199,7 @@ await check("an upload that is aborted stores nothing", async () => {
   await problem(await send("/files", { key: "fetch/aborted" }), 404, "file_not_found");
 });
 
-await check("a refusal before the upload has ended", async () => {
+await check("a request is rejected before the upload has ended", async () => {
   const response = await fetch(url("/files", { key: "fetch/nobody" }), { method: "PUT", body: c.LARGE });
   await problem(response, 400, "missing_user_id");
 });
@@ -234,12 +234,12 @@ await proxied("a form of 12 MiB, parts in parallel", async () => {
   await uploadInParts("fetch/proxied-parts", c.PROXY_URL);
 });
 
-await proxied("JSON that nginx has packed, a problem", async () => {
+await proxied("JSON that nginx has compressed, a problem", async () => {
   const listed = await succeed("/files", { prefix: "fetch/" }, {}, c.PROXY_URL);
   equal(listed.headers.get("Content-Encoding"), "gzip");
   assert((await listed.json()).files.length > 1);
   await problem(await send("/files", { key: "fetch/absent" }, {}, c.PROXY_URL), 404, "file_not_found");
 });
 
-// What Node still has open, such as a file whose upload was refused, does not keep it from ending.
+// End even if something is still open, such as a file whose upload was rejected.
 process.exit();

@@ -1,7 +1,7 @@
-"""What the Python clients' scripts share: where the platform is, what they send, and how they say what came of it.
+"""The Python scripts' shared code: the platform's address, the files that they send, and their output.
 
-A script prints a line of JSON for each check: {"client", "version", "what", "result"}. The result is "ok", or what was
-wrong; a check that fails does not keep the others from running.
+A script prints a line of JSON for each check: {"client", "version", "what", "result"}. The result is "ok" or an error
+message. After a failed check, the others still run.
 """
 
 import json
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 URL = os.environ["PLATFORM_URL"]
 CUSTOMER = {"X-User-ID": "clients"}
 
-# HTTP/2 over TLS in front of the platform, and who has signed its certificate.
+# nginx with TLS and HTTP/2 in front of the platform, and its certificate.
 PROXY_URL = os.environ["PROXY_URL"]
 PROXY_CERTIFICATE = os.environ["PROXY_CERTIFICATE"]
 PROXY_VERSION = os.environ["PROXY_VERSION"]
@@ -33,7 +33,7 @@ FOLDER = Path(_folder.name)
 
 
 def file(name: str, content: bytes) -> Path:
-    """A file on the disk."""
+    """Creates a file in the temporary folder."""
     path = FOLDER / name
     path.write_bytes(content)
     return path
@@ -46,13 +46,13 @@ AWKWARD_FILE = file(AWKWARD_NAME, SMALL)
 
 
 class Client:
-    """A client whose checks are printed."""
+    """A client. Prints the result of each of its checks."""
 
     def __init__(self, name: str, version: str):
         self.name, self.version = name, version
 
     def check(self, what: str):
-        """Runs the function that follows, now."""
+        """Returns a decorator that runs the function at once, and prints the result."""
 
         def run(function):
             try:
@@ -69,7 +69,7 @@ class Client:
 
 
 def equal(actual, expected):
-    """Fails with both if they differ, or with the beginnings of long ones."""
+    """Fails unless both values are equal. The message has both values, shortened if they are long."""
     assert actual == expected, f"{_short(actual)} is not {_short(expected)}"
 
 
@@ -79,7 +79,7 @@ def _short(value) -> str:
 
 
 def expect_problem(status: int, content_type: str, body: bytes, expected_status: int, code: str):
-    """A refusal as RFC 9457 has it, with its code."""
+    """Expects a problem (RFC 9457) with this status and code."""
     equal((status, content_type), (expected_status, "application/problem+json"))
     problem = json.loads(body)
     equal((problem["status"], problem["code"]), (expected_status, code))

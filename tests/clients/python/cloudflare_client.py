@@ -1,4 +1,4 @@
-"""Cloudflare's own SDK for Python against the local API, as its README and its examples use it."""
+"""Cloudflare's SDK for Python against the local API, used as in its README and examples."""
 
 import time
 
@@ -14,14 +14,14 @@ ACCOUNT = os.environ["CLOUDFLARE_ACCOUNT_ID"]
 SOURCE = "export default { fetch(request, env) { return new Response(`${env.GREETING} ${env.SECRET ?? '-'}`) } }"
 
 
-def refused(kind, code, act):
-    """Expects an exception of the SDK's with one of Cloudflare's codes."""
+def expect_error(kind, code, act):
+    """Expects an exception of the SDK with one of Cloudflare's error codes."""
     try:
         act()
     except kind as error:
         equal([error["code"] for error in error.body["errors"]], [code])
     else:
-        raise AssertionError("it was not refused")
+        raise AssertionError("the request was not rejected")
 
 
 state = {}
@@ -30,14 +30,14 @@ state = {}
 @client.check("KV: create, get, list and rename a namespace")
 def _():
     namespaces = cf.kv.namespaces
-    made = [namespaces.create(account_id=ACCOUNT, title=f"pypi-{number}") for number in range(3)]
-    state["kv"] = made[0].id
-    equal(namespaces.get(made[0].id, account_id=ACCOUNT).title, "pypi-0")
-    # With two on a page, the SDK asks for all pages.
+    created = [namespaces.create(account_id=ACCOUNT, title=f"pypi-{number}") for number in range(3)]
+    state["kv"] = created[0].id
+    equal(namespaces.get(created[0].id, account_id=ACCOUNT).title, "pypi-0")
+    # With two per page, the SDK fetches several pages.
     listed = {namespace.title for namespace in namespaces.list(account_id=ACCOUNT, per_page=2)}
     assert {f"pypi-{number}" for number in range(3)} <= listed, listed
-    equal(namespaces.update(made[2].id, account_id=ACCOUNT, title="pypi-renamed").title, "pypi-renamed")
-    refused(cloudflare.BadRequestError, 10014, lambda: namespaces.create(account_id=ACCOUNT, title="pypi-0"))
+    equal(namespaces.update(created[2].id, account_id=ACCOUNT, title="pypi-renamed").title, "pypi-renamed")
+    expect_error(cloudflare.BadRequestError, 10014, lambda: namespaces.create(account_id=ACCOUNT, title="pypi-0"))
 
 
 def kv():
@@ -49,13 +49,13 @@ def _():
     values = cf.kv.namespaces.values
     expires = int(time.time()) + 3600
     values.update("greeting é/%", **kv(), value="hello é".encode(), metadata=json.dumps({"by": "é"}), expiration=expires)
-    got = values.get("greeting é/%", **kv())
-    equal((got.read().decode(), got.headers.get("expiration")), ("hello é", str(expires)))
+    received = values.get("greeting é/%", **kv())
+    equal((received.read().decode(), received.headers.get("expiration")), ("hello é", str(expires)))
     equal(cf.kv.namespaces.metadata.get("greeting é/%", **kv()), {"by": "é"})
     values.update("bytes", **kv(), value=("bytes", LARGE))
     equal(values.get("bytes", **kv()).read(), LARGE)
     values.delete("bytes", **kv())
-    refused(cloudflare.NotFoundError, 10009, lambda: values.get("bytes", **kv()))
+    expect_error(cloudflare.NotFoundError, 10009, lambda: values.get("bytes", **kv()))
 
 
 @client.check("KV: put, get and delete many")
@@ -64,30 +64,30 @@ def _():
     body = [{"key": f"bulk/{number:03}", "value": f'{{"n": {number}}}', "metadata": {"n": number}} for number in range(40)]
     put = namespaces.bulk_update(state["kv"], account_id=ACCOUNT, body=body)
     equal(put.successful_key_count, 40)
-    got = namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=["bulk/001", "absent"])
-    equal(got.values, {"bulk/001": '{"n": 1}', "absent": None})
+    received = namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=["bulk/001", "absent"])
+    equal(received.values, {"bulk/001": '{"n": 1}', "absent": None})
     namespaces.bulk_delete(state["kv"], account_id=ACCOUNT, body=["bulk/039"])
-    got = namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=["bulk/039"])
-    equal(got.values, {"bulk/039": None})
+    received = namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=["bulk/039"])
+    equal(received.values, {"bulk/039": None})
 
 
 @client.check("KV: get many as JSON, with metadata")
 def _():
-    got = cf.kv.namespaces.bulk_get(
+    received = cf.kv.namespaces.bulk_get(
         state["kv"], account_id=ACCOUNT, keys=["bulk/001"], type="json", with_metadata=True
     )
-    one = got.values["bulk/001"]
+    one = received.values["bulk/001"]
     equal((one.value, one.metadata), ({"n": 1}, {"n": 1}))
 
 
-@client.check("KV: more keys than may be got at once are refused")
+@client.check("KV: a read of more than 100 keys at once is rejected")
 def _():
     keys = [f"bulk/{number:03}" for number in range(101)]
     try:
         cf.kv.namespaces.bulk_get(state["kv"], account_id=ACCOUNT, keys=keys)
     except cloudflare.BadRequestError:
         return
-    raise AssertionError("it was not refused")
+    raise AssertionError("the request was not rejected")
 
 
 @client.check("KV: list keys, page by page")
@@ -107,44 +107,44 @@ def _():
     equal([bucket.name for bucket in listed], ["pypi-bucket"])
     buckets.create(account_id=ACCOUNT, name="pypi-other")
     buckets.delete("pypi-other", account_id=ACCOUNT)
-    refused(cloudflare.NotFoundError, 10006, lambda: buckets.get("pypi-other", account_id=ACCOUNT))
-    refused(cloudflare.ConflictError, 10004, lambda: buckets.create(account_id=ACCOUNT, name="pypi-bucket"))
+    expect_error(cloudflare.NotFoundError, 10006, lambda: buckets.get("pypi-other", account_id=ACCOUNT))
+    expect_error(cloudflare.ConflictError, 10004, lambda: buckets.create(account_id=ACCOUNT, name="pypi-bucket"))
 
 
-@client.check("R2: put, list, get and delete objects; a bucket that is not empty stays")
+@client.check("R2: put, list, get and delete objects; a bucket with objects is not deleted")
 def _():
     objects, bucket = cf.r2.buckets.objects, {"account_id": ACCOUNT, "bucket_name": "pypi-bucket"}
     objects.upload("folder/é +.bin", LARGE, **bucket)
-    got = objects.get("folder/é +.bin", **bucket)
-    equal((got.read(), got.headers["content-type"]), (LARGE, "application/octet-stream"))
+    received = objects.get("folder/é +.bin", **bucket)
+    equal((received.read(), received.headers["content-type"]), (LARGE, "application/octet-stream"))
     listed = [entry.key for entry in objects.list("pypi-bucket", account_id=ACCOUNT, prefix="folder/")]
     equal(listed, ["folder/é +.bin"])
-    etag = got.headers["etag"]
+    etag = received.headers["etag"]
     try:
         objects.get("folder/é +.bin", **bucket, if_none_match=etag)
     except cloudflare.APIStatusError as error:
         equal(error.status_code, 304)
     else:
-        raise AssertionError("a 304 is an exception of the SDK's")
-    refused(cloudflare.ConflictError, 10008, lambda: cf.r2.buckets.delete("pypi-bucket", account_id=ACCOUNT))
+        raise AssertionError("the SDK did not raise an exception for 304")
+    expect_error(cloudflare.ConflictError, 10008, lambda: cf.r2.buckets.delete("pypi-bucket", account_id=ACCOUNT))
     objects.delete("folder/é +.bin", **bucket)
-    refused(cloudflare.NotFoundError, 10007, lambda: objects.get("folder/é +.bin", **bucket))
+    expect_error(cloudflare.NotFoundError, 10007, lambda: objects.get("folder/é +.bin", **bucket))
     cf.r2.buckets.delete("pypi-bucket", account_id=ACCOUNT)
 
 
 @client.check("D1: create, list, get; a query, parameters, an error")
 def _():
     databases = cf.d1.database
-    made = databases.create(account_id=ACCOUNT, name="pypi-database")
-    state["d1"] = made.uuid
-    equal([one.uuid for one in databases.list(account_id=ACCOUNT, name="pypi-database")], [made.uuid])
-    equal(databases.get(made.uuid, account_id=ACCOUNT).name, "pypi-database")
-    databases.query(made.uuid, account_id=ACCOUNT, sql="CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
-    page = databases.query(made.uuid, account_id=ACCOUNT, sql="INSERT INTO notes (text) VALUES (?)", params=["é"])
+    created = databases.create(account_id=ACCOUNT, name="pypi-database")
+    state["d1"] = created.uuid
+    equal([database.uuid for database in databases.list(account_id=ACCOUNT, name="pypi-database")], [created.uuid])
+    equal(databases.get(created.uuid, account_id=ACCOUNT).name, "pypi-database")
+    databases.query(created.uuid, account_id=ACCOUNT, sql="CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
+    page = databases.query(created.uuid, account_id=ACCOUNT, sql="INSERT INTO notes (text) VALUES (?)", params=["é"])
     equal((page.result[0].success, page.result[0].meta.changes), (True, 1.0))
-    page = databases.query(made.uuid, account_id=ACCOUNT, sql="SELECT * FROM notes")
+    page = databases.query(created.uuid, account_id=ACCOUNT, sql="SELECT * FROM notes")
     equal(page.result[0].results, [{"id": 1, "text": "é"}])
-    refused(cloudflare.BadRequestError, 7500, lambda: databases.query(made.uuid, account_id=ACCOUNT, sql="SELEC"))
+    expect_error(cloudflare.BadRequestError, 7500, lambda: databases.query(created.uuid, account_id=ACCOUNT, sql="SELEC"))
 
 
 @client.check("D1: several statements in one, a batch, `raw`")
@@ -165,16 +165,16 @@ def _():
 @client.check("D1: delete")
 def _():
     cf.d1.database.delete(state["d1"], account_id=ACCOUNT)
-    refused(cloudflare.NotFoundError, 7404, lambda: cf.d1.database.get(state["d1"], account_id=ACCOUNT))
+    expect_error(cloudflare.NotFoundError, 7404, lambda: cf.d1.database.get(state["d1"], account_id=ACCOUNT))
 
 
 @client.check("queues: create, list, get, delete")
 def _():
-    made = cf.queues.create(account_id=ACCOUNT, queue_name="pypi-queue")
-    assert made.queue_id in [queue.queue_id for queue in cf.queues.list(account_id=ACCOUNT)]
-    equal(cf.queues.get(made.queue_id, account_id=ACCOUNT).queue_name, "pypi-queue")
-    cf.queues.delete(made.queue_id, account_id=ACCOUNT)
-    assert made.queue_id not in [queue.queue_id for queue in cf.queues.list(account_id=ACCOUNT)]
+    created = cf.queues.create(account_id=ACCOUNT, queue_name="pypi-queue")
+    assert created.queue_id in [queue.queue_id for queue in cf.queues.list(account_id=ACCOUNT)]
+    equal(cf.queues.get(created.queue_id, account_id=ACCOUNT).queue_name, "pypi-queue")
+    cf.queues.delete(created.queue_id, account_id=ACCOUNT)
+    assert created.queue_id not in [queue.queue_id for queue in cf.queues.list(account_id=ACCOUNT)]
 
 
 dispatch = cf.workers_for_platforms.dispatch.namespaces
@@ -182,8 +182,8 @@ HERE = {"account_id": ACCOUNT, "dispatch_namespace": "customers"}
 NAME = "pypi-script"
 
 
-def answer():
-    # An upload restarts the local runtime, which may take longer than httpx's five seconds.
+def call_worker():
+    # An upload restarts the local runtime, which may take longer than httpx's default timeout of five seconds.
     reply = httpx.get(URL, headers={"X-User-ID": NAME}, timeout=60)
     return reply.status_code, reply.text
 
@@ -195,10 +195,10 @@ def _():
     assert {"customers", "pypi-namespace"} <= set(listed), listed
     equal(dispatch.get("pypi-namespace", account_id=ACCOUNT).namespace_name, "pypi-namespace")
     dispatch.delete("pypi-namespace", account_id=ACCOUNT)
-    refused(cloudflare.NotFoundError, 100119, lambda: dispatch.get("pypi-namespace", account_id=ACCOUNT))
+    expect_error(cloudflare.NotFoundError, 100119, lambda: dispatch.get("pypi-namespace", account_id=ACCOUNT))
 
 
-@client.check("scripts: upload, with metadata and files; it answers")
+@client.check("scripts: upload, with metadata and files; the Worker replies")
 def _():
     bindings = [
         {"type": "plain_text", "name": "GREETING", "text": "hello"},
@@ -207,16 +207,16 @@ def _():
     metadata = {"main_module": "index.js", "bindings": bindings, "compatibility_date": "2026-01-01", "tags": ["pypi"]}
     module = ("index.js", SOURCE.encode(), "application/javascript+module")
     uploaded = dispatch.scripts.update(NAME, **HERE, metadata=metadata, files=[module])
-    equal((uploaded.id, answer()), (NAME, (200, "hello -")))
+    equal((uploaded.id, call_worker()), (NAME, (200, "hello -")))
     equal(dispatch.scripts.get(NAME, **HERE).script.tags, ["pypi"])
 
 
-@client.check("scripts: an upload with a syntax error is refused")
+@client.check("scripts: an upload with a syntax error is rejected")
 def _():
     module = ("index.js", b"export default {", "application/javascript+module")
     upload = lambda: dispatch.scripts.update(NAME, **HERE, metadata={"main_module": "index.js"}, files=[module])
-    refused(cloudflare.BadRequestError, 10021, upload)
-    equal(answer(), (200, "hello -"))
+    expect_error(cloudflare.BadRequestError, 10021, upload)
+    equal(call_worker(), (200, "hello -"))
 
 
 @client.check("scripts: settings, bindings")
@@ -225,7 +225,7 @@ def _():
     dispatch.scripts.settings.edit(NAME, **HERE, settings={"bindings": bindings})
     equal([binding.text for binding in dispatch.scripts.settings.get(NAME, **HERE).bindings], ["goodbye"])
     equal([binding.name for binding in dispatch.scripts.bindings.get(NAME, **HERE)], ["GREETING"])
-    equal(answer(), (200, "goodbye -"))
+    equal(call_worker(), (200, "goodbye -"))
 
 
 @client.check("scripts: secrets")
@@ -233,9 +233,9 @@ def _():
     secrets = dispatch.scripts.secrets
     secrets.update(NAME, **HERE, name="SECRET", text="s3cret", type="secret_text")
     equal([secret.name for secret in secrets.list(NAME, **HERE)], ["SECRET"])
-    equal(answer(), (200, "goodbye s3cret"))
+    equal(call_worker(), (200, "goodbye s3cret"))
     secrets.delete("SECRET", **HERE, script_name=NAME)
-    equal(answer(), (200, "goodbye -"))
+    equal(call_worker(), (200, "goodbye -"))
 
 
 @client.check("scripts: many secrets at once")
@@ -243,9 +243,9 @@ def _():
     secrets = dispatch.scripts.secrets
     secret = {"name": "SECRET", "text": "many", "type": "secret_text"}
     secrets.bulk_update(NAME, **HERE, secrets={"SECRET": secret})
-    equal(answer(), (200, "goodbye many"))
+    equal(call_worker(), (200, "goodbye many"))
     secrets.bulk_update(NAME, **HERE, secrets={"SECRET": None})
-    equal(answer(), (200, "goodbye -"))
+    equal(call_worker(), (200, "goodbye -"))
 
 
 @client.check("scripts: tags")
@@ -264,14 +264,14 @@ def _():
     new = SOURCE.replace("`${env", "`new ${env")
     module = ("index.js", new.encode(), "application/javascript+module")
     content.update(NAME, **HERE, metadata={"main_module": "index.js"}, files=[module])
-    equal(answer(), (200, "new goodbye -"))
+    equal(call_worker(), (200, "new goodbye -"))
 
 
 @client.check("scripts: delete")
 def _():
     dispatch.scripts.delete(NAME, **HERE)
-    refused(cloudflare.NotFoundError, 10092, lambda: dispatch.scripts.get(NAME, **HERE))
-    equal(answer()[0], 404)
+    expect_error(cloudflare.NotFoundError, 10092, lambda: dispatch.scripts.get(NAME, **HERE))
+    equal(call_worker()[0], 404)
 
 
 @client.check("KV: delete the namespaces")
@@ -279,16 +279,16 @@ def _():
     for namespace in list(cf.kv.namespaces.list(account_id=ACCOUNT)):
         if namespace.title.startswith("pypi-"):
             cf.kv.namespaces.delete(namespace.id, account_id=ACCOUNT)
-    refused(cloudflare.NotFoundError, 10013, lambda: cf.kv.namespaces.get(state["kv"], account_id=ACCOUNT))
+    expect_error(cloudflare.NotFoundError, 10013, lambda: cf.kv.namespaces.get(state["kv"], account_id=ACCOUNT))
 
 
 @client.check("a wrong token is an AuthenticationError")
 def _():
     stranger = Cloudflare(base_url=os.environ["CLOUDFLARE_API_BASE_URL"], api_token="wrong-token")
-    refused(cloudflare.AuthenticationError, 10000, lambda: stranger.r2.buckets.list(account_id=ACCOUNT))
+    expect_error(cloudflare.AuthenticationError, 10000, lambda: stranger.r2.buckets.list(account_id=ACCOUNT))
 
 
-@client.check("who am I: accounts, the token")
+@client.check("the account and the token")
 def _():
     equal([account.id for account in cf.accounts.list()], [ACCOUNT])
     equal(cf.user.tokens.verify().status, "active")

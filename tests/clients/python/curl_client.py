@@ -1,4 +1,4 @@
-"""curl, with its own defaults; and through nginx with HTTP/2."""
+"""curl with its defaults, directly and through nginx with HTTP/2."""
 
 import gzip
 import subprocess
@@ -12,17 +12,17 @@ client = Client("curl", VERSION)
 
 
 def curl(path, *arguments, customer=True, url=URL, stdin=None):
-    """Runs curl, and answers what came last: after redirects or a 100 there is one reply more."""
+    """Runs curl, and returns the last reply: redirects and 100 Continue come before it."""
     body, headers = FOLDER / "body", FOLDER / "headers"
     body.unlink(missing_ok=True)
     command = ["curl", "--silent", "--show-error", "--verbose", "--output", body, "--dump-header", headers]
     if customer:
         command += ["--header", "X-User-ID: clients"]
     command += ["--write-out", "%{http_code} %{content_type}", *arguments, url + path]
-    ran = subprocess.run(command, input=stdin, capture_output=True)
-    log = ran.stderr.decode()
-    equal(ran.returncode, 0) if ran.returncode == 0 else equal(log[-500:], "no failure")
-    status, _, content_type = ran.stdout.decode().partition(" ")
+    completed = subprocess.run(command, input=stdin, capture_output=True)
+    log = completed.stderr.decode()
+    assert completed.returncode == 0, log[-500:]
+    status, _, content_type = completed.stdout.decode().partition(" ")
     fields = [line.split(": ", 1) for line in headers.read_text().splitlines() if ": " in line]
     content = body.read_bytes() if body.exists() else b""
     return SimpleNamespace(
@@ -89,12 +89,12 @@ def _():
     stored("data", LARGE)
 
 
-@client.check("`-T -`: a stream without a length is refused")
+@client.check("`-T -`: a stream without a length is rejected")
 def _():
     problem(curl("/files", *key("chunked"), "-T", "-", stdin=LARGE), 411, "length_required")
 
 
-@client.check("a refusal comes before the upload, not after it")
+@client.check("a request is rejected before its body is sent")
 def _():
     problem(curl("/files", *key("nobody"), "-T", LARGE_FILE, customer=False), 400, "missing_user_id")
 
@@ -136,7 +136,7 @@ def _():
     equal(curl("/data", *key("json")).body.decode(), f'{{"key":"curl/json","value":{value}}}')
 
 
-@client.check("`-d` alone, which says that it is a form: refused")
+@client.check("`-d` alone, which sends the type of a form: rejected")
 def _():
     problem(curl("/data", "-d", '{"key": "curl/d", "value": 1}'), 415, "unsupported_media_type")
 
@@ -161,8 +161,8 @@ def _():
 def _():
     url = f"{URL}/files?key=curl/small"
     command = ["curl", "-sS", "-v", "-H", "X-User-ID: clients", url, "-o", "/dev/null", f"{URL}/nothing"]
-    ran = subprocess.run([*command, "-o", "/dev/null", url, "-o", "/dev/null"], capture_output=True, text=True)
-    equal((ran.returncode, ran.stderr.count("Connected to")), (0, 1))
+    completed = subprocess.run([*command, "-o", "/dev/null", url, "-o", "/dev/null"], capture_output=True, text=True)
+    equal((completed.returncode, completed.stderr.count("Connected to")), (0, 1))
 
 
 @client.check("parts, uploaded in parallel by processes")
@@ -201,7 +201,7 @@ def _():
     preflight("POST", "authorization,cache-control,x-requested-with,x-user-id")
 
 
-@client.check("what a browser may read after that")
+@client.check("the CORS headers of a reply")
 def _():
     reply = succeed(curl("/files", *key("small"), "-H", f"Origin: {ORIGIN}"))
     equal(reply.headers["access-control-allow-origin"], ORIGIN)
@@ -233,7 +233,7 @@ def _():
     equal(proxied_curl("/files", *key("h2"), "-r", "5-9").body, LARGE[5:10])
 
 
-@proxied.check("`-T -`: nginx counts what has no length")
+@proxied.check("`-T -`: nginx adds the missing length")
 def _():
     succeed(proxied_curl("/files", *key("h2-stream"), "-T", "-", stdin=LARGE))
     stored("h2-stream", LARGE)
@@ -249,7 +249,7 @@ def _():
     problem(proxied_curl("/files", *key("h2-nobody"), "-T", LARGE_FILE, customer=False), 400, "missing_user_id")
 
 
-@proxied.check("`--compressed`: nginx packs JSON, and leaves a packed file alone")
+@proxied.check("`--compressed`: nginx compresses JSON, but not a gzip file")
 def _():
     listed = proxied_curl("/files", "--url-query", "prefix=curl/", "--compressed")
     equal((listed.status, listed.headers["content-encoding"]), (200, "gzip"))

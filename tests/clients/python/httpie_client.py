@@ -1,4 +1,4 @@
-"""HTTPie, which reads standard input, sends JSON unless told otherwise, and prints what came back."""
+"""HTTPie: it reads standard input, sends JSON by default, and prints the reply."""
 
 import subprocess
 import sys
@@ -11,12 +11,12 @@ HTTP = Path(sys.executable).with_name("http")
 
 
 def http(*arguments, stdin=None, output=None):
-    """Runs `http`, and answers what it printed: without a terminal, that is the body alone."""
+    """Runs `http`, and returns its exit code and its output, which is only the body without a terminal."""
     settings = {**os.environ, "HTTPIE_CONFIG_DIR": str(FOLDER / "httpie")}
-    given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+    options = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     command = [HTTP, *([] if stdin is not None else ["--ignore-stdin"]), "--check-status", *arguments]
-    ran = subprocess.run(command, capture_output=True, env=settings, **given)
-    return ran.returncode, ran.stdout
+    completed = subprocess.run(command, capture_output=True, env=settings, **options)
+    return completed.returncode, completed.stdout
 
 
 def succeed(*arguments, **options):
@@ -68,14 +68,14 @@ def _():
     stored("httpie/stdin", LARGE)
 
 
-@client.check("PUT of a file with `@`, which tells the type by its name")
+@client.check("PUT of a file with `@`, which derives the type from the name")
 def _():
     reply = succeed("PUT", f"{URL}/files", "key==httpie/put", "X-User-ID:clients", f"@{SMALL_FILE}")
     equal(json.loads(reply)["contentType"], "text/plain")
     stored("httpie/put", SMALL)
 
 
-@client.check("`--chunked` PUT: refused for want of a length, exit code 4")
+@client.check("`--chunked` PUT: rejected without a length, exit code 4")
 def _():
     request = ["--chunked", "PUT", f"{URL}/files", "key==httpie/no", "X-User-ID:clients", f"@{LARGE_FILE}"]
     code, printed = http(*request)

@@ -1,4 +1,4 @@
-"""httpx, with a client of each kind; and the same through nginx with HTTP/2."""
+"""httpx, with its synchronous and asynchronous clients, directly and through nginx with HTTP/2."""
 
 import asyncio
 import io
@@ -40,13 +40,13 @@ def _():
     stored(f"httpx/{AWKWARD_NAME}", SMALL)
 
 
-@client.check("`files=` something without a length: the form goes chunked")
+@client.check("`files=` without a length: the form is sent in chunks")
 def _():
     class Pipe(io.RawIOBase):
-        """A file that can be read once, and tells no length."""
+        """A file of unknown length that can be read once."""
 
         def __init__(self):
-            self.rest = io.BytesIO(LARGE)
+            self.content = io.BytesIO(LARGE)
 
         def readable(self):
             return True
@@ -55,7 +55,7 @@ def _():
             return False
 
         def read(self, size=-1):
-            return self.rest.read(size)
+            return self.content.read(size)
 
     response = http.post("/files", data={"key": "httpx/pipe"}, files={"file": ("pipe", Pipe())}).raise_for_status()
     equal(response.request.headers.get("Transfer-Encoding"), "chunked")
@@ -68,7 +68,7 @@ def _():
     stored("httpx/put", LARGE)
 
 
-@client.check("`content=` a generator, by PUT: refused for want of a length")
+@client.check("`content=` a generator, by PUT: rejected without a length")
 def _():
     pieces = (LARGE[at : at + 65536] for at in range(0, len(LARGE), 65536))
     problem(http.put("/files", params={"key": "httpx/chunked"}, content=pieces), 411, "length_required")
@@ -182,7 +182,7 @@ def _():
     stored("httpx/h2-parts", LARGE)
 
 
-@proxied.check("a refusal before the upload has ended")
+@proxied.check("a request is rejected before the upload has ended")
 def _():
     with httpx.Client(base_url=PROXY_URL, http2=True, verify=trusted, timeout=60) as http:
         problem(http.put("/files", params={"key": "httpx/nobody"}, content=LARGE), 400, "missing_user_id")

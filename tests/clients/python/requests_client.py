@@ -1,4 +1,4 @@
-"""requests, as its documentation has it."""
+"""requests, used as in its documentation."""
 
 import gzip
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +73,7 @@ def _():
     stored("requests/put-empty", b"")
 
 
-@client.check("`data=` a generator, by PUT: refused for want of a length")
+@client.check("`data=` a generator, by PUT: rejected without a length")
 def _():
     pieces = (LARGE[at : at + 65536] for at in range(0, len(LARGE), 65536))
     problem(session.put(f"{URL}/files", params={"key": "requests/chunked"}, data=pieces), 411, "length_required")
@@ -97,7 +97,7 @@ def _():
         equal(b"".join(response.iter_content(chunk_size=8192)), LARGE)
 
 
-@client.check("a range, and an interrupted download that goes on with If-Range")
+@client.check("a range, and an interrupted download that continues with If-Range")
 def _():
     params = {"key": "requests/large"}
     first = session.get(f"{URL}/files", params=params, headers={"Range": "bytes=0-999"})
@@ -238,7 +238,7 @@ def _():
         equal(raw.raw.read(decode_content=False), packed)
 
 
-@client.check("`Retry` with `status_forcelist`: large values at once, some of which get 503 `busy`")
+@client.check("`Retry` with `status_forcelist`: large values at once, some replies are 503 `busy`")
 def _():
     retrying = requests.Session()
     retry = Retry(total=10, status_forcelist=[503], allowed_methods=None, backoff_factor=0.1)
@@ -257,14 +257,14 @@ def _():
     with requests.Session() as fresh:
         for _ in range(5):
             fresh.get(f"{URL}/", headers=CUSTOMER).raise_for_status()
-            # A refusal and a reply without a body do not end it either.
+            # A problem and a reply without a body must not close the connection either.
             fresh.get(f"{URL}/files", params={"key": "requests/absent"}, headers=CUSTOMER)
             fresh.head(f"{URL}/", headers=CUSTOMER)
         pools = fresh.get_adapter(URL).poolmanager.pools
         equal([pools[key].num_connections for key in pools.keys()], [1])
 
 
-@client.check("a refusal in the middle of a large upload is read")
+@client.check("a large upload is rejected while it is sent, and the problem is read")
 def _():
     with open(LARGE_FILE, "rb") as opened:
         response = requests.put(f"{URL}/files", params={"key": "requests/nobody"}, data=opened)

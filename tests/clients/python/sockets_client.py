@@ -1,4 +1,4 @@
-"""Python's own `http.client`, and requests that do not wait for each other's replies (pipelining) on its socket."""
+"""Python's own `http.client`, and pipelined requests on a plain socket."""
 
 import platform
 import socket
@@ -13,7 +13,7 @@ ADDRESS = urlsplit(URL).netloc
 
 
 class Replies:
-    """One buffer for all responses of a connection: each of them opens and closes its own."""
+    """A buffer that all responses of a connection share. Each `HTTPResponse` would open and close its own."""
 
     def __init__(self, connection):
         self.stream = connection.makefile("rb")
@@ -41,7 +41,7 @@ class Replies:
 def _():
     connection = HTTPConnection(ADDRESS)
     connection.connect()
-    kept = connection.sock
+    opened = connection.sock
     path = "/files?key=" + quote("http.client/a")
     etag = None
     for method, body, headers, status, content in [
@@ -58,7 +58,7 @@ def _():
         equal((method, response.status), (method, status))
         assert content is None or read == content, read
         etag = response.headers["ETag"] or etag
-    assert connection.sock is kept and etag
+    assert connection.sock is opened and etag
 
 
 @client.check("20 requests at once on one connection, some with bodies: replies come in order")

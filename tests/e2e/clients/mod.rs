@@ -1,5 +1,5 @@
-//! Clients that people use, each with the defaults of its users: scripts in `tests/clients/`, a process for each. What a
-//! script prints is a line of JSON for each of its checks.
+//! Popular HTTP clients and SDKs with their own defaults. Each is a script in `tests/clients/`, which runs in its own
+//! process and prints a line of JSON for each check.
 
 mod install;
 mod proxy;
@@ -18,12 +18,12 @@ use tokio::time::{Instant, timeout};
 
 use install::Programs;
 use proxy::Proxy;
-use report::Report;
+use report::ClientReport;
 
 /// How long a script may run.
-const PATIENCE: Duration = Duration::from_mins(5);
+const SCRIPT_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// The scripts, and how many checks each of them has: one that ends early must not look like one that found nothing.
+/// The scripts, and the number of checks of each, so that a script that ends early fails.
 const SCRIPTS: [(&str, usize); 9] = [
     ("python/curl_client.py", 24),
     ("python/httpie_client.py", 12),
@@ -43,8 +43,8 @@ fn root() -> &'static Path {
 
 #[tokio::test]
 #[ignore = "takes minutes"]
-async fn clients_that_people_use_get_what_they_expect() {
-    let programs = spawn_blocking(Programs::install).await.expect("what the clients need can be installed");
+async fn popular_clients_work_with_their_defaults() {
+    let programs = spawn_blocking(Programs::install).await.expect("the clients' packages can be installed");
     let state = TempDir::new().expect("a folder");
     let origins = ["--var", "ALLOWED_ORIGINS:https://app.example"];
     let headers = ["--var", "ALLOWED_HEADERS:X-Requested-With, Cache-Control"];
@@ -52,7 +52,7 @@ async fn clients_that_people_use_get_what_they_expect() {
     let dev = Dev::start(state.path(), &arguments).await;
     let proxy = Proxy::start(&dev.url).await;
 
-    let mut report = Report::default();
+    let mut report = ClientReport::default();
     for (script, checks) in SCRIPTS {
         report.add(script, checks, &run(script, &programs, &dev, &proxy).await);
     }
@@ -61,19 +61,18 @@ async fn clients_that_people_use_get_what_they_expect() {
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// Runs a script, and answers what it printed until its end, or until it was stopped. What it has to say besides goes to
-/// the test's own output.
+/// Runs a script until it ends or its time is up, and returns its standard output. Its errors go to the test's output.
 async fn run(script: &str, programs: &Programs, dev: &Dev, proxy: &Proxy) -> String {
-    let printed = NamedTempFile::new().expect("a file");
+    let output = NamedTempFile::new().expect("a file");
     let mut command = dev.api().command(programs.interpreter(script));
     command.arg(root().join("tests/clients").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PLATFORM_URL", &dev.url).env("NO_PROXY", "127.0.0.1").envs(proxy.environment());
-    command.stdout(printed.reopen().expect("it is there"));
+    command.stdout(output.reopen().expect("the file exists"));
     let started = Instant::now();
-    let mut process = command.spawn().expect("it starts");
-    if timeout(PATIENCE, process.wait()).await.is_err() {
-        process.kill().await.expect("it runs");
+    let mut process = command.spawn().expect("the script starts");
+    if timeout(SCRIPT_TIMEOUT, process.wait()).await.is_err() {
+        process.kill().await.expect("the script runs");
     }
     println!("{script}: {:.0} s", started.elapsed().as_secs_f64());
-    fs::read_to_string(&printed).expect("text")
+    fs::read_to_string(&output).expect("UTF-8")
 }

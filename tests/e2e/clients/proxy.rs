@@ -12,19 +12,19 @@ use tokio::time::sleep;
 
 use super::root;
 
-/// What to do without nginx.
-pub const HINT: &str = "these tests put nginx in front of the platform: Debian has it in its package nginx";
+/// What to do if nginx is not installed.
+pub const HINT: &str = "these tests put nginx in front of the platform: on Debian, install the package nginx";
 
-/// nginx with an argument.
+/// Creates the command that runs nginx with an argument.
 pub fn nginx(argument: &str) -> Command {
     let mut command = Command::new("nginx");
-    // Debian has it where only root looks.
+    // Debian installs it into a folder that only root has in its PATH.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin")).arg(argument);
     command
 }
 
-/// nginx that runs, until it is dropped.
+/// A running nginx. It stops when this is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
@@ -34,50 +34,51 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it on a free port with a certificate of its own.
+    /// Starts nginx on a free port, with a new certificate.
     pub async fn start(platform: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
-        make_certificate(&folder);
+        create_certificate(&folder);
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a port").port();
-        let template = fs::read_to_string(root().join("tests/clients/nginx.conf")).expect("it is in the repository");
-        let path = folder.path().to_str().expect("text");
+        let template =
+            fs::read_to_string(root().join("tests/clients/nginx.conf")).expect("the template is in the repository");
+        let path = folder.path().to_str().expect("UTF-8");
         let configuration = template.replace("@FOLDER@", path).replace("@PORT@", &port.to_string());
         let file = folder.path().join("nginx.conf");
-        fs::write(&file, configuration.replace("@PLATFORM@", platform)).expect("it can be written");
+        fs::write(&file, configuration.replace("@PLATFORM@", platform)).expect("the folder is writable");
 
         let mut command = tokio::process::Command::from(nginx("-p"));
         command.arg(folder.path()).arg("-c").arg(file).kill_on_drop(true).stdin(Stdio::null());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot run nginx: {error}; {HINT}"));
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            let ended = process.try_wait().expect("it can be asked");
-            assert!(ended.is_none(), "nginx does not start, and says above why: {ended:?}");
+            let status = process.try_wait().expect("nginx's status");
+            assert!(status.is_none(), "nginx ended, see its output above: {status:?}");
             sleep(Duration::from_millis(20)).await;
         }
         Self { url: format!("https://127.0.0.1:{port}"), version: version(), folder, _process: process }
     }
 
-    /// What tells the scripts of it.
+    /// Returns the environment variables from which the scripts know the proxy.
     pub fn environment(&self) -> [(&'static str, String); 4] {
-        let certificate = self.folder.path().join("certificate.pem").to_str().expect("text").to_owned();
+        let certificate = self.folder.path().join("certificate.pem").to_str().expect("UTF-8").to_owned();
         [
             ("PROXY_URL", self.url.clone()),
             ("PROXY_VERSION", self.version.clone()),
             ("PROXY_CERTIFICATE", certificate.clone()),
-            // Node trusts what is in it, too.
+            // Makes Node trust the certificate.
             ("NODE_EXTRA_CA_CERTS", certificate),
         ]
     }
 }
 
-/// `nginx 1.22.1`.
+/// Returns the version, for example `nginx 1.22.1`.
 fn version() -> String {
-    let output = nginx("-v").output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    let version = said.trim().rsplit('/').next().expect("a text has a part that is last");
+    let output = nginx("-v").output().expect("nginx runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let version = errors.trim().rsplit('/').next().expect("a version");
     format!("nginx {version}")
 }
 
-fn make_certificate(folder: &TempDir) {
+fn create_certificate(folder: &TempDir) {
     let mut openssl = Command::new("openssl");
     openssl.current_dir(folder).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
     openssl.args(["-keyout", "key.pem", "-out", "certificate.pem", "-subj", "/CN=localhost"]);

@@ -1,4 +1,4 @@
-//! `PATCH .../secrets-bulk`, which the SDKs' `bulkUpdate` asks for.
+//! `PATCH .../secrets-bulk`, the request of the SDKs' `bulkUpdate`.
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -22,19 +22,19 @@ async fn several_secrets_change_at_once_or_not_at_all() {
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--customer", "user1"]).await;
     let (api, user) = (dev.api(), Customer::at(&dev.url, "many-secrets"));
-    let says = async || Reply::to(user.get("/")).await.json();
+    let environment = async || Reply::to(user.get("/")).await.json();
     let bindings = json!([secret("A", "a"), secret("B", "b"), {"type": "plain_text", "name": "V", "text": "v"}]);
     expect_result(api.upload("many-secrets", SOURCE, json!({ "bindings": bindings }))).await;
 
-    // New, changed, gone, gone already, and one that is not named.
+    // A new secret, a changed one, a deleted one, an unknown one, and a variable that is not named.
     let changes = json!({"C": secret("C", "c"), "A": secret("A", "new"), "B": null, "D": null});
-    let told = expect_result(bulk(&api, "many-secrets", &changes)).await;
+    let updated = expect_result(bulk(&api, "many-secrets", &changes)).await;
     let named = |name| json!({ "type": "secret_text", "name": name });
-    assert_eq!(told, json!({"A": named("A"), "C": named("C")}), "no texts");
+    assert_eq!(updated, json!({"A": named("A"), "C": named("C")}), "texts are not returned");
     let all = json!({"V": "v", "A": "new", "C": "c"});
-    assert_eq!(says().await, all);
-    let nothing = expect_result(bulk(&api, "many-secrets", &json!({}))).await;
-    assert_eq!(nothing, told);
+    assert_eq!(environment().await, all);
+    let unchanged = expect_result(bulk(&api, "many-secrets", &json!({}))).await;
+    assert_eq!(unchanged, updated);
 
     let many: Map<String, Value> = (0..101).map(|number| (format!("S{number}"), Value::Null)).collect();
     for (changes, status, code) in [
@@ -48,5 +48,5 @@ async fn several_secrets_change_at_once_or_not_at_all() {
         expect_error(bulk(&api, "many-secrets", &changes), status, code).await;
     }
     expect_error(bulk(&api, "none", &json!({})), 404, 10092).await;
-    assert_eq!(says().await, all, "as it was");
+    assert_eq!(environment().await, all, "unchanged");
 }

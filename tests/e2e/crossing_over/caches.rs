@@ -1,13 +1,13 @@
-//! Replies that somebody keeps.
+//! Caches: replies that are stored and used again.
 
 use serde_json::json;
 use tests::{Customer, Reply, expect_success};
 
 use super::victim::Scene;
 
-/// What the victim has just read is nobody else's, however public the victim has made it.
+/// The victim's files have `Cache-Control: public`. Still, a reply to the victim is never sent to the attacker.
 #[tokio::test]
-async fn nothing_is_answered_from_what_another_got() {
+async fn replies_are_never_reused_for_another_customer() {
     let scene = Scene::new("caches").await;
     for path in ["/files?key=plain", "/files?key=folder/page", "/data?key=plain", "/files", "/data", "/stats"] {
         for (name, value) in [
@@ -29,9 +29,9 @@ async fn nothing_is_answered_from_what_another_got() {
     scene.end().await;
 }
 
-/// A cache in front that keeps what it may, for whom it may (RFC 9111): the customers' URLs are the same.
+/// Simulates a shared cache that follows `Cache-Control` and `Vary` (RFC 9111). Both customers use the same URLs.
 #[tokio::test]
-async fn a_cache_in_front_does_not_mix_customers_up() {
+async fn a_shared_cache_keeps_customers_apart() {
     let (one, two) = (Customer::new("user1"), Customer::new("user2"));
     for (user, content) in [(&one, "one's"), (&two, "two's")] {
         expect_success(user.put("/files?key=cached").header("Cache-Control", "public, max-age=600").body(content))
@@ -53,24 +53,27 @@ async fn a_cache_in_front_does_not_mix_customers_up() {
                     let control = reply.header("Cache-Control");
                     if !control.contains("no-store") && !control.contains("private") {
                         let vary: Vec<&str> = reply.header("Vary").split(", ").collect();
-                        // A cache has no other way to tell whose reply it is.
+                        // Without these, a cache would send the reply to other customers.
                         assert!(vary.contains(&"X-User-ID") && vary.contains(&"Authorization"), "{reply}");
-                        assert_eq!(path, "/files?key=cached", "only what a customer made public may be kept: {reply}");
+                        assert_eq!(
+                            path, "/files?key=cached",
+                            "only a file that its customer made public is cacheable: {reply}"
+                        );
                         cache.push((path.to_owned(), id.to_owned(), reply.text().to_owned()));
                     }
                     reply.text().to_owned()
                 };
-                let other = if content == "one's" { "two's" } else { "one's" };
-                assert!(!text.contains(other), "{id} {path}: {text}");
+                let others_content = if content == "one's" { "two's" } else { "one's" };
+                assert!(!text.contains(others_content), "{id} {path}: {text}");
             }
         }
         assert_eq!(cache.len(), 2, "round {round}");
     }
 }
 
-/// A customer's own Worker need not say that its replies are for that customer alone: the dispatcher does.
+/// The dispatcher adds `Vary` to the replies of customers' own Workers.
 #[tokio::test]
-async fn what_a_customers_own_worker_replies_is_kept_apart_as_well() {
+async fn replies_of_a_customers_own_worker_vary_by_customer() {
     let public = json!({"Cache-Control": "public, max-age=600"});
     for (headers, vary) in [
         (public.clone(), "X-User-ID, Authorization"),
@@ -81,7 +84,7 @@ async fn what_a_customers_own_worker_replies_is_kept_apart_as_well() {
     ] {
         let path = format!("/?headers={}", tests::escaped(&headers.to_string()));
         let reply = Reply::to(Customer::new("strange").get(&path)).await;
-        let found: Vec<&str> = reply.headers.get_all("Vary").iter().map(|vary| vary.to_str().expect("text")).collect();
-        assert_eq!((found.join(", "), reply.text()), (vary.to_owned(), "strange"), "{headers}: {reply}");
+        let actual: Vec<&str> = reply.headers.get_all("Vary").iter().map(|vary| vary.to_str().expect("text")).collect();
+        assert_eq!((actual.join(", "), reply.text()), (vary.to_owned(), "strange"), "{headers}: {reply}");
     }
 }

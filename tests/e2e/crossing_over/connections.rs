@@ -1,4 +1,4 @@
-//! Many customers at once: on one connection, in one runtime.
+//! Many customers at once, on one connection and in one runtime.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::victim::{KEYS, Scene};
 
-/// Requests that are sent one behind the other, without waiting for replies: each gets its own customer's.
+/// Pipelined requests of two customers: each reply is for the customer of its request.
 #[tokio::test]
 async fn pipelined_requests_do_not_mix() {
     let scene = Scene::new("pipelined").await;
@@ -20,13 +20,13 @@ async fn pipelined_requests_do_not_mix() {
             let path = ["/data?key=plain", "/files?key=plain", "/", "/data", "/nothing"][number % 5];
             let connection = if number == 19 { "close" } else { "keep-alive" };
             write!(requests, "GET {path} HTTP/1.1\r\nHost: x\r\nX-User-ID: {id}\r\nConnection: {connection}\r\n\r\n")
-                .expect("a string takes all");
+                .expect("writing to a string cannot fail");
         }
         let replies = parse_replies(&exchange(&requests).await);
         assert_eq!(replies.len(), 20);
         for (number, reply) in replies.iter().enumerate() {
             if (number + round) % 2 == 0 {
-                scene.expect_nothing_in(format!("request {number} of {requests}"), &reply.body);
+                scene.expect_no_secret_in(format!("request {number} of {requests}"), &reply.body);
             } else if [0, 1, 3].contains(&(number % 5)) {
                 assert!(reply.text().contains(scene.secret()), "request {number}: {reply}");
             }
@@ -35,27 +35,27 @@ async fn pipelined_requests_do_not_mix() {
     scene.end().await;
 }
 
-/// A request that is sent byte by byte, while others' pass: it stays the attacker's.
+/// The attacker sends a request byte by byte. Between the bytes, the victim sends requests.
 #[tokio::test]
-async fn a_slow_request_gets_nobody_elses_reply() {
+async fn a_slow_request_gets_its_own_reply() {
     let scene = Scene::new("slow").await;
     for path in ["/data?key=plain", "/files?key=plain"] {
         let mut stream = tests::raw::connect().await;
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\nConnection: close\r\n\r\n");
         for byte in request.as_bytes() {
-            stream.write_all(&[*byte]).await.expect("it reads");
+            stream.write_all(&[*byte]).await.expect("the platform reads");
             expect_success(scene.victim.get("/data?key=plain")).await;
         }
         let mut received = Vec::new();
         stream.read_to_end(&mut received).await.expect("a reply");
-        scene.expect_nothing_in(path, &received);
+        scene.expect_no_secret_in(path, &received);
     }
     scene.end().await;
 }
 
-/// A download that is left open, and read to its end after the victim's.
+/// The attacker opens a download, and reads it after the victim's requests.
 #[tokio::test]
-async fn an_open_range_holds_nothing_of_anothers() {
+async fn an_open_download_contains_no_other_customers_data() {
     let scene = Scene::new("open-ranges").await;
     let content = noise(20_000_000, 77);
     expect_success(scene.attacker.put("/files?key=large").body(content.clone())).await;
@@ -63,21 +63,21 @@ async fn an_open_range_holds_nothing_of_anothers() {
         let open = scene.attacker.get("/files?key=large").header("Range", range).send().await.expect("a reply");
         for key in KEYS {
             let path = format!("/files?key={}", tests::escaped(key));
-            let theirs = Reply::to(scene.victim.get(&path).header("Range", "bytes=0-")).await;
-            assert!(theirs.text().starts_with(scene.secret()), "{theirs}");
+            let victims = Reply::to(scene.victim.get(&path).header("Range", "bytes=0-")).await;
+            assert!(victims.text().starts_with(scene.secret()), "{victims}");
         }
         let rest = Reply::read(open).await;
         assert_eq!(rest.status, StatusCode::PARTIAL_CONTENT);
         assert!(content.ends_with(&rest.body[rest.body.len() - 1000..]), "{range}");
-        scene.expect_nothing_in(range, &rest.body);
-        scene.expect_unharmed(range).await;
+        scene.expect_no_secret_in(range, &rest.body);
+        scene.expect_unchanged(range).await;
     }
     scene.end().await;
 }
 
-/// An upload that breaks off in the midst of the victim's own requests.
+/// The attacker's upload breaks off while the victim sends requests.
 #[tokio::test]
-async fn a_body_that_breaks_off_is_not_continued_by_another() {
+async fn an_interrupted_body_is_not_continued_by_another_request() {
     let scene = Scene::new("broken-off").await;
     for headers in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
         for path in ["/data", "/files?key=broken", "/files"] {
@@ -87,16 +87,16 @@ async fn a_body_that_breaks_off_is_not_continued_by_another() {
                 "{method} {path} HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\nContent-Type: application/json\r\n{headers}\r\n\r\n\
                  14\r\n{{\"key\":\"broken\",\"valu"
             );
-            stream.write_all(request.as_bytes()).await.expect("it reads");
+            stream.write_all(request.as_bytes()).await.expect("the platform reads");
             expect_success(scene.victim.get("/data?key=plain")).await;
             drop(stream);
-            scene.expect_unharmed(headers).await;
+            scene.expect_unchanged(headers).await;
         }
     }
     scene.end().await;
 }
 
-/// One connection serves many customers: whose request it is must never stick.
+/// A connection serves many customers. The customer of one request must not carry over to the next.
 #[tokio::test]
 async fn requests_on_one_connection_do_not_mix() {
     let (one, two) = (Customer::new("user1"), Customer::new("user2"));
@@ -115,10 +115,9 @@ async fn requests_on_one_connection_do_not_mix() {
     futures::future::join_all(requests).await;
 }
 
-/// A reply that nobody may make, handed on from elsewhere by one customer's Worker, is that customer's failure and nobody
-/// else's.
+/// A customer's Worker forwards a reply with an invalid status from another server. Only that customer's request fails.
 #[tokio::test]
-async fn a_strange_reply_of_one_customer_harms_no_other() {
+async fn an_invalid_reply_of_one_customer_harms_no_other() {
     let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Headers that say two things, or something that only looks like an id.
+//! Ambiguous headers, and values that only look like an id.
 
 use http::StatusCode;
 use tests::raw::{parse_replies, status};
@@ -6,9 +6,9 @@ use tests::{Customer, Reply, expect_json};
 
 use super::victim::Scene;
 
-/// What is sent beside, or instead of, the attacker's own id. Whatever reads it, it must not read `victim`.
-const TRICKS: [&[u8]; 63] = [
-    // Twice, in either order, and in a list.
+/// Headers that name the victim beside or instead of the attacker. No parser may read `victim` as the id.
+const AMBIGUOUS_HEADERS: [&[u8]; 63] = [
+    // Two headers, in either order, and lists of ids.
     b"X-User-ID: attacker\r\nX-User-ID: victim",
     b"X-User-ID: victim\r\nX-User-ID: attacker",
     b"X-User-ID: attacker\r\nx-user-id: victim",
@@ -22,7 +22,7 @@ const TRICKS: [&[u8]; 63] = [
     b"X-User-ID: victim;attacker",
     b"X-User-ID: victim attacker",
     b"X-User-ID: attacker\tvictim",
-    // Folded, and ended otherwise than lines end.
+    // Folded lines, and unusual line ends.
     b"X-User-ID: attacker\r\n victim",
     b"X-User-ID: attacker\r\n\tX-User-ID: victim",
     b"X-User-ID:\r\n victim\r\nX-User-ID: attacker",
@@ -30,7 +30,7 @@ const TRICKS: [&[u8]; 63] = [
     b"X-User-ID: attacker\rX-User-ID: victim",
     b"X-User-ID: attacker\r\r\nX-User-ID: victim",
     b"X-User-ID: attacker\n\rX-User-ID: victim",
-    // Names that are almost the name.
+    // Names that resemble `X-User-ID`.
     b"X-User-ID: attacker\r\nX-User-ID : victim",
     b"X-User-ID: attacker\r\n X-User-ID: victim",
     b"X-User-ID : victim",
@@ -44,13 +44,13 @@ const TRICKS: [&[u8]; 63] = [
     b"X-User-ID\xc2\xa0: victim\r\nX-User-ID: attacker",
     b"X-User-ID: attacker\r\n: victim",
     b"X-User-ID: attacker\r\nX-User-ID",
-    // As a part of other headers that the dispatcher reads.
+    // Inside other headers that the dispatcher reads.
     b"CF-Ray: 1\n:victim\r\nX-User-ID: attacker",
     b"CF-Ray: 1\r\n :1\r\n :victim\r\nX-User-ID: attacker",
     b"CF-Worker: 1\n:victim\r\nX-User-ID: attacker",
     b"CF-Worker: 1\r:victim\r\nX-User-ID: attacker",
     b"CF-Worker: 1\r\n\t:victim\r\nX-User-ID: attacker",
-    // Values that are almost the id.
+    // Values that resemble the id.
     b"X-User-ID: Victim",
     b"X-User-ID: VICTIM",
     b"X-User-ID: victim\0",
@@ -78,18 +78,18 @@ const TRICKS: [&[u8]; 63] = [
     b"X-User-ID: victim:443",
 ];
 
-/// A request for each thing that one customer has of another's: to read it, and to take it away.
+/// Returns requests with these headers that read or delete a file or a value.
 fn requests(headers: &[u8]) -> [Vec<u8>; 4] {
     ["GET /files?key=plain", "GET /data?key=plain", "DELETE /files?key=plain", "DELETE /data?key=folder/page"].map(
-        |asked| {
-            let (first, last) = (format!("{asked} HTTP/1.1\r\nHost: x\r\n"), b"\r\nConnection: close\r\n\r\n");
+        |request| {
+            let (first, last) = (format!("{request} HTTP/1.1\r\nHost: x\r\n"), b"\r\nConnection: close\r\n\r\n");
             [first.as_bytes(), headers, last].concat()
         },
     )
 }
 
 #[tokio::test]
-async fn an_id_is_not_read_two_ways() {
+async fn ambiguous_user_ids_never_name_the_victim() {
     let scene = Scene::new("ids").await;
     let longest = "v".repeat(60_000);
     let many = "X-User-ID: victim\r\n".repeat(90) + "X-User-ID: attacker";
@@ -100,20 +100,20 @@ async fn an_id_is_not_read_two_ways() {
         format!("X-{longest}: x\r\nX-User-ID: victim, attacker"),
         many,
     ];
-    for trick in TRICKS.into_iter().chain(long.iter().map(String::as_bytes)) {
-        for request in requests(trick) {
+    for headers in AMBIGUOUS_HEADERS.into_iter().chain(long.iter().map(String::as_bytes)) {
+        for request in requests(headers) {
             let received = scene.attempt_raw(&request).await;
-            // It is nobody's, or the attacker's own.
-            let known = [200, 400, 404, 431].contains(&status(&received));
-            assert!(known, "{}: {}", String::from_utf8_lossy(&request), String::from_utf8_lossy(&received));
+            // The request is rejected, or is the attacker's own.
+            let is_expected = [200, 400, 404, 431].contains(&status(&received));
+            assert!(is_expected, "{}: {}", String::from_utf8_lossy(&request), String::from_utf8_lossy(&received));
         }
     }
     scene.end().await;
 }
 
-/// Whatever else a request says of whom it is for, `X-User-ID` alone counts.
+/// Only `X-User-ID` names the customer of a request.
 #[tokio::test]
-async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
+async fn only_x_user_id_names_a_customer() {
     let scene = Scene::new("other-headers").await;
     for headers in [
         "MF-Route-Override: customer-victim",
@@ -156,7 +156,7 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
             let received = scene.attempt_raw(&request).await;
             assert!([200, 404].contains(&status(&received)), "{headers}: {}", String::from_utf8_lossy(&received));
         }
-        // Nor does it stand in for an id that is not there.
+        // Nor do these headers replace a missing id.
         let [request, ..] = requests(headers.as_bytes());
         assert_eq!(status(&scene.attempt_raw(&request).await), 400, "{headers}");
     }
@@ -166,9 +166,9 @@ async fn no_other_header_and_no_part_of_the_url_names_a_customer() {
     scene.end().await;
 }
 
-/// Which version of a Worker answers, and whether a Worker asks, is not for clients to say.
+/// Clients can neither choose a Worker's version nor claim to be a Worker.
 #[tokio::test]
-async fn what_cloudflare_alone_may_say_is_not_passed_on() {
+async fn headers_that_only_cloudflare_sets_are_removed() {
     let token_holder = Customer::behind("token", "echo").with_token(&tests::token::valid_token("echo"));
     for user in [Customer::new("echo"), Customer::behind("cors", "echo"), token_holder] {
         for (name, value) in [
@@ -183,19 +183,19 @@ async fn what_cloudflare_alone_may_say_is_not_passed_on() {
                 let reply = Reply::to(request).await;
                 assert_eq!(reply.status, 200, "{reply}");
                 // Behind a token there is a stand-in, which tells it in the body.
-                let told = reply.headers.get("Echo").map_or(&*reply.body, |told| told.as_bytes());
-                let asked: serde_json::Value = serde_json::from_slice(told).expect("JSON");
-                let headers = asked["headers"].as_object().expect("headers");
-                assert!(headers.keys().all(|passed| !passed.eq_ignore_ascii_case(name)), "{name}: {asked}");
+                let echo = reply.headers.get("Echo").map_or(&*reply.body, |echo| echo.as_bytes());
+                let received: serde_json::Value = serde_json::from_slice(echo).expect("JSON");
+                let headers = received["headers"].as_object().expect("headers");
+                assert!(!headers.keys().any(|header| header.eq_ignore_ascii_case(name)), "{name}: {received}");
                 assert_eq!(headers["x-other"], "kept");
             }
         }
     }
 }
 
-/// What is named in `Connection` does not go further than to the platform, and what is not there names nobody.
+/// The headers in `Connection` are for the platform only. A request whose id is one of them has no id.
 #[tokio::test]
-async fn headers_of_one_connection_take_no_id_away() {
+async fn hop_by_hop_headers_name_no_customer() {
     let scene = Scene::new("hop-by-hop").await;
     for (connection, expected) in [
         ("X-User-ID", 400),
@@ -217,9 +217,9 @@ async fn headers_of_one_connection_take_no_id_away() {
     scene.end().await;
 }
 
-/// Pages that another origin may not read: with the victim's token in the browser, and a page that would have it used.
+/// A page of another origin, in the browser of a user who has the victim's token.
 #[tokio::test]
-async fn a_page_of_another_origin_reads_nothing() {
+async fn pages_of_other_origins_cannot_read_replies() {
     let scene = Scene::new("pages-in-browsers").await;
     let victim = Customer::behind("guarded", "victim").with_token(&tests::token::valid_token("victim"));
     for origin in [
@@ -238,7 +238,7 @@ async fn a_page_of_another_origin_reads_nothing() {
         "*",
         "",
     ] {
-        // These are the victim's own requests: what counts is that the page is not told that it may see the reply.
+        // These are the victim's own requests, so they succeed. No CORS header may let the page read the reply.
         let reply = Reply::to(victim.get("/files?key=plain").header("Origin", origin)).await;
         let allowed = reply.headers.get("Access-Control-Allow-Origin").map(|allowed| allowed.to_str().expect("text"));
         assert!(
@@ -246,19 +246,19 @@ async fn a_page_of_another_origin_reads_nothing() {
             "{origin}: {reply}"
         );
         assert!(!reply.headers.contains_key("Access-Control-Allow-Credentials"), "{origin}: {reply}");
-        // What a page may send without asking must not change anything: it cannot have a token.
-        let nobody = Customer::behind("guarded", "victim");
-        let reply = scene.attempt(nobody.post("/files").header("Origin", origin).body("x")).await;
+        // A page may send simple requests without a preflight, but without a token they must not change anything.
+        let without_token = Customer::behind("guarded", "victim");
+        let reply = scene.attempt(without_token.post("/files").header("Origin", origin).body("x")).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{origin}: {reply}");
-        let preflight = nobody.request(http::Method::OPTIONS, "/files?key=plain").header("Origin", origin);
+        let preflight = without_token.request(http::Method::OPTIONS, "/files?key=plain").header("Origin", origin);
         scene.attempt(preflight.header("Access-Control-Request-Method", "DELETE")).await;
     }
     scene.end().await;
 }
 
-/// A header is its name in any case, with blanks around its value, and nothing else.
+/// The control: the name of the header is case-insensitive, and blanks around its value are ignored.
 #[tokio::test]
-async fn the_victim_itself_is_let_in() {
+async fn the_victims_own_header_is_accepted() {
     let version = env!("CARGO_PKG_VERSION");
     let health = serde_json::json!({"status": "ok", "worker": "victim", "version": version});
     expect_json(Customer::new("victim").get("/"), health.clone()).await;

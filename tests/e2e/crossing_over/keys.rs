@@ -1,4 +1,4 @@
-//! Keys, cursors and upload ids: of another customer, or made to look as if they were.
+//! Keys, cursors and upload ids that belong to another customer, or look as if they did.
 
 use http::Method;
 use serde_json::json;
@@ -6,8 +6,8 @@ use tests::{Customer, Reply, escaped, expect_json, expect_problem, expect_succes
 
 use super::victim::{KEYS, Scene};
 
-/// Keys that would lead elsewhere, if anything put them together with something else.
-const KEYS_THAT_LEAD: [&str; 30] = [
+/// Keys that would reach other data if they were joined to a path, a key or a query.
+const MISLEADING_KEYS: [&str; 30] = [
     "plain",
     "../victim/plain",
     "../customer-victim/plain",
@@ -41,9 +41,9 @@ const KEYS_THAT_LEAD: [&str; 30] = [
 ];
 
 #[tokio::test]
-async fn a_key_leads_nowhere_else() {
+async fn keys_reach_only_the_customers_own_storage() {
     let scene = Scene::new("keys").await;
-    for key in KEYS_THAT_LEAD {
+    for key in MISLEADING_KEYS {
         let (file, value) = (format!("/files?key={}", escaped(key)), format!("/data?key={}", escaped(key)));
         let attacker = &scene.attacker;
         let body = json!({"key": key, "value": "overwritten", "metadata": {"by": "attacker"}}).to_string();
@@ -70,9 +70,9 @@ async fn a_key_leads_nowhere_else() {
     scene.end().await;
 }
 
-/// What is listed is the customer's own, whatever it asks for, and wherever it goes on.
+/// Neither a prefix, a delimiter nor a cursor lists another customer's entries.
 #[tokio::test]
-async fn a_listing_leads_nowhere_else() {
+async fn lists_contain_only_the_customers_own_entries() {
     let scene = Scene::new("lists").await;
     for prefix in
         ["", "plain", "folder/", "..", "../", "data/", "usage/", "/", "%", "*", "customer-victim", "\0", "victim"]
@@ -90,7 +90,7 @@ async fn a_listing_leads_nowhere_else() {
     for path in ["/stats", "/stats?customer=victim", "/healthz", "/"] {
         scene.attempt(scene.attacker.get(path)).await;
     }
-    // A cursor is a place in a list, whoever has it: the attacker's own list goes on there.
+    // The victim's cursor continues the attacker's own list.
     for list in ["/files?limit=1", "/files?limit=2&delimiter=/", "/data?limit=1", "/files?limit=1&prefix=folder"] {
         let page = expect_success(scene.victim.get(list)).await.json();
         for cursor in
@@ -103,9 +103,9 @@ async fn a_listing_leads_nowhere_else() {
     scene.end().await;
 }
 
-/// An upload is one key of one customer: its id is of no use to another.
+/// The id of a multipart upload is useless to another customer.
 #[tokio::test]
-async fn an_upload_id_leads_nowhere_else() {
+async fn upload_ids_work_only_for_their_customer() {
     let scene = Scene::new("uploads").await;
     let (attacker, id) = (&scene.attacker, &scene.upload_id);
     for key in [scene.upload_key(), "plain", "customer-victim/unfinished/uploads", "../customer-victim/unfinished"] {
@@ -127,19 +127,19 @@ async fn an_upload_id_leads_nowhere_else() {
             }
         }
     }
-    // The victim can go on with it.
+    // The victim can complete its upload.
     scene.end().await;
 }
 
-/// Who has no storage is not given what another request of the moment uses, but told so.
+/// A customer without storage gets an error, not the storage of a concurrent request.
 #[tokio::test]
-async fn no_storage_is_not_anothers_storage() {
+async fn a_customer_without_storage_gets_no_other_storage() {
     let scene = Scene::new("no-storage").await;
     let bare = Customer::new("bare");
     for key in KEYS {
         let (file, value) = (format!("/files?key={}", escaped(key)), format!("/data?key={}", escaped(key)));
         let upload = format!("/files/uploads?key={}&uploadId={}", scene.upload_key(), escaped(&scene.upload_id));
-        // All at once: each is judged by what the victim sees, so that the victim's requests are among them.
+        // All at once: after each attempt the victim's data is read, so that the victim's requests run in between.
         let attempts = [
             bare.get(&file),
             bare.get(&file).header("Range", "bytes=0-40"),
@@ -164,15 +164,15 @@ async fn no_storage_is_not_anothers_storage() {
     scene.end().await;
 }
 
-/// The versions of what lies under the same key are each customer's own, and so are the conditions on them.
+/// Preconditions with the victim's etag do not match the attacker's file under the same key.
 #[tokio::test]
-async fn a_version_of_anothers_is_no_version() {
+async fn etags_of_other_customers_do_not_match() {
     let scene = Scene::new("versions").await;
     let attacker = &scene.attacker;
     for key in KEYS {
         let path = format!("/files?key={}", escaped(key));
-        let theirs = Reply::to(scene.victim.head(&path)).await;
-        let (etag, date) = (theirs.header("ETag"), theirs.header("Last-Modified"));
+        let victims = Reply::to(scene.victim.head(&path)).await;
+        let (etag, date) = (victims.header("ETag"), victims.header("Last-Modified"));
         for request in [
             attacker.get(&path).header("If-None-Match", etag),
             attacker.get(&path).header("If-Match", etag),
@@ -183,7 +183,7 @@ async fn a_version_of_anothers_is_no_version() {
             attacker.head(&path).header("If-None-Match", etag),
         ] {
             let reply = scene.attempt(request).await;
-            assert_ne!(reply.status, 304, "whether it is the victim's version is not said: {reply}");
+            assert_ne!(reply.status, 304, "a 304 would disclose the victim's version: {reply}");
         }
         let overwrite = attacker.put(&path).header("If-Match", etag).body("overwritten");
         assert_eq!(scene.attempt(overwrite).await.status, 412);
@@ -193,7 +193,7 @@ async fn a_version_of_anothers_is_no_version() {
 
 /// Ids that only look like a customer's.
 #[tokio::test]
-async fn there_is_one_name_for_a_customer() {
+async fn a_customer_has_exactly_one_id() {
     let scene = Scene::new("names").await;
     for id in [
         "Victim",
@@ -218,7 +218,7 @@ async fn there_is_one_name_for_a_customer() {
 }
 
 #[tokio::test]
-async fn the_same_keys_hold_what_each_customer_put_there() {
+async fn equal_keys_of_two_customers_are_independent() {
     let (one, two) = (Customer::new("user1"), Customer::new("user2"));
     for key in ["isolated", "../user1/isolated", "../customer-user1/isolated", "user1/isolated"] {
         let (file, data) = (format!("/files?key={key}"), format!("/data?key={key}"));
@@ -228,7 +228,7 @@ async fn the_same_keys_hold_what_each_customer_put_there() {
         expect_problem(two.get(&data), 404, "data_not_found").await;
         expect_problem(two.get(&file), 404, "file_not_found").await;
 
-        // What the other deletes and writes is the other's own.
+        // Deletes and writes of `user2` change only its own data.
         expect_success(two.delete(&data)).await;
         expect_success(two.delete(&file)).await;
         expect_success(two.post_json("/data", value("two's").to_string())).await;
@@ -243,7 +243,7 @@ async fn the_same_keys_hold_what_each_customer_put_there() {
 }
 
 #[tokio::test]
-async fn counts_are_each_customers_own() {
+async fn stats_count_only_the_customers_own_data() {
     let (counted, other) = (Customer::new("count2"), Customer::new("user2"));
     expect_success(other.put("/files?key=counted").body("content")).await;
     expect_success(other.post_json("/data", r#"{"key":"counted","value":1}"#)).await;

@@ -1,8 +1,8 @@
-//! Getting from one customer to another, by every way there is.
+//! Attacks of one customer on another's data.
 //!
-//! An attempt is judged from both sides: nothing of the victim's content is in any byte of the reply, and everything that the
-//! victim stores is afterwards as it was. Whoever sends `X-User-ID: victim` is the victim, as far as these platforms know; the
-//! attacker is somebody for whom `X-User-ID: attacker` was sent, or who has the attacker's token.
+//! After each attempt, the tests check both sides: the reply contains nothing of the victim's content, and the victim's
+//! data is unchanged. The platform trusts `X-User-ID`, so `X-User-ID: victim` is a legitimate request of the victim.
+//! The attacker's requests have `X-User-ID: attacker`, or the attacker's token.
 
 mod caches;
 mod connections;

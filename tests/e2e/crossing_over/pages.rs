@@ -1,10 +1,10 @@
-//! The local runtime's own pages, which read all storage.
+//! The local runtime's own pages, which can read all storage.
 
 use tests::raw::status;
 
 use super::victim::Scene;
 
-/// Where something of the victim's is to be seen, past the dispatcher.
+/// Pages that show data of the victim, or control the runtime, without the dispatcher.
 const PAGES: [&str; 6] = [
     "cdn-cgi/local/r2/public/customer-victim/plain",
     "cdn-cgi/local/explorer/api/r2/buckets/customer-victim/objects/plain",
@@ -14,8 +14,8 @@ const PAGES: [&str; 6] = [
     "cdn-cgi/platform-proxy",
 ];
 
-/// Ways to write such a path, with `{}` for the page.
-const WRITINGS: [&str; 32] = [
+/// Spellings of the path of a page, with `{}` for the page.
+const TARGETS: [&str; 32] = [
     "/{}",
     "//{}",
     "///{}",
@@ -50,21 +50,22 @@ const WRITINGS: [&str; 32] = [
     "/\t{}",
 ];
 
-/// Ways to write its first part.
-const NAMES: [&str; 6] = ["cdn-cgi", "CDN-CGI", "%63dn-cgi", "cdn%2dcgi", "cdn-cg%69", "cdn-cgi%2f."];
+/// Spellings of the path's first segment.
+const FIRST_SEGMENTS: [&str; 6] = ["cdn-cgi", "CDN-CGI", "%63dn-cgi", "cdn%2dcgi", "cdn-cg%69", "cdn-cgi%2f."];
 
 #[tokio::test]
-async fn no_path_leads_to_the_runtimes_own_pages() {
+async fn no_path_reaches_the_runtimes_own_pages() {
     let scene = Scene::new("paths").await;
-    for (number, writing) in WRITINGS.iter().enumerate() {
-        for (page, name) in PAGES.iter().enumerate().map(|(at, page)| (page, NAMES[(at + number) % NAMES.len()])) {
-            let target = writing.replace("{}", &page.replace("cdn-cgi", name));
+    for (number, target) in TARGETS.iter().enumerate() {
+        for (at, page) in PAGES.iter().enumerate() {
+            let segment = FIRST_SEGMENTS[(at + number) % FIRST_SEGMENTS.len()];
+            let target = target.replace("{}", &page.replace("cdn-cgi", segment));
             let method = ["GET", "POST", "DELETE", "PUT"][number % 4];
             let request = format!(
                 "{method} {target} HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
             let received = scene.attempt_raw(&request).await;
-            // Refused in front, or a route that no Worker has.
+            // The platform rejects the request, or no Worker has such a route.
             assert!([400, 404].contains(&status(&received)), "{target}: {}", String::from_utf8_lossy(&received));
         }
     }
@@ -72,7 +73,7 @@ async fn no_path_leads_to_the_runtimes_own_pages() {
 }
 
 #[tokio::test]
-async fn no_host_leads_to_the_runtimes_own_pages() {
+async fn no_host_reaches_the_runtimes_own_pages() {
     let scene = Scene::new("hosts").await;
     for page in PAGES {
         for host in [
@@ -94,12 +95,12 @@ async fn no_host_leads_to_the_runtimes_own_pages() {
             assert_eq!(status(&scene.attempt_raw(&request).await), 400, "{host}");
         }
     }
-    // A host that is one says nothing about whom a request is for.
+    // A valid host does not choose the customer.
     for host in ["victim", "customer-victim", "victim.localhost", "localhost:8788", "[::1]", "0x7f.1"] {
         for target in ["/files?key=plain", "http://victim/files?key=plain", "http://customer-victim/data?key=plain"] {
             let request =
                 format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nX-User-ID: attacker\r\nConnection: close\r\n\r\n");
-            // The attacker's own, unless another test has just deleted it.
+            // The attacker's own file, or 404 if another test has just deleted it.
             assert!([200, 404].contains(&status(&scene.attempt_raw(&request).await)), "{host} {target}");
         }
     }

@@ -1,6 +1,6 @@
-//! Headers with which the parts of the local platform speak to one another: neither a script nor a client can send one. Their
-//! names are looked up when the test runs, in the platform's sources and in the packages that it runs on, so that it holds for
-//! names that nobody has thought of yet.
+//! Private headers: the parts of the local platform use them among themselves. If a script or a client sends one, it
+//! has no effect. The tests read the names from the sources of the platform and of its packages, so that they cover
+//! names that a new version adds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,8 +10,8 @@ use http::StatusCode;
 use serde_json::json;
 use tests::{Customer, Reply, client, escaped, platform_url};
 
-/// Names that were obeyed once, and such as a next runtime could have.
-const KNOWN: [&str; 14] = [
+/// Names that had an effect once, and names that a later runtime could use.
+const KNOWN_NAMES: [&str; 14] = [
     "Platform-Content-Type",
     "Platform-Storage",
     "Platform-Status",
@@ -28,7 +28,7 @@ const KNOWN: [&str; 14] = [
     "CF-Worker-Status",
 ];
 
-/// The sources of whatever a request goes through on its way, from the repository's folder.
+/// The sources of everything that handles a request, relative to the repository.
 const SOURCES: [&str; 4] = [
     "local-platform/src",
     "local-platform/namespace",
@@ -36,10 +36,10 @@ const SOURCES: [&str; 4] = [
     "node_modules/wrangler/wrangler-dist",
 ];
 
-/// All private names: those above, and everything in the sources that looks like one.
+/// Returns the known names, and every string in the sources that looks like a private header.
 fn names() -> BTreeSet<String> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder");
-    let mut names: BTreeSet<String> = KNOWN.map(str::to_lowercase).into();
+    let mut names: BTreeSet<String> = KNOWN_NAMES.map(str::to_lowercase).into();
     for folder in SOURCES {
         add_names(&repository.join(folder), &mut names);
     }
@@ -47,7 +47,7 @@ fn names() -> BTreeSet<String> {
 }
 
 fn add_names(folder: &Path, names: &mut BTreeSet<String>) {
-    // One of the packages may be replaced one day.
+    // A package may be missing in a later version, so a missing folder is ignored.
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("an entry").path();
         let is_source = path.extension().is_some_and(|kind| kind == "js" || kind == "mjs" || kind == "rs");
@@ -62,40 +62,40 @@ fn add_names(folder: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
-/// What stands in quotation marks in a text, starts with a prefix, and could be a header's name.
+/// Returns the quoted strings in a text that start with a prefix and could be names of headers.
 fn words(text: &[u8], prefix: &[u8]) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for at in memchr_all(text, prefix) {
+    let mut words = BTreeSet::new();
+    for at in positions(text, prefix) {
         let word: Vec<u8> =
             text[at..].iter().copied().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').collect();
         let quoted = at > 0 && b"\"'`".contains(&text[at - 1]) && text.get(at + word.len()) == Some(&text[at - 1]);
         if quoted && word.len() <= 60 {
-            found.insert(String::from_utf8(word).expect("ASCII"));
+            words.insert(String::from_utf8(word).expect("ASCII"));
         }
     }
-    found
+    words
 }
 
-fn memchr_all<'t>(text: &'t [u8], wanted: &'t [u8]) -> impl Iterator<Item = usize> + 't {
-    (0..text.len().saturating_sub(wanted.len())).filter(move |at| text[*at..].starts_with(wanted))
+fn positions<'t>(text: &'t [u8], needle: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    (0..text.len().saturating_sub(needle.len())).filter(move |at| text[*at..].starts_with(needle))
 }
 
-/// A reply's headers but for those that differ each time.
+/// Returns a reply's headers without those that differ for each request.
 fn comparable(reply: &Reply) -> BTreeMap<String, Vec<u8>> {
     let changing = |name: &str| ["date", "x-request-id", "cf-ray"].contains(&name);
     let headers = reply.headers.iter().filter(|(name, _)| !changing(name.as_str()));
     headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
-/// A script that answers with these headers.
+/// Returns a request to a script that replies with these headers.
 fn reply_with(headers: &serde_json::Value) -> reqwest::RequestBuilder {
     Customer::new("strange").get(&format!("/?headers={}", escaped(&headers.to_string())))
 }
 
 #[tokio::test]
-async fn a_script_sends_them_like_any_others() {
+async fn private_headers_of_scripts_have_no_effect() {
     let names = names();
-    assert!(names.len() > KNOWN.len(), "some are found in the sources: {names:?}");
+    assert!(names.len() > KNOWN_NAMES.len(), "the sources contain no names: {names:?}");
     for content_type in ["application/json", "text/html; charset=utf-8"] {
         let plain = Reply::to(reply_with(&json!({"content-type": content_type, "x-own": "1"}))).await;
         assert_eq!((plain.status, plain.text()), (StatusCode::OK, "strange"));
@@ -110,7 +110,7 @@ async fn a_script_sends_them_like_any_others() {
                 assert_eq!(comparable(&reply), expected, "{name}: {value}");
             }
         }
-        // And all of them at once.
+        // All headers at once.
         let mut all = sent("x-own", "1");
         for name in &names {
             all[name] = "text/plain".into();
@@ -122,29 +122,33 @@ async fn a_script_sends_them_like_any_others() {
 }
 
 #[tokio::test]
-async fn a_client_changes_nothing_with_them() {
+async fn private_headers_of_clients_have_no_effect() {
     let plain = Reply::to(Customer::new("user1").get("/")).await;
-    let nobody = Reply::to(client().get(platform_url())).await;
+    let without_id = Reply::to(client().get(platform_url())).await;
     for name in names() {
         for value in ["", "true", "text/html", "undefined", "null", "customer-user2"] {
             let reply = Reply::to(Customer::new("user1").get("/").header(&name, value)).await;
             assert_eq!((reply.status, reply.text()), (plain.status, plain.text()), "{name}: {value}: {reply}");
             assert_eq!(comparable(&reply), comparable(&plain), "{name}: {value}");
         }
-        // Without an id such a request leads nowhere either.
+        // They have no effect without an id either.
         let reply = Reply::to(client().post(format!("{}/.storage?operation=alive", platform_url())).header(&name, "x"));
         let reply = reply.await;
-        assert_eq!((reply.status, &reply.json()["code"]), (nobody.status, &nobody.json()["code"]), "{name}: {reply}");
+        assert_eq!(
+            (reply.status, &reply.json()["code"]),
+            (without_id.status, &without_id.json()["code"]),
+            "{name}: {reply}"
+        );
     }
 }
 
-/// What the platform itself adds on the way does not reach either end.
+/// The platform's own private headers reach neither scripts nor clients.
 #[tokio::test]
-async fn nobody_sees_those_of_the_platform() {
-    let private = |name: &str| name.starts_with("platform-") || name.starts_with("mf-");
+async fn private_headers_of_the_platform_are_removed() {
+    let is_private = |name: &str| name.starts_with("platform-") || name.starts_with("mf-");
     let html = Reply::to(reply_with(&json!({"content-type": "text/html"}))).await;
     assert_eq!(html.header("Content-Type"), "text/html");
-    assert!(!html.headers.keys().any(|name| private(name.as_str())), "{html}");
+    assert!(!html.headers.keys().any(|name| is_private(name.as_str())), "{html}");
     let echoed = Reply::to(Customer::new("echo").get("/")).await;
     let received: serde_json::Value = serde_json::from_str(echoed.header("Echo")).expect("JSON");
     let received = received["headers"].as_object().expect("headers");

@@ -1,4 +1,5 @@
-//! What is shared by its name in an account: a manifest reaches nothing of another customer's by it, nor of the platform's.
+//! Resources that an account shares by name. A manifest cannot use them to reach another customer's resources or the
+//! platform's own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use tests::api::{expect_result, text};
 
 use crate::local_api::Platform;
 
-/// A Worker of a customer's own, which asks its rate limiter.
+/// A customer's own Worker that calls its rate limiter.
 const SCRIPT: &str = "
     export class Flow {}
     export default {
@@ -19,7 +20,7 @@ const SCRIPT: &str = "
     };
 ";
 
-/// A binding of each kind that names something of the account.
+/// Returns a binding of each type that names a resource of the account.
 fn bindings(kv: &str, d1: &str) -> Vec<(&'static str, String)> {
     [
         ("analytics_engine", "dataset = 'events'".to_owned()),
@@ -64,7 +65,7 @@ impl Operator {
         path.to_str().expect("UTF-8").to_owned()
     }
 
-    /// Creates a customer with a Worker of its own or deploys to it, and answers the exit code and what went wrong.
+    /// Creates a customer with its own Worker, or deploys to it. Returns the exit code and standard error.
     async fn run(&self, command: &str, id: &str, manifest: &str) -> (Option<i32>, String) {
         let (manifest, script) = (self.manifest(id, manifest), self.script.to_str().expect("UTF-8"));
         let arguments = ["customer", command, id, "--manifest", &manifest, "--script", script];
@@ -72,12 +73,12 @@ impl Operator {
         (output.status.code(), text(&output.stderr))
     }
 
-    async fn expect_done(&self, command: &str, id: &str, manifest: &str) {
+    async fn expect_success(&self, command: &str, id: &str, manifest: &str) {
         let (code, errors) = self.run(command, id, manifest).await;
         assert_eq!(code, Some(0), "{errors}");
     }
 
-    async fn expect_refused(&self, command: &str, id: &str, manifest: &str, reason: &str) {
+    async fn expect_rejection(&self, command: &str, id: &str, manifest: &str, reason: &str) {
         let (code, errors) = self.run(command, id, manifest).await;
         assert!(code == Some(1) && errors.contains(reason), "{manifest}: {errors}");
     }
@@ -89,7 +90,7 @@ impl Operator {
         (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
-    /// What all there is of customers is called.
+    /// Lists all storage and all scripts.
     async fn everything(&self) -> Value {
         let api = &self.platform.api;
         let listed = async |path: &str| expect_result(api.get(path)).await;
@@ -103,7 +104,7 @@ impl Operator {
 }
 
 #[tokio::test]
-async fn a_name_that_another_customer_has_is_refused_unless_it_is_marked() {
+async fn resources_of_another_customer_are_rejected_unless_shared() {
     let operator = Operator::start(&[]).await;
     let api = &operator.platform.api;
     let kv = api.kv_namespace("sessions").await;
@@ -114,42 +115,47 @@ async fn a_name_that_another_customer_has_is_refused_unless_it_is_marked() {
         bindings.iter().map(|(kind, members)| table(&format!("MY_{kind}"), kind, members, shared)).collect()
     };
 
-    // The queue is not there yet: nothing is made.
+    // The queue does not exist yet, so nothing is created.
     let before = operator.everything().await;
-    operator.expect_refused("create", "first", &all(false), "is the queue jobs, which does not exist").await;
+    operator.expect_rejection("create", "first", &all(false), "is the queue jobs, which does not exist").await;
     assert_eq!(operator.everything().await, before);
     api.post("/queues", json!({ "queue_name": "jobs" })).await;
-    operator.expect_done("create", "first", &all(false)).await;
+    operator.expect_success("create", "first", &all(false)).await;
 
     let before = operator.everything().await;
     for (kind, members) in &bindings {
         let manifest = table("X", kind, members, false);
-        operator.expect_refused("create", "second", &manifest, "which the script first is bound to as well").await;
+        operator.expect_rejection("create", "second", &manifest, "which the script first is bound to as well").await;
     }
-    operator.expect_refused("deploy", "user1", &all(false), "which the script first is bound to as well").await;
+    operator.expect_rejection("deploy", "user1", &all(false), "which the script first is bound to as well").await;
     assert_eq!(operator.everything().await, before);
     assert_eq!(operator.audit().await.0, Some(0));
 
-    // Marked on one side it is bound, and said; marked on both it is in order.
-    operator.expect_done("create", "second", &all(true)).await;
+    // If one customer marks a resource as shared, it is bound, and the audit reports it. If both do, the audit is
+    // clean.
+    operator.expect_success("create", "second", &all(true)).await;
     let (code, audit) = operator.audit().await;
-    let of = |script: &str, shared: bool| {
+    let count = |script: &str, shared: bool| {
         let crossings = audit["crossings"].as_array().expect("a list").iter();
         crossings.filter(|crossing| crossing["script"] == script && crossing["shared"] == shared).count()
     };
-    assert_eq!((code, of("first", false), of("second", true)), (Some(4), bindings.len(), bindings.len()), "{audit}");
+    assert_eq!(
+        (code, count("first", false), count("second", true)),
+        (Some(4), bindings.len(), bindings.len()),
+        "{audit}"
+    );
     operator.manifest("first", &all(true));
     assert_eq!(operator.audit().await.0, Some(0));
 }
 
 #[tokio::test]
-async fn the_platforms_own_is_refused_and_found_whatever_a_manifest_says() {
+async fn the_platforms_own_resources_are_always_rejected_and_audited() {
     let operator = Operator::start(&["--records"]).await;
     let api = &operator.platform.api;
     let namespaces = expect_result(api.get("/storage/kv/namespaces?per_page=1000")).await;
     let named = |title: &str| {
         let found = namespaces.as_array().expect("a list").iter().find(|namespace| namespace["title"] == title);
-        found.expect("it is there")["id"].as_str().expect("an id").to_owned()
+        found.expect("the namespace")["id"].as_str().expect("an id").to_owned()
     };
     let records = expect_result(api.get("/workers/scripts/dispatcher/settings")).await;
     let records =
@@ -162,12 +168,12 @@ async fn the_platforms_own_is_refused_and_found_whatever_a_manifest_says() {
         ("service", "service = 'outbound'".to_owned()),
     ] {
         let manifest = table("X", kind, &members, false);
-        operator.expect_refused("create", "thief", &manifest, "which is the platform's own").await;
+        operator.expect_rejection("create", "thief", &manifest, "which is the platform's own").await;
         let marked = table("X", kind, &members, true);
-        operator.expect_refused("deploy", "user1", &marked, "which is the platform's own").await;
+        operator.expect_rejection("deploy", "user1", &marked, "which is the platform's own").await;
     }
 
-    // Uploads are not refused, but found.
+    // The API accepts such uploads, but the audit reports them.
     let user1 = named("customer-user1");
     let stolen = json!([
         {"name": "A", "type": "kv_namespace", "namespace_id": records},
@@ -186,18 +192,19 @@ async fn the_platforms_own_is_refused_and_found_whatever_a_manifest_says() {
 }
 
 #[tokio::test]
-async fn rate_limiters_that_name_no_namespace_count_for_themselves() {
+async fn rate_limiters_without_a_namespace_count_per_script() {
     let operator = Operator::start(&[]).await;
     let manifest = table("LIMITER", "ratelimit", "simple = { limit = 5, period = 60 }", false);
     for id in ["first", "second"] {
-        operator.expect_done("create", id, &manifest).await;
+        operator.expect_success("create", id, &manifest).await;
     }
-    let ask = async |id: &str| Reply::to(operator.platform.customer(id).get("/")).await.json()["success"].clone();
-    let mut refused = false;
+    let is_allowed =
+        async |id: &str| Reply::to(operator.platform.customer(id).get("/")).await.json()["success"].clone();
+    let mut rejected = false;
     for _ in 0..20 {
-        refused |= ask("first").await == false;
+        rejected |= is_allowed("first").await == false;
     }
-    assert!(refused, "five in a minute");
-    assert_eq!(ask("second").await, true);
+    assert!(rejected, "the limit is five requests in a minute");
+    assert_eq!(is_allowed("second").await, true);
     assert_eq!(operator.audit().await.0, Some(0));
 }

@@ -1,25 +1,24 @@
-//! A request within a request, on whose end two readers may not agree: somebody in front, who sent it as one of the
-//! attacker's, and the platform. Nothing within it is a request of its own.
+//! Request smuggling: a request in the body of a request whose length is ambiguous. A proxy in front of the platform
+//! sees one request of the attacker. The platform must not see a second one.
 
 use tests::raw::{parse_replies, status};
 
 use super::victim::Scene;
 
-/// What is smuggled: one request, as the victim.
+/// The smuggled request. It has the victim's id.
 const SMUGGLED: &str = "GET /data?key=plain HTTP/1.1\r\nHost: x\r\nX-User-ID: victim\r\nConnection: close\r\n\r\n";
 
-/// A request of the attacker's with these headers, and bytes behind them. The last are a request of their own, where the body
-/// has ended before, so that the platform hangs up.
+/// Returns a request of the attacker with these headers and this body. After it comes a request that makes the platform
+/// close the connection, if the body has ended before it.
 fn request(first: &str, headers: &str, body: &str) -> String {
     const LAST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let all = "Host: x\r\nX-User-ID: attacker\r\nContent-Type: application/json";
     format!("{first}\r\n{all}\r\n{headers}\r\n{body}{LAST}")
 }
 
-/// Both a length and chunks, in every order and spelling: the body ends at the last chunk or after its length, and what
-/// follows belongs to neither.
+/// `Content-Length` and `Transfer-Encoding` together, in both orders and many spellings.
 #[tokio::test]
-async fn a_body_has_one_end() {
+async fn length_and_chunks_together_smuggle_nothing() {
     let scene = Scene::new("ends").await;
     let chunked = format!("0\r\n\r\n{SMUGGLED}");
     let in_chunk = format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len());
@@ -58,18 +57,18 @@ async fn a_body_has_one_end() {
         "Transfer-Encodin\u{261}: chunked",
         "TE: chunked",
     ] {
-        // The length alone says where the body ends, and what follows is a request for whoever reads it.
-        let honest = ["Transfer_Encoding", "TE:"].iter().any(|name| encoding.starts_with(name));
+        // With these headers, only the length counts. Bytes after it are a request for every parser.
+        let is_unambiguous = ["Transfer_Encoding", "TE:"].iter().any(|name| encoding.starts_with(name));
         for length in [all, 5, 0] {
             let length = format!("Content-Length: {length}");
             for headers in [format!("{length}\r\n{encoding}\r\n"), format!("{encoding}\r\n{length}\r\n")] {
-                if honest && !headers.contains(&format!(": {all}\r\n")) {
+                if is_unambiguous && !headers.contains(&format!(": {all}\r\n")) {
                     continue;
                 }
                 scene.attempt_raw_open(request("POST /data HTTP/1.1", &headers, &chunked)).await;
             }
         }
-        if !honest {
+        if !is_unambiguous {
             let headers = format!("{encoding}\r\nContent-Length: 4\r\n");
             scene.attempt_raw_open(request("POST /data HTTP/1.1", &headers, &in_chunk)).await;
         }
@@ -78,7 +77,7 @@ async fn a_body_has_one_end() {
 }
 
 #[tokio::test]
-async fn a_length_is_one_number() {
+async fn invalid_lengths_smuggle_nothing() {
     let scene = Scene::new("lengths").await;
     let all = SMUGGLED.len();
     for length in [
@@ -113,9 +112,9 @@ async fn a_length_is_one_number() {
     scene.end().await;
 }
 
-/// Chunks whose sizes are none, or that do not end where they say.
+/// Chunks with an invalid or a wrong size.
 #[tokio::test]
-async fn a_chunk_is_as_long_as_it_says() {
+async fn invalid_chunks_smuggle_nothing() {
     let scene = Scene::new("chunks").await;
     let all = SMUGGLED.len();
     for body in [
@@ -153,9 +152,9 @@ async fn a_chunk_is_as_long_as_it_says() {
     scene.end().await;
 }
 
-/// What stands behind the last chunk is a part of the body, and no header of anything.
+/// Trailers after the last chunk belong to the body. They are not headers.
 #[tokio::test]
-async fn trailers_name_nobody() {
+async fn trailers_are_not_headers() {
     let scene = Scene::new("trailers").await;
     let body = r#"{"key":"plain","value":"trailed"}"#;
     for (announced, trailer) in [
@@ -179,9 +178,9 @@ async fn trailers_name_nobody() {
     scene.end().await;
 }
 
-/// A route that does not read a body does not leave it to be read as a request.
+/// A body that the route does not read is not parsed as the next request.
 #[tokio::test]
-async fn a_body_that_nobody_wants_is_a_body() {
+async fn unread_bodies_are_not_parsed_as_requests() {
     let scene = Scene::new("unwanted").await;
     let (length, chunked) =
         (format!("Content-Length: {}\r\n", SMUGGLED.len()), format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len()));
@@ -207,16 +206,17 @@ async fn a_body_that_nobody_wants_is_a_body() {
             scene.attempt_raw_open(request(first, &format!("{length}{expect}"), SMUGGLED)).await;
         }
         scene.attempt_raw_open(request(first, "Transfer-Encoding: chunked\r\n", &chunked)).await;
-        // And one for which the platform has its answer before the body has come.
-        let nobody = request(first, &length, SMUGGLED).replace("X-User-ID: attacker", "X-User-ID: nobody-at-all");
-        scene.attempt_raw_open(nobody).await;
+        // An unknown customer: the platform replies before the body has arrived.
+        let unknown_customer =
+            request(first, &length, SMUGGLED).replace("X-User-ID: attacker", "X-User-ID: nobody-at-all");
+        scene.attempt_raw_open(unknown_customer).await;
     }
     scene.end().await;
 }
 
-/// No other protocol is spoken: what follows is not read as one, and not passed on to the runtime.
+/// The platform accepts no upgrade to another protocol, and does not forward it to the runtime.
 #[tokio::test]
-async fn no_connection_becomes_another() {
+async fn no_protocol_upgrade_is_accepted() {
     let scene = Scene::new("upgrades").await;
     let settings =
         "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
@@ -234,7 +234,7 @@ async fn no_connection_becomes_another() {
             assert_ne!(status(&received), 101, "{upgrade}: {}", String::from_utf8_lossy(&received));
         }
     }
-    // HTTP/2 without asking, a version that there is not, and no version at all.
+    // HTTP/2 without an upgrade, versions that do not exist, malformed request lines, and HTTP/0.9.
     for bytes in [
         format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SMUGGLED}"),
         request("GET / HTTP/2.0", &length, SMUGGLED),
@@ -254,9 +254,9 @@ async fn no_connection_becomes_another() {
     scene.end().await;
 }
 
-/// What a key, a value or a file holds is never a part of what is said about it.
+/// Keys, values and files that contain HTTP are never parsed as HTTP.
 #[tokio::test]
-async fn no_content_becomes_a_request_or_a_reply() {
+async fn stored_content_is_never_parsed_as_http() {
     let scene = Scene::new("contents").await;
     let key = format!("a HTTP/1.1\r\nX-User-ID: victim\r\n\r\n{SMUGGLED}");
     let path = format!("key={}", tests::escaped(&key));
@@ -273,11 +273,11 @@ async fn no_content_becomes_a_request_or_a_reply() {
     ] {
         scene.attempt(request).await;
     }
-    // A file that is a reply is a body.
+    // A file that contains a reply is returned as a body.
     let reply = format!("HTTP/1.1 200 OK\r\nX-User-ID: victim\r\nContent-Length: 0\r\n\r\n{SMUGGLED}");
     scene.attempt(scene.attacker.put("/files?key=reply").body(reply.clone())).await;
-    let asked = "GET /files?key=reply HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\n";
-    let received = scene.attempt_raw(format!("{asked}\r\n{asked}Connection: close\r\n\r\n")).await;
+    let head = "GET /files?key=reply HTTP/1.1\r\nHost: x\r\nX-User-ID: attacker\r\n";
+    let received = scene.attempt_raw(format!("{head}\r\n{head}Connection: close\r\n\r\n")).await;
     let bodies: Vec<Vec<u8>> = parse_replies(&received).into_iter().map(|reply| reply.body).collect();
     assert_eq!(bodies, [reply.as_bytes(), reply.as_bytes()]);
     scene.end().await;

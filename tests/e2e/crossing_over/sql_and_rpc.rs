@@ -1,4 +1,4 @@
-//! SQL on the attacker's own database, and methods of the attacker's own Worker, as far as their arguments lead.
+//! SQL on the attacker's own database, and methods of the attacker's own Worker.
 
 use serde_json::{Value, json};
 use tests::Customer;
@@ -6,7 +6,7 @@ use tests::storage::database_files;
 
 use super::victim::{KEYS, Scene};
 
-/// Statements that would reach past the database that they run on.
+/// Statements that would read or write outside of their database.
 const SQL: [&str; 33] = [
     "SELECT * FROM secrets",
     "SELECT * FROM \"customer-victim\".secrets",
@@ -44,11 +44,11 @@ const SQL: [&str; 33] = [
 ];
 
 #[tokio::test]
-async fn a_statement_stays_in_its_database() {
+async fn sql_reaches_only_the_customers_own_database() {
     let scene = Scene::new("sql").await;
     let mut statements: Vec<String> = SQL.into_iter().map(str::to_owned).collect();
     let databases = database_files("d1");
-    assert!(databases.len() > 1, "the victim's is one of them: {databases:?}");
+    assert!(databases.len() > 1, "the victim's database must be among them: {databases:?}");
     for file in databases.iter().chain(database_files("kv").iter().take(3)).chain(database_files("r2").iter().take(3)) {
         let path = file.display();
         statements.extend([
@@ -67,13 +67,13 @@ async fn a_statement_stays_in_its_database() {
     scene.end().await;
 }
 
-/// A method reaches the storage of the customer whose Worker it is called on, whatever its arguments say.
+/// A method reaches only the storage of the customer on whose Worker it is called.
 #[tokio::test]
-async fn a_method_is_its_customers_own() {
+async fn rpc_methods_reach_only_the_customers_own_storage() {
     let scene = Scene::new("rpc").await;
     let rpc = Customer::new("rpc");
-    let leading = ["../customer-victim/plain", "customer-victim/plain", "data/plain", "victim\0plain"];
-    let keys = KEYS.into_iter().chain(leading).map(Value::from).chain([
+    let misleading = ["../customer-victim/plain", "customer-victim/plain", "data/plain", "victim\0plain"];
+    let keys = KEYS.into_iter().chain(misleading).map(Value::from).chain([
         json!(["plain"]),
         json!({"customer": "victim", "key": "plain"}),
         json!({"toString": "plain"}),

@@ -1,4 +1,4 @@
-//! Another customer's token, and one's own for another customer.
+//! Tokens of other customers, and changed tokens.
 
 use serde_json::json;
 use tests::token::{NEW_SECRET, OLD_SECRET, claims, claims_with, hs256, hs256_from_text, hs256_header, valid_token};
@@ -7,51 +7,53 @@ use tests::{Customer, Reply};
 use super::victim::Scene;
 
 #[tokio::test]
-async fn a_token_is_of_one_customer() {
+async fn a_token_is_valid_for_one_customer() {
     let scene = Scene::new("tokens").await;
     let mine = valid_token("attacker");
     let [header, payload, signature] = mine.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
-    let (none, by_old) = (json!({"alg": "none"}), json!({"alg": "HS256", "kid": "old"}));
-    let theirs = hs256(OLD_SECRET, &by_old, &claims("victim"));
-    let [their_header, their_payload, their_signature] = theirs.split('.').collect::<Vec<_>>()[..] else {
+    let (none, old_header) = (json!({"alg": "none"}), json!({"alg": "HS256", "kid": "old"}));
+    let forged = hs256(OLD_SECRET, &old_header, &claims("victim"));
+    let [forged_header, forged_payload, forged_signature] = forged.split('.').collect::<Vec<_>>()[..] else {
         panic!("three parts")
     };
-    let by_mine = |changes| hs256(NEW_SECRET, &hs256_header(), &claims_with("attacker", changes));
+    let signed_with = |changes| hs256(NEW_SECRET, &hs256_header(), &claims_with("attacker", changes));
     let tokens = [
-        // The attacker's own, as it is and changed.
+        // The attacker's own token, unchanged and changed.
         mine.clone(),
-        format!("{header}.{their_payload}.{signature}"),
-        format!("{their_header}.{their_payload}.{signature}"),
-        format!("{header}.{payload}.{their_signature}"),
-        format!("{header}.{payload}.{signature}.{their_payload}"),
-        format!("{header}.{payload}{their_payload}.{signature}"),
-        format!("{mine}, Bearer {theirs}"),
-        format!("{mine} {theirs}"),
-        format!("{mine}\t{theirs}"),
-        // Made without the secret.
-        theirs.clone(),
+        format!("{header}.{forged_payload}.{signature}"),
+        format!("{forged_header}.{forged_payload}.{signature}"),
+        format!("{header}.{payload}.{forged_signature}"),
+        format!("{header}.{payload}.{signature}.{forged_payload}"),
+        format!("{header}.{payload}{forged_payload}.{signature}"),
+        format!("{mine}, Bearer {forged}"),
+        format!("{mine} {forged}"),
+        format!("{mine}\t{forged}"),
+        // Signed without the secret.
+        forged.clone(),
         hs256(b"", &hs256_header(), &claims("victim")),
         hs256(b"victim", &hs256_header(), &claims("victim")),
         hs256(NEW_SECRET, &none, &claims("victim")),
-        format!("{their_header}.{their_payload}."),
-        format!("{their_header}.{their_payload}"),
-        // Signed as it must be, of a customer whose id is almost the victim's. Who makes tokens would have to be talked into it.
-        by_mine(json!({"sub": ["victim"]})),
-        by_mine(json!({"sub": ["attacker", "victim"]})),
-        by_mine(json!({"sub": {"victim": "victim"}})),
-        by_mine(json!({"sub": "Victim"})),
-        by_mine(json!({"sub": "victim "})),
-        by_mine(json!({"sub": " victim"})),
-        by_mine(json!({"sub": "victim\u{0}"})),
-        by_mine(json!({"sub": "victim\n"})),
-        by_mine(json!({"sub": "victim,attacker"})),
-        by_mine(json!({"sub": "v\u{131}ctim"})),
-        by_mine(json!({"sub": "*"})),
-        by_mine(json!({"sub": ""})),
-        by_mine(json!({"sub": null})),
-        by_mine(json!({"sub": true})),
-        by_mine(json!({"Sub": "victim", "SUB": "victim", "user": "victim", "userId": "victim", "X-User-ID": "victim"})),
-        by_mine(json!({"scope": "read write victim", "aud": "victim", "act": {"sub": "victim"}})),
+        format!("{forged_header}.{forged_payload}."),
+        format!("{forged_header}.{forged_payload}"),
+        // Valid signatures for ids that resemble the victim's. The issuer would have to be tricked into signing them.
+        signed_with(json!({"sub": ["victim"]})),
+        signed_with(json!({"sub": ["attacker", "victim"]})),
+        signed_with(json!({"sub": {"victim": "victim"}})),
+        signed_with(json!({"sub": "Victim"})),
+        signed_with(json!({"sub": "victim "})),
+        signed_with(json!({"sub": " victim"})),
+        signed_with(json!({"sub": "victim\u{0}"})),
+        signed_with(json!({"sub": "victim\n"})),
+        signed_with(json!({"sub": "victim,attacker"})),
+        signed_with(json!({"sub": "v\u{131}ctim"})),
+        signed_with(json!({"sub": "*"})),
+        signed_with(json!({"sub": ""})),
+        signed_with(json!({"sub": null})),
+        signed_with(json!({"sub": true})),
+        signed_with(
+            json!({"Sub": "victim", "SUB": "victim", "user": "victim", "userId": "victim", "X-User-ID": "victim"}),
+        ),
+        signed_with(json!({"scope": "read write victim", "aud": "victim", "act": {"sub": "victim"}})),
         hs256_from_text(
             NEW_SECRET,
             &hs256_header().to_string(),
@@ -72,7 +74,7 @@ async fn a_token_is_of_one_customer() {
             assert!([401, 403].contains(&reply.status.as_u16()), "{token}: {reply}");
         }
     }
-    // Neither the one who is named with the victim, nor the attacker that it is, leads to the victim.
+    // Neither the attacker's id nor a list with the victim's id reaches the victim.
     for id in [
         "attacker",
         "attacker,victim",
@@ -83,7 +85,7 @@ async fn a_token_is_of_one_customer() {
         "victim/",
         "",
     ] {
-        for token in [&mine, &theirs] {
+        for token in [&mine, &forged] {
             let customer = Customer::behind("guarded", id).with_token(token);
             for request in [customer.get("/data?key=plain&sub=victim"), customer.delete("/files?key=plain")] {
                 let reply = scene.attempt(request).await;
@@ -94,13 +96,12 @@ async fn a_token_is_of_one_customer() {
     scene.end().await;
 }
 
-/// Two of what there must be one of.
+/// Requests with two `Authorization` headers.
 #[tokio::test]
-async fn two_tokens_are_none() {
+async fn two_tokens_are_rejected() {
     let scene = Scene::new("two-tokens").await;
     let (mine, victims) = (valid_token("attacker"), valid_token("victim"));
-    // Somebody in front, who adds the victim's token to what the attacker sends, would be read as the attacker or as the victim,
-    // and must be read as neither.
+    // A proxy that adds the victim's token to the attacker's request makes it ambiguous.
     for (id, first, second) in [("victim", &mine, &mine), ("attacker", &mine, &victims), ("attacker", &victims, &mine)]
     {
         let customer = Customer::behind("guarded", id).with_token(first);
@@ -109,7 +110,7 @@ async fn two_tokens_are_none() {
             assert_eq!(reply.status, 401, "{id}: {reply}");
         }
     }
-    // The victim's own token does not make the attacker's id the victim's.
+    // The victim's token is not valid with the attacker's id.
     for method in [http::Method::GET, http::Method::DELETE] {
         let customer = Customer::behind("guarded", "attacker").with_token(&victims);
         let reply = scene.attempt(customer.request(method, "/data?key=plain")).await;
@@ -118,9 +119,9 @@ async fn two_tokens_are_none() {
     scene.end().await;
 }
 
-/// The way in that all these are kept from is there.
+/// The control: the victim's own token is valid.
 #[tokio::test]
-async fn the_victims_own_token_lets_it_in() {
+async fn the_victims_own_token_is_accepted() {
     let scene = Scene::new("own-token").await;
     let victim = Customer::behind("guarded", "victim").with_token(&valid_token("victim"));
     assert!(Reply::to(victim.get("/files?key=plain")).await.text().starts_with(scene.secret()));

@@ -1,4 +1,4 @@
-//! What is refused is refused before anything is made.
+//! A rejected creation of a customer creates nothing.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use tests::api::{SCRIPTS, expect_result, text};
 use super::Platform;
 
 #[tokio::test]
-async fn what_create_refuses_leaves_nothing_behind() {
+async fn a_rejected_creation_creates_nothing() {
     let platform = Platform::start(&[]).await;
     let file = |name: &str, text: &str| {
         let path = platform.state.path().join(name);
@@ -46,7 +46,7 @@ async fn what_create_refuses_leaves_nothing_behind() {
             vec!["one", "--manifest", &no_bucket, "--script", &good, "--dry-run"],
             "ASSETS is the bucket nowhere, which does not exist",
         ),
-        (vec!["one", "two", "--script", &broken], "the code is refused: "),
+        (vec!["one", "two", "--script", &broken], "the API refuses the code: "),
         (vec!["one", "--script", &unbundled], "Bundle the script first"),
     ] {
         let (code, printed, errors) = run(&arguments).await;
@@ -54,13 +54,13 @@ async fn what_create_refuses_leaves_nothing_behind() {
         assert!(errors.contains(reason), "{arguments:?}: {errors}");
         assert_eq!(everything().await, before, "{arguments:?}");
     }
-    // A dry run says what it does not check.
+    // A dry run reports what it does not check.
     let (code, printed, errors) = run(&["one", "--script", &broken, "--dry-run"]).await;
     assert_eq!(code, Some(0), "{errors}");
-    assert!(printed.contains("its code is not checked: a dry run uploads nothing"), "{printed}");
+    assert!(printed.contains("its code was not checked: a dry run uploads nothing"), "{printed}");
     assert_eq!(everything().await, before);
 
-    // The script that code is tried with has the variables, is no customer, and goes.
+    // The temporary script that checks the code has the variables, and is deleted afterwards.
     let greets = "import { env } from 'cloudflare:workers'; const greeting = env.GREETING.toUpperCase();
         export default { fetch() { return new Response(greeting) } }";
     let (greets, greeting) = (file("greets.js", greets), file("greeting.toml", "vars = { GREETING = 'hello' }"));
@@ -76,14 +76,14 @@ async fn what_create_refuses_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_list_says_whose_creation_broke_off() {
+async fn lists_show_customers_without_a_script() {
     let platform = Platform::start(&[]).await;
     platform.api.kv_namespace("customer-half").await;
     let output = platform.api.platform(&["customer", "list"]).await;
     let printed = text(&output.stdout);
-    let half = printed.lines().find(|line| line.starts_with("half ")).expect("it is listed");
+    let half = printed.lines().find(|line| line.starts_with("half ")).expect("the customer is listed");
     assert!(half.ends_with("no script"), "{half}");
     let listed = platform.api.customer(&["list"]).await;
     let half = listed["customers"].as_array().expect("a list").iter().find(|customer| customer["id"] == "half");
-    assert_eq!(half.expect("it is listed")["storage"], true);
+    assert_eq!(half.expect("the customer is listed")["storage"], true);
 }

@@ -1,4 +1,4 @@
-//! `cargo platform customer`, against the platform that it makes customers of.
+//! `cargo platform customer` against the local platform.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tests::{Customer, Reply, expect_json, expect_problem, expect_success};
 
 use super::Platform;
 
-/// Puts something into each kind of a customer's storage.
+/// Stores a text in each kind of a customer's storage.
 async fn fill(customer: &Customer, what: &str) {
     expect_success(customer.post_json("/data", json!({"key": "k", "value": what}).to_string())).await;
     expect_success(customer.put("/files?key=k").body(what.to_owned())).await;
@@ -20,7 +20,7 @@ async fn fill(customer: &Customer, what: &str) {
     expect_success(customer.post_json("/db/batch", insert.to_string())).await;
 }
 
-/// Expects to find it there again, and nothing else.
+/// Expects the text that [`fill`] stored, and nothing else.
 async fn expect_filled(customer: &Customer, what: &str) {
     expect_json(customer.get("/data?key=k"), json!({"key": "k", "value": what})).await;
     assert_eq!(Reply::to(customer.get("/files?key=k")).await.text(), what);
@@ -30,12 +30,12 @@ async fn expect_filled(customer: &Customer, what: &str) {
     assert_eq!(stats["storage"], json!({"kvKeys": 1, "r2Objects": 1}));
 }
 
-/// The names of all storage and all scripts of the account.
+/// Returns the names of all storage and all scripts of the account.
 async fn everything(platform: &Platform) -> Value {
     let names = async |path: &str, list: &str, name: &str| {
         let result = expect_result(platform.api.get(path)).await;
         let list = if list.is_empty() { &result } else { &result[list] };
-        let mut names: Vec<Value> = list.as_array().expect("a list").iter().map(|one| one[name].clone()).collect();
+        let mut names: Vec<Value> = list.as_array().expect("a list").iter().map(|item| item[name].clone()).collect();
         names.sort_by_key(ToString::to_string);
         names
     };
@@ -48,13 +48,13 @@ async fn everything(platform: &Platform) -> Value {
 }
 
 #[tokio::test]
-async fn customers_are_made_deployed_to_and_deleted() {
+async fn customers_are_created_deployed_to_and_deleted() {
     let platform = Platform::start(&[]).await;
     let (user3, user4) = (platform.customer("user3"), platform.customer("user4"));
     expect_problem(user3.get("/"), 404, "unknown_user").await;
     let before = everything(&platform).await;
 
-    // As a person runs it, with the build and without a token in hand.
+    // As a person runs it: the tool builds the Worker, and finds the token in the state folder.
     let folder = platform.state.path().to_str().expect("UTF-8");
     let output = platform.api.platform(&["customer", "create", "user3", "--local", "--state", folder]).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -68,13 +68,13 @@ async fn customers_are_made_deployed_to_and_deleted() {
     expect_problem(user4.get("/data?key=k"), 404, "data_not_found").await;
     fill(&user4, "of user4").await;
     expect_filled(&user3, "of user3").await;
-    // Again, it makes nothing.
+    // Created again, nothing changes.
     let all = everything(&platform).await;
     platform.api.customer(&["create", "user4", "user3", "--no-build"]).await;
     assert_eq!(everything(&platform).await, all);
     expect_filled(&user4, "of user4").await;
 
-    // A changed Worker reaches both, and their data stays.
+    // A changed Worker is deployed to both customers, and their data stays.
     let changed = platform.state.path().join("changed");
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../customer-worker/build"), &changed);
     let wrapper = "import Worker from './worker.js';
@@ -95,7 +95,7 @@ async fn customers_are_made_deployed_to_and_deleted() {
         let data = Reply::to(customer.get("/data?key=k")).await.json();
         assert_eq!(data, json!({"key": "k", "value": what}));
     }
-    // What is their own now is not overwritten by accident; the others are deployed to.
+    // `--all` deploys to the other customers, and does not overwrite the Workers of these two.
     let deployed = platform.api.customer(&["deploy", "--all", "--no-build"]).await.to_string();
     assert!(deployed.contains("user1") && deployed.contains("unchanged"), "{deployed}");
     assert_eq!(Reply::to(user3.get("/")).await.header("Changed"), "yes");
@@ -108,11 +108,11 @@ async fn customers_are_made_deployed_to_and_deleted() {
     let data = Reply::to(user4.get("/data?key=k")).await.json();
     assert_eq!(data, json!({"key": "k", "value": "of user4"}));
     platform.api.customer(&["delete", "user4", "--yes"]).await;
-    assert_eq!(everything(&platform).await, before, "nothing is left over");
+    assert_eq!(everything(&platform).await, before, "nothing remains");
     let output = platform.api.platform(&["customer", "delete", "user3", "--yes"]).await;
-    assert_eq!(output.status.code(), Some(1), "it is not there: {}", text(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "an unknown customer must be an error: {}", text(&output.stdout));
 
-    // Made again, it has nothing of before.
+    // Created again, it has none of its old data.
     platform.api.customer(&["create", "user3", "--no-build"]).await;
     let stats = expect_success(user3.get("/stats")).await.json();
     assert_eq!(stats["storage"], json!({"kvKeys": 0, "r2Objects": 0}));
@@ -127,7 +127,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn a_customers_file_keeps_its_storage_however_often_it_is_deployed() {
+async fn repeated_deployments_of_a_generated_config_keep_the_storage() {
     let platform = Platform::start(&[]).await;
     let user3 = platform.customer("user3");
     platform.api.customer(&["create", "user3", "--no-build"]).await;
@@ -144,7 +144,7 @@ async fn a_customers_file_keeps_its_storage_however_often_it_is_deployed() {
 }
 
 #[tokio::test]
-async fn records_are_kept_in_step() {
+async fn customer_commands_update_the_records() {
     let platform = Platform::start(&["--records"]).await;
     let user3 = platform.customer("user3");
     let manifest = platform.state.path().join("user3.toml");
@@ -158,7 +158,7 @@ async fn records_are_kept_in_step() {
     platform.api.customer(&["create", "user3", "--manifest", manifest, "--script", worker]).await;
     assert_eq!(Reply::to(user3.get("/")).await.json(), json!(["hi", platform.dev.url]));
     let shown = platform.api.customer(&["show", "user3"]).await.to_string();
-    assert!(shown.contains("\"pro\"") && !shown.contains(&platform.dev.url), "no secret is shown: {shown}");
+    assert!(shown.contains("\"pro\"") && !shown.contains(&platform.dev.url), "secrets must not be shown: {shown}");
 
     platform.api.customer(&["suspend", "user3"]).await;
     expect_problem(user3.get("/"), 403, "customer_suspended").await;
@@ -173,10 +173,10 @@ async fn records_are_kept_in_step() {
     expect_problem(user3.get("/"), 404, "unknown_user").await;
     platform.api.customer(&["delete", "user1", "--yes", "--keep-data"]).await;
     expect_problem(platform.customer("user1").get("/"), 404, "unknown_user").await;
-    let left = everything(&platform).await;
-    assert_eq!(left["r2"], json!(["customer-user1", "customer-user2"]), "its storage stays");
-    assert_eq!(left["scripts"], json!(["user2"]));
-    // Nobody is suspended where there are no records.
+    let remaining = everything(&platform).await;
+    assert_eq!(remaining["r2"], json!(["customer-user1", "customer-user2"]), "its storage stays");
+    assert_eq!(remaining["scripts"], json!(["user2"]));
+    // Without records, a customer cannot be suspended.
     drop(platform);
     let without = Platform::start(&[]).await;
     let output = without.api.platform(&["customer", "suspend", "user1"]).await;
@@ -185,14 +185,14 @@ async fn records_are_kept_in_step() {
 }
 
 #[tokio::test]
-async fn nobody_gets_what_is_another_customers() {
+async fn resources_of_another_customer_are_rejected() {
     let platform = Platform::start(&["--records"]).await;
     let before = everything(&platform).await;
     let namespaces = expect_result(platform.api.get("/storage/kv/namespaces?per_page=1000")).await;
     let id = |title: &str| {
         let all = namespaces.as_array().expect("a list");
-        let found = all.iter().find(|namespace| namespace["title"] == title).expect(title);
-        found["id"].as_str().expect("an id").to_owned()
+        let namespace = all.iter().find(|namespace| namespace["title"] == title).expect(title);
+        namespace["id"].as_str().expect("an id").to_owned()
     };
     let manifest = platform.state.path().join("user3.toml");
     for (binding, reason) in [
@@ -210,9 +210,9 @@ async fn nobody_gets_what_is_another_customers() {
         let output = platform.api.platform(&arguments).await;
         assert_eq!(output.status.code(), Some(1), "{binding}");
         assert!(text(&output.stderr).contains(reason), "{binding}: {}", text(&output.stderr));
-        assert_eq!(everything(&platform).await, before, "{binding}: it is refused before anything is made");
+        assert_eq!(everything(&platform).await, before, "{binding}: nothing must be created before the rejection");
     }
-    // On purpose, it may be.
+    // Marked as shared, it is allowed.
     let shared = format!(
         "bindings = [{{ name = \"X\", type = \"kv_namespace\", namespace_id = \"{}\", shared = true }}]",
         id("customer-user1")
@@ -223,7 +223,7 @@ async fn nobody_gets_what_is_another_customers() {
 }
 
 #[tokio::test]
-async fn fifty_customers_are_made_in_one_go() {
+async fn fifty_customers_are_created_at_once() {
     let platform = Platform::start(&[]).await;
     let runtime = || memory(&processes(platform.state.path()), "workerd serve");
     let before = runtime();
@@ -232,16 +232,16 @@ async fn fifty_customers_are_made_in_one_go() {
     arguments.extend(ids.iter().map(String::as_str));
     let started = Instant::now();
     platform.api.customer(&arguments).await;
-    let made = started.elapsed();
+    let created = started.elapsed();
     for id in &ids {
         expect_success(platform.customer(id).post_json("/data", json!({"key": "id", "value": id}).to_string())).await;
     }
-    let answered = started.elapsed();
+    let replied = started.elapsed();
     for id in &ids {
         expect_json(platform.customer(id).get("/data?key=id"), json!({"key": "id", "value": id})).await;
     }
     println!(
-        "50 customers made in {made:?}, all answered after {answered:?}; the runtime had {} MiB before and has {} MiB",
+        "50 customers created in {created:?}, all replied after {replied:?}; the runtime had {} MiB before and has {} MiB",
         before >> 20,
         runtime() >> 20
     );

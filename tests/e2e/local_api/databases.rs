@@ -1,4 +1,4 @@
-//! D1 over the API, as its reference has it: <https://developers.cloudflare.com/api/resources/d1/>.
+//! D1 over the API, as in Cloudflare's reference: <https://developers.cloudflare.com/api/resources/d1/>.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -7,25 +7,25 @@ use tests::api::{expect_error, expect_result};
 
 use super::Platform;
 
-/// A database of its own, asked at one of its two endpoints.
-struct Database<'a> {
+/// A new database, and requests to its two endpoints.
+struct TestDatabase<'a> {
     api: &'a LocalApi,
     path: String,
 }
 
-impl<'a> Database<'a> {
+impl<'a> TestDatabase<'a> {
     async fn new(api: &'a LocalApi) -> Self {
-        let id = api.post("/d1/database", json!({"name": "asked"})).await["uuid"].clone();
+        let id = api.post("/d1/database", json!({"name": "queried"})).await["uuid"].clone();
         Self { api, path: format!("/d1/database/{}", id.as_str().expect("an id")) }
     }
 
-    fn ask(&self, endpoint: &str, body: &Value) -> RequestBuilder {
+    fn request(&self, endpoint: &str, body: &Value) -> RequestBuilder {
         self.api.request(Method::POST, &format!("{}/{endpoint}", self.path)).body(body.to_string())
     }
 
-    /// The results of a request that succeeds, each of which must say what it took.
+    /// Sends a request that must succeed, and returns the results. Each result must have its metadata.
     async fn results(&self, endpoint: &str, body: Value) -> Vec<Value> {
-        let results = expect_result(self.ask(endpoint, &body)).await;
+        let results = expect_result(self.request(endpoint, &body)).await;
         let results = results.as_array().unwrap_or_else(|| panic!("{body}: {results}")).clone();
         for result in &results {
             assert_eq!(result["success"], true, "{body}: {result}");
@@ -41,7 +41,7 @@ impl<'a> Database<'a> {
 #[tokio::test]
 async fn each_statement_has_a_result_in_both_formats() {
     let platform = Platform::start(&[]).await;
-    let database = Database::new(&platform.api).await;
+    let database = TestDatabase::new(&platform.api).await;
     let query = async |body: Value| database.results("query", body).await;
     let raw = async |body: Value| database.results("raw", body).await;
 
@@ -54,12 +54,12 @@ async fn each_statement_has_a_result_in_both_formats() {
         [rows(json!(["sum"]), json!([[3]]))]
     );
 
-    // What writes says so.
+    // The metadata describes writes.
     query(json!({"sql": "CREATE TABLE t (a); CREATE TABLE log (a); CREATE TRIGGER tr AFTER INSERT ON t BEGIN \
                          INSERT INTO log VALUES (new.a); INSERT INTO log VALUES (CASE 1 WHEN 1 THEN 'x;' END); END;"}))
     .await;
     for (endpoint, id) in [("query", 1), ("raw", 2)] {
-        let written = expect_result(database.ask(endpoint, &json!({"sql": "INSERT INTO t VALUES (1)"}))).await;
+        let written = expect_result(database.request(endpoint, &json!({"sql": "INSERT INTO t VALUES (1)"}))).await;
         let meta = &written[0]["meta"];
         assert_eq!((&meta["last_row_id"], &meta["changed_db"]), (&json!(id), &json!(true)), "{written}");
         assert!(meta["changes"].as_u64() >= Some(1), "{written}");
@@ -67,7 +67,7 @@ async fn each_statement_has_a_result_in_both_formats() {
     let count = json!({"sql": "SELECT count(*) AS n FROM log; SELECT count(*) AS n FROM t"});
     assert_eq!(query(count).await, [json!([{"n": 4}]), json!([{"n": 2}])]);
 
-    // In a batch, each statement has parameters of its own.
+    // In a batch, each statement has its own parameters.
     let batch = json!({"batch": [
         {"sql": "INSERT INTO t VALUES (?)", "params": ["b"]},
         {"sql": "SELECT a FROM t WHERE a = ?", "params": ["b"]},
@@ -86,7 +86,7 @@ async fn each_statement_has_a_result_in_both_formats() {
 #[tokio::test]
 async fn several_statements_are_one_transaction() {
     let platform = Platform::start(&[]).await;
-    let database = Database::new(&platform.api).await;
+    let database = TestDatabase::new(&platform.api).await;
     database.results("query", json!({"sql": "CREATE TABLE t (a UNIQUE)"})).await;
     let insert = |value: &str| json!({"sql": "INSERT INTO t VALUES (?)", "params": [value]});
     for endpoint in ["query", "raw"] {
@@ -96,17 +96,17 @@ async fn several_statements_are_one_transaction() {
             json!({"sql": "INSERT INTO t VALUES ('x'); INSERT INTO t VALUES ('x')"}),
             json!({"sql": "INSERT INTO t VALUES ('x'); SELECT nonsense"}),
         ] {
-            expect_error(database.ask(endpoint, &body), 400, 7500).await;
-            let left = database.results("query", json!({"sql": "SELECT * FROM t"})).await;
-            assert_eq!(left, [json!([])], "{endpoint}: {body}");
+            expect_error(database.request(endpoint, &body), 400, 7500).await;
+            let rows = database.results("query", json!({"sql": "SELECT * FROM t"})).await;
+            assert_eq!(rows, [json!([])], "{endpoint}: {body}");
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_no_query_is_refused_before_anything_is_executed() {
+async fn invalid_queries_are_rejected_before_anything_is_executed() {
     let platform = Platform::start(&[]).await;
-    let database = Database::new(&platform.api).await;
+    let database = TestDatabase::new(&platform.api).await;
     database.results("query", json!({"sql": "CREATE TABLE t (a)"})).await;
     let insert = json!({"sql": "INSERT INTO t VALUES (1)"});
     for endpoint in ["query", "raw"] {
@@ -118,10 +118,10 @@ async fn what_is_no_query_is_refused_before_anything_is_executed() {
             (json!({"sql": "SELECT ?; SELECT ?", "params": [1]}), "params with multiple statements is not supported"),
             (json!({"batch": [insert, {"sql": "SELECT ?; SELECT ?", "params": [1]}]}), "params with multiple"),
         ] {
-            let said = expect_error(database.ask(endpoint, &body), 400, 7400).await;
-            assert!(said.contains("The request is malformed") && said.contains(reason), "{body}: {said}");
+            let message = expect_error(database.request(endpoint, &body), 400, 7400).await;
+            assert!(message.contains("The request is malformed") && message.contains(reason), "{body}: {message}");
         }
-        expect_error(database.ask(endpoint, &json!({"query": "SELECT 1"})), 400, 10026).await;
+        expect_error(database.request(endpoint, &json!({"query": "SELECT 1"})), 400, 10026).await;
     }
     assert_eq!(database.results("query", json!({"sql": "SELECT * FROM t"})).await, [json!([])]);
 }

@@ -1,4 +1,4 @@
-//! The operator's tool, killed after each of its calls in turn.
+//! Kills the operator's tool after each of its API calls in turn.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,55 +16,56 @@ use tokio::sync::Notify;
 
 use super::Platform;
 
-/// Something in front of the API that passes so many calls on, and of the last of them not the answer.
-struct Severed {
+/// A proxy in front of the API. It forwards a number of calls, and withholds the reply to the last of them.
+struct InterruptingProxy {
     api: String,
-    /// How many calls are left.
-    left: AtomicUsize,
-    /// Told when the last one has been done.
-    over: Notify,
+    /// How many more calls are forwarded.
+    remaining: AtomicUsize,
+    /// Notified when the API has handled the last call.
+    last_handled: Notify,
 }
 
-async fn pass(State(severed): State<Arc<Severed>>, request: Request) -> Response {
-    let left = severed.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-    let Ok(left) = left else { return std::future::pending().await };
+async fn forward(State(proxy): State<Arc<InterruptingProxy>>, request: Request) -> Response {
+    let remaining = proxy.remaining.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
+    let Ok(remaining) = remaining else { return std::future::pending().await };
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().expect("a path").as_str();
-    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the whole body");
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the complete body");
     let mut headers = parts.headers;
     headers.remove("host");
-    let sent = tests::client().request(parts.method, format!("{}{path}", severed.api)).headers(headers).body(body);
-    let reply = sent.send().await.expect("the API answers");
+    let sent = tests::client().request(parts.method, format!("{}{path}", proxy.api)).headers(headers).body(body);
+    let reply = sent.send().await.expect("the API replies");
     let status = reply.status();
-    let body = reply.bytes().await.expect("the whole reply");
-    if left == 1 {
-        severed.over.notify_one();
+    let body = reply.bytes().await.expect("the complete reply");
+    if remaining == 1 {
+        proxy.last_handled.notify_one();
         return std::future::pending().await;
     }
     (status, Body::from(body)).into_response()
 }
 
-/// Runs the tool until the call of this number has been done, then kills it; answers whether it came so far.
+/// Runs the tool until the API has handled this number of calls, then kills it. Returns whether the tool was killed.
 async fn run_until(platform: &Platform, calls: usize, arguments: &[&str]) -> bool {
     let base = &platform.api.environment["CLOUDFLARE_API_BASE_URL"];
-    let origin = base.strip_suffix("/client/v4").expect("where it is").to_owned();
-    let severed = Arc::new(Severed { api: origin, left: AtomicUsize::new(calls), over: Notify::new() });
+    let origin = base.strip_suffix("/client/v4").expect("the API's path").to_owned();
+    let proxy =
+        Arc::new(InterruptingProxy { api: origin, remaining: AtomicUsize::new(calls), last_handled: Notify::new() });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address: SocketAddr = listener.local_addr().expect("an address");
-    let router = axum::Router::new().fallback(pass).with_state(severed.clone());
+    let router = axum::Router::new().fallback(forward).with_state(proxy.clone());
     let server = tokio::spawn(axum::serve(listener, router).into_future());
     let tool = std::env::var_os("PLATFORM").expect("PLATFORM is set");
     let mut tool = platform.api.command(Path::new(&tool));
     tool.env("CLOUDFLARE_API_BASE_URL", format!("http://{address}/client/v4")).args(arguments);
     tool.stdout(std::process::Stdio::null());
-    let mut tool = tool.spawn().expect("it runs");
+    let mut tool = tool.spawn().expect("the tool starts");
     let killed = tokio::select! {
-        () = severed.over.notified() => {
-            tool.kill().await.expect("it runs");
+        () = proxy.last_handled.notified() => {
+            tool.kill().await.expect("the tool runs");
             true
         }
         status = tool.wait() => {
-            assert!(status.expect("it ends").success());
+            assert!(status.expect("the tool ends").success());
             false
         }
     };
@@ -72,19 +73,20 @@ async fn run_until(platform: &Platform, calls: usize, arguments: &[&str]) -> boo
     killed
 }
 
-/// What there is with a customer's name.
-async fn of(platform: &Platform, id: &str) -> Value {
+/// Counts the resources with a customer's name.
+async fn resources(platform: &Platform, id: &str) -> Value {
     let name = format!("customer-{id}");
     let count = |list: &Value, member: &str| {
-        list.as_array().expect("a list").iter().filter(|one| one[member] == *name || one[member] == *id).count()
+        list.as_array().expect("a list").iter().filter(|item| item[member] == *name || item[member] == *id).count()
     };
     let kv = expect_result(platform.api.get("/storage/kv/namespaces?per_page=1000")).await;
     let r2 = expect_result(platform.api.get("/r2/buckets")).await;
     let d1 = expect_result(platform.api.get("/d1/database?per_page=1000")).await;
     let scripts = expect_result(platform.api.get(SCRIPTS)).await;
     let settings = expect_result(platform.api.get("/workers/scripts/dispatcher/settings")).await;
-    let records = settings["bindings"].as_array().expect("a list").iter().find(|one| one["name"] == "CUSTOMERS");
-    let records = records.expect("it is bound")["namespace_id"].as_str().expect("an id").to_owned();
+    let records =
+        settings["bindings"].as_array().expect("a list").iter().find(|binding| binding["name"] == "CUSTOMERS");
+    let records = records.expect("the binding CUSTOMERS")["namespace_id"].as_str().expect("an id").to_owned();
     let record = Reply::to(platform.api.get(&format!("/storage/kv/namespaces/{records}/values/{id}"))).await;
     json!({
         "kv": count(&kv, "title"),
@@ -96,7 +98,7 @@ async fn of(platform: &Platform, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn whatever_was_begun_is_finished_and_nothing_is_made_twice() {
+async fn interrupted_commands_can_be_repeated() {
     let platform = Platform::start(&["--records"]).await;
     let all = json!({"kv": 1, "r2": 1, "d1": 1, "script": 1, "record": 1});
     let none = json!({"kv": 0, "r2": 0, "d1": 0, "script": 0, "record": 0});
@@ -107,7 +109,7 @@ async fn whatever_was_begun_is_finished_and_nothing_is_made_twice() {
         if killed {
             platform.api.customer(&["create", &id, "--no-build"]).await;
         }
-        assert_eq!(of(&platform, &id).await, all, "create, stopped after {calls} calls");
+        assert_eq!(resources(&platform, &id).await, all, "create, killed after {calls} calls");
         let customer = platform.customer(&id);
         expect_success(customer.post_json("/data", r#"{"key":"k","value":1}"#)).await;
         expect_success(customer.put("/files?key=k").body("content")).await;
@@ -116,19 +118,22 @@ async fn whatever_was_begun_is_finished_and_nothing_is_made_twice() {
         }
         rounds = calls;
     }
-    assert!(rounds >= 7, "the dispatcher's settings, KV, R2, D1, script, record: {rounds}");
+    assert!(
+        rounds >= 7,
+        "create must call the dispatcher's settings, KV, R2, D1, the script and the record: {rounds} calls"
+    );
 
-    let mut stopped = 0;
+    let mut kills = 0;
     for calls in 1..=rounds + 1 {
         let id = format!("round{calls}");
         let killed = run_until(&platform, calls, &["customer", "delete", &id, "--yes"]).await;
-        if killed && of(&platform, &id).await != none {
+        if killed && resources(&platform, &id).await != none {
             platform.api.customer(&["delete", &id, "--yes"]).await;
         }
-        stopped += usize::from(killed);
-        assert_eq!(of(&platform, &id).await, none, "delete, stopped after {calls} calls");
+        kills += usize::from(killed);
+        assert_eq!(resources(&platform, &id).await, none, "delete, killed after {calls} calls");
         expect_problem(platform.customer(&id).get("/"), 404, "unknown_user").await;
     }
-    println!("create was killed after each of its {rounds} calls, delete after the first {stopped} of its calls");
+    println!("create was killed after each of its {rounds} calls, delete after each of its first {kills} calls");
     expect_success(platform.customer("user1").get("/")).await;
 }

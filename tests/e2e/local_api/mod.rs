@@ -1,5 +1,5 @@
-//! The local Cloudflare API, asked by wrangler, by curl as Cloudflare's pages have it, by the operator's tool and over HTTP.
-//! What is uploaded restarts the runtime, so that each of these has a platform of its own.
+//! The local Cloudflare API, called by wrangler, by curl commands from Cloudflare's documentation, by the operator's
+//! tool and over HTTP. An upload restarts the runtime, so each test starts its own platform.
 
 mod creation;
 mod customers;
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use tests::{Dev, LocalApi};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// So many platforms run at a time: each restarts its runtime again and again, and more would be slower together than one after
-/// the other.
+/// How many platforms run at once. Each restarts its runtime often, so that more of them would be slower together than
+/// in turn.
 static PLATFORMS: Semaphore = Semaphore::const_new(3);
 
-/// A platform with its state folder.
+/// A platform with a state folder of its own.
 pub struct Platform {
     pub state: TempDir,
     dev: Dev,
@@ -31,15 +31,16 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// Starts a platform with arguments for `cargo xtask dev`. Waits while too many others run.
     pub async fn start(arguments: &[&str]) -> Self {
-        let permit = PLATFORMS.acquire().await.expect("it is never closed");
+        let permit = PLATFORMS.acquire().await.expect("the semaphore is never closed");
         let state = TempDir::new().expect("a folder");
         let dev = Dev::start(state.path(), arguments).await;
         let api = dev.api();
         Self { state, dev, api, _permit: permit }
     }
 
-    /// A customer of it.
+    /// A client that sends requests as a customer of this platform.
     pub fn customer(&self, id: &str) -> tests::Customer {
         tests::Customer::at(&self.dev.url, id)
     }

@@ -1,4 +1,4 @@
-//! Modules that are no code: JSON, which the API is sent as a type of its own, and the operator's tool reads from a folder.
+//! JSON modules: over the API they have a media type of their own, and the operator's tool reads them from a folder.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use super::Platform;
 const MAIN: &str = "import data from './data/values.json';
     export default { fetch() { return Response.json([data, Object.keys(data)]); } };";
 
-/// JSON that would mean something else as an expression of JavaScript.
+/// JSON that would have another meaning as a JavaScript expression.
 const DATA: &str = "{\"a\": [1.10, null, \"\\u2028 \u{2028} </script>\"], \"__proto__\": 1}\n";
 
 fn expected() -> Value {
@@ -22,7 +22,7 @@ fn expected() -> Value {
 }
 
 #[tokio::test]
-async fn json_is_imported_and_comes_back_as_it_was_sent() {
+async fn json_modules_are_imported_and_returned_unchanged() {
     let platform = Platform::start(&[]).await;
     let part = |content: &str, kind: &str| Part::text(content.to_owned()).mime_str(kind).expect("a media type");
     let form = Form::new()
@@ -37,7 +37,7 @@ async fn json_is_imported_and_comes_back_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn json_in_a_folder_is_a_module() {
+async fn json_files_in_a_folder_are_modules() {
     let platform = Platform::start(&[]).await;
     let folder = platform.state.path().join("worker");
     fs::create_dir_all(folder.join("data")).expect("a folder");

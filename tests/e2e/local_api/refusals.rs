@@ -1,4 +1,4 @@
-//! What Cloudflare refuses in an upload is refused here, with its codes where they are known, and changes nothing.
+//! Uploads that Cloudflare rejects are rejected locally, with its error codes where they are known, and change nothing.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::Platform;
 
 const SCRIPT: &str = "export default { fetch() { return Response.json(1); } };";
 
-/// An upload of a script with these modules, each with its media type.
+/// Returns the upload of a script with these modules: their names, media types and contents.
 fn upload(
     api: &tests::LocalApi,
     metadata: &Value,
@@ -28,15 +28,15 @@ fn upload(
 }
 
 #[tokio::test]
-async fn what_is_said_of_a_script_is_checked() {
+async fn metadata_and_settings_are_validated() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     expect_result(api.upload("user3", SCRIPT, json!({"tags": ["kept"]}))).await;
     let before = expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await;
 
     let variables = |count: usize, size: usize| {
-        let one = |at| json!({"type": "plain_text", "name": format!("V{at}"), "text": "x".repeat(size)});
-        json!({"bindings": (0..count).map(one).collect::<Vec<_>>()})
+        let variable = |at| json!({"type": "plain_text", "name": format!("V{at}"), "text": "x".repeat(size)});
+        json!({"bindings": (0..count).map(variable).collect::<Vec<_>>()})
     };
     let binding = |binding: Value| json!({"bindings": [binding]});
     for (metadata, code, reason) in [
@@ -72,15 +72,15 @@ async fn what_is_said_of_a_script_is_checked() {
         (json!({"migrations": {"new_tag": "v1", "new_sqlite_classes": ["Room"]}}), 10070, "class 'Room'"),
         (json!({"exports": {"Room": {"type": "durable-object", "storage": "sqlite"}}}), 10070, "class 'Room'"),
     ] {
-        let said = expect_error(api.upload("user3", SCRIPT, metadata.clone()), 400, code).await;
-        assert!(said.contains(reason), "{metadata}: {said}");
-        // The settings alone are checked as well, and so are those of the platform's own code.
+        let message = expect_error(api.upload("user3", SCRIPT, metadata.clone()), 400, code).await;
+        assert!(message.contains(reason), "{metadata}: {message}");
+        // A change of the settings alone is validated as well, also of a customer with the platform's own Worker.
         if code != 10070 {
             for script in ["user3", "user1"] {
                 let form = Form::new().text("settings", metadata.to_string());
                 let settings = api.request(Method::PATCH, &format!("{SCRIPTS}/{script}/settings")).multipart(form);
-                let said = expect_error(settings, 400, code).await;
-                assert!(said.contains(reason), "{script}: {metadata}: {said}");
+                let message = expect_error(settings, 400, code).await;
+                assert!(message.contains(reason), "{script}: {metadata}: {message}");
             }
         }
     }
@@ -100,18 +100,18 @@ async fn what_is_said_of_a_script_is_checked() {
     assert_eq!(expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await, before);
     assert_eq!(Reply::to(platform.customer("user3").get("/")).await.json(), 1);
     expect_success(platform.customer("user1").get("/")).await;
-    // What there may be is taken.
+    // The maximum is accepted.
     api.post("/queues", json!({"queue_name": "jobs"})).await;
-    let mut most = variables(127, 1);
-    let bindings = most["bindings"].as_array_mut().expect("a list");
+    let mut maximum = variables(127, 1);
+    let bindings = maximum["bindings"].as_array_mut().expect("a list");
     bindings.push(json!({"type": "json", "name": "LARGE", "json": "x".repeat(5118)}));
     bindings.push(json!({"type": "queue", "name": "Q", "queue_name": "jobs"}));
-    most["tags"] = tags;
-    expect_result(api.upload("user3", SCRIPT, most)).await;
+    maximum["tags"] = tags;
+    expect_result(api.upload("user3", SCRIPT, maximum)).await;
 }
 
 #[tokio::test]
-async fn classes_of_durable_objects_are_exported_as_long_as_they_are_there() {
+async fn durable_object_classes_must_be_exported_until_deleted() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let room = |class: &str| {
@@ -130,19 +130,19 @@ async fn classes_of_durable_objects_are_exported_as_long_as_they_are_there() {
     let user3 = platform.customer("user3");
     assert_eq!(Reply::to(user3.get("/")).await.json(), "Room");
 
-    let said = expect_error(api.upload("user3", SCRIPT, json!({"compatibility_date": date})), 400, 10064).await;
-    assert!(said.contains("'Room'") && said.contains("delete-class migration"), "{said}");
+    let message = expect_error(api.upload("user3", SCRIPT, json!({"compatibility_date": date})), 400, 10064).await;
+    assert!(message.contains("'Room'") && message.contains("delete-class migration"), "{message}");
     expect_error(api.upload("user3", &room("Hall"), bound("Hall")), 400, 10061).await;
     let mut renamed = bound("Hall");
     renamed["migrations"] = json!({"new_tag": "v2", "renamed_classes": [{"from": "Room", "to": "Hall"}]});
     expect_error(api.upload("user3", &room("Room"), renamed.clone()), 400, 10070).await;
-    assert_eq!(Reply::to(user3.get("/")).await.json(), "Room", "as it was");
+    assert_eq!(Reply::to(user3.get("/")).await.json(), "Room", "unchanged");
     expect_result(api.upload("user3", &room("Hall"), renamed)).await;
     assert_eq!(Reply::to(user3.get("/")).await.json(), "Hall");
 }
 
 #[tokio::test]
-async fn modules_that_cannot_run_say_why() {
+async fn modules_that_cannot_run_are_rejected_with_the_reason() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let main = ("index.js", "application/javascript+module", SCRIPT.as_bytes().to_vec());
@@ -164,11 +164,11 @@ async fn modules_that_cannot_run_say_why() {
         ("index.js", vec![main.clone(), ("x.png", "image/png", vec![1])], 10021, "x.png is image/png"),
         ("x.json", vec![("x.json", "application/json", b"{}".to_vec())], 10021, "x.json is JSON"),
     ] {
-        let said = expect_error(upload(api, &json!({"main_module": entry}), &modules), 400, code).await;
-        assert!(said.contains(reason), "{said}");
+        let message = expect_error(upload(api, &json!({"main_module": entry}), &modules), 400, code).await;
+        assert!(message.contains(reason), "{message}");
     }
     expect_error(api.get(&format!("{SCRIPTS}/user3")), 404, 10092).await;
-    // A large one that compresses well is taken, and source maps do not count.
+    // A large module that compresses well is accepted, and source maps do not count.
     let modules = [
         main,
         ("zeros.bin", "application/octet-stream", vec![0; 11 << 20]),
@@ -179,7 +179,7 @@ async fn modules_that_cannot_run_say_why() {
 }
 
 #[tokio::test]
-async fn python_is_not_supported_whatever_way_it_comes() {
+async fn python_is_rejected_from_every_client() {
     let platform = Platform::start(&[]).await;
     let folder = platform.state.path().join("python");
     fs::create_dir(&folder).expect("a folder");
@@ -195,14 +195,14 @@ async fn python_is_not_supported_whatever_way_it_comes() {
     let mut wrangler = platform.api.command(&modules.join("node/bin/node"));
     wrangler.arg(modules.join("wrangler/bin/wrangler.js")).args(["deploy", "--dispatch-namespace", "customers", "-c"]);
     let output = wrangler.arg(path("wrangler.toml")).output().await.expect("wrangler runs");
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(!output.status.success() && said.contains("Python is not supported"), "{said}");
+    let printed = text(&output.stdout) + &text(&output.stderr);
+    assert!(!output.status.success() && printed.contains("Python is not supported"), "{printed}");
 
     for script in [path("entry.py"), path("")] {
         let arguments = ["customer", "create", "user3", "--no-build", "--script", &script];
         let output = platform.api.platform(&arguments).await;
-        let said = text(&output.stderr);
-        assert!(!output.status.success() && said.contains("Python is not supported"), "{script}: {said}");
+        let errors = text(&output.stderr);
+        assert!(!output.status.success() && errors.contains("Python is not supported"), "{script}: {errors}");
     }
     expect_error(platform.api.get(&format!("{SCRIPTS}/user3")), 404, 10092).await;
 }

@@ -1,4 +1,4 @@
-//! The runtime restarts for what is uploaded: what that costs others, and what a kill leaves.
+//! Uploads restart the runtime: how that affects other requests, and what remains after a kill.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 
 use super::Platform;
 
-fn script(answer: u32) -> String {
-    format!("export default {{ fetch() {{ return Response.json({answer}); }} }};")
+fn script(number: u32) -> String {
+    format!("export default {{ fetch() {{ return Response.json({number}); }} }};")
 }
 
 #[tokio::test]
-async fn who_has_uploaded_gets_the_new_answer_and_nobody_is_refused() {
+async fn uploads_take_effect_at_once_and_fail_no_other_request() {
     let platform = Platform::start(&[]).await;
     expect_success(platform.customer("user1").post_json("/data", r#"{"key":"k","value":1}"#)).await;
     let done = Arc::new(AtomicBool::new(false));
@@ -25,43 +25,46 @@ async fn who_has_uploaded_gets_the_new_answer_and_nobody_is_refused() {
             let (customer, done) = (platform.customer("user1"), done.clone());
             tokio::spawn(async move {
                 let mut longest = Duration::ZERO;
-                let mut answered = 0;
+                let mut replies = 0;
                 while !done.load(Ordering::Relaxed) {
-                    let asked = Instant::now();
+                    let sent = Instant::now();
                     let reply = Reply::to(customer.get("/data?key=k")).await;
                     assert_eq!(reply.json(), json!({"key": "k", "value": 1}), "{reply}");
-                    longest = longest.max(asked.elapsed());
-                    answered += 1;
+                    longest = longest.max(sent.elapsed());
+                    replies += 1;
                 }
-                (answered, longest)
+                (replies, longest)
             })
         })
         .collect();
     let user3 = platform.customer("user3");
     let mut longest = Duration::ZERO;
-    for answer in 0..4 {
+    for version in 0..4 {
         let uploaded = Instant::now();
-        expect_result(platform.api.upload("user3", &script(answer), json!({}))).await;
-        assert_eq!(Reply::to(user3.get("/")).await.json(), answer);
+        expect_result(platform.api.upload("user3", &script(version), json!({}))).await;
+        assert_eq!(Reply::to(user3.get("/")).await.json(), version);
         longest = longest.max(uploaded.elapsed());
     }
     done.store(true, Ordering::Relaxed);
     let mut slowest = Duration::ZERO;
     for other in others {
-        let (answered, waited): (u32, Duration) = other.await.expect("none was refused");
-        assert!(answered > 0);
+        let (replies, waited): (u32, Duration) = other.await.expect("no request failed");
+        assert!(replies > 0);
         slowest = slowest.max(waited);
     }
-    println!("an upload answered after {longest:?} at most; others waited {slowest:?} at most");
+    println!("an upload took effect after {longest:?} at most; other requests waited {slowest:?} at most");
 }
 
 #[tokio::test]
-async fn uploads_that_arrive_together_share_a_restart() {
+async fn concurrent_uploads_share_a_restart() {
     let platform = Platform::start(&[]).await;
-    let runtime = || {
-        std::fs::metadata(platform.state.path().join("workers/entry")).expect("it is there").modified().expect("a time")
+    let last_start = || {
+        std::fs::metadata(platform.state.path().join("workers/entry"))
+            .expect("the folder exists")
+            .modified()
+            .expect("a time")
     };
-    let mut starts = vec![runtime()];
+    let mut starts = vec![last_start()];
     let uploads = (0..10).map(|user| {
         let upload = platform.api.upload(&format!("together{user}"), &script(user), json!({}));
         async { expect_result(upload).await }
@@ -70,71 +73,71 @@ async fn uploads_that_arrive_together_share_a_restart() {
     for user in 0..10 {
         let reply = Reply::to(platform.customer(&format!("together{user}")).get("/")).await;
         assert_eq!(reply.json(), user, "{reply}");
-        let start = runtime();
+        let start = last_start();
         if starts.last() != Some(&start) {
             starts.push(start);
         }
     }
-    // One that has begun when others arrive is followed by one more.
+    // If a restart has begun when other uploads arrive, one more follows.
     assert!((2..=3).contains(&starts.len()), "{starts:?}");
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
+async fn acknowledged_uploads_survive_a_kill() {
     let mut platform = Platform::start(&[]).await;
     let mut acknowledged: Vec<(String, u32)> = Vec::new();
     for round in 0..3_u32 {
-        let taken = Arc::new(Semaphore::new(0));
+        let finished = Arc::new(Semaphore::new(0));
         let uploads: Vec<_> = (0..6)
             .map(|user| {
-                let (name, answer, taken) = (format!("killed{user}"), round * 100 + user, taken.clone());
-                let upload = platform.api.upload(&name, &script(answer), json!({}));
+                let (name, version, finished) = (format!("killed{user}"), round * 100 + user, finished.clone());
+                let upload = platform.api.upload(&name, &script(version), json!({}));
                 tokio::spawn(async move {
                     let acknowledged = upload.send().await.is_ok_and(|reply| reply.status() == 200);
-                    taken.add_permits(1);
-                    acknowledged.then_some((name, answer))
+                    finished.add_permits(1);
+                    acknowledged.then_some((name, version))
                 })
             })
             .collect();
-        // While the first are checked, then in the middle of them, then in the restart that they make.
-        drop(taken.acquire_many(3 * round).await.expect("it is never closed"));
+        // Kill while the first uploads are checked, then after half of them, then during the restart.
+        drop(finished.acquire_many(3 * round).await.expect("the semaphore is never closed"));
         tokio::time::sleep(Duration::from_millis(40 + 100 * u64::from(round))).await;
         platform.dev.kill().await;
         for upload in uploads {
-            if let Some((name, answer)) = upload.await.expect("no panic") {
+            if let Some((name, version)) = upload.await.expect("no panic") {
                 acknowledged.retain(|(other, _)| *other != name);
-                acknowledged.push((name, answer));
+                acknowledged.push((name, version));
             }
         }
         platform.dev = Dev::start(platform.state.path(), &[]).await;
         platform.api = platform.dev.api();
-        for (name, answer) in &acknowledged {
+        for (name, version) in &acknowledged {
             let reply: Value = Reply::to(platform.customer(name).get("/")).await.json();
-            // One that was under way may have been taken without the reply that said so.
+            // A later upload may have been stored although the kill prevented its reply.
             let later = reply
                 .as_u64()
-                .is_some_and(|reply| reply > u64::from(*answer) && reply % 100 == u64::from(answer % 100));
-            assert!(reply == *answer || later, "{name}: {reply} for {answer}");
+                .is_some_and(|reply| reply > u64::from(*version) && reply % 100 == u64::from(version % 100));
+            assert!(reply == *version || later, "{name}: {reply} instead of {version}");
         }
         let incoming = std::fs::read_dir(platform.state.path().join("incoming")).expect("a folder").count();
         assert_eq!(incoming, 0);
     }
     expect_success(platform.customer("user1").get("/")).await;
-    assert!(!acknowledged.is_empty(), "some were in time");
+    assert!(!acknowledged.is_empty(), "some uploads must be acknowledged before the kill");
 }
 
 #[tokio::test]
-async fn a_script_that_the_runtime_cannot_take_is_left_out() {
+async fn scripts_that_the_runtime_rejects_are_skipped() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
-    // wrangler refuses an address that no check of the script alone sees.
+    // wrangler rejects this address, which the API's check of the script does not notice.
     let bad = json!({"bindings": [{"type": "send_email", "name": "E", "destination_address": 7}]});
     expect_result(api.upload("bad", &script(1), bad)).await;
     expect_result(api.upload("good", &script(2), json!({}))).await;
     assert_eq!(Reply::to(platform.customer("good").get("/")).await.json(), 2);
     expect_success(platform.customer("user1").get("/")).await;
     assert_eq!(Reply::to(platform.customer("bad").get("/")).await.json()["code"], "unknown_user");
-    // Mended, it runs.
+    // Corrected, it runs.
     expect_result(api.upload("bad", &script(3), json!({"bindings": []}))).await;
     assert_eq!(Reply::to(platform.customer("bad").get("/")).await.json(), 3);
     expect_result(api.request(reqwest::Method::DELETE, &format!("{SCRIPTS}/bad"))).await;
@@ -142,17 +145,17 @@ async fn a_script_that_the_runtime_cannot_take_is_left_out() {
 }
 
 #[tokio::test]
-async fn an_upload_under_way_ends_before_the_restart() {
+async fn requests_in_flight_finish_before_a_restart() {
     let platform = Platform::start(&[]).await;
     let user1: Customer = platform.customer("user1");
     let (sender, body) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
     let body = futures::stream::unfold(body, |mut body| async { body.recv().await.map(|piece| (piece, body)) });
     let request = user1.put("/files?key=slow").header("Content-Length", "4").body(reqwest::Body::wrap_stream(body));
     let slow = tokio::spawn(Reply::to(request));
-    sender.send(Ok("ab".into())).await.expect("it is read");
+    sender.send(Ok("ab".into())).await.expect("the body is read");
     expect_result(platform.api.upload("user3", &script(1), json!({}))).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    sender.send(Ok("cd".into())).await.expect("it is read");
+    sender.send(Ok("cd".into())).await.expect("the body is read");
     drop(sender);
     let reply = slow.await.expect("no panic");
     assert_eq!(reply.status, 200, "{reply}");
@@ -161,7 +164,7 @@ async fn an_upload_under_way_ends_before_the_restart() {
 }
 
 #[tokio::test]
-async fn who_asks_while_the_platform_starts_waits_and_does_not_keep_it_from_starting() {
+async fn api_requests_during_the_start_wait_for_it() {
     let state = tempfile::TempDir::new().expect("a folder");
     let port = {
         let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -174,7 +177,7 @@ async fn who_asks_while_the_platform_starts_waits_and_does_not_keep_it_from_star
         loop {
             match api.upload("user3", &script(1), json!({})).send().await {
                 Ok(reply) => return reply.status(),
-                // The port is not taken yet.
+                // The platform does not listen yet.
                 Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(50)).await,
                 Err(error) => panic!("{error}"),
             }
@@ -186,19 +189,19 @@ async fn who_asks_while_the_platform_starts_waits_and_does_not_keep_it_from_star
 }
 
 #[tokio::test]
-async fn a_script_that_runs_no_longer_does_not_keep_the_platform_from_starting() {
+async fn a_lost_script_does_not_prevent_the_start() {
     let platform = Platform::start(&[]).await;
-    for (id, answer) in [("lost", 1), ("there", 2)] {
-        expect_result(platform.api.upload(id, &script(answer), json!({}))).await;
-        assert_eq!(Reply::to(platform.customer(id).get("/")).await.json(), answer);
+    for (id, number) in [("lost", 1), ("intact", 2)] {
+        expect_result(platform.api.upload(id, &script(number), json!({}))).await;
+        assert_eq!(Reply::to(platform.customer(id).get("/")).await.json(), number);
     }
     let lost = expect_result(platform.api.get(&format!("{SCRIPTS}/lost"))).await;
     let state = platform.state;
     assert!(platform.dev.stop(nix::sys::signal::Signal::SIGTERM).await.success());
     let folder = state.path().join("scripts").join(lost["script"]["etag"].as_str().expect("the folder's name"));
-    std::fs::remove_dir_all(folder).expect("it was there");
+    std::fs::remove_dir_all(folder).expect("the folder exists");
     let dev = Dev::start(state.path(), &[]).await;
-    assert_eq!(Reply::to(Customer::at(&dev.url, "there").get("/")).await.json(), 2);
+    assert_eq!(Reply::to(Customer::at(&dev.url, "intact").get("/")).await.json(), 2);
     assert_eq!(Reply::to(Customer::at(&dev.url, "lost").get("/")).await.json()["code"], "unknown_user");
     expect_success(Customer::at(&dev.url, "user1").get("/")).await;
 }

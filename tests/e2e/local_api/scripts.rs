@@ -1,4 +1,5 @@
-//! Scripts over the API: what is taken, what is kept, what is refused, and that none gets at what is not its own.
+//! Scripts over the API: which uploads are accepted, which settings they keep, and that a script reaches only its own
+//! resources.
 
 use std::path::Path;
 
@@ -11,20 +12,22 @@ use tokio::process::Command;
 
 use super::Platform;
 
-/// Says what it is bound to.
+/// A Worker that replies with its bindings.
 const ENV: &str = "export default { fetch(_, env) { return Response.json(env); } };";
 
-async fn says(customer: &Customer) -> Value {
+/// Returns the JSON that a customer's Worker replies with.
+async fn reply_json(customer: &Customer) -> Value {
     Reply::to(customer.get("/")).await.json()
 }
 
+/// Returns a request that changes a script's settings.
 fn settings(api: &tests::LocalApi, script: &str, settings: &Value) -> reqwest::RequestBuilder {
     let form = Form::new().text("settings", settings.to_string());
     api.request(Method::PATCH, &format!("{SCRIPTS}/{script}/settings")).multipart(form)
 }
 
 #[tokio::test]
-async fn the_commands_of_cloudflares_page_run_as_they_stand() {
+async fn commands_from_cloudflares_documentation_work_unchanged() {
     // https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/configuration/bindings/
     let platform = Platform::start(&[]).await;
     let kv = platform.api.kv_namespace("settings").await;
@@ -68,12 +71,12 @@ async fn the_commands_of_cloudflares_page_run_as_they_stand() {
     ],
     "keep_bindings": ["kv_namespace"]
   }'"#;
-    let of = |name: &str| &*platform.api.environment[name];
+    let variable = |name: &str| &*platform.api.environment[name];
     for (command, bindings) in [(first, json!(["USER_KV"])), (second, json!(["STORAGE", "USER_KV"]))] {
         let command = [
-            ("https://api.cloudflare.com/client/v4", of("CLOUDFLARE_API_BASE_URL")),
-            ("<account-id>", of("CLOUDFLARE_ACCOUNT_ID")),
-            ("<api-token>", of("CLOUDFLARE_API_TOKEN")),
+            ("https://api.cloudflare.com/client/v4", variable("CLOUDFLARE_API_BASE_URL")),
+            ("<account-id>", variable("CLOUDFLARE_ACCOUNT_ID")),
+            ("<api-token>", variable("CLOUDFLARE_API_TOKEN")),
             ("<namespace>", "customers"),
             ("<script-name>", "user3"),
             ("<kv-namespace-id>", &kv),
@@ -86,12 +89,12 @@ async fn the_commands_of_cloudflares_page_run_as_they_stand() {
         let reply: Value = serde_json::from_str(&text(&output.stdout)).expect("JSON");
         assert_eq!((&reply["success"], &reply["result"]["id"]), (&json!(true), &json!("user3")), "{reply}");
         let expected = json!({"value": "dark", "bindings": bindings});
-        assert_eq!(says(&platform.customer("user3")).await, expected);
+        assert_eq!(reply_json(&platform.customer("user3")).await, expected);
     }
 }
 
 #[tokio::test]
-async fn what_an_upload_does_not_say_is_kept_or_goes_as_documented() {
+async fn unspecified_settings_are_kept_or_reset_as_documented() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let user3 = platform.customer("user3");
@@ -103,55 +106,58 @@ async fn what_an_upload_does_not_say_is_kept_or_goes_as_documented() {
     let metadata = json!({"bindings": bindings, "tags": ["a", "b"], "compatibility_date": "2026-01-01"});
     expect_result(api.upload("user3", ENV, metadata)).await;
     let all = json!({"TEXT": "a'b\"c\nü", "JSON": {"a": [1, null]}, "SECRET": "hush`'\""});
-    assert_eq!(says(&user3).await, all);
+    assert_eq!(reply_json(&user3).await, all);
 
-    // New code with `keep_bindings` keeps what is of those types.
+    // With `keep_bindings`, new code keeps the bindings of these types.
     expect_result(api.upload("user3", ENV, json!({"bindings": [], "keep_bindings": ["secret_text"]}))).await;
-    assert_eq!(says(&user3).await, json!({"SECRET": all["SECRET"]}));
+    assert_eq!(reply_json(&user3).await, json!({"SECRET": all["SECRET"]}));
     let inherited = json!([{"type": "inherit", "name": "SECRET"}, {"type": "plain_text", "name": "NEW", "text": "n"}]);
     expect_result(api.upload("user3", ENV, json!({"bindings": inherited}))).await;
-    assert_eq!(says(&user3).await, json!({"SECRET": all["SECRET"], "NEW": "n"}));
+    assert_eq!(reply_json(&user3).await, json!({"SECRET": all["SECRET"], "NEW": "n"}));
 
-    // Settings by themselves leave the code as it is; a secret that is sent back without its text stays.
-    let told = expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await;
+    // A change of the settings keeps the code. A secret without a text keeps its text.
+    let stored = expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await;
     let secret = json!({"type": "secret_text", "name": "SECRET"});
-    assert_eq!(told["bindings"][0], secret, "{told}");
-    assert_eq!(told["tags"], json!(["a", "b"]), "tags stay with new code: {told}");
+    assert_eq!(stored["bindings"][0], secret, "{stored}");
+    assert_eq!(stored["tags"], json!(["a", "b"]), "new code must keep the tags: {stored}");
     let changed = json!({"bindings": [secret], "tags": ["c"], "observability": {"enabled": true}});
-    let told = expect_result(settings(api, "user3", &changed)).await;
-    assert_eq!((&told["tags"], &told["observability"]), (&json!(["c"]), &json!({"enabled": true})), "{told}");
-    assert_eq!(says(&user3).await, json!({"SECRET": all["SECRET"]}));
+    let updated = expect_result(settings(api, "user3", &changed)).await;
+    assert_eq!((&updated["tags"], &updated["observability"]), (&json!(["c"]), &json!({"enabled": true})), "{updated}");
+    assert_eq!(reply_json(&user3).await, json!({"SECRET": all["SECRET"]}));
 
-    // Secrets, one by one.
+    // Single secrets.
     let secrets = format!("{SCRIPTS}/user3/secrets");
     let put = json!({"name": "OTHER", "text": "x", "type": "secret_text"}).to_string();
     expect_result(api.request(Method::PUT, &secrets).body(put)).await;
-    assert_eq!(says(&user3).await, json!({"SECRET": all["SECRET"], "OTHER": "x"}));
+    assert_eq!(reply_json(&user3).await, json!({"SECRET": all["SECRET"], "OTHER": "x"}));
     let listed = expect_result(api.get(&secrets)).await;
-    assert_eq!(listed, json!([secret, {"type": "secret_text", "name": "OTHER"}]), "no texts");
+    assert_eq!(listed, json!([secret, {"type": "secret_text", "name": "OTHER"}]), "texts are not returned");
     expect_result(api.request(Method::DELETE, &format!("{secrets}/OTHER"))).await;
     expect_error(api.request(Method::DELETE, &format!("{secrets}/OTHER")), 404, 10056).await;
     expect_error(api.get(&format!("{secrets}/OTHER")), 404, 10056).await;
-    assert_eq!(says(&user3).await, json!({"SECRET": all["SECRET"]}));
+    assert_eq!(reply_json(&user3).await, json!({"SECRET": all["SECRET"]}));
 
-    // Tags choose.
+    // Lists and deletions filter by tags.
     expect_result(api.request(Method::PUT, &format!("{SCRIPTS}/user3/tags/d"))).await;
     assert_eq!(expect_result(api.get(&format!("{SCRIPTS}/user3/tags"))).await, json!(["c", "d"]));
     expect_result(api.request(Method::DELETE, &format!("{SCRIPTS}/user3/tags/c"))).await;
-    let chosen = expect_result(api.get(&format!("{SCRIPTS}?tags=d:yes,c:no"))).await;
-    assert_eq!(chosen.as_array().expect("a list").iter().map(|one| one["id"].clone()).collect::<Vec<_>>(), ["user3"]);
+    let filtered = expect_result(api.get(&format!("{SCRIPTS}?tags=d:yes,c:no"))).await;
+    assert_eq!(
+        filtered.as_array().expect("a list").iter().map(|script| script["id"].clone()).collect::<Vec<_>>(),
+        ["user3"]
+    );
     expect_error(api.get(&format!("{SCRIPTS}?tags=d")), 400, 10026).await;
     expect_error(api.request(Method::DELETE, SCRIPTS), 400, 10026).await;
 
-    // The code by itself leaves the rest as it is.
+    // New code alone keeps the settings.
     let before = expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await;
     let other = "export default { fetch(_, env) { return Response.json([env]); } };";
     let form = Form::new().text("metadata", r#"{"main_module":"index.js"}"#).text("index.js", other);
     expect_result(api.request(Method::PUT, &format!("{SCRIPTS}/user3/content")).multipart(form)).await;
-    assert_eq!(says(&user3).await, json!([{"SECRET": all["SECRET"]}]));
+    assert_eq!(reply_json(&user3).await, json!([{"SECRET": all["SECRET"]}]));
     assert_eq!(expect_result(api.get(&format!("{SCRIPTS}/user3/settings"))).await, before);
 
-    // It comes back as it was sent.
+    // The code is returned as it was uploaded.
     let content = Reply::to(api.get(&format!("{SCRIPTS}/user3/content"))).await;
     assert_eq!(content.header("cf-entrypoint"), "index.js");
     assert!(content.text().contains(other), "{content}");
@@ -162,7 +168,7 @@ async fn what_an_upload_does_not_say_is_kept_or_goes_as_documented() {
 }
 
 #[tokio::test]
-async fn modules_of_every_kind_are_run() {
+async fn modules_of_every_type_run() {
     let platform = Platform::start(&[]).await;
     let main = r#"
         import text from "./parts/a.txt";
@@ -202,7 +208,7 @@ async fn modules_of_every_kind_are_run() {
 }
 
 #[tokio::test]
-async fn parts_may_be_called_as_cloudflares_clients_and_old_scripts_call_them() {
+async fn part_names_of_cloudflares_clients_and_old_scripts_are_accepted() {
     let platform = Platform::start(&[]).await;
     let put =
         |script: &str, metadata: &'static str, part: &'static str, file: Option<&'static str>, source: &'static str| {
@@ -216,26 +222,26 @@ async fn parts_may_be_called_as_cloudflares_clients_and_old_scripts_call_them() 
     expect_result(put("plain", r#"{"main_module":"main"}"#, "main", Some("other"), ENV)).await;
     let old = "addEventListener('fetch', (event) => event.respondWith(Response.json('old')));";
     expect_result(put("old", r#"{"body_part":"script"}"#, "script", None, old)).await;
-    assert_eq!(says(&platform.customer("sdk")).await, json!({}));
-    assert_eq!(says(&platform.customer("plain")).await, json!({}));
-    assert_eq!(says(&platform.customer("old")).await, json!("old"));
+    assert_eq!(reply_json(&platform.customer("sdk")).await, json!({}));
+    assert_eq!(reply_json(&platform.customer("plain")).await, json!({}));
+    assert_eq!(reply_json(&platform.customer("old")).await, json!("old"));
 }
 
 #[tokio::test]
-async fn what_cannot_run_is_refused_and_changes_nothing() {
+async fn invalid_uploads_are_rejected_and_change_nothing() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     expect_result(api.upload("user3", ENV, json!({"bindings": [{"type": "plain_text", "name": "V", "text": "1"}]})))
         .await;
-    assert_eq!(says(&platform.customer("user3")).await, json!({"V": "1"}));
+    assert_eq!(reply_json(&platform.customer("user3")).await, json!({"V": "1"}));
     for (source, reason) in [
         ("export default { fetch( }", "SyntaxError"),
         ("throw new Error('boom'); export default {};", "boom"),
         ("import './none.js'; export default {};", "none.js"),
         ("for (;;); export default {};", "did not start within"),
     ] {
-        let said = expect_error(api.upload("user3", source, json!({})), 400, 10021).await;
-        assert!(said.contains(reason), "{said}");
+        let message = expect_error(api.upload("user3", source, json!({})), 400, 10021).await;
+        assert!(message.contains(reason), "{message}");
     }
     for (metadata, code) in [
         (json!({"bindings": [{"type": "kv_namespace", "name": "K", "namespace_id": "none"}]}), 10041),
@@ -279,7 +285,7 @@ async fn what_cannot_run_is_refused_and_changes_nothing() {
         let reply = Reply::to(form(parts)).await;
         assert_eq!(reply.status, 400, "{parts:?}: {reply}");
     }
-    // Nothing of a script that is not there can be kept.
+    // An upload without code needs an existing script.
     let nothing = Form::new().text("metadata", r#"{"bindings":[]}"#);
     expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/none")).multipart(nothing), 404, 10092).await;
     expect_error(settings(api, "none", &json!({})), 404, 10092).await;
@@ -288,24 +294,24 @@ async fn what_cannot_run_is_refused_and_changes_nothing() {
     expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/user3/secrets")).body(secret), 400, 10053).await;
     let twice = Form::new().text("metadata", r#"{"main_module":"a.js"}"#).text("a.js", ENV).text("a.js", ENV);
     expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/user3")).multipart(twice), 400, 10021).await;
-    // What the form's reader refuses has the API's envelope as well.
+    // Errors of the form parser have the API's envelope as well.
     expect_error(api.request(Method::PUT, &format!("{SCRIPTS}/user3")).body("no form"), 400, 10026).await;
     for name in ["Upper", "-a", "a b", &"a".repeat(64)] {
         expect_error(api.upload(name, ENV, json!({})), 400, 10016).await;
     }
 
-    assert_eq!(says(&platform.customer("user3")).await, json!({"V": "1"}), "as it was");
+    assert_eq!(reply_json(&platform.customer("user3")).await, json!({"V": "1"}), "unchanged");
     expect_success(platform.customer("user1").get("/")).await;
     let incoming = std::fs::read_dir(platform.state.path().join("incoming")).expect("a folder").count();
-    assert_eq!(incoming, 0, "nothing of what was refused is left");
+    assert_eq!(incoming, 0, "no rejected upload remains");
 }
 
 #[tokio::test]
-async fn no_binding_leads_to_what_is_another_customers() {
+async fn no_binding_reaches_another_customers_resources() {
     let platform = Platform::start(&["--records"]).await;
     let api = &platform.api;
     expect_success(platform.customer("user1").post_json("/data", r#"{"key":"k","value":"secret of user1"}"#)).await;
-    // Names of what runs here but is nothing of the account's, and classes of other scripts.
+    // Names of Workers of the local platform that are not in the account, and classes of other scripts.
     let names = ["storage", "entry", "dispatcher", "customer-user1", "core:user:customer-user1", "user1"];
     let mut bindings: Vec<Value> = names
         .iter()
@@ -324,20 +330,23 @@ async fn no_binding_leads_to_what_is_another_customers() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|one| one["message"].as_str().expect("a text"))
+        .map(|message| message["message"].as_str().expect("a text"))
         .collect();
-    assert_eq!(messages.len(), bindings.len(), "each is said not to be there: {reply}");
+    assert_eq!(messages.len(), bindings.len(), "each binding must have a warning: {reply}");
     for (name, reason) in
         [("env.S0", "storage"), ("env.O0", "another script's"), ("env.D", "dispatch_namespace"), ("env.AI", "type ai")]
     {
-        assert!(messages.iter().any(|said| said.contains(name) && said.contains(reason)), "{name}: {messages:?}");
+        assert!(
+            messages.iter().any(|message| message.contains(name) && message.contains(reason)),
+            "{name}: {messages:?}"
+        );
     }
     let records = format!("{}/user3", records(api).await);
     expect_result(api.request(Method::PUT, &records).body("{}")).await;
-    assert_eq!(says(&platform.customer("user3")).await, json!({}), "nothing is bound");
+    assert_eq!(reply_json(&platform.customer("user3")).await, json!({}), "no binding must exist");
 
-    // The script's own attempts at the runtime's doors.
-    let doors = r#"
+    // The script itself sends requests to the runtime's internal Worker.
+    let attack = r#"
         export default { async fetch(request, env) {
             const replies = [];
             for (const headers of [{}, { "Platform-Storage": "" }, { "Platform-Storage": "undefined" }, { "MF-Route-Override": "storage" }]) {
@@ -348,12 +357,12 @@ async fn no_binding_leads_to_what_is_another_customers() {
             }
             return Response.json(replies);
         } };"#;
-    expect_result(api.upload("user3", doors, json!({"bindings": []}))).await;
-    let replies = says(&platform.customer("user3")).await.to_string();
+    expect_result(api.upload("user3", attack, json!({"bindings": []}))).await;
+    let replies = reply_json(&platform.customer("user3")).await.to_string();
     assert!(!replies.contains("secret") && !replies.contains("\"keys\""), "{replies}");
 
-    // Even who finds wrangler's own port, which leads to every Worker, does not get at the storage.
-    let mut asked = 0;
+    // wrangler's own port reaches every Worker, but not the storage.
+    let mut replies = 0;
     for port in tests::processes::ports(&tests::processes::processes(platform.state.path())) {
         let address = format!("127.0.0.1:{port}");
         let url = format!("http://{address}/.storage?storage=r2:customer-user1&operation=r2.list");
@@ -361,22 +370,22 @@ async fn no_binding_leads_to_what_is_another_customers() {
             tests::client().post(url).header("MF-Route-Override", "storage").timeout(std::time::Duration::from_secs(5));
         if let Ok(reply) = sent.send().await {
             assert_ne!(reply.status(), 200, "{address}");
-            asked += 1;
+            replies += 1;
         }
     }
-    assert!(asked > 0, "some of its ports answer");
+    assert!(replies > 0, "some of the ports must reply");
 }
 
-/// The path of the values of customers' records.
+/// Returns the API's path of the customers' records.
 async fn records(api: &tests::LocalApi) -> String {
     let settings = expect_result(api.get("/workers/scripts/dispatcher/settings")).await;
     let bindings = settings["bindings"].as_array().expect("a list").clone();
-    let records = bindings.iter().find(|binding| binding["name"] == "CUSTOMERS").expect("it is bound");
+    let records = bindings.iter().find(|binding| binding["name"] == "CUSTOMERS").expect("the binding CUSTOMERS");
     format!("/storage/kv/namespaces/{}/values", records["namespace_id"].as_str().expect("an id"))
 }
 
 #[tokio::test]
-async fn records_say_who_is_a_customer() {
+async fn records_decide_who_is_a_customer() {
     let platform = Platform::start(&["--records"]).await;
     let (api, user1) = (&platform.api, platform.customer("user1"));
     let records = records(api).await;
@@ -392,12 +401,12 @@ async fn records_say_who_is_a_customer() {
 }
 
 #[tokio::test]
-async fn scripts_are_kept_where_only_their_owner_reads() {
+async fn state_files_are_readable_only_by_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let platform = Platform::start(&[]).await;
     let secret = json!({"bindings": [{"type": "secret_text", "name": "S", "text": "hush-hush"}]});
     expect_result(platform.api.upload("user3", ENV, secret)).await;
-    assert_eq!(says(&platform.customer("user3")).await, json!({"S": "hush-hush"}));
+    assert_eq!(reply_json(&platform.customer("user3")).await, json!({"S": "hush-hush"}));
     let state = platform.state.path();
     for file in ["account.json", "api-token", "env", "workers/customer-user3/wrangler.json", "workers/entry/.dev.vars"]
     {

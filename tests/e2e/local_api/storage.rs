@@ -1,4 +1,4 @@
-//! Storage over the API: who may ask, what is refused, and what is left of what is deleted.
+//! Storage over the API: authentication, rejected requests, and what remains of deleted storage.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use tests::{AWKWARD_KEYS, Dev, Reply, escaped, expect_success, run_to_failure};
 use super::Platform;
 
 #[tokio::test]
-async fn only_who_has_the_token_gets_in() {
+async fn the_api_requires_its_token() {
     let platform = Platform::start(&["--api-token", "a-token-of-my-own"]).await;
     assert_eq!(platform.api.environment["CLOUDFLARE_API_TOKEN"], "a-token-of-my-own");
     let base = &platform.api.environment["CLOUDFLARE_API_BASE_URL"];
@@ -23,39 +23,39 @@ async fn only_who_has_the_token_gets_in() {
         expect_error(client.get(&url).bearer_auth(wrong), 401, 10000).await;
     }
     expect_error(client.get(&url).basic_auth("a-token-of-my-own", Some("")), 401, 10000).await;
-    // A page in a browser gets no leave to ask, and could not know the token.
+    // No page in a browser may call the API: preflights fail.
     let preflight = client.request(Method::OPTIONS, &url).header("Origin", "https://evil.example");
     let reply = Reply::to(preflight.header("Access-Control-Request-Method", "POST")).await;
     assert_eq!(reply.status, 401, "{reply}");
     assert!(!reply.headers.keys().any(|name| name.as_str().starts_with("access-control")), "{reply}");
-    // Even when it does not matter what is asked for.
+    // Unknown paths require the token, too.
     expect_error(client.get(format!("{base}/nowhere")), 401, 10000).await;
     expect_error(client.get(format!("{base}/nowhere")).bearer_auth("a-token-of-my-own"), 404, 7003).await;
     let other = client.get(format!("{base}/accounts/{}/r2/buckets", "0".repeat(32)));
     expect_error(other.bearer_auth("a-token-of-my-own"), 403, 10000).await;
     expect_result(platform.api.get("/r2/buckets")).await;
 
-    // The dispatcher's port leads nowhere near the storage.
+    // The dispatcher's port does not reach the storage.
     let url = format!("{}/.storage?storage=kv:x&operation=kv.list", platform.dev.url);
     for secret in ["", "undefined", "a-token-of-my-own"] {
         let reply = Reply::to(client.post(&url).header("Platform-Storage", secret)).await;
         assert_eq!(reply.json()["code"], "missing_user_id", "{reply}");
     }
-    let said = run_to_failure(platform.state.path(), &["--api-token", "sh'ort"]).await;
-    assert!(said.contains("a token is 8 or more"), "{said}");
+    let errors = run_to_failure(platform.state.path(), &["--api-token", "sh'ort"]).await;
+    assert!(errors.contains("a token is 8 or more"), "{errors}");
 }
 
 #[tokio::test]
-async fn a_port_that_is_in_use_is_said() {
-    let taken = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let port = taken.local_addr().expect("an address").port().to_string();
+async fn a_port_in_use_is_reported() {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
     let state = tempfile::TempDir::new().expect("a folder");
-    let said = run_to_failure(state.path(), &["--api-port", &port]).await;
-    assert!(said.contains(&format!("port {port} is in use; choose another with --api-port")), "{said}");
+    let errors = run_to_failure(state.path(), &["--api-port", &port]).await;
+    assert!(errors.contains(&format!("port {port} is in use; choose another with --api-port")), "{errors}");
 }
 
 #[tokio::test]
-async fn names_are_taken_once_and_what_is_not_there_is_said() {
+async fn duplicate_names_and_unknown_resources_are_rejected() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let post = |path: &str, json: Value| api.request(Method::POST, path).body(json.to_string());
@@ -93,7 +93,7 @@ async fn names_are_taken_once_and_what_is_not_there_is_said() {
             expect_error(delete(path), 404, code).await;
         }
     }
-    // A bucket is only seen from its own jurisdiction.
+    // A bucket is only visible in its own jurisdiction.
     expect_result(post("/r2/buckets", json!({"name": "european"})).header("cf-r2-jurisdiction", "eu")).await;
     expect_error(api.get("/r2/buckets/european"), 404, 10006).await;
     expect_result(api.get("/r2/buckets/european").header("cf-r2-jurisdiction", "eu")).await;
@@ -106,12 +106,12 @@ async fn names_are_taken_once_and_what_is_not_there_is_said() {
     expect_result(delete(&path)).await;
     assert_eq!(expect_result(api.get("/queues?name=jobs")).await, json!([]));
 
-    // Lists are read page by page.
+    // Lists have pages.
     let page = Reply::to(api.get("/d1/database?per_page=1&page=2")).await.json();
     assert_eq!(page["result"].as_array().map(Vec::len), Some(1), "{page}");
     assert_eq!(page["result_info"], json!({"page": 2, "per_page": 1, "count": 1, "total_count": 2}));
     let first = Reply::to(api.get("/r2/buckets?per_page=1")).await.json();
-    let cursor = first["result_info"]["cursor"].as_str().expect("there is more");
+    let cursor = first["result_info"]["cursor"].as_str().expect("the list has a second page");
     let second = Reply::to(api.get(&format!("/r2/buckets?per_page=1&cursor={cursor}"))).await.json();
     assert_eq!(second["result"]["buckets"][0]["name"], "customer-user2", "{second}");
     assert_eq!(second["result_info"]["cursor"], "", "{second}");
@@ -121,7 +121,7 @@ async fn names_are_taken_once_and_what_is_not_there_is_said() {
 }
 
 #[tokio::test]
-async fn any_key_comes_back_the_same_and_expiry_is_kept() {
+async fn keys_and_expirations_are_returned_unchanged() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let id = api.kv_namespace("values").await;
@@ -159,9 +159,9 @@ async fn any_key_comes_back_the_same_and_expiry_is_kept() {
     let put = |query: &str| api.request(Method::PUT, &format!("{path}/values/e{query}")).body("v");
     expect_result(put("?expiration_ttl=3600")).await;
     let page = expect_result(api.get(&format!("{path}/keys?prefix=e"))).await;
-    let expiring = page.as_array().expect("a list").iter().find(|key| key["name"] == "e").expect("it is there");
+    let expiring = page.as_array().expect("a list").iter().find(|key| key["name"] == "e").expect("the key is listed");
     assert!(expiring["expiration"].is_u64(), "{page}");
-    // What the simulator refuses is the client's fault.
+    // If the simulator rejects a value, the API replies with a client error.
     expect_error(put("?expiration_ttl=1"), 400, 10033).await;
     expect_error(put("?expiration_ttl=soon"), 400, 10033).await;
     let bulk =
@@ -175,22 +175,22 @@ async fn any_key_comes_back_the_same_and_expiry_is_kept() {
     expect_error(api.get(&format!("{path}/metadata/b1")), 404, 10009).await;
 }
 
-/// How many bytes of a folder's files, whatever they are, contain a text.
+/// Returns the paths of a folder's files that contain a text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(files_with(&path, text));
+            paths.extend(files_with(&path, text));
         } else if std::fs::read(&path).expect("a file").windows(text.len()).any(|window| window == text.as_bytes()) {
-            found.push(path.display().to_string());
+            paths.push(path.display().to_string());
         }
     }
-    found
+    paths
 }
 
 #[tokio::test]
-async fn of_what_is_deleted_nothing_is_left_on_the_disk_and_all_else_stays() {
+async fn deleted_storage_is_removed_from_disk_and_the_rest_stays() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     for id in ["user1", "user2"] {
@@ -212,7 +212,12 @@ async fn of_what_is_deleted_nothing_is_left_on_the_disk_and_all_else_stays() {
     expect_result(api.request(Method::DELETE, "/r2/buckets/customer-user1/objects").body(keys)).await;
     delete("/r2/buckets/customer-user1".to_owned()).await;
     let of_user1 = |list: Value, name: &'static str| {
-        list.as_array().expect("a list").iter().find(|one| one[name] == "customer-user1").cloned().expect("it is there")
+        list.as_array()
+            .expect("a list")
+            .iter()
+            .find(|item| item[name] == "customer-user1")
+            .cloned()
+            .expect("the resource is listed")
     };
     let kv = of_user1(expect_result(api.get("/storage/kv/namespaces?per_page=100")).await, "title");
     delete(format!("/storage/kv/namespaces/{}", kv["id"].as_str().expect("an id"))).await;
@@ -220,7 +225,7 @@ async fn of_what_is_deleted_nothing_is_left_on_the_disk_and_all_else_stays() {
     delete(format!("/d1/database/{}", d1["uuid"].as_str().expect("an id"))).await;
     assert_eq!(Reply::to(platform.customer("user1").get("/")).await.json()["code"], "unknown_user");
 
-    // The runtime has had the files open; without it they go.
+    // The runtime holds the files open. They are removed when it does not run.
     let state = platform.state;
     assert!(platform.dev.stop(Signal::SIGTERM).await.success());
     let dev = Dev::start(state.path(), &[]).await;
@@ -234,7 +239,7 @@ async fn of_what_is_deleted_nothing_is_left_on_the_disk_and_all_else_stays() {
 }
 
 #[tokio::test]
-async fn a_new_bucket_has_nothing_of_an_older_one_of_its_name() {
+async fn a_recreated_bucket_is_empty() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let source = "export default { async fetch(request, env) {
@@ -247,7 +252,7 @@ async fn a_new_bucket_has_nothing_of_an_older_one_of_its_name() {
     let (old, new) = (platform.customer("old"), platform.customer("new"));
     assert_eq!(Reply::to(old.get("/")).await.json(), json!([]));
     expect_result(api.request(Method::DELETE, "/r2/buckets/again")).await;
-    // It is not there any more, and does not come back because somebody writes to it.
+    // The bucket is deleted, and a script that is bound to it does not create it again.
     assert_eq!(Reply::to(old.get("/")).await.json(), Value::Null);
     api.post("/r2/buckets", json!({"name": "again"})).await;
     expect_result(api.upload("new", source, bindings)).await;

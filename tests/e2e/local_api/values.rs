@@ -1,5 +1,5 @@
-//! Values of KV and objects of R2 over the API, as its reference has them: <https://developers.cloudflare.com/api/resources/kv/>,
-//! <https://developers.cloudflare.com/api/resources/r2/>.
+//! KV values and R2 objects over the API, as in Cloudflare's reference:
+//! <https://developers.cloudflare.com/api/resources/kv/>, <https://developers.cloudflare.com/api/resources/r2/>.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,11 +12,11 @@ use tests::api::{expect_error, expect_result};
 use super::Platform;
 
 #[tokio::test]
-async fn many_values_are_read_as_they_are_wanted() {
+async fn bulk_reads_return_the_requested_format() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let path = format!("/storage/kv/namespaces/{}", api.kv_namespace("many").await);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_secs();
     let pairs = json!([
         {"key": "object", "value": "{\"a\":[1.10,null]}", "metadata": {"m": 1}},
         {"key": "null", "value": "null"},
@@ -39,7 +39,7 @@ async fn many_values_are_read_as_they_are_wanted() {
     let all = values(json!({"keys": ["object", "text", "__proto__", "none"], "withMetadata": true})).await;
     assert_eq!(all["object"], json!({"value": "{\"a\":[1.10,null]}", "metadata": {"m": 1}}));
     assert_eq!((&all["text"]["value"], &all["text"]["metadata"]), (&json!("not JSON"), &Value::Null));
-    let expiration = all["text"]["expiration"].as_u64().expect("it expires");
+    let expiration = all["text"]["expiration"].as_u64().expect("an expiration");
     assert!((now + 3600..now + 3700).contains(&expiration), "{all}");
     assert_eq!(all["__proto__"]["expiration"], now + 7200);
     assert_eq!(all["none"], Value::Null);
@@ -50,17 +50,17 @@ async fn many_values_are_read_as_they_are_wanted() {
 
     let many = |count: usize| (0..count).map(|at| format!("k{at}")).collect::<Vec<_>>();
     assert_eq!(values(json!({"keys": many(100)})).await.as_object().map(serde_json::Map::len), Some(100));
-    let said = expect_error(get(&json!({"keys": many(101)})), 400, 10012).await;
-    assert!(said.contains("received 101 keys, but max allowed per request is: 100"), "{said}");
+    let message = expect_error(get(&json!({"keys": many(101)})), 400, 10012).await;
+    assert!(message.contains("received 101 keys, but max allowed per request is: 100"), "{message}");
     expect_error(get(&json!({"keys": ["text"], "type": "json"})), 400, 10033).await;
     expect_error(get(&json!({"keys": ["text"], "type": "stream"})), 400, 10026).await;
 
-    // One that expires says when.
+    // A value with an expiration has the header `Expiration`.
     let reply = Reply::to(api.get(&format!("{path}/values/__proto__"))).await;
     assert_eq!((reply.text(), reply.header("Expiration")), ("\"p\"", &*(now + 7200).to_string()));
     let reply = Reply::to(api.get(&format!("{path}/values/object"))).await;
     assert!(!reply.headers.contains_key("Expiration"), "{reply}");
-    // Not another whose name it starts with.
+    // A key that is a prefix of an expiring key does not get its expiration.
     expect_result(api.request(Method::PUT, &format!("{path}/values/tex?expiration_ttl=60")).body("v")).await;
     expect_result(api.request(Method::PUT, &format!("{path}/values/te")).body("v")).await;
     assert!(!Reply::to(api.get(&format!("{path}/values/te"))).await.headers.contains_key("Expiration"));
@@ -68,7 +68,7 @@ async fn many_values_are_read_as_they_are_wanted() {
 }
 
 #[tokio::test]
-async fn of_many_values_all_or_none_are_written() {
+async fn bulk_writes_store_all_values_or_none() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let path = format!("/storage/kv/namespaces/{}", api.kv_namespace("many").await);
@@ -83,12 +83,12 @@ async fn of_many_values_all_or_none_are_written() {
         (json!({"key": ".", "value": "v"}), "1 to 512 bytes"),
         (json!({"key": long, "value": "v"}), "1 to 512 bytes"),
     ] {
-        let said = expect_error(bulk(Method::PUT, &format!("{path}/bulk"), &json!([good, bad])), 400, 10033).await;
-        assert!(said.contains(reason), "{said}");
+        let message = expect_error(bulk(Method::PUT, &format!("{path}/bulk"), &json!([good, bad])), 400, 10033).await;
+        assert!(message.contains(reason), "{message}");
     }
     let many: Vec<Value> = (0..10_001).map(|at| json!({"key": format!("k{at}"), "value": ""})).collect();
-    let said = expect_error(bulk(Method::PUT, &format!("{path}/bulk"), &json!(many)), 400, 10012).await;
-    assert_eq!(said, "bulk put: 'received 10001 key/value pairs, but max allowed per request is: 10000'");
+    let message = expect_error(bulk(Method::PUT, &format!("{path}/bulk"), &json!(many)), 400, 10012).await;
+    assert_eq!(message, "bulk put: 'received 10001 key/value pairs, but max allowed per request is: 10000'");
     let keys: Vec<&Value> = many.iter().map(|pair| &pair["key"]).collect();
     expect_error(bulk(Method::DELETE, &format!("{path}/bulk"), &json!(keys)), 400, 10012).await;
     expect_error(bulk(Method::POST, &format!("{path}/bulk/delete"), &json!(keys)), 400, 10012).await;
@@ -99,13 +99,13 @@ async fn of_many_values_all_or_none_are_written() {
         assert_eq!(
             expect_result(api.get(&format!("{path}/keys?limit={limit}"))).await,
             json!([]),
-            "nothing is written"
+            "nothing must be stored"
         );
     }
 }
 
 #[tokio::test]
-async fn an_object_is_read_on_conditions_and_never_in_part() {
+async fn object_reads_support_preconditions_but_not_ranges() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let path = "/r2/buckets/customer-user1/objects/a%2Fb";
@@ -114,12 +114,12 @@ async fn an_object_is_read_on_conditions_and_never_in_part() {
     let get = |headers: &[(&'static str, &str)]| -> RequestBuilder {
         headers.iter().fold(api.get(path), |request, (name, value)| request.header(*name, *value))
     };
-    let whole = Reply::to(get(&[])).await;
+    let complete = Reply::to(get(&[])).await;
     assert_eq!(
-        (whole.status, whole.text(), whole.header("Content-Type")),
+        (complete.status, complete.text(), complete.header("Content-Type")),
         (StatusCode::OK, "0123456789", "text/x-test")
     );
-    let (etag, modified) = (whole.header("ETag").to_owned(), whole.header("Last-Modified").to_owned());
+    let (etag, modified) = (complete.header("ETag").to_owned(), complete.header("Last-Modified").to_owned());
     let earlier = "Sat, 01 Jan 2022 00:00:00 GMT";
     let listed = format!("\"other\", {etag}");
     for headers in [
@@ -137,7 +137,7 @@ async fn an_object_is_read_on_conditions_and_never_in_part() {
             "{headers:?}"
         );
     }
-    // The reference knows no ranges, and no conditions that a write would have.
+    // Cloudflare's reference has no ranges, and only these two preconditions.
     for headers in [
         &[("If-None-Match", "\"other\"")][..],
         &[("If-Modified-Since", earlier)],
@@ -152,7 +152,7 @@ async fn an_object_is_read_on_conditions_and_never_in_part() {
     }
     expect_error(api.get("/r2/buckets/customer-user1/objects/none").header("If-None-Match", "*"), 404, 10007).await;
 
-    // It is told before it is sent.
+    // A body that is too large is rejected before it is sent.
     let large = api.request(Method::PUT, path).header("Content-Length", (300_u64 << 20) + 1);
     let large =
         large.body(reqwest::Body::wrap_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>()));

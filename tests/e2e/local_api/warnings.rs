@@ -1,4 +1,4 @@
-//! What is taken, but not as a script may expect: bindings that are not there on one machine, and counters that others share.
+//! Warnings about accepted uploads: bindings that do not exist locally, and rate limiters that scripts share.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,16 +8,16 @@ use tests::{Customer, Dev, LocalApi, Reply};
 
 use super::Platform;
 
-/// What the reply to an upload says besides.
+/// Uploads a script, and returns the messages of the reply.
 async fn messages(api: &LocalApi, script: &str, source: &str, metadata: Value) -> Vec<String> {
     let reply = Reply::to(api.upload(script, source, metadata)).await;
     assert_eq!(reply.status, 200, "{reply}");
     let messages = reply.json()["messages"].as_array().expect("a list").clone();
-    messages.iter().map(|one| one["message"].as_str().expect("a text").to_owned()).collect()
+    messages.iter().map(|message| message["message"].as_str().expect("a text").to_owned()).collect()
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_at_each_start_and_when_a_customer_is_shown() {
+async fn missing_bindings_are_reported_at_each_start_and_by_show() {
     let platform = Platform::start(&[]).await;
     let script = "export default { fetch(_, env) { return Response.json(Object.keys(env)); } };";
     let bindings = json!({"bindings": [
@@ -26,8 +26,9 @@ async fn what_is_not_there_is_said_at_each_start_and_when_a_customer_is_shown() 
         {"type": "plain_text", "name": "TEXT", "text": "x"},
     ]});
     let expected = ["env.AI is not there locally: ", "env.OTHER is not there locally: "];
-    let said = messages(&platform.api, "user3", script, bindings).await;
-    assert!(said.len() == 2 && expected.iter().zip(&said).all(|(start, said)| said.starts_with(start)), "{said:?}");
+    let warnings = messages(&platform.api, "user3", script, bindings).await;
+    let is_expected = expected.iter().zip(&warnings).all(|(start, warning)| warning.starts_with(start));
+    assert!(warnings.len() == 2 && is_expected, "{warnings:?}");
     assert_eq!(Reply::to(platform.customer("user3").get("/")).await.json(), json!(["TEXT"]));
 
     let folder = platform.state.path().to_str().expect("UTF-8").to_owned();
@@ -38,31 +39,31 @@ async fn what_is_not_there_is_said_at_each_start_and_when_a_customer_is_shown() 
         text(&output.stdout)
     };
     let shown = show("user3", &[]).await;
-    assert!(said.iter().all(|sentence| shown.contains(sentence)), "{shown}");
+    assert!(warnings.iter().all(|warning| shown.contains(warning)), "{shown}");
     let shown: Value = serde_json::from_str(&show("user3", &["--json"]).await).expect("JSON");
-    assert_eq!(shown["messages"], json!(said));
+    assert_eq!(shown["messages"], json!(warnings));
     assert!(!show("user1", &[]).await.contains("not there locally"));
 
-    assert!(platform.dev.stop_and_get_stderr().await.contains(&format!("user3: {}", said[0])), "at the upload");
+    assert!(platform.dev.stop_and_get_stderr().await.contains(&format!("user3: {}", warnings[0])), "at the upload");
     for _ in 0..2 {
         let started = Dev::start(platform.state.path(), &[]).await.stop_and_get_stderr().await;
-        assert!(said.iter().all(|sentence| started.contains(&format!("user3: {sentence}"))), "{started}");
+        assert!(warnings.iter().all(|warning| started.contains(&format!("user3: {warning}"))), "{started}");
         assert!(!started.contains("user1:") && !started.contains("TEXT"), "{started}");
     }
 }
 
-/// Calls the limiter of a script so often, and answers how often it was within its limit.
+/// Calls a script's rate limiter a number of times, and returns how many calls were within the limit.
 async fn count(customer: &Customer, key: &str, times: usize) -> usize {
     let mut within = 0;
     for _ in 0..times {
         let reply = Reply::to(customer.get(&format!("/?key={key}"))).await.json();
-        within += usize::from(reply["success"].as_bool().expect("an outcome"));
+        within += usize::from(reply["success"].as_bool().expect("a boolean"));
     }
     within
 }
 
 #[tokio::test]
-async fn scripts_that_name_one_rate_limiter_namespace_count_together_and_are_told_so() {
+async fn scripts_that_share_a_rate_limiter_namespace_are_warned() {
     const PERIOD: u64 = 60;
     let platform = Platform::start(&[]).await;
     let script = "export default { async fetch(request, env) {
@@ -75,16 +76,17 @@ async fn scripts_that_name_one_rate_limiter_namespace_count_together_and_are_tol
     let api = &platform.api;
     assert_eq!(messages(api, "one", script, limiter("77")).await, [""; 0]);
     assert_eq!(messages(api, "other", script, limiter("78")).await, [""; 0]);
-    let said = messages(api, "two", script, limiter("77")).await;
-    assert!(said.len() == 1 && said[0].contains("env.LIMIT") && said[0].contains("the script one"), "{said:?}");
-    // A change of the script itself is none of another's.
+    let warnings = messages(api, "two", script, limiter("77")).await;
+    let names = ["env.LIMIT", "the script one"];
+    assert!(warnings.len() == 1 && names.iter().all(|name| warnings[0].contains(name)), "{warnings:?}");
+    // A script that is uploaded again does not share a namespace with itself.
     assert_eq!(messages(api, "other", script, limiter("78")).await, [""; 0]);
 
     let [one, two, other] = ["one", "two", "other"].map(|id| platform.customer(id));
     expect_result(api.get("/workers/dispatch/namespaces")).await;
     Reply::to(two.get("/?key=first")).await;
-    let window = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs() / PERIOD;
-    // Counters start anew with each window, which none of the tries may see the end of.
+    let window = || SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_secs() / PERIOD;
+    // Counters start at zero in each window, so an attempt counts only if no window ends during it.
     for at in 0..3 {
         let (key, before) = (format!("key{at}"), window());
         let counted = [count(&one, &key, 3).await, count(&two, &key, 2).await, count(&other, &key, 4).await];
@@ -93,5 +95,5 @@ async fn scripts_that_name_one_rate_limiter_namespace_count_together_and_are_tol
             return;
         }
     }
-    panic!("no window was long enough");
+    panic!("a window ended during each attempt");
 }

@@ -1,4 +1,4 @@
-//! wrangler, told nothing but where the API is.
+//! wrangler, configured only with the address and the token of the API.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use tests::{Reply, expect_json, expect_problem, expect_success};
 
 use super::Platform;
 
-/// The id in what wrangler suggests for a configuration.
+/// Returns the id in the configuration that wrangler suggests.
 fn suggested<'a>(printed: &'a str, name: &str) -> &'a str {
     let (_, rest) = printed.split_once(&format!("{name} = \"")).unwrap_or_else(|| panic!("{name} in {printed}"));
-    rest.split('"').next().expect("the end of the text")
+    rest.split('"').next().expect("the closing quote")
 }
 
 #[tokio::test]
-async fn a_customer_is_made_with_wrangler_alone() {
+async fn a_customer_can_be_created_with_wrangler_alone() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     let kv = api.wrangler(&["kv", "namespace", "create", "customer-user5"]).await;
@@ -31,17 +31,17 @@ async fn a_customer_is_made_with_wrangler_alone() {
         }
     }
 
-    // The example of a customer's file, with this customer's own ids, as its head says.
+    // The example configuration of a customer, with the id and the storage of this customer.
     let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("../customer-worker");
-    let example = fs::read_to_string(worker.join("wrangler.example.toml")).expect("there is an example");
+    let example = fs::read_to_string(worker.join("wrangler.example.toml")).expect("the example configuration");
     let config = example
         .replace("\"user1\"", "\"user5\"")
         .replace("customer-user1", "customer-user5")
         .replace("00000000-0000-0000-0000-000000000000", suggested(&d1, "database_id"))
         .replace("00000000000000000000000000000000", suggested(&kv, "id"))
         .replace("build/index.js", &worker.join("build/index.js").canonicalize().expect("built").to_string_lossy());
-    let (head, build) = config.split_once("[build]").expect("it says how it is built");
-    let config = format!("{head}{}", &build[build.find("[observability]").expect("it does")..]);
+    let (head, build) = config.split_once("[build]").expect("the example has a [build] section");
+    let config = format!("{head}{}", &build[build.find("[observability]").expect("the section after [build]")..]);
     let path = platform.state.path().join("wrangler.user5.toml");
     fs::write(&path, config).expect("a file");
     let path = path.to_str().expect("UTF-8");
@@ -64,11 +64,11 @@ async fn a_customer_is_made_with_wrangler_alone() {
 }
 
 #[tokio::test]
-async fn a_plain_javascript_worker_answers_through_the_dispatcher() {
+async fn a_plain_javascript_worker_runs_behind_the_dispatcher() {
     let platform = Platform::start(&[]).await;
     let folder = platform.state.path().join("plain");
     fs::create_dir(&folder).expect("a folder");
-    // Bundled by wrangler, with a module of each kind that it takes.
+    // wrangler bundles the JavaScript modules, and uploads the text module beside them.
     fs::write(folder.join("greeting.txt"), "hello").expect("a file");
     fs::write(folder.join("part.js"), "export const part = (n) => n + 1;").expect("a file");
     let worker = r#"
@@ -114,19 +114,19 @@ async fn a_plain_javascript_worker_answers_through_the_dispatcher() {
             "visits": visits,
             "text": "it's \"text\" ü",
             "json": {"a": [1, 2.5]},
-            // There are no models here, which the upload's reply has said.
+            // Workers AI does not exist locally, as the upload's reply says.
             "names": ["JOBS", "JSON", "ROOM", "TEXT"],
         });
         assert_eq!(reply.json(), expected, "{reply}");
     };
     visit("1").await;
-    // Deployed again, it keeps its Durable Objects, as wrangler sees by the tag of the last migration.
+    // Deployed again, it keeps its Durable Objects: wrangler skips the migration because of the stored tag.
     platform.api.wrangler(&deploy).await;
     visit("2").await;
     let script = expect_result(platform.api.get(&format!("{SCRIPTS}/plain"))).await;
     assert_eq!(script["script"]["migration_tag"], "v1");
 
-    // Without it they are gone: another script of that name has none of them.
+    // Deleting the script deletes its Durable Objects: a new script with its name has none.
     expect_result(platform.api.request(reqwest::Method::DELETE, &format!("{SCRIPTS}/plain"))).await;
     expect_problem(plain.get("/"), 404, "unknown_user").await;
     platform.api.wrangler(&deploy).await;
@@ -134,7 +134,7 @@ async fn a_plain_javascript_worker_answers_through_the_dispatcher() {
 }
 
 #[tokio::test]
-async fn namespaces_and_values_are_wranglers_as_well() {
+async fn wrangler_manages_namespaces_values_files_and_databases() {
     let platform = Platform::start(&[]).await;
     let api = &platform.api;
     for (arguments, expected) in [
@@ -149,13 +149,16 @@ async fn namespaces_and_values_are_wranglers_as_well() {
         assert!(printed.contains(expected), "{arguments:?}: {printed}");
     }
 
-    // What the API writes the Workers see, and the other way round.
+    // The Workers see the values that wrangler writes, and wrangler sees theirs.
     let user1 = platform.customer("user1");
     expect_success(user1.post_json("/data", r#"{"key":"theirs","value":[1.10]}"#)).await;
     let namespaces = expect_result(api.get("/storage/kv/namespaces?per_page=100")).await;
     let namespaces = namespaces.as_array().expect("a list");
-    let id =
-        namespaces.iter().find(|namespace| namespace["title"] == "customer-user1").expect("it is there")["id"].clone();
+    let id = namespaces
+        .iter()
+        .find(|namespace| namespace["title"] == "customer-user1")
+        .expect("the namespace is listed")["id"]
+        .clone();
     let id = id.as_str().expect("an id");
     let key = async |arguments: &[&str]| {
         api.wrangler(&[&["kv", "key"], arguments, &["--remote", "--namespace-id", id]].concat()).await
@@ -169,7 +172,7 @@ async fn namespaces_and_values_are_wranglers_as_well() {
     key(&["delete", "data/theirs"]).await;
     expect_problem(user1.get("/data?key=theirs"), 404, "data_not_found").await;
 
-    // And files.
+    // The same for files.
     let file = platform.state.path().join("file");
     fs::write(&file, "content").expect("a file");
     let object = async |arguments: &[&str]| api.wrangler(&[&["r2", "object"], arguments, &["--remote"]].concat()).await;
@@ -181,7 +184,7 @@ async fn namespaces_and_values_are_wranglers_as_well() {
     object(&["delete", "customer-user1/a/b c"]).await;
     expect_problem(user1.get("/files?key=a%2Fb%20c"), 404, "file_not_found").await;
 
-    // And the database.
+    // The same for the database.
     let sql = ["d1", "execute", "customer-user1", "--remote", "--yes", "--json", "--command"];
     let printed = api.wrangler(&[&sql[..], &["SELECT 1 + 1 AS two"]].concat()).await;
     assert!(printed.contains("\"two\": 2"), "{printed}");

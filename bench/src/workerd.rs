@@ -1,4 +1,4 @@
-//! Starts workerd without wrangler, whose proxy would cost more CPU time than the Workers.
+//! Runs workerd without wrangler, whose proxy would take more CPU time than the Workers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::processors;
 use crate::storage::STORE_HEADER;
 
-/// The customers. Each has a KV namespace and a bucket of its name.
+/// The customers. Each has a KV namespace and an R2 bucket with its name.
 const CUSTOMERS: [&str; 2] = ["work", "thousand"];
 
 /// The secret that tokens are signed with.
@@ -33,26 +33,26 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// The compatibility date in the Workers' wrangler files.
 const COMPATIBILITY_DATE: &str = "2026-11-17";
 
-/// What a Worker is written in.
+/// The language that a Worker is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// A Worker of this repository.
     Rust,
-    /// Its twin.
+    /// The twin of such a Worker.
     JavaScript,
 }
 
 /// One of the two Workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worker {
+pub enum MeasuredWorker {
     /// The dispatcher.
     Dispatcher,
     /// The customer Worker.
     CustomerWorker,
 }
 
-impl Worker {
-    /// The name of its folder and of its twin's file.
+impl MeasuredWorker {
+    /// Returns the name of the Worker's folder, and of its twin's folder in bench/twins/.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -61,36 +61,49 @@ impl Worker {
         }
     }
 
-    /// The names of its modules and their paths in the repository: JavaScript, Wasm, text.
+    /// Returns the names of the modules, and their paths in the repository. The main module is the first.
     #[must_use]
     pub fn modules(self, language: Language) -> Vec<(&'static str, String)> {
-        let name = self.name();
         let modules: &[&str] = match (language, self) {
-            (Language::JavaScript, _) => return vec![("index.js", format!("bench/twins/{name}.js"))],
             (Language::Rust, Self::Dispatcher) => &["index.js", "index_bg.wasm", "openapi.txt"],
             (Language::Rust, Self::CustomerWorker) => &["index.js", "index_bg.wasm"],
+            (Language::JavaScript, Self::Dispatcher) => &["index.js"],
+            (Language::JavaScript, Self::CustomerWorker) => &[
+                "index.js",
+                "data.js",
+                "files.js",
+                "form-reader.js",
+                "forms.js",
+                "replies.js",
+                "requests.js",
+                "stats.js",
+            ],
         };
-        modules.iter().map(|module| (*module, format!("{name}/build/{module}"))).collect()
+        let folder = match language {
+            Language::Rust => format!("{}/build", self.name()),
+            Language::JavaScript => format!("bench/twins/{}", self.name()),
+        };
+        modules.iter().map(|module| (*module, format!("{folder}/{module}"))).collect()
     }
 }
 
-/// What a request to the runtime reaches first, and what is behind it.
+/// A socket of workerd, and the Workers behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Entry {
+pub enum EntryPoint {
     /// A dispatcher in front of customer Workers in the same language.
     Platform,
     /// A dispatcher in front of the customer Worker's twin.
     Dispatcher,
-    /// The same, but requests need a token.
+    /// Like `Dispatcher`, but requests need a token.
     DispatcherWithToken,
     /// A customer Worker without a dispatcher.
     CustomerWorker,
 }
 
-impl Entry {
+impl EntryPoint {
     const ALL: [Self; 4] = [Self::Platform, Self::Dispatcher, Self::DispatcherWithToken, Self::CustomerWorker];
 
-    /// The name of its socket and its service.
+    /// Returns the name of the socket and of its service.
     fn name(self) -> &'static str {
         match self {
             Self::Platform => "platform",
@@ -100,7 +113,7 @@ impl Entry {
         }
     }
 
-    /// Its services in workerd's configuration.
+    /// Returns the entry point's services in workerd's configuration.
     fn services(self, repository: &Path, language: Language) -> Vec<String> {
         let (customers, customer_language) = match self {
             Self::Platform => (&CUSTOMERS[..], language),
@@ -123,28 +136,34 @@ impl Entry {
         let dispatcher = format!(
             "{}, bindings = [{variable}, (name = \"DISPATCHER\", wrapped = (moduleName = \"bench:namespace\", \
              innerBindings = [{}]))]",
-            modules(repository, Worker::Dispatcher, language),
+            modules(repository, MeasuredWorker::Dispatcher, language),
             customers.iter().map(namespace).collect::<Vec<_>>().join(", ")
         );
         customers.iter().map(customer_service).chain([service(entry, &dispatcher)]).collect()
     }
 }
 
-/// A workerd process. It ends when this is dropped.
+/// A workerd process. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Runtime {
-    /// Where each entry listens.
-    pub addresses: BTreeMap<Entry, SocketAddr>,
+pub struct Workerd {
+    /// The address of each entry point's socket.
+    pub addresses: BTreeMap<EntryPoint, SocketAddr>,
     process: Child,
     _folder: TempDir,
 }
 
-impl Runtime {
-    /// Starts workerd with these entries, on free ports.
-    pub async fn start(repository: &Path, language: Language, entries: &[Entry], storage: SocketAddr) -> Result<Self> {
-        let folder = TempDir::new().context("cannot make a folder for the configuration")?;
+impl Workerd {
+    /// Starts workerd with these entry points, on free ports.
+    pub async fn start(
+        repository: &Path,
+        language: Language,
+        entries: &[EntryPoint],
+        storage: SocketAddr,
+    ) -> Result<Self> {
+        let folder = TempDir::new().context("cannot create a folder for workerd's configuration")?;
         let path = folder.path().join("workerd.capnp");
-        fs::write(&path, config(repository, language, entries, storage)).context("cannot write the configuration")?;
+        fs::write(&path, config(repository, language, entries, storage))
+            .context("cannot write workerd's configuration")?;
         let program = repository.join("node_modules/workerd/bin/workerd");
         let mut process = processors::command(&program)
             .args(["serve", "--experimental", "--control-fd=1", "--import-path=/"])
@@ -156,13 +175,14 @@ impl Runtime {
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut lines = BufReader::new(process.stdout.take().context("stdout is piped")?).lines();
         let listening = timeout(START_TIMEOUT, listening(&mut lines, entries.len())).await;
-        let addresses = listening.context("workerd did not start in time")??;
-        // The rest is the dispatcher's log. It must be read, or workerd would wait.
+        let addresses =
+            listening.with_context(|| format!("workerd did not start within {} s", START_TIMEOUT.as_secs()))??;
+        // The rest is the dispatcher's log. It must be read, or workerd would block on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { addresses, process, _folder: folder })
     }
 
-    /// The CPU time that the process has used so far, user and system.
+    /// Returns the CPU time that the process has used so far, user and system.
     pub fn cpu_time(&self) -> Result<Duration> {
         let pid = self.process.id().context("workerd has ended")?;
         let pid = Pid::from_raw(pid.try_into().context("a process id is small")?);
@@ -171,15 +191,18 @@ impl Runtime {
     }
 }
 
-/// Waits until workerd listens on so many sockets.
-async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) -> Result<BTreeMap<Entry, SocketAddr>> {
+/// Reads workerd's output until it listens on so many sockets, and returns their addresses.
+async fn listening(
+    lines: &mut Lines<BufReader<ChildStdout>>,
+    sockets: usize,
+) -> Result<BTreeMap<EntryPoint, SocketAddr>> {
     let mut addresses = BTreeMap::new();
     while addresses.len() < sockets {
         let Some(line) = lines.next_line().await.context("cannot read workerd's output")? else {
             bail!("workerd ended; its messages are above");
         };
         let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-        let entry = Entry::ALL.into_iter().find(|entry| event["socket"] == entry.name());
+        let entry = EntryPoint::ALL.into_iter().find(|entry| event["socket"] == entry.name());
         let port = event["port"].as_u64().and_then(|port| u16::try_from(port).ok());
         if let (Some(entry), Some(port)) = (entry, port) {
             addresses.insert(entry, SocketAddr::from(([127, 0, 0, 1], port)));
@@ -188,8 +211,9 @@ async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, sockets: usize) ->
     Ok(addresses)
 }
 
-/// workerd's configuration: <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
-fn config(repository: &Path, language: Language, entries: &[Entry], storage: SocketAddr) -> String {
+/// Returns workerd's configuration, in the format of
+/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>
+fn config(repository: &Path, language: Language, entries: &[EntryPoint], storage: SocketAddr) -> String {
     let stores = CUSTOMERS.iter().flat_map(|customer| ["kv", "r2"].map(|kind| store(kind, customer, storage)));
     let services = entries.iter().flat_map(|entry| entry.services(repository, language));
     let sockets = entries.iter().map(|entry| {
@@ -210,7 +234,7 @@ fn service(name: &str, worker: &str) -> String {
     format!("(name = \"{name}\", worker = ({worker}))")
 }
 
-/// A customer's KV namespace or bucket.
+/// Returns the service of a customer's KV namespace or R2 bucket.
 fn store(kind: &str, customer: &str, storage: SocketAddr) -> String {
     format!(
         "(name = \"{kind}-{customer}\", external = (address = \"{storage}\", http = (injectRequestHeaders = [(name = \
@@ -218,16 +242,16 @@ fn store(kind: &str, customer: &str, storage: SocketAddr) -> String {
     )
 }
 
-/// A customer Worker with its storage.
+/// Returns the configuration of a customer Worker with its storage bindings.
 fn customer_worker(repository: &Path, language: Language, customer: &str) -> String {
     format!(
         "{}, bindings = [(name = \"USER_KV\", kvNamespace = \"kv-{customer}\"), (name = \"USER_R2\", r2Bucket = \
          \"r2-{customer}\")]",
-        modules(repository, Worker::CustomerWorker, language)
+        modules(repository, MeasuredWorker::CustomerWorker, language)
     )
 }
 
-fn modules(repository: &Path, worker: Worker, language: Language) -> String {
+fn modules(repository: &Path, worker: MeasuredWorker, language: Language) -> String {
     let module = |(name, path): &(&str, String)| {
         let kind = match name.rsplit_once('.') {
             Some((_, "wasm")) => "wasm",

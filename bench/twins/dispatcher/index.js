@@ -1,8 +1,8 @@
 /**
  * The twin of dispatcher/: the same work in plain JavaScript, to measure what Rust and Wasm cost a request.
  *
- * For the requests that the benchmark sends, it makes the same checks in the same order, gives the same reply and writes
- * the same log line. Everything else is left out: it refuses what it does not support with a short 4xx.
+ * For the requests that the benchmark sends, it makes the same checks in the same order, sends the same reply and
+ * writes the same log line. It rejects every other request with a short 4xx.
  */
 
 const VERSION = "0.1.0";
@@ -20,7 +20,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 export default {
   async fetch(request, env) {
-    const call = {
+    const context = {
       start: Date.now(),
       path: pathOf(request.url),
       requestId: undefined,
@@ -30,35 +30,35 @@ export default {
     };
     let reply;
     try {
-      reply = await forward(request, env, call);
+      reply = await forward(request, env, context);
     } catch (thrown) {
       if (!(thrown instanceof Problem)) throw thrown;
-      call.code = thrown.code;
+      context.code = thrown.code;
       reply = thrown.reply();
     }
-    log(request, reply, call);
+    log(request, reply, context);
     return reply;
   },
 };
 
 /** Identifies the customer, checks the request, and sends it to the customer's Worker. */
-async function forward(request, env, call) {
+async function forward(request, env, context) {
   const { headers } = request;
-  call.requestId = requestId(headers);
+  context.requestId = requestId(headers);
   if (usesUnsupportedSettings(env)) throw new Problem(400, "unsupported_setting");
 
   const userId = headers.get("X-User-ID");
   if (userId === null || !USER_ID.test(userId)) throw new Problem(400, "invalid_user_id");
-  call.userId = userId;
+  context.userId = userId;
   const hasToken = await authenticate(request, env, userId);
-  call.plan = "default";
+  context.plan = "default";
 
   const reply = await env.DISPATCHER.get(userId, {}, {}).fetch(forwarded(request, hasToken));
   if (reply.headers.get("Vary") !== VARY) throw new Problem(400, "unsupported_reply");
   return reply;
 }
 
-/** The path of a URL that the runtime has already parsed. `new URL` would cost more than the rest of the request. */
+/** Returns the path of a URL that the runtime has already parsed. `new URL` would cost more than the rest of the request. */
 function pathOf(url) {
   const path = url.indexOf("/", url.indexOf("://") + 3);
   const query = url.indexOf("?", path);
@@ -71,7 +71,7 @@ function requestId(headers) {
   return id;
 }
 
-/** The dispatcher looks at these for every request. The benchmark does not set them. */
+/** The dispatcher reads these settings for every request. The benchmark does not set them. */
 function usesUnsupportedSettings(env) {
   const setting =
     env.ALLOWED_ORIGINS ??
@@ -84,7 +84,7 @@ function usesUnsupportedSettings(env) {
   return setting !== undefined;
 }
 
-/** The request for the customer's Worker, without the token and without Cloudflare's mark of requests from Workers. */
+/** Returns the request without the token, and without the header by which Cloudflare marks requests from Workers. */
 function forwarded(request, hasToken) {
   const isMarked = request.headers.has("CF-Worker");
   if (!hasToken && !isMarked) return request;
@@ -96,7 +96,7 @@ function forwarded(request, hasToken) {
 
 // Tokens.
 
-/** Checks the request's token, unless `AUTH` says that none is needed. Returns whether there was one. */
+/** Checks the request's token, unless `AUTH` is `trusted-header`. Returns whether there is a token. */
 async function authenticate({ headers, method }, env, userId) {
   if (env.AUTH === "trusted-header") return false;
   const keys = keysOf(env.TOKEN_SECRETS);
@@ -108,20 +108,20 @@ async function authenticate({ headers, method }, env, userId) {
   if (typeof sub !== "string" || typeof scope !== "string" || !Number.isFinite(exp)) throw invalidToken();
   if (exp + leeway <= now || (nbf ?? aud ?? iss) !== undefined) throw invalidToken();
   if (sub !== userId) throw new Problem(403, "user_mismatch");
-  const needed = method === "GET" || method === "HEAD" ? "read" : "write";
-  if (!scope.split(" ").includes(needed)) throw new Problem(403, "insufficient_scope");
+  const required = method === "GET" || method === "HEAD" ? "read" : "write";
+  if (!scope.split(" ").includes(required)) throw new Problem(403, "insufficient_scope");
   return true;
 }
 
-/** The keys of the last `TOKEN_SECRETS`. They are parsed again when the text changes. */
-const known = { secrets: undefined, keys: [] };
+/** The last value of `TOKEN_SECRETS`, and its keys. They are parsed again when the value changes. */
+const cache = { secrets: undefined, keys: [] };
 
 function keysOf(secrets) {
-  if (known.secrets !== secrets) {
-    known.keys = JSON.parse(secrets).map(({ kid, secret }) => ({ kid, secret: fromBase64Url(secret), key: undefined }));
-    known.secrets = secrets;
+  if (cache.secrets !== secrets) {
+    cache.keys = JSON.parse(secrets).map(({ kid, secret }) => ({ kid, secret: fromBase64Url(secret), key: undefined }));
+    cache.secrets = secrets;
   }
-  return known.keys;
+  return cache.keys;
 }
 
 /** Splits `Bearer <header>.<payload>.<signature>` and decodes the parts. */
@@ -148,7 +148,7 @@ async function isSigned({ kid, signature, signed }, keys) {
   return crypto.subtle.verify("HMAC", entry.key, signature, encoder.encode(signed));
 }
 
-/** The bytes of base64url without padding. */
+/** Decodes base64url without padding. */
 function fromBase64Url(text) {
   if (!/^[\w-]*$/.test(text)) throw invalidToken();
   const padded = text.padEnd(Math.ceil(text.length / 4) * 4, "=");
@@ -172,7 +172,7 @@ function parseObject(bytes) {
 
 // Problems and the log.
 
-/** Not an `Error`: capturing a stack would cost more than the rest of the request. */
+/** An error reply. Not an `Error`: capturing a stack would cost more than the rest of the request. */
 class Problem {
   constructor(status, code) {
     this.status = status;
@@ -188,7 +188,7 @@ function invalidToken() {
   return new Problem(401, "invalid_token");
 }
 
-/** Writes a line of JSON for each request. Members that are `undefined` are left out. */
+/** Writes a line of JSON. `JSON.stringify` omits members that are `undefined`. */
 function log({ method, headers }, reply, { start, path, requestId, userId, plan, code }) {
   const { status } = reply;
   const line = {

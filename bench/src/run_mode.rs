@@ -1,21 +1,21 @@
-//! How much is measured.
+//! The full and the short run.
 
 use std::time::Duration;
 
 use crate::routes::Class;
 
-/// How much is measured.
+/// How much the benchmark measures.
 #[derive(Clone, Copy, Debug)]
-pub enum Plan {
+pub enum RunMode {
     /// Enough to judge the times.
     Full,
-    /// A few requests of each route, to see that the benchmark works.
+    /// A few requests of each route, to check that the benchmark works.
     Short,
 }
 
-impl Plan {
-    /// How many times the runtimes are started. Two processes that run the same code differ in speed, as the layout of
-    /// their memory and V8's optimizations differ.
+impl RunMode {
+    /// How many times the workerd processes are started. Two processes that run the same code differ in speed, as the
+    /// layout of their memory and V8's optimizations differ.
     pub fn runs(self) -> usize {
         match self {
             Self::Full => 4,
@@ -23,7 +23,7 @@ impl Plan {
         }
     }
 
-    /// How long a route is called before it is measured.
+    /// How long a route is served before it is measured.
     pub fn warm_up(self, class: Class) -> Duration {
         match self {
             Self::Full => class.warm_up(),
@@ -31,7 +31,7 @@ impl Plan {
         }
     }
 
-    /// For how long both sides of a route are measured.
+    /// How long both sides of a route are measured.
     pub fn measuring_time(self, class: Class) -> Duration {
         match self {
             Self::Full => class.measuring_time(),
@@ -39,7 +39,7 @@ impl Plan {
         }
     }
 
-    /// For how long a side is measured before it is the other side's turn.
+    /// How long a side is measured before the other side's turn.
     pub fn slice(self) -> Duration {
         match self {
             Self::Full => Duration::from_millis(40),
