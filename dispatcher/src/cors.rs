@@ -27,8 +27,8 @@ impl Cors {
     pub fn from_bindings(bindings: &Bindings) -> Result<Option<Self>, Problem> {
         let Some(origins) = bindings.allowed_origins() else { return Ok(None) };
         let invalid = |name: &str, error: String| Problem::internal_error(format!("the variable {name}: {error}"));
-        let allowed = cors::with_headers(cors::ALLOWED_HEADERS, bindings.allowed_headers().as_deref());
-        let exposed = cors::with_headers(cors::EXPOSED_HEADERS, bindings.exposed_headers().as_deref());
+        let allowed = cors::add_headers(cors::ALLOWED_HEADERS, bindings.allowed_headers().as_deref());
+        let exposed = cors::add_headers(cors::EXPOSED_HEADERS, bindings.exposed_headers().as_deref());
         Ok(Some(Self {
             origins,
             allowed_headers: allowed.map_err(|error| invalid("ALLOWED_HEADERS", error))?,

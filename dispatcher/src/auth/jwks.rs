@@ -68,7 +68,7 @@ async fn fetch_keys(url: String) {
     }
     KEYS.with_borrow_mut(|(cached_url, keys)| {
         if *cached_url == url {
-            keys.fetched(fetched, Date::now());
+            keys.finish_fetch(fetched, Date::now());
         }
     });
 }
@@ -115,7 +115,7 @@ mod tests {
     fn keys_of_another_url_are_discarded() {
         let mut cached = (String::new(), FetchedKeyRing::default());
         let now = FetchedKeyRing::REFRESH_AGE;
-        keys_of("https://a", &mut cached).fetched(Ok(KeyRing::default()), now);
+        keys_of("https://a", &mut cached).finish_fetch(Ok(KeyRing::default()), now);
         assert!(matches!(keys_of("https://a", &mut cached).next_action(|_| true, now), KeyAction::Use(_)));
         assert!(matches!(keys_of("https://b", &mut cached).next_action(|_| true, now), KeyAction::Fetch));
     }

@@ -56,7 +56,7 @@ async fn check_token(
     }
 
     let authorization = request.header("Authorization");
-    let token = Token::in_header::<JsJson>(authorization.as_deref())?;
+    let token = Token::from_header::<JsJson>(authorization.as_deref())?;
     let mut signed = false;
     for ring in rings {
         signed = signed || ring.has_signed(&token).await;
