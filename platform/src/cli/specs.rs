@@ -97,8 +97,8 @@ impl<'a> Specs<'a> {
         Ok(PreparedSpec { manifest, customer_code })
     }
 
-    /// Reads the manifest and code for each customer. Refuses a resource that two manifests name unless both mark it as
-    /// shared.
+    /// Reads the manifest and code for each customer. Refuses a resource that an earlier customer of the run names, unless
+    /// the manifest marks it as shared.
     pub fn prepare_all(&self, ids: Vec<UserId>) -> Vec<(UserId, Result<PreparedSpec>)> {
         let mut claims = ResourceClaims::default();
         let prepared = ids.into_iter().map(|id| {

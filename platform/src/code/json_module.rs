@@ -14,7 +14,7 @@ pub fn wrapped(json: &[u8]) -> serde_json::Result<Bytes> {
     Ok(format!("{PREFIX}{}{SUFFIX}", serde_json::to_string(text)?).into())
 }
 
-/// Returns the JSON that [`wrapped`] made a module of. Any other module is returned unchanged.
+/// Returns the JSON in a module that [`wrapped`] created. Any other module is returned unchanged.
 pub fn unwrapped(module: Vec<u8>) -> Vec<u8> {
     let json = || {
         let text = std::str::from_utf8(&module).ok()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
