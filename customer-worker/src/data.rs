@@ -53,7 +53,7 @@ fn parse_metadata(text: &str) -> Result<JsValue, Problem> {
     let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
     let json = JSON::stringify(&metadata).map(String::from).expect("parsed JSON can be written");
     if json.len() > SetData::MAX_METADATA_LEN {
-        return Err(Problem::invalid_body("`metadata` may have 1024 bytes at most"));
+        return Err(Problem::invalid_body("`metadata` may have at most 1024 bytes"));
     }
     Ok(metadata)
 }

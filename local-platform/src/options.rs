@@ -41,7 +41,7 @@ pub struct Options {
 pub enum Auth {
     /// It believes `X-User-ID`.
     TrustedHeader,
-    /// By a token; the secrets are made at the first start and kept in the state folder, see [`crate::token`].
+    /// By a token; the secrets are made at the first start and kept in the state folder, see [`platform::token`].
     Token,
 }
 
