@@ -69,7 +69,7 @@ impl Side {
         &self.clients[&route.entry]
     }
 
-    /// Sends a route's request again and again for `time`. Returns how many requests take as long as `slice`.
+    /// Sends a route's request repeatedly for `time`. Returns how many requests fit into `slice`.
     async fn serve(&self, route: &MeasuredRoute, time: Duration, slice: Duration) -> Result<u64> {
         let (started, mut times) = (Instant::now(), 1);
         loop {
@@ -87,7 +87,8 @@ impl Side {
     }
 }
 
-/// Serves all routes, even if few are measured: how V8 compiles the code that they share depends on all of them.
+/// Serves all routes, even if only a few are measured. They share code, and V8's optimizations of it depend on all of
+/// them.
 async fn warm_up(sides: &[Side; 2], mode: RunMode) -> Result<()> {
     for route in routes::all()? {
         for side in sides {
@@ -120,7 +121,7 @@ async fn measure(route: &MeasuredRoute, sides: &[Side; 2], samples: &mut [Sample
         fitting += side.serve(route, mode.warm_up(route.class) / 5, mode.slice()).await?;
         side.storage.take_counts();
     }
-    // Both sides send the same number of requests, so that a fixed cost per slice weighs the same on both.
+    // Both sides serve the same number of requests, so that a fixed cost per slice affects both equally.
     let times = fitting.div_ceil(2);
     let started = Instant::now();
     loop {
@@ -155,8 +156,8 @@ impl Samples {
     }
 }
 
-/// Divides each slice by the other side's slice next to it: a machine that slows down slows both. The median ignores
-/// the few slices that something else disturbed.
+/// Divides the CPU time of each of the Workers' slices by that of the twins' slice that was measured next to it,
+/// because a machine that slows down affects both. The median ignores the few slices that other processes disturbed.
 fn ratio([rust, javascript]: &[Samples; 2]) -> Spread {
     Spread::of(rust.cpu.iter().zip(&javascript.cpu).map(|(rust, javascript)| rust / javascript))
 }

@@ -1,5 +1,5 @@
-//! Gives workerd its own processor. Otherwise the operating system would move it between processors all the time, which
-//! changes how often workerd is woken up, and this is a large part of its CPU time.
+//! Gives workerd its own processor. Otherwise the operating system would keep moving it between processors. This
+//! changes how often workerd is woken up, and wake-ups are a large part of its CPU time.
 
 use std::ffi::OsStr;
 use std::sync::OnceLock;

@@ -52,7 +52,7 @@ pub struct RouteResult {
 pub struct StartUp {
     /// The Worker.
     pub worker: MeasuredWorker,
-    /// The Worker's fastest start, in seconds. Slower starts had to wait for the machine.
+    /// The Worker's fastest start, in seconds. Slower starts were delayed by other processes.
     pub rust: f64,
     /// The twin's fastest start, in seconds.
     pub javascript: f64,

@@ -39,7 +39,7 @@ pub struct MeasuredRoute {
     pub status: u16,
 }
 
-/// What a request spends its CPU time on. Requests of a class have the same limit.
+/// The Workers that serve a request, and how much data they handle. Requests of a class have the same limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The dispatcher, in front of the customer Worker's twin.
@@ -78,7 +78,7 @@ impl Class {
         }
     }
 
-    /// How many requests are sent at once. Many large ones at once would measure the machine's memory.
+    /// The number of concurrent requests. Many large ones would measure the machine's memory instead of the Workers.
     #[must_use]
     pub fn connections(self) -> usize {
         match self {
@@ -222,7 +222,7 @@ fn records(length: usize) -> String {
     text + "]"
 }
 
-/// Creates pseudo-random bytes. They contain line ends, and no sequence repeats soon.
+/// Creates pseudo-random bytes. They contain line ends, and have no short period.
 fn bytes(length: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);

@@ -14,8 +14,8 @@ pub enum RunMode {
 }
 
 impl RunMode {
-    /// How many times the workerd processes are started. Two processes that run the same code differ in speed, as the
-    /// layout of their memory and V8's optimizations differ.
+    /// How many times the workerd processes are started. Two processes that run the same code differ in speed, because
+    /// their memory layouts and V8's optimizations differ.
     pub fn runs(self) -> usize {
         match self {
             Self::Full => 4,

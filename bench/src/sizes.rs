@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 use crate::workerd::{Language, MeasuredWorker};
 
-/// A Worker's size in bytes, compressed by gzip as Cloudflare's limit counts it.
+/// A Worker's size in bytes after compression with gzip, which is what Cloudflare limits.
 #[derive(Debug)]
 pub struct Size {
     /// The Worker.

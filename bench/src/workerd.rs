@@ -191,7 +191,7 @@ impl Workerd {
     }
 }
 
-/// Reads workerd's output until it listens on so many sockets, and returns their addresses.
+/// Reads workerd's output until it listens on `sockets` sockets, and returns their addresses.
 async fn listening(
     lines: &mut Lines<BufReader<ChildStdout>>,
     sockets: usize,

@@ -1,5 +1,5 @@
 //! A KV namespace that speaks workerd's protocol: `GET` and `PUT /<key>` for a value, `GET /` for a page of keys. It
-//! supports what the measured routes need: no deletion, no expiration, and lists of one page.
+//! supports only what the measured routes need. It has no deletion and no expiration, and its lists have one page.
 
 use std::collections::BTreeMap;
 

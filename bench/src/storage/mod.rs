@@ -6,8 +6,6 @@
 mod kv;
 mod r2;
 
-pub use r2::etag;
-
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
@@ -25,6 +23,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+pub use r2::etag;
 
 /// The header with the name of a binding's store: `kv/<customer>` or `r2/<customer>`.
 pub const STORE_HEADER: &str = "X-Store";

@@ -1,7 +1,7 @@
 //! An R2 bucket that speaks workerd's protocol
 //! (<https://github.com/cloudflare/workerd/blob/main/src/workerd/api/r2-api.capnp>). A request is JSON in a header or
-//! before the content. A reply is JSON before the content. The bucket supports what the measured routes need: no
-//! deletion, no ranges, one precondition, and lists of one page.
+//! before the content. A reply is JSON before the content. The bucket supports only what the measured routes need. It
+//! has no deletion and no ranges, only one precondition, and lists of one page.
 
 use std::collections::BTreeMap;
 

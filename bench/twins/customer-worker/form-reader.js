@@ -51,7 +51,10 @@ export class FormReader {
     this.#position = boundary.length;
   }
 
-  /** Reads the rest of a boundary's line. Two hyphens end the form; the bytes after them are not read. */
+  /**
+   * Reads the rest of a boundary's line, and returns whether a part follows. Two hyphens end the form. The bytes after
+   * them are not read.
+   */
   async hasPart() {
     await this.#require(2);
     const [first, second] = [this.#bytes[this.#position], this.#bytes[this.#position + 1]];

@@ -85,7 +85,7 @@ class FileWriter {
   #bucket;
   /** How many bytes may still arrive, beyond the buffer's capacity. */
   #remaining;
-  /** The bytes that were not sent yet: the first chunk as it was read, until a second one needs a buffer. */
+  /** The bytes that were not sent yet. The first chunk is kept as it is until a second one needs a buffer. */
   #firstChunk;
   #buffer;
   #filled = 0;

@@ -10,10 +10,10 @@ const WINDOW_DAYS = 30;
 
 const USAGE_PREFIX = "usage/";
 
-/** How long an operation may wait to be written, in milliseconds. */
+/** How long a count may stay in memory before it is written, in milliseconds. */
 const INTERVAL = 5000;
 
-/** A write that is overdue by this many milliseconds was cut short with its request. */
+/** A write that is overdue by this many milliseconds counts as lost: the runtime stopped it with its request. */
 const OVERDUE = 30_000;
 
 const usageOfIsolate = { id: undefined, counts: new Map(), last: 0, due: undefined };
