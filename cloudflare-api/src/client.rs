@@ -72,7 +72,8 @@ impl AccountCredentials {
 ///
 /// It stays below the API's rate limit. It retries a request with increasing delays if the API is overloaded (429; it
 /// respects `Retry-After`) or fails (5xx, or no reply at all), but not if the API refuses the request. A request that
-/// creates something must therefore be safe to send twice: the API refuses to create a second thing with the same name.
+/// creates something must therefore be safe to send twice. It is, because the API refuses to create a second resource
+/// with the same name.
 #[derive(Debug)]
 pub struct Cloudflare {
     account: AccountCredentials,
@@ -82,7 +83,7 @@ pub struct Cloudflare {
     on_retry: RetryObserver,
 }
 
-/// A callback that is called with the reason of the first retry, and not of later ones.
+/// A callback that receives the reason of the first retry only.
 struct RetryObserver {
     callback: fn(&str),
     was_called: AtomicBool,
@@ -174,7 +175,7 @@ impl Cloudflare {
         Self { account, http, pacer: Pacer::default(), first_delay: FIRST_DELAY, on_retry }
     }
 
-    /// Sets a function that is called with the reason when a request is retried for the first time.
+    /// Sets a function that is called with the reason of the client's first retry. Later retries are not reported.
     #[must_use]
     pub fn on_retry(self, callback: fn(&str)) -> Self {
         Self { on_retry: RetryObserver::new(callback), ..self }

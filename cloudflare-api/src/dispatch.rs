@@ -21,7 +21,7 @@ pub struct DispatchNamespace {
 /// A script in a dispatch namespace, as lists describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ScriptSummary {
-    /// The script's name. The dispatcher gets the script by it.
+    /// The script's name. The dispatcher looks the script up by this name.
     #[serde(alias = "id")]
     pub script_name: String,
     /// The script's tags.
@@ -112,8 +112,8 @@ impl Cloudflare {
         Ok(self.script_settings_with_messages(namespace, name).await?.map(|(settings, _)| settings))
     }
 
-    /// Fetches a script's settings and the messages that come with them. In these, the local platform lists the
-    /// bindings that it does not support.
+    /// Fetches a script's settings and the API's messages about them. The local platform's messages name the bindings
+    /// that it does not support.
     pub async fn script_settings_with_messages(
         &self,
         namespace: &str,

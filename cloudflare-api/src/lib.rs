@@ -1,8 +1,8 @@
-//! A client for the parts of the [Cloudflare API](https://developers.cloudflare.com/api/) that a platform's customers
-//! need: KV namespaces, R2 buckets, D1 databases, dispatch namespaces, and the scripts in them.
+//! A client for the parts of the [Cloudflare API](https://developers.cloudflare.com/api/) that manage a platform's
+//! customers: KV namespaces, R2 buckets, D1 databases, dispatch namespaces, and the scripts in them.
 //!
 //! [`Cloudflare`] stays below the API's rate limit, retries failed requests, and fetches all pages of a list.
-//! [`Resource`] names what a binding refers to. [`wrangler_config`] writes bindings into a wrangler file.
+//! [`Resource`] names what a binding refers to. [`wrangler_config`] converts bindings to the format of wrangler files.
 //!
 //! ```no_run
 //! use cloudflare_api::{AccountCredentials, Cloudflare, Error};

@@ -35,7 +35,7 @@ impl Pacer {
 }
 
 impl Default for Pacer {
-    /// Creates a pacer for the API's limit less 10 %, which is left for the account's other tools.
+    /// Creates a pacer for 90 % of the API's limit. The rest is left for the account's other tools.
     fn default() -> Self {
         Self::new(1080, Duration::from_mins(5))
     }

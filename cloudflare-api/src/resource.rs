@@ -37,7 +37,7 @@ pub enum ResourceKind {
     VectorizeIndex,
     Worker,
     Workflow,
-    /// A kind whose existence is not checked, as error messages call it.
+    /// Any other kind, whose existence is not checked. Contains its name in error messages.
     Other(&'static str),
 }
 
@@ -90,7 +90,7 @@ impl Resource {
         Self { within, ..Self::new(ResourceKind::Bucket, name) }
     }
 
-    /// Returns the resource that a binding refers to. The binding is as the API describes it in uploads and settings
+    /// Returns the resource that a binding refers to. The binding has the API's format for uploads and settings
     /// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>). Returns `None`
     /// for bindings that refer to no resource of the account, such as variables and the script's own Durable Objects.
     #[must_use]
@@ -115,7 +115,8 @@ impl Resource {
                         .or_else(|| named(ResourceKind::DurableObjects, "namespace_id"))?;
                     Some(Self { within: Some(script), ..class })
                 }
-                // A binding to the script's own class has a class name. With an id only, the class may be any script's.
+                // A binding to the script's own class has a class name. With only an id, the class may belong to any
+                // script.
                 None if binding["class_name"].is_string() => None,
                 None => named(ResourceKind::DurableObjects, "namespace_id"),
             },

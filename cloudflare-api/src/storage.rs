@@ -213,7 +213,8 @@ impl Cloudflare {
         self.request(Method::GET, &D1_PATH).query("per_page", "100").list(None).await
     }
 
-    /// Finds the D1 database with this name. The API treats the name as a prefix, so that it may list others as well.
+    /// Finds the D1 database with this name. The API treats the name as a prefix, so it may list other databases as
+    /// well.
     pub async fn database_named(&self, name: &str) -> Result<Option<D1Database>, Error> {
         let request = self.request(Method::GET, &D1_PATH).query("per_page", "100").query("name", name);
         Ok(request.list(None).await?.into_iter().find(|database: &D1Database| database.name == name))

@@ -56,7 +56,7 @@ impl MockApi {
         let body = String::from_utf8_lossy(&body).into_owned();
         self.requests.lock().expect("no panic").push(ReceivedRequest { line, headers: parts.headers, body });
         let reply = self.replies.lock().expect("no panic").pop_front();
-        let (status, retry_after, text) = reply.unwrap_or((500, None, "too many requests".to_owned()));
+        let (status, retry_after, text) = reply.unwrap_or((500, None, "no prepared reply is left".to_owned()));
         let mut response = (StatusCode::from_u16(status).expect("a status"), Body::from(text)).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert("Retry-After", seconds.into());

@@ -86,7 +86,7 @@ impl BindingFormat {
     }
 }
 
-/// The formats that wrangler reads, and the types that it uploads for them.
+/// The formats of bindings, by their types in the API. [`add_binding`] handles variables, secrets and D1 itself.
 const BINDING_FORMATS: &[BindingFormat] = &[
     single("ai", "ai"),
     single("browser", "browser"),
@@ -129,8 +129,8 @@ const BINDING_FORMATS: &[BindingFormat] = &[
         .optional(&[("script_name", "script_name")]),
 ];
 
-/// Adds a binding to a wrangler configuration. The binding is as the API describes it in uploads and settings:
-/// `{"type", "name", ...}`. Unknown members are ignored. If this returns an error, the configuration is unchanged.
+/// Adds a binding to a wrangler configuration. The binding has the API's format for uploads and settings. Unknown
+/// members are ignored. If this returns an error, the configuration is unchanged.
 pub fn add_binding(config: &mut Table, binding: &Json) -> Result<(), Unsupported> {
     let text = |member| binding.get(member).and_then(Json::as_str).map(ToOwned::to_owned);
     let name = text("name").ok_or_else(|| Unsupported::MissingMember { name: String::new(), member: "name" })?;
