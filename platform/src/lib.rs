@@ -2,7 +2,7 @@
 //! binary `platform`, which `cargo platform` runs, is its command line.
 //!
 //! - [`customers`]: the customers in a Cloudflare account or on the local platform.
-//! - [`manifest`]: what a customer gets, as its manifest describes it.
+//! - [`manifest`]: customers' manifests, which describe their plans, storage, bindings and scripts.
 //! - [`code`]: the code of customers' scripts.
 //! - [`token`]: the tokens of customers' clients.
 //!

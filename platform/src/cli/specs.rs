@@ -24,7 +24,7 @@ pub struct ManifestArguments {
 }
 
 impl ManifestArguments {
-    /// The location of the manifests.
+    /// Returns the location of the manifests.
     pub fn location(&self, repository: &Path) -> Result<ManifestLocation> {
         Ok(match (&self.manifest, &self.manifests) {
             (Some(file), _) => ManifestLocation::File(file.clone()),
@@ -97,8 +97,8 @@ impl<'a> Specs<'a> {
         Ok(PreparedSpec { manifest, customer_code })
     }
 
-    /// Reads the manifest and code for each customer. Refuses a resource that an earlier customer of the run names, unless
-    /// the manifest marks it as shared.
+    /// Reads the manifest and code for each customer. Refuses a resource that the manifest of an earlier customer of
+    /// the run names, unless it is marked as shared.
     pub fn prepare_all(&self, ids: Vec<UserId>) -> Vec<(UserId, Result<PreparedSpec>)> {
         let mut claims = ResourceClaims::default();
         let prepared = ids.into_iter().map(|id| {
@@ -111,7 +111,8 @@ impl<'a> Specs<'a> {
         prepared.collect()
     }
 
-    /// Builds the platform's Worker if any of these customers gets it.
+    /// Builds the platform's Worker, unless `--no-build` is set, and reads the build. Does nothing if none of these
+    /// customers uses it.
     pub fn build<'p>(&self, mut prepared: impl Iterator<Item = &'p Result<PreparedSpec>>) -> Result<()> {
         if !prepared.any(|prepared| prepared.as_ref().is_ok_and(|prepared| prepared.customer_code.is_none())) {
             return Ok(());

@@ -93,7 +93,7 @@ impl Variables {
             Ok(text) => Self::parse(&text).with_context(|| format!("cannot parse {}", path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!(
-                    "there is no {}: run `cargo xtask dev` first, or set its state folder with --state",
+                    "there is no {}: run `cargo xtask dev` first, or set the state folder with --state",
                     path.display()
                 )
             }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_local_platforms_variables_are_parsed_like_a_shell_does() {
+    fn the_local_platforms_variables_are_parsed_as_a_shell_would() {
         let text =
             "# comment\n\nexport CLOUDFLARE_API_TOKEN='a=b c'\nexport PLATFORM_URL=http://127.0.0.1:8787\nEMPTY=\n";
         let variables = Variables::parse(text).expect("variables");

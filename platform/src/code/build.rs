@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Builds the platform's customer Worker with the command that wrangler runs, too.
+/// Builds the platform's customer Worker with the same command as wrangler.
 pub fn build(repository: &Path) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(repository).args(["xtask", "build", "customer-worker"]);

@@ -10,7 +10,7 @@ pub enum CodeOwner {
 }
 
 impl CodeOwner {
-    /// The tag of scripts whose code has this owner.
+    /// Returns the tag of scripts whose code has this owner.
     #[must_use]
     pub fn tag(self) -> &'static str {
         match self {

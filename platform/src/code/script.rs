@@ -36,8 +36,8 @@ impl ScriptCode {
         Ok(Self { owner: CodeOwner::Platform, main_module: "index.js".to_owned(), modules, settings })
     }
 
-    /// Reads a customer's own script. `settings` are those of the platform's Worker, for everything that the source
-    /// leaves out.
+    /// Reads a customer's own script. `settings` are those of the platform's Worker. They are the defaults for what the
+    /// source does not set.
     pub fn read_customer(source: &ScriptSource, settings: &RuntimeSettings) -> Result<Self> {
         refuse_python(source)?;
         let modules = modules(&source.path)?;
@@ -63,10 +63,10 @@ impl ScriptCode {
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
-
     use std::fs;
     use std::path::PathBuf;
+
+    use tempfile::TempDir;
 
     use super::super::build;
     use super::*;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_run_is_said() {
+    fn scripts_that_cannot_run_are_refused_with_the_reason() {
         let folder = folder(&[
             ("a/x.js", ""),
             ("a/y.js", ""),

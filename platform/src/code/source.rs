@@ -10,8 +10,8 @@ use serde::Deserialize;
 pub struct ScriptSource {
     /// A JavaScript module, or a folder of modules.
     pub path: PathBuf,
-    /// The main module of a folder. Without it, the main module is one of `index.js`, `index.mjs`, `worker.js` or
-    /// `worker.mjs` or the only module.
+    /// The main module of a folder. Without it, the main module is the only module, or else `index.js`, `index.mjs`,
+    /// `worker.js` or `worker.mjs`.
     pub main: Option<String>,
     /// The compatibility date; by default that of the platform's Worker.
     pub compatibility_date: Option<String>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use cloudflare_api::{Resource, ResourceKind};
 use serde::Serialize;
 use shared::customer::UserId;
 
@@ -10,7 +11,6 @@ use super::ownership::customer_in_storage_name;
 use super::platform::Customers;
 use super::run_cache::BoundScript;
 use crate::manifest::{Manifest, NamedBinding};
-use cloudflare_api::{Resource, ResourceKind};
 
 /// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -111,7 +111,8 @@ fn bucket_owner(resource: &Resource) -> Option<UserId> {
     (resource.kind == ResourceKind::Bucket).then(|| customer_in_storage_name(&resource.name)).flatten()
 }
 
-/// Returns the others that use a resource even if no binding of theirs refers to it.
+/// Describes who uses a resource without a binding to it: the scripts in a dispatch namespace, or the script that a
+/// Durable Object class or Workflow belongs to.
 fn inherent_users(resource: &Resource) -> Option<String> {
     match (resource.kind, resource.script()) {
         (ResourceKind::DispatchNamespace, _) => Some("all scripts in it".to_owned()),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use cloudflare_api::wrangler_config::{Unsupported, add_binding};
 use serde_json::Value as Json;
 use shared::customer::UserId;
 use toml::{Table, Value};
@@ -13,7 +14,6 @@ use super::storage::USER_DB;
 use super::{state, storage};
 use crate::code::{CodeOwner, RuntimeSettings, ScriptCode, read_table, wrangler_file};
 use crate::manifest::Manifest;
-use cloudflare_api::wrangler_config::{Unsupported, add_binding};
 
 /// The location of a customer's wrangler file.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ fn keep_build(config: &mut Table, file: ConfigFile<'_>) -> Result<()> {
     let Some(Value::Table(build)) = config.get_mut("build") else {
         bail!("{} has no [build]", wrangler_file(file.repository).display());
     };
-    // It is for `wrangler dev` only, and wrangler would resolve it against this file's folder.
+    // `watch_dir` is only for `wrangler dev`, and wrangler would resolve it against this file's folder.
     build.remove("watch_dir");
     let is_in_repository = file.folder.is_some_and(|folder| folder.starts_with(file.repository));
     if !is_in_repository {

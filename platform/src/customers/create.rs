@@ -1,6 +1,7 @@
 //! Creates a customer, or completes one.
 
 use anyhow::Result;
+use cloudflare_api::{D1Database, Resource, ResourceKind};
 use serde_json::Value;
 use shared::customer::UserId;
 
@@ -11,7 +12,6 @@ use super::state::CustomerState;
 use super::storage::{self, Creation, StorageIds};
 use super::upload::{KeepBindings, ScriptSpec};
 use crate::manifest::{Manifest, NamedBinding, StorageSpec};
-use cloudflare_api::{D1Database, Resource, ResourceKind};
 
 impl Customers {
     /// Creates the missing parts of a customer. An existing script is not replaced; `deploy` does that.
@@ -42,7 +42,7 @@ impl Customers {
         self.write_record(spec.id, spec.manifest, steps, false).await
     }
 
-    /// Adds the steps that `create` would do, and changes nothing.
+    /// Adds the steps that `create` would perform, and changes nothing.
     pub async fn create_dry_run(
         &self,
         id: &UserId,
@@ -86,8 +86,8 @@ impl Customers {
         self.write_record(id, manifest, steps, true).await
     }
 
-    /// Checks everything that can be checked before anything is created. Returns the customer's state and the further
-    /// bindings of a new script.
+    /// Checks everything that can be checked before anything is created. Returns the customer's state and, for a new
+    /// script, its bindings other than those to the customer's own storage.
     async fn check_before_create(
         &self,
         id: &UserId,

@@ -1,14 +1,14 @@
-//! Deletes a customer: the record, the script and the storage named after it. Resources of further bindings are not
-//! deleted.
+//! Deletes a customer: its record, its script and the storage that is named after it. Other resources that the script
+//! is bound to are not deleted.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use cloudflare_api::{Error, Jurisdiction};
 
 use super::platform::Customers;
 use super::report::{Component, Outcome, Step, Steps};
 use super::state::CustomerState;
-use cloudflare_api::{Error, Jurisdiction};
 
 /// Cloudflare's error code for a bucket that is not empty.
 const BUCKET_NOT_EMPTY: u64 = 10008;

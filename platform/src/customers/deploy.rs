@@ -1,6 +1,7 @@
 //! Uploads new code and bindings to customers' scripts.
 
 use anyhow::{Context, Result, bail};
+use cloudflare_api::KvNamespace;
 use serde_json::Value;
 use shared::customer::UserId;
 
@@ -11,9 +12,8 @@ use super::upload::{KeepBindings, ScriptSpec};
 use super::{state, storage};
 use crate::code::CodeOwner;
 use crate::manifest::{Manifest, NamedBinding};
-use cloudflare_api::KvNamespace;
 
-/// The customers of a run.
+/// The customers to deploy to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Targets {
     /// These customers, whatever code they have.

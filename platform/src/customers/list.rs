@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use cloudflare_api::Jurisdiction;
 use futures::try_join;
 use serde::Serialize;
 use shared::customer::UserId;
 
 use super::ownership::customer_in_storage_name;
 use super::platform::Customers;
-use cloudflare_api::Jurisdiction;
 
 /// A customer in the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,12 +1,11 @@
 //! Checks whether the resources that a manifest names exist.
 
 use anyhow::{Context, Result, bail};
+use cloudflare_api::{Error, Jurisdiction, Resource, ResourceKind};
 use shared::customer::UserId;
 
 use super::platform::Customers;
 use crate::manifest::Manifest;
-use cloudflare_api::{Error, Jurisdiction};
-use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
     /// Refuses bindings to resources that do not exist. Datasets and rate limiters need not exist beforehand; pipelines

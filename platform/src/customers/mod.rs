@@ -1,5 +1,5 @@
 //! Customers. Each has a script in the dispatch namespace, storage that only this script is bound to, and a record if
-//! the dispatcher has `CUSTOMERS` bound.
+//! the dispatcher has a binding `CUSTOMERS`.
 //!
 //! ```text
 //! create -> ownership -> storage (KV, R2, D1) -> script -> record

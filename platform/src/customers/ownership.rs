@@ -1,20 +1,21 @@
 //! Keeps customers' scripts from being bound to resources of others. A resource of another customer is refused unless
 //! the manifest marks it as shared. A resource of the platform is always refused.
 //!
-//! Two kinds of resources are checked: those that the manifest names, and storage called `customer-<id>` before a
-//! script is newly bound to it or it is deleted. The scripts of all dispatch namespaces are checked, because resources
-//! belong to the account. Workers outside of dispatch namespaces are not checked, except the platform's own. A
-//! deployment keeps bindings that a script got by other means: `Customers::audit` finds them.
+//! Two kinds of resources are checked: those that the manifest names, and storage called `customer-<id>`. The latter is
+//! checked before a script is newly bound to it and before it is deleted. The scripts of all dispatch namespaces are
+//! checked, because resources belong to the account. Workers outside of dispatch namespaces are not checked, except the
+//! platform's own. A deployment keeps bindings that were added by other means. `Customers::audit` finds those that
+//! refer to resources of others.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use cloudflare_api::{Resource, ResourceKind};
 use shared::customer::UserId;
 
 use super::platform::Customers;
 use super::run_cache::{BoundScript, RunCache};
 use crate::manifest::Manifest;
-use cloudflare_api::{Resource, ResourceKind};
 
 impl Customers {
     /// Refuses bindings to resources of the platform or of another customer.
@@ -127,8 +128,9 @@ pub fn customer_in_storage_name(name: &str) -> Option<UserId> {
     name.strip_prefix("customer-")?.parse().ok()
 }
 
-/// The resources that the manifests of a run name, marked as shared or not. All customers of a run are checked before
-/// the first is created, so `check_ownership` alone would let two of them name the same resource.
+/// The resources that the manifests of a run name, marked as shared or not. `check_ownership` reads the bindings of
+/// scripts once per run, before the run changes them, so it alone would let two customers of the run name the same
+/// resource.
 #[derive(Debug, Default)]
 pub struct ResourceClaims(BTreeMap<Resource, UserId>);
 
@@ -150,4 +152,4 @@ impl ResourceClaims {
     }
 }
 
-const HOW_TO_SHARE: &str = "to share it, set `shared = true` in the manifest, or else name another";
+const HOW_TO_SHARE: &str = "to share it, set `shared = true` in the manifest; otherwise name another resource";

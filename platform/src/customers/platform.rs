@@ -19,7 +19,7 @@ pub struct Customers {
     pub(super) dispatcher: String,
     /// The dispatch namespace.
     pub(super) namespace: String,
-    /// The id of the KV namespace with the customers' records, if the dispatcher has `CUSTOMERS` bound.
+    /// The id of the KV namespace with the customers' records, if the dispatcher has a binding `CUSTOMERS`.
     pub(super) records: Option<String>,
     /// The prefix of the scripts' names.
     pub(super) prefix: String,
@@ -29,7 +29,7 @@ pub struct Customers {
     pub(super) secret: fn(&str) -> Option<String>,
 }
 
-/// The specification of a customer to create or deploy.
+/// The specification of a customer to create or to deploy to.
 #[derive(Clone, Copy, Debug)]
 pub struct CustomerSpec<'s> {
     /// The customer's user id.
@@ -59,7 +59,7 @@ impl Customers {
         };
         let records = bound("CUSTOMERS", "kv_namespace", "namespace_id");
         let prefix = bound("SCRIPT_PREFIX", "plain_text", "text").unwrap_or_default();
-        // An empty variable counts as unset: wrangler and shells may leave these behind, and a secret is never empty.
+        // An empty variable counts as unset, because a secret is never empty.
         let secret = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
         let platform_resources = platform_resources(&cloudflare, dispatcher, bindings).await?;
         Ok(Self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
+use cloudflare_api::{Error, Resource};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
@@ -11,7 +12,6 @@ use super::platform::Customers;
 use super::upload::{KeepBindings, ScriptSpec};
 use crate::code::{CodeOwner, ScriptCode};
 use crate::manifest::{Binding, NamedBinding};
-use cloudflare_api::{Error, Resource};
 
 /// The number of scripts whose bindings are read at the same time.
 const CONCURRENCY: usize = 8;
@@ -24,7 +24,7 @@ pub struct RunCache {
     checked: Mutex<Vec<CheckedCode>>,
 }
 
-/// Code that was uploaded once with some bindings, and the API's reason if it was refused.
+/// Code that was checked with these bindings, and the API's reason if it was refused.
 #[derive(Debug)]
 struct CheckedCode {
     code: ScriptCode,
@@ -80,10 +80,11 @@ impl Customers {
         }
     }
 
-    /// Refuses a customer's own code if the API refuses it. To find out, the code is uploaded as a script that no
-    /// request reaches, which is then deleted. Each distinct code is checked once per run. `bindings` are those of the
-    /// manifest. The check uses those that refer to no resource of the account, such as variables, because the code may
-    /// use them when it starts.
+    /// Refuses a customer's own code if the API refuses it. The check uploads the code as a script that receives no
+    /// requests, and then deletes that script. Each distinct code is checked once per run. `bindings` are those of the
+    /// manifest. The upload has only those that refer to no resource of the account, such as variables, because the
+    /// code may use them when it starts. Also refuses a binding to the script's own Durable Object class if the code is
+    /// the platform's Worker, which has none.
     pub(super) async fn check_code(
         &self,
         code: &ScriptCode,

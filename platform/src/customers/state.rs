@@ -1,6 +1,7 @@
 //! Reads the current state of a customer.
 
 use anyhow::Result;
+use cloudflare_api::{D1Database, Jurisdiction, KvNamespace, Resource, ResourceKind};
 use futures::try_join;
 use serde_json::Value;
 use shared::customer::UserId;
@@ -8,7 +9,6 @@ use shared::customer::UserId;
 use super::platform::Customers;
 use super::storage::{find_buckets, find_by_title};
 use crate::manifest::StorageSpec;
-use cloudflare_api::{D1Database, Jurisdiction, KvNamespace, Resource, ResourceKind};
 
 /// The current state of a customer: everything that is named after it.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub fn tags(settings: &Value) -> Vec<String> {
 }
 
 impl Customers {
-    /// Reads the state of a customer. A bucket is also searched in the manifest's jurisdiction.
+    /// Reads the state of a customer. Buckets are also looked up in the manifest's jurisdiction.
     pub async fn read_state(&self, id: &UserId, manifest: &StorageSpec) -> Result<CustomerState> {
         let name = id.resource_name();
         let script = self.script_name(id);

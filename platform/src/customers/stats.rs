@@ -1,11 +1,10 @@
 //! Fetches a customer's stats from the platform.
 
 use anyhow::{Context, Result, bail};
+use cloudflare_api::http;
 use serde_json::Value;
 use shared::customer::UserId;
 use url::Url;
-
-use cloudflare_api::http;
 
 /// Sends a customer's `GET /stats` to the platform at this URL, with a token if there is one, and returns the reply's
 /// JSON.

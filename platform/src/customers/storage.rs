@@ -1,11 +1,11 @@
 //! Finds or creates a customer's own storage.
 
 use anyhow::{Result, anyhow};
+use cloudflare_api::{Cloudflare, D1Database, Error, Jurisdiction, KvNamespace, Resource};
 use serde_json::Value;
 use shared::customer::UserId;
 
 use crate::manifest::{Binding, NamedBinding, StorageSpec};
-use cloudflare_api::{Cloudflare, D1Database, Error, Jurisdiction, KvNamespace, Resource};
 
 /// The name of the binding to the KV namespace.
 pub const USER_KV: &str = "USER_KV";
@@ -14,7 +14,8 @@ pub const USER_R2: &str = "USER_R2";
 /// The name of the binding to the D1 database.
 pub const USER_DB: &str = "USER_DB";
 
-// Cloudflare's error codes for a name that is already used. A retry gets them if its earlier attempt took effect.
+// Cloudflare's error codes for a name that is already used. A retry gets such an error if the previous attempt took
+// effect.
 const KV_EXISTS: u64 = 10014;
 const R2_EXISTS: u64 = 10004;
 const D1_EXISTS: u64 = 7502;
@@ -46,8 +47,8 @@ impl StorageIds {
     }
 }
 
-/// Creates the KV namespace unless it exists. It tries to create it first: the API's refusal shows that it exists, and
-/// two concurrent runs create only one.
+/// Creates the KV namespace unless it exists. It is not looked up first: the API refuses a second one with the same
+/// name, so two concurrent runs create only one.
 pub async fn find_or_create_kv(cloudflare: &Cloudflare, id: &UserId) -> Result<(KvNamespace, Creation)> {
     let title = id.resource_name();
     let refusal = match cloudflare.create_kv_namespace(&title).await {
@@ -194,7 +195,7 @@ const D1_LIMIT: AccountLimit = AccountLimit {
     documentation: "https://developers.cloudflare.com/d1/platform/limits/",
 };
 
-/// Explains why something neither exists nor could be created.
+/// Returns the error for storage that does not exist and could not be created.
 fn creation_refused(refusal: Error, limit: &AccountLimit) -> anyhow::Error {
     if !refusal.is_over_limit() {
         return anyhow::Error::new(refusal)

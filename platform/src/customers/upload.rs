@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use cloudflare_api::ScriptUpload;
 use serde_json::{Value, json};
 
 use crate::code::{CodeOwner, ScriptCode};
 use crate::manifest::{MAX_TAGS, NamedBinding};
-use cloudflare_api::ScriptUpload;
 
 /// Types of bindings that an upload always keeps, in addition to the types that the script had when its settings were
-/// read. They may have been added since then.
+/// read. Bindings of these types may have been added since then.
 const ALWAYS_KEPT: [&str; 4] = ["json", "plain_text", "secret_key", "secret_text"];
 
 /// The code, tags and bindings of a script.

@@ -1,5 +1,6 @@
 //! The bindings that a manifest can name.
 
+use cloudflare_api::{Jurisdiction, Resource};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -9,7 +10,6 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Deserializer as TomlDeserializer};
 
 use super::spanned_error::SpannedError;
-use cloudflare_api::{Jurisdiction, Resource};
 
 /// A binding with its name.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,7 @@ pub enum Binding {
 }
 
 impl Binding {
-    /// Whether it refers to nothing that another script could be bound to.
+    /// Whether the binding refers to no resource that another script could be bound to.
     fn is_unshareable(&self) -> bool {
         matches!(
             self,

@@ -16,7 +16,7 @@ const STORAGE_NAMES: [&str; 3] = ["USER_KV", "USER_R2", "USER_DB"];
 
 /// Refuses too many tags, the platform's own tags, and tags that the API does not accept.
 pub fn check_tags(tags: &[Spanned<String>]) -> Result<(), SpannedError> {
-    // One tag is the platform's.
+    // The platform adds one tag.
     let max = MAX_TAGS - 1;
     if let Some(tag) = tags.get(max) {
         let message = format!("there are {} tags: a manifest can have at most {max}", tags.len());

@@ -12,7 +12,7 @@ use super::binding::{Binding, NamedBinding};
 use super::limits::MAX_VARIABLE_LEN;
 use crate::code::ScriptSource;
 
-/// A customer's manifest. The default is that of a customer without a file: all three kinds of storage, and nothing
+/// A customer's manifest. A customer without a file has the default manifest: all three kinds of storage, and nothing
 /// else.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
@@ -24,7 +24,7 @@ pub struct Manifest {
     pub tags: BTreeSet<String>,
     /// The customer's own storage.
     pub storage: StorageSpec,
-    /// Variables: text, or anything else as JSON.
+    /// The variables. Strings become text bindings, other values become JSON bindings.
     pub vars: BTreeMap<String, Value>,
     /// The names of secrets. The environment variable of the same name has the secret's text.
     pub secrets: BTreeSet<String>,

@@ -10,12 +10,12 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use cloudflare_api::{AccountCredentials, Cloudflare};
 use futures::{StreamExt, stream};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::super::Customers;
-use cloudflare_api::{AccountCredentials, Cloudflare};
 
 /// The contents of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Tests of deployments and of wrangler files: which customers, which bindings, and what is kept.
+//! Tests of deployments and of generated wrangler files: which customers are deployed to, and which bindings and tags
+//! are kept.
 
 use std::fs;
 
