@@ -32,7 +32,8 @@ pub fn run(repository: &Path, tools: &Tools) -> Result<()> {
     };
     report("crate licences, bans and sources", &deny(&["--locked", "check", "licenses", "bans", "sources"])?);
 
-    // Fetched by itself: cargo-deny's exit code does not tell an unreachable database from a vulnerable crate.
+    // The database is fetched separately: cargo-deny's exit code does not distinguish an unreachable database from a
+    // vulnerable crate.
     let fetched = deny(&["fetch", "db"])?;
     if fetched.status.success() {
         report("crate advisories", &deny(&["--offline", "--locked", "check", "advisories"])?);

@@ -57,7 +57,7 @@ impl Purpose {
     fn cargo_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Deployment => &["--profile=release"],
-            // Not a custom profile, for which Cargo would build all procedural macros again.
+            // For a custom profile, Cargo would build all procedural macros again.
             Self::Faults => &[
                 "--profile=dev",
                 "--config=profile.dev.debug=false",
@@ -173,8 +173,8 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, pa
 /// The modules that every Worker's build has.
 pub const MODULES: [&str; 2] = ["index_bg.wasm", "index.js"];
 
-/// The glue is a module that instantiates the Wasm, and instantiates it again after a panic, which leaves an instance
-/// unusable.
+/// Make the glue a module that instantiates the Wasm, and instantiates it again after a panic, because a panic leaves
+/// an instance unusable.
 const BINDGEN_FLAGS: [&str; 5] = [
     "--target=module",
     "--out-name=index",

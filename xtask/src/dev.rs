@@ -21,7 +21,7 @@ pub struct DevArguments {
     #[arg(long, default_value_t = 8788)]
     api_port: u16,
 
-    /// The token that clients of that API must send [default: created at the first start and stored]
+    /// The token that clients of the local Cloudflare API must send [default: created at the first start and stored]
     #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
     api_token: Option<String>,
 
@@ -29,8 +29,8 @@ pub struct DevArguments {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// A customer to create unless it exists; may be repeated. ID=FILE replaces its Worker in this run by a JavaScript
-    /// module or a wrangler file [default: user1 and user2 at the first start]
+    /// A customer to create unless it exists; may be repeated. ID=FILE replaces its Worker in this run with a
+    /// JavaScript module or with the Worker of a wrangler file [default: user1 and user2 at the first start]
     #[arg(long = "customer", value_name = "ID[=FILE]")]
     customers: Vec<Customer>,
 
@@ -43,8 +43,8 @@ pub struct DevArguments {
     #[arg(long = "var", value_name = "NAME:VALUE")]
     vars: Vec<Var>,
 
-    /// Bind the customers' records (CUSTOMERS) to the dispatcher, so that customers can be suspended and have plans. A
-    /// customer without a record is unknown then
+    /// Bind the customers' records (CUSTOMERS) to the dispatcher, so that customers can be suspended and have plans.
+    /// Customers without a record are then unknown
     #[arg(long)]
     records: bool,
 

@@ -52,7 +52,7 @@ enum Task {
     Soak(soak::SoakArguments),
     /// Check the dependencies: licences, sources, known vulnerabilities
     Audit,
-    /// Check that a build in another folder has the same Workers, byte for byte
+    /// Check that a build in another folder produces the same Workers, byte for byte
     Reproduce,
 }
 

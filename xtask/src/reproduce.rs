@@ -1,5 +1,5 @@
-//! Checks that the same sources build the same Workers in every folder. Then deployed Workers can be compared with a
-//! build of sources that were reviewed.
+//! Checks that the same sources build the same Workers in every folder, so that deployed Workers can be compared with a
+//! build of reviewed sources.
 
 use std::fs;
 use std::path::Path;

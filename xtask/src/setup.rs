@@ -29,7 +29,7 @@ pub struct Tools {
     pub versions: String,
 }
 
-/// Installs the missing tools, and prints which.
+/// Installs the missing tools, and prints a line for each.
 pub fn setup(repository: &Path) -> Result<Tools> {
     add_wasm_target(repository)?;
     install_npm_packages(repository)?;
@@ -77,7 +77,7 @@ fn install_npm_packages(repository: &Path) -> Result<()> {
         return Ok(());
     }
     step("Installing the npm packages (wrangler, node, wasm-opt)", "half a minute", || {
-        // npm's own Node.js may be older than the one that wrangler uses, which is no reason for a warning.
+        // npm may run on an older Node.js than wrangler does. Its warnings about this are hidden.
         let mut npm = Command::new("npm");
         npm.current_dir(repository).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
         program::run(&mut npm, NODE_HINT)?;

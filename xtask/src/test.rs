@@ -39,7 +39,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &TestArguments) -> Resul
     }
     cargo(repository, &["build", "--package=platform"])?;
     cargo(repository, &["test", "--package=tests", "--no-run"])?;
-    // One of the tests runs the benchmark. Built during that test, it would slow down the others.
+    // One of the tests runs the benchmark. It is built here, because a build during the tests would slow them down.
     cargo(repository, &["build", "--quiet", "--profile=load", "--package=bench"])?;
     let api_testers = setup::install_api_testers(repository)?;
     tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(end_to_end(

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use local_platform::Customer;
 use serde::Deserialize;
 
-/// The file that lists them, in the repository.
+/// The file that lists them, relative to the repository.
 const FILE: &str = "tests/fixtures/platform.toml";
 
-/// What the end-to-end tests' platform runs besides the dispatcher.
+/// The customers and Workers of the end-to-end tests' platform, besides the dispatcher.
 #[derive(Debug)]
 pub struct TestPlatform {
     /// The customers, some with their own Worker.
