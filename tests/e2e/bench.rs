@@ -27,11 +27,11 @@ const OPERATIONS: [(&str, &str); 20] = [
     ("POST /files, 50 MB", "12 R2 write"),
     ("GET /files, list of 1000", "1 R2 list"),
     ("GET /data, list of 1000", "1 KV list"),
-    // The lists in KV are of values and of usage counts.
+    // One KV list has the values, the other one the usage counts.
     ("GET /stats of 1000", "2 KV list, 1 R2 list"),
 ];
 
-/// The most compressed bytes that each Worker may have, as code and as text modules.
+/// The maximum compressed sizes of each Worker's code and of its text modules, in bytes.
 const MAX_SIZES: [(&str, u64, u64); 2] = [("dispatcher", 80_000, 6_000), ("customer-worker", 170_000, 0)];
 
 #[test]

@@ -95,7 +95,7 @@ fn reject_unknown_members(schema: &mut Value) {
     }
 }
 
-/// The document, with objects that reject unknown members, and the replies that requests have got so far.
+/// The document, with objects that reject unknown members, and the replies that were received so far.
 struct Contract {
     document: Value,
     seen: Mutex<BTreeSet<String>>,
@@ -112,7 +112,7 @@ impl Contract {
     /// which every operation has.
     fn expect_all_seen(&self) {
         const COMMON: [&str; 8] = ["401", "403", "404", "429", "500", "501", "502", "503"];
-        // It would take a form of 48 GiB.
+        // This reply would need a form of 48 GiB.
         const UNSEEN: &str = "post /files 413";
         let mut described = BTreeSet::new();
         for (path, item) in self.document["paths"].as_object().expect("paths") {

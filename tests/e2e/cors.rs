@@ -176,8 +176,8 @@ async fn the_operator_can_allow_and_expose_more_headers() {
     assert_eq!(names(added.header("Access-Control-Expose-Headers")), expected);
 }
 
-/// With an invalid list only browsers' requests would fail, without a reason that a page can read. Every request fails
-/// instead, and the log has the reason.
+/// If an invalid list made only browsers' requests fail, a page could not read the reason. Therefore every request
+/// fails, and the log has the reason.
 #[tokio::test]
 async fn invalid_header_lists_fail_every_request() {
     for (variables, status) in [

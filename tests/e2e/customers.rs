@@ -23,7 +23,7 @@ async fn dispatch_arguments(id: &str) -> Value {
     json!([received["name"].take(), received["args"].take(), received["options"].take()])
 }
 
-/// Expects a customer's request to reach its Worker, and returns what that received.
+/// Expects a customer's request to reach its Worker, and returns the request that it received.
 async fn expect_reached(id: &str) -> Value {
     let reply = Reply::to(user(id).get("/")).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply}");

@@ -17,7 +17,7 @@ fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// Copies the files that git tracks or would track.
+/// Copies the tracked files, and the untracked ones that are not ignored.
 fn copy(repository: &Path) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];

@@ -129,7 +129,7 @@ async fn a_customer_worker_panic_affects_only_its_customer() {
     expect_success(one.get("/")).await;
     assert!(download.bytes().await.expect("the whole file") == file);
 
-    // Another request comes before those in flight continue, or afterwards.
+    // In one round, another request is sent before those in flight continue, in the other afterwards.
     let mut failed = Vec::new();
     for next_comes_first in [false, true] {
         let (writes, others) = (UnfinishedWrites::start(&one), UnfinishedWrites::start(&other));
@@ -194,8 +194,8 @@ async fn a_dispatcher_panic_loses_only_requests_in_flight() {
     assert!(dev.stop(Signal::SIGINT).await.success());
 }
 
-/// The promises of a request that a panic ended settle later. They must not resume a future in the next instance, which
-/// may serve another customer.
+/// After a panic has ended a request, its promises still settle. They must not resume a future in the next instance,
+/// which may serve another customer.
 #[tokio::test]
 async fn requests_ended_by_a_panic_do_not_resume_in_the_next_instance() {
     let state = TempDir::new().expect("a folder");
@@ -248,7 +248,7 @@ async fn deployed_workers_have_no_fault_routes() {
     };
     for worker in ["dispatcher", "customer-worker"] {
         assert!(!has_faults(&repository().join(worker).join("build")), "{worker}");
-        // The search finds the message where it must be.
+        // The control: the builds with faults contain the message.
         assert!(has_faults(&builds().join(worker)), "{worker}");
     }
 }

@@ -56,7 +56,7 @@ fn status(reply: &str) -> &str {
     reply.split(' ').nth(1).unwrap_or_default()
 }
 
-/// The runtime concatenates `Host` and path to a URL, so that a `Host` with a path could select another one.
+/// The runtime concatenates `Host` and path to a URL, so a `Host` that contains a path could select another path.
 #[tokio::test]
 async fn a_host_header_does_not_bypass_the_dispatcher() {
     let one = Customer::new("user1");
@@ -93,7 +93,8 @@ async fn a_host_header_does_not_bypass_the_dispatcher() {
     }
 }
 
-/// Requests on whose length two parsers may disagree: the bytes after the first request are never a second request.
+/// Two parsers may disagree on the length of these requests. The bytes after the first request are never executed as a
+/// second one.
 #[tokio::test]
 async fn a_smuggled_request_is_not_executed() {
     let smuggled = "GET /files?key=hosted HTTP/1.1\r\nHost: x\r\nX-User-ID: user1\r\n\r\n";
@@ -138,7 +139,7 @@ async fn an_incomplete_chunked_body_is_not_stored() {
     }
 }
 
-/// It is not read as the next request either.
+/// It is not parsed as the next request either.
 #[tokio::test]
 async fn the_body_of_a_get_is_ignored() {
     for (id, path, method) in [("user1", "/", "GET"), ("user1", "/", "HEAD"), ("echo", "/", "GET")] {

@@ -31,7 +31,7 @@ fn runtime_memory(platform: &str) -> u64 {
     workerd.map(|line| line[2].parse::<u64>().expect("a number")).sum()
 }
 
-/// Awaits a future, and returns its output and by how many MiB the runtimes' memory grew at most meanwhile.
+/// Awaits a future. Returns its output, and the peak growth of the runtimes' memory in the meantime, in MiB.
 async fn memory_growth<T>(dev: &Dev, future: impl Future<Output = T>) -> (T, u64) {
     let platform = dev.pid().to_string();
     let before = runtime_memory(&platform);
@@ -91,8 +91,8 @@ fn put(user: &Customer, path: &str, piece: &Bytes) -> RequestBuilder {
     user.put(path).header("Content-Length", GIB).body(body)
 }
 
-/// Each transfer has a platform of its own, because a process does not give memory back. The simulators' own memory is
-/// measured with a minimal Worker and subtracted.
+/// Each transfer has a platform of its own, because a process does not return its memory to the system. The simulators'
+/// own memory is measured with a minimal Worker and subtracted.
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn a_gibibyte_streams_both_ways_in_bounded_memory() {

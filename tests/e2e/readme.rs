@@ -16,11 +16,11 @@ const PAGES: [&str; 4] = [
     include_str!("../../docs/deploy.md"),
 ];
 
-/// What a block of commands contains if it uses the local platform. Other blocks are not run.
+/// A block of commands uses the local platform if it contains one of these. Other blocks are not run.
 const LOCAL: [&str; 2] = ["127.0.0.1:8787", ".platform/env"];
 
-/// Returns the commands of a page's `sh` blocks that use the local platform. The comment in the line after a command is the reply
-/// that the page shows; a comment anywhere else is a comment.
+/// Returns the commands of a page's `sh` blocks that use the local platform. A comment in the line after a command is
+/// the reply that the page shows. Other comments are ignored.
 fn examples(page: &str) -> Vec<(String, Option<&str>)> {
     let mut examples: Vec<(String, Option<&str>)> = Vec::new();
     for block in page.split("```sh\n").skip(1) {

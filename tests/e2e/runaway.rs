@@ -1,5 +1,5 @@
-//! Customers' own Workers that never end, and their effect on others. Each test starts a platform of its own. No local
-//! runtime enforces Cloudflare's limits for such Workers.
+//! Customers' own Workers that never end, and their effect on others. Each test starts a platform of its own. The local
+//! runtime does not enforce Cloudflare's limits for such Workers.
 
 use std::time::{Duration, Instant};
 

@@ -9,14 +9,14 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// The bindings of the two Workers, in workerd's configuration language: `(name = "AUTH", text = "token")`
+/// The bindings of the two Workers, in workerd's configuration language, such as `(name = "AUTH", text = "token")`
 /// (<https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>). The service `storage` is the
 /// HTTP server at `storage_port`.
 #[derive(Debug)]
 pub struct Configuration<'a> {
     /// The dispatcher's bindings without `DISPATCHER`, which is a namespace with the customer `one`.
     pub dispatcher: &'a str,
-    /// The binding `DISPATCHER`, if it is another.
+    /// The binding `DISPATCHER`, if it is not that namespace.
     pub namespace: Option<&'a str>,
     /// The customer Worker's bindings.
     pub customer: &'a str,
@@ -46,7 +46,7 @@ impl Workerd {
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // These tests provoke errors in the Workers.
+            // The output is discarded, because these tests provoke errors in the Workers.
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()

@@ -70,7 +70,7 @@ async fn the_local_platform_accepts_tokens_issued_for_it() {
     assert_eq!(reply.status, StatusCode::OK, "{reply}");
     assert!(dev.stop(Signal::SIGTERM).await.success());
 
-    // An empty audience, perhaps by mistake, is one that no token has.
+    // No token has an empty audience, which an operator may set by mistake.
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", "TOKEN_AUDIENCE:"]).await;
     let user = Customer::at(&dev.url, "user1").with_token(&issue(&["user1"]));
     expect_problem(user.get("/"), 401, "invalid_token").await;

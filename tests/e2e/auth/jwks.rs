@@ -178,7 +178,7 @@ async fn a_fetched_key_set_is_cached_and_updated() {
     let dev = Dev::start(state.path(), &["--auth", "token", "--var", &url]).await;
     let with_token = |index: usize| Customer::at(&dev.url, "user1").with_token(&tokens[index]).get("/");
 
-    // Without the key set no token can be verified. Not every request asks the provider.
+    // Without the key set, no token can be verified. A failed fetch is not repeated for every request.
     for _ in 0..5 {
         let reply = expect_problem(with_token(0), 503, "auth_unavailable").await;
         assert_eq!(reply.header("Retry-After"), "5");

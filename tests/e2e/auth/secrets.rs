@@ -167,7 +167,7 @@ async fn a_100_kb_authorization_header_harms_nobody() {
     }
 }
 
-/// The holder of a correctly signed token may be told what is wrong with it.
+/// The holder of a correctly signed token may learn why it is refused.
 #[tokio::test]
 async fn a_correctly_signed_token_is_refused_with_the_reason() {
     let signed = |changes: Value| hs256(NEW_SECRET, &hs256_header(), &claims_with("user1", changes));

@@ -57,7 +57,7 @@ impl Proxy {
         Self { url: format!("https://127.0.0.1:{port}"), version: version(), folder, _process: process }
     }
 
-    /// Returns the environment variables from which the scripts know the proxy.
+    /// Returns the environment variables that tell the scripts about the proxy.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         let certificate = self.folder.path().join("certificate.pem").to_str().expect("UTF-8").to_owned();
         [

@@ -182,7 +182,7 @@ async fn headers_that_only_cloudflare_sets_are_removed() {
                 let request = request.header(name, value).header(name, "twice").header("X-Other", "kept");
                 let reply = Reply::to(request).await;
                 assert_eq!(reply.status, 200, "{reply}");
-                // Behind a token there is a stand-in, which tells it in the body.
+                // Behind the dispatcher `token`, a stand-in for the Worker returns the request in the body.
                 let echo = reply.headers.get("Echo").map_or(&*reply.body, |echo| echo.as_bytes());
                 let received: serde_json::Value = serde_json::from_slice(echo).expect("JSON");
                 let headers = received["headers"].as_object().expect("headers");
@@ -193,7 +193,7 @@ async fn headers_that_only_cloudflare_sets_are_removed() {
     }
 }
 
-/// The headers in `Connection` are for the platform only. A request whose id is one of them has no id.
+/// The headers in `Connection` are for the platform only. A request that lists `X-User-ID` there has no id.
 #[tokio::test]
 async fn hop_by_hop_headers_name_no_customer() {
     let scene = Scene::new("hop-by-hop").await;

@@ -1,6 +1,6 @@
-//! Private headers: the parts of the local platform use them among themselves. If a script or a client sends one, it
-//! has no effect. The tests read the names from the sources of the platform and of its packages, so that they cover
-//! names that a new version adds.
+//! Private headers, with which the parts of the local platform communicate. They have no effect if a script or a client
+//! sends them. The tests read the names from the sources of the platform and of its packages, so that they cover names
+//! that a new version adds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

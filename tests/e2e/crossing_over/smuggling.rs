@@ -8,8 +8,8 @@ use super::victim::Scene;
 /// The smuggled request. It has the victim's id.
 const SMUGGLED: &str = "GET /data?key=plain HTTP/1.1\r\nHost: x\r\nX-User-ID: victim\r\nConnection: close\r\n\r\n";
 
-/// Returns a request of the attacker with these headers and this body. After it comes a request that makes the platform
-/// close the connection, if the body has ended before it.
+/// Returns a request of the attacker with these headers and this body. A second request follows, which makes the
+/// platform close the connection if the body has ended before it.
 fn request(first: &str, headers: &str, body: &str) -> String {
     const LAST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let all = "Host: x\r\nX-User-ID: attacker\r\nContent-Type: application/json";
@@ -57,7 +57,8 @@ async fn length_and_chunks_together_smuggle_nothing() {
         "Transfer-Encodin\u{261}: chunked",
         "TE: chunked",
     ] {
-        // With these headers, only the length counts. Bytes after it are a request for every parser.
+        // These headers are not `Transfer-Encoding`, so only the length counts. For every parser, the bytes after it
+        // are the next request.
         let is_unambiguous = ["Transfer_Encoding", "TE:"].iter().any(|name| encoding.starts_with(name));
         for length in [all, 5, 0] {
             let length = format!("Content-Length: {length}");

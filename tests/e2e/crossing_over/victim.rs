@@ -27,7 +27,7 @@ static INITIAL: OnceCell<InitialContent> = OnceCell::const_new();
 /// Attempts share this lock. The victim's own writes, which change its lists, take it exclusively.
 static VICTIM_WRITES: RwLock<()> = RwLock::const_new(());
 
-/// How long a test waits while the platform waits for more of a request.
+/// How long a connection must be silent until a test concludes that the platform waits for more of a request.
 const SILENCE: Duration = Duration::from_secs(1);
 
 struct InitialContent {

@@ -267,8 +267,8 @@ async fn a_third_concurrent_large_body_is_a_503() {
     let user = Customer::new("busy");
     let body = format!(r#"{{"key":"large","value":"{}"}}"#, "v".repeat(2 * MIB));
     for attempt in 1..=10 {
-        // Two large bodies are sent in part. When they have their slots cannot be observed: after too short a delay the
-        // third gets a slot first, and one of these two is refused.
+        // Two large bodies are sent in part. The test cannot observe when they have their slots. If the delay is too
+        // short, the third gets a slot first, and one of these two is refused.
         let (mut senders, mut requests) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<String, std::io::Error>>();

@@ -103,7 +103,7 @@ async fn several_statements_return_the_last_ones_rows() {
     }
 }
 
-/// SQLite's own tools ignore them, too.
+/// SQLite's own tools ignore trailing semicolons and comments, too.
 #[tokio::test]
 async fn trailing_semicolons_and_comments_are_ignored() {
     let user = Customer::new("user1");

@@ -32,7 +32,7 @@ async fn expect_content(user: &Customer, key: &str, content: &[u8]) {
     assert!(reply.body == content, "{} bytes of {key} came back", reply.body.len());
 }
 
-/// The lengths are around those at which forms are parsed and files are stored in another way.
+/// The lengths are just below and above those at which forms are parsed and files are stored differently.
 #[tokio::test]
 async fn a_file_of_any_length_comes_back() {
     let user = Customer::new("user2");
@@ -260,7 +260,7 @@ async fn a_file_input_without_a_file_replaces_nothing() {
     }
 }
 
-/// The Worker does not decode them.
+/// The Worker decodes neither base64 nor other charsets.
 #[tokio::test]
 async fn fields_in_base64_or_another_charset_are_refused() {
     let user = Customer::new("user1");

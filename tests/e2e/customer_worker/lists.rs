@@ -14,7 +14,7 @@ async fn list_all(user: &Customer, path: &str, member: &str) -> (Vec<Value>, usi
         entries.extend(page[member].as_array().expect("a list").clone());
         pages += 1;
         assert!(pages < 1000, "{path} does not end");
-        // There is a cursor exactly if there are more entries.
+        // A page has a cursor if, and only if, more entries follow.
         match (page["truncated"].as_bool(), page.get("cursor").and_then(Value::as_str)) {
             (Some(false), None) => return (entries, pages),
             (Some(true), Some(cursor)) => next = format!("{path}&cursor={cursor}"),

@@ -33,7 +33,8 @@ fn check<S: Strategy>(cases: u32, strategy: &S, property: impl AsyncFn(S::Value)
     run.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// Returns encodings of a key for a URL: everything escaped, only what has to be, and with `+` for spaces.
+/// Returns three encodings of a key for a URL: with all characters escaped, with only the necessary ones escaped, and
+/// with `+` for spaces.
 fn url_encodings(key: &str) -> [String; 3] {
     const NEEDED: AsciiSet = CONTROLS.add(b' ').add(b'#').add(b'%').add(b'&').add(b'+');
     let all = escaped(key);
@@ -48,7 +49,7 @@ fn json_escaped(key: &str) -> String {
     })
 }
 
-/// What a value's entry in a list has besides the key.
+/// The optional members of a value's entry in a list.
 #[derive(Clone, Debug, PartialEq)]
 struct EntryExtras {
     metadata: Option<Value>,
@@ -177,7 +178,7 @@ async fn awkward_keys_come_back() {
     }
 }
 
-/// Generates keys of any text, and of pieces that have a meaning somewhere.
+/// Generates keys from arbitrary text, and from pieces that have a special meaning in some format.
 fn key() -> impl Strategy<Value = String> {
     let pieces =
         [AWKWARD_KEYS.to_vec(), vec!["data/", "usage/", "\u{301}", "\r\n", "%00", "&", "=", ";", "?"]].concat();

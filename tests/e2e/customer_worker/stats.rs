@@ -104,7 +104,7 @@ async fn a_thousand_concurrent_operations_are_all_counted() {
     assert_eq!(written.len(), 1, "{written:?}");
 }
 
-/// The operations that other tests here do not count.
+/// Covers the operations that the other tests in this file do not count.
 #[tokio::test]
 async fn each_operation_is_counted_under_its_name() {
     let user = Customer::new("parts");

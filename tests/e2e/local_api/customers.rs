@@ -54,7 +54,7 @@ async fn customers_are_created_deployed_to_and_deleted() {
     expect_problem(user3.get("/"), 404, "unknown_user").await;
     let before = everything(&platform).await;
 
-    // As a person runs it: the tool builds the Worker, and finds the token in the state folder.
+    // Runs the tool as an operator does: it builds the Worker, and reads the API's token from the state folder.
     let folder = platform.state.path().to_str().expect("UTF-8");
     let output = platform.api.platform(&["customer", "create", "user3", "--local", "--state", folder]).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -68,7 +68,7 @@ async fn customers_are_created_deployed_to_and_deleted() {
     expect_problem(user4.get("/data?key=k"), 404, "data_not_found").await;
     fill(&user4, "of user4").await;
     expect_filled(&user3, "of user3").await;
-    // Created again, nothing changes.
+    // Creating the customers again changes nothing.
     let all = everything(&platform).await;
     platform.api.customer(&["create", "user4", "user3", "--no-build"]).await;
     assert_eq!(everything(&platform).await, all);
@@ -112,7 +112,7 @@ async fn customers_are_created_deployed_to_and_deleted() {
     let output = platform.api.platform(&["customer", "delete", "user3", "--yes"]).await;
     assert_eq!(output.status.code(), Some(1), "an unknown customer must be an error: {}", text(&output.stdout));
 
-    // Created again, it has none of its old data.
+    // A customer that is created again has none of its old data.
     platform.api.customer(&["create", "user3", "--no-build"]).await;
     let stats = expect_success(user3.get("/stats")).await.json();
     assert_eq!(stats["storage"], json!({"kvKeys": 0, "r2Objects": 0}));

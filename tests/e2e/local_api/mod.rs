@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use tests::{Dev, LocalApi};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many platforms run at once. Each restarts its runtime often, so that more of them would be slower together than
-/// in turn.
+/// Limits how many platforms run at the same time. Each restarts its runtime often, so more of them would take longer
+/// together than one after another.
 static PLATFORMS: Semaphore = Semaphore::const_new(3);
 
 /// A platform with a state folder of its own.

@@ -74,7 +74,7 @@ async fn metadata_and_settings_are_validated() {
     ] {
         let message = expect_error(api.upload("user3", SCRIPT, metadata.clone()), 400, code).await;
         assert!(message.contains(reason), "{metadata}: {message}");
-        // A change of the settings alone is validated as well, also of a customer with the platform's own Worker.
+        // A change of only the settings is validated as well, even for a customer with the platform's Worker.
         if code != 10070 {
             for script in ["user3", "user1"] {
                 let form = Form::new().text("settings", metadata.to_string());

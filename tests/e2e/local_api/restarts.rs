@@ -137,7 +137,7 @@ async fn scripts_that_the_runtime_rejects_are_skipped() {
     assert_eq!(Reply::to(platform.customer("good").get("/")).await.json(), 2);
     expect_success(platform.customer("user1").get("/")).await;
     assert_eq!(Reply::to(platform.customer("bad").get("/")).await.json()["code"], "unknown_user");
-    // Corrected, it runs.
+    // The corrected script runs.
     expect_result(api.upload("bad", &script(3), json!({"bindings": []}))).await;
     assert_eq!(Reply::to(platform.customer("bad").get("/")).await.json(), 3);
     expect_result(api.request(reqwest::Method::DELETE, &format!("{SCRIPTS}/bad"))).await;

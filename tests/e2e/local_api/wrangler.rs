@@ -56,7 +56,7 @@ async fn a_customer_can_be_created_with_wrangler_alone() {
     expect_success(user5.post_json("/db/query", r#"{"sql":"CREATE TABLE t (a)"}"#)).await;
     assert_eq!(Reply::to(platform.customer("user1").get("/data?key=a")).await.status, 404);
 
-    // Deployed again, it keeps its storage.
+    // A second deployment keeps the storage.
     api.wrangler(&deploy).await;
     let stats = expect_success(user5.get("/stats")).await.json();
     assert_eq!(stats["storage"], json!({"kvKeys": 1, "r2Objects": 1}));
@@ -120,7 +120,7 @@ async fn a_plain_javascript_worker_runs_behind_the_dispatcher() {
         assert_eq!(reply.json(), expected, "{reply}");
     };
     visit("1").await;
-    // Deployed again, it keeps its Durable Objects: wrangler skips the migration because of the stored tag.
+    // A second deployment keeps the Durable Objects: wrangler skips the migration because of the stored tag.
     platform.api.wrangler(&deploy).await;
     visit("2").await;
     let script = expect_result(platform.api.get(&format!("{SCRIPTS}/plain"))).await;

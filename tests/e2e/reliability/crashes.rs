@@ -1,4 +1,4 @@
-//! `kill -9` in the middle of writes: acknowledged writes are there afterwards, and no write is there in part.
+//! `kill -9` in the middle of writes: afterwards, acknowledged writes are stored, and no write is stored in part.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ async fn acknowledged_writes_survive_many_kills() {
     kill_during_writes(super::setting("SOAK_ROUNDS", 20)).await;
 }
 
-/// Kills runtimes or the platform at least `min_rounds` times, and until 20 writes for each of these rounds were
-/// acknowledged, because a round on a slow machine has few.
+/// Kills runtimes or the platform at least `min_rounds` times, and until more than `20 * min_rounds` writes were
+/// acknowledged. A round on a slow machine has few.
 async fn kill_during_writes(min_rounds: u64) {
     let state = TempDir::new().expect("a folder");
     let mut dev = start(&state).await;

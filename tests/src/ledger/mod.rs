@@ -1,7 +1,7 @@
 //! Writers that record which of their writes were acknowledged, and check every reply against that ledger.
 //!
-//! A write that was acknowledged is what must be read from then on. A write that failed is in doubt: either outcome is
-//! right until a read settles it.
+//! Reads must return the content of the last acknowledged write. A write that failed is in doubt: it may have taken
+//! effect or not, until a read settles which.
 
 mod content;
 mod possible;

@@ -6,8 +6,8 @@ use std::fmt;
 use super::content::GeneratedContent;
 use crate::Reply;
 
-/// The contents that may be stored under one key; `None` stands for no content. The first is what was acknowledged
-/// last, the others were sent since then and not acknowledged. There is exactly one if nothing is in doubt.
+/// The contents that may be stored under one key; `None` stands for no content. The first is the content that was
+/// acknowledged last. The others were sent later and not acknowledged. There is exactly one if nothing is in doubt.
 pub(super) type PossibleContents = Vec<Option<GeneratedContent>>;
 
 /// Returns what may be stored under a key. A key that was never written has no content.
