@@ -13,7 +13,7 @@ use web_sys::{ReadableStream, ReadableStreamGetReaderOptions, ReadableStreamRead
 use worker::Delay;
 
 /// Refuses a body whose `Content-Type` does not match, or that has a `Content-Encoding`. Returns the `Content-Type`.
-/// `expected` describes the type in the problem.
+/// `expected` names the required type in the problem.
 pub fn require_content_type(
     request: &Request,
     matches: fn(&str) -> bool,
@@ -34,7 +34,7 @@ pub fn refuse_content_encoding(request: &Request) -> Result<(), Problem> {
     shared::http::require_identity(header(request, "Content-Encoding").as_deref())
 }
 
-/// Refuses a body with a `Content-Range`, which no route takes.
+/// Refuses a body with a `Content-Range`, which no route supports.
 pub fn refuse_content_range(request: &Request) -> Result<(), Problem> {
     shared::http::require_complete(header(request, "Content-Range").as_deref())
 }
@@ -93,8 +93,8 @@ impl BufferedBody {
             }
             if end > LargeBodyPermit::NEEDED_ABOVE && permit.is_none() {
                 permit = Some(LargeBodyPermit::acquire()?);
-                // Reserves the maximum at once. Wasm memory never shrinks, and growing by doubling would take three
-                // times as much.
+                // Reserves the maximum at once. Wasm memory never shrinks, and doubling the buffer repeatedly would use
+                // three times as much.
                 bytes.reserve_exact(limit - start);
             }
             bytes.resize(end, 0);
@@ -131,14 +131,14 @@ impl BufferedBody {
     }
 }
 
-/// The permission to hold a large body in memory. It is released when this is dropped.
+/// The permission to hold a large body in memory. It is released when this value is dropped.
 struct LargeBodyPermit(());
 
 impl LargeBodyPermit {
     /// Bodies longer than this, in bytes, need a permit.
     const NEEDED_ABOVE: usize = 1024 * 1024;
 
-    /// The number of permits in an isolate. Two bodies, each with two copies, take 104 MB at the limit of `POST /data`.
+    /// The number of permits in an isolate. At the limit of `POST /data`, two bodies with two copies each take 104 MiB.
     const COUNT: u32 = 2;
 
     /// Acquires a permit. Fails with `busy` if all are in use.
@@ -174,7 +174,7 @@ impl Chunks {
     /// The length of a stream's chunks, in bytes. Only the last chunk may be shorter.
     const LEN: u32 = 256 * 1024;
 
-    /// Reads a byte stream. `None` is an empty body.
+    /// Creates the chunks of a byte stream. `None` is an empty body.
     pub fn from_stream(stream: Option<ReadableStream>) -> Self {
         let options = ReadableStreamGetReaderOptions::new();
         options.set_mode(ReadableStreamReaderMode::Byob);
@@ -182,12 +182,12 @@ impl Chunks {
         Self(stream.map_or(ChunkSource::Empty, |stream| ChunkSource::Stream(reader(stream))))
     }
 
-    /// Returns bytes that were read already, as one chunk.
+    /// Creates one chunk from bytes that have already been read.
     pub fn from_bytes(bytes: Uint8Array) -> Self {
         Self(ChunkSource::Bytes(bytes))
     }
 
-    /// Returns the next chunk, of at least one byte; `None` at the end.
+    /// Returns the next chunk, which has at least one byte, or `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Uint8Array>, Problem> {
         match std::mem::replace(&mut self.0, ChunkSource::Empty) {
             ChunkSource::Empty => Ok(None),
@@ -234,7 +234,7 @@ impl ByobReader {
     }
 }
 
-/// Handles a promise that nothing waits for. Its result is ignored, and a rejection is not reported.
+/// Ignores the result of a promise that nothing awaits. A rejection is not reported as unhandled.
 pub fn ignore_result(promise: Promise) {
     spawn_local(async { drop(JsFuture::from(promise).await) });
 }

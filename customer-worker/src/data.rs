@@ -11,7 +11,8 @@ use worker::Env;
 use crate::bindings::DataStore;
 use crate::body::{BufferedBody, JSON_TYPE, require_content_type};
 
-/// `GET /data?key=`: returns a value, byte for byte as it was stored. It may have 25 MiB, so it stays outside Wasm.
+/// `GET /data?key=`: returns a value, byte for byte as it was stored. It may have up to 25 MiB, so it stays outside
+/// Wasm.
 pub async fn get(env: &Env, key: &DataKey) -> Result<Response, Problem> {
     let entry = DataStore::from_env(env)?.get_with_metadata(key).await?;
     let (value, metadata) = entry.ok_or_else(Problem::data_not_found)?;
@@ -47,8 +48,8 @@ pub fn stored(key: &DataKey) -> DataStored {
     DataStored { success: true, key: key.as_str().to_owned() }
 }
 
-/// Parses metadata to the object that KV stores. Checks its length again, because KV limits the length of the object's
-/// own JSON, which may be longer than the text in the body.
+/// Parses metadata into the object that KV stores. Checks its length again, because KV limits the length of the
+/// object's own JSON, which may be longer than the text in the body.
 fn parse_metadata(text: &str) -> Result<JsValue, Problem> {
     let metadata = JSON::parse(text).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
     let json = JSON::stringify(&metadata).map(String::from).expect("parsed JSON can be written");

@@ -10,7 +10,7 @@ use worker::{Bucket, D1Database, Delay, Env, UploadedPart};
 
 use crate::body::Chunks;
 
-/// Runs the fault that the path names after `/faults/`.
+/// Runs a fault. `fault` is the rest of the path after `/faults/`.
 pub async fn act(fault: &str, request: &Request, env: &Env) -> Result<Response, Problem> {
     match fault {
         "panic-reading" => {

@@ -9,7 +9,7 @@
 //!       -> respond                  returns the reply, or a problem
 //! ```
 //!
-//! Other Workers inside the platform call the methods in `rpc`, which use the same modules.
+//! Other Workers inside the platform call the RPC methods in `rpc`, which use the same modules.
 //!
 //! # Example
 //!

@@ -2,8 +2,8 @@
 //! a service binding (<https://developers.cloudflare.com/workers/runtime-apis/rpc/>). `docs/rpc.d.ts` declares their
 //! types, and `entry.js` defines the class that has them.
 //!
-//! They do the same as the HTTP routes, and are counted like them. If one fails, it throws an `Error` whose message is
-//! the problem's `detail`.
+//! They do the same as the HTTP routes, and their operations are counted in the same way. A method that fails throws an
+//! `Error` whose message is the problem's `detail`.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -103,7 +103,7 @@ pub fn list_files(env: Env, ctx: JsContext) -> Promise {
     })
 }
 
-/// Stores the JSON of a value.
+/// Stores a value as JSON.
 #[wasm_bindgen(js_name = setData)]
 pub fn set_data(env: Env, ctx: JsContext, key: JsValue, value: JsValue) -> Promise {
     run(ctx, Some((Operation::SetData, env.clone())), async move {
@@ -172,7 +172,7 @@ pub fn query_database(env: Env, ctx: JsContext, sql: JsValue, params: JsValue) -
         let params = if params.is_undefined() {
             "[]".to_owned()
         } else {
-            // A function has no JSON. Its empty text is then refused.
+            // A function has no JSON. The text is then empty, and is refused.
             stringify(&params)?.map(String::from).unwrap_or_default()
         };
         let statement = Statement::new(sql, &params)?;
@@ -180,8 +180,8 @@ pub fn query_database(env: Env, ctx: JsContext, sql: JsValue, params: JsValue) -
     })
 }
 
-/// Runs a call to its end, even if its caller disconnects. If the call succeeds, `operation` is counted, in the storage
-/// of its `env`. If it fails, the promise rejects with the problem.
+/// Runs a call to completion, even if its caller disconnects. If the call succeeds, `operation` is counted in the KV
+/// namespace of its `env`. If the call fails, the promise rejects with an `Error`.
 fn run(
     ctx: JsContext,
     operation: Option<(Operation, Env)>,
@@ -224,7 +224,7 @@ fn key_text(key: &JsValue) -> Result<String, Problem> {
         return Err(Problem::missing_key());
     }
     let key: &JsString = key.dyn_ref().ok_or_else(|| Problem::invalid_body("`key` must be a string"))?;
-    // Converted to UTF-8, a lone surrogate would become another character.
+    // The conversion to UTF-8 would replace a lone surrogate with another character.
     if key.is_valid_utf16() { Ok(key.into()) } else { Err(Problem::invalid_key_encoding()) }
 }
 
@@ -232,7 +232,7 @@ fn too_many(what: &str) -> Problem {
     Problem::invalid_parameter(&format!("there are more than {MAX_LIST_LEN} {what}: list them in pages, over HTTP"))
 }
 
-/// Returns a value's JSON, outside Wasm; `None` if it has none: for example, a function.
+/// Returns a value's JSON, which stays outside Wasm, or `None` if the value has no JSON, like a function.
 fn stringify(value: &JsValue) -> Result<Option<JsString>, Problem> {
     let json = JSON::stringify(value).map_err(|thrown| Problem::invalid_body(&edge::error_message(&thrown)))?;
     Ok(JsValue::from(json).dyn_into().ok())

@@ -1,9 +1,9 @@
 //! Counts the customer's operations.
 //!
-//! Each isolate counts in memory, and writes its total to KV every few seconds, under a key of its own. So an operation
-//! does not cost a KV write, and isolates do not overwrite each other's counts, which KV cannot increment atomically.
-//! The customer's usage is the sum of all totals. If an isolate is evicted, the operations since its last write are
-//! lost.
+//! Each isolate counts in memory, and writes its totals to KV every few seconds, under a key of its own. So not every
+//! operation costs a KV write. Isolates need separate keys because KV cannot increment a number atomically. The
+//! customer's usage is the sum over all isolates. If an isolate is evicted, the operations since its last write are
+//! not counted.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,10 +15,11 @@ use worker::{Context, Delay, Env};
 
 use crate::bindings::DataStore;
 
-/// How long after an operation the total is written.
+/// The time from the operation that schedules a write to the write.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// After this time, in milliseconds, an overdue write is scheduled again: the request that scheduled it was ended.
+/// How long a write may be overdue, in milliseconds, before it is scheduled again. The request that scheduled it has
+/// then been cancelled.
 const OVERDUE: f64 = 30_000.0;
 
 thread_local! {
@@ -49,7 +50,7 @@ impl Counter {
         !scheduled
     }
 
-    /// Returns the total to write now. The next operation schedules the next write.
+    /// Returns the totals to write now. The next operation schedules the next write.
     fn start_write(&mut self) -> Usage {
         self.write_due = None;
         self.usage.clone()
@@ -63,7 +64,7 @@ pub fn count(operation: Operation, env: &Env, ctx: &Context) {
     }
 }
 
-/// Returns the operations of all isolates: the totals that the others have written, and this isolate's current total.
+/// Returns the sum over all isolates: the totals that the others have written, and this isolate's current totals.
 pub async fn total(data: &DataStore) -> Result<Usage, Problem> {
     let mut usage = data.usage_of_others(&isolate_id()).await?;
     COUNTER.with_borrow(|counter| usage.add(&counter.usage));

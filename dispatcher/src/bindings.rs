@@ -155,7 +155,7 @@ impl Bindings {
     }
 
     /// `CUSTOMERS`: the KV namespace with the customers' records, if one is bound. A binding of another type is an
-    /// error: treated as absent, it would admit user ids without a record.
+    /// error: if it were treated as absent, user ids without a record would be accepted.
     pub fn customers(&self) -> Result<Option<KvStore>, Problem> {
         match edge::binding::<Object>(self.customers_value(), "CUSTOMERS", "get") {
             Ok(_) => self.kv("CUSTOMERS").map(Some).map_err(|error| Problem::storage_unavailable(error.to_string())),

@@ -3,8 +3,8 @@
 /// How the sender of a request was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// By a proxy in front of the dispatcher. `Authorization` is for the customer's Worker, and is forwarded.
+    /// By a proxy in front of the dispatcher. `Authorization` is meant for the customer's Worker and is forwarded.
     Trusted,
-    /// By one of the platform's tokens, in `Authorization`. The customer's Worker must not see it.
+    /// By a token in `Authorization`. The customer's Worker must not see the token.
     TokenHolder,
 }

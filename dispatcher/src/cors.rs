@@ -22,8 +22,8 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// Reads the variables; `None` if `ALLOWED_ORIGINS` is not set. If one is invalid, every request fails, so that the
-    /// operator notices it before the affected pages do.
+    /// Reads the variables. Returns `None` if `ALLOWED_ORIGINS` is not set. If a variable is invalid, every request
+    /// fails, so that the operator notices the mistake at once.
     pub fn from_bindings(bindings: &Bindings) -> Result<Option<Self>, Problem> {
         let Some(origins) = bindings.allowed_origins() else { return Ok(None) };
         let invalid = |name: &str, error: String| Problem::internal_error(format!("the variable {name}: {error}"));
@@ -40,8 +40,9 @@ impl Cors {
         AllowedOrigins::new(&self.origins)
     }
 
-    /// Returns the reply to a CORS preflight, with which a browser asks whether a page may send a request; `None` for
-    /// other requests. [`finish`] adds `Access-Control-Allow-Origin`, without which the browser does not send it.
+    /// Returns the reply to a CORS preflight request, with which a browser asks whether a page may send a request.
+    /// Returns `None` for all other requests. [`finish`] adds `Access-Control-Allow-Origin`, without which the browser
+    /// does not send the page's request.
     pub fn preflight(&self, request: &RequestContext) -> Option<Response> {
         if request.method() != "OPTIONS" {
             return None;
@@ -61,8 +62,9 @@ impl Cors {
     }
 }
 
-/// Adds `Vary` and the CORS headers to a reply, without reading its body. A reply that needs no change is not copied:
-/// without `ALLOWED_ORIGINS`, one that already has `Vary`, as the replies of the platform's own Workers do.
+/// Adds `Vary` and the CORS headers to a reply, without reading its body. A reply that needs no change is not copied.
+/// That is the case if `ALLOWED_ORIGINS` is not set and the reply already has `Vary`, like those of the platform's own
+/// Workers.
 ///
 /// Fails if the reply cannot be copied: a customer's own Worker can return a status that `new Response` refuses.
 pub fn finish(cors: Option<&Cors>, request: &RequestContext, reply: Response) -> Result<Response, Problem> {
@@ -107,7 +109,7 @@ impl Cors {
     }
 }
 
-/// Whether a `Vary` header makes caches store a separate reply for each customer.
+/// Returns whether a `Vary` header makes caches store a separate reply for each customer.
 fn separates_customers(vary: Option<&str>) -> bool {
     let vary = vary.unwrap_or_default();
     let has = |name: &str| vary.split(',').any(|entry| entry.trim().eq_ignore_ascii_case(name));

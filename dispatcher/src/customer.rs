@@ -23,8 +23,8 @@ pub struct ActiveCustomer {
     pub limits: Limits,
 }
 
-/// Finds a customer, with at most one KV read. If `CUSTOMERS` is not bound, every user id may be a customer: those that
-/// have no script in the dispatch namespace are refused when the request is forwarded.
+/// Finds a customer, with at most one KV read. If `CUSTOMERS` is not bound, this accepts every user id. A user id
+/// without a script in the dispatch namespace is then refused when the request is forwarded.
 pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustomer, Problem> {
     let defaults = match bindings.default_customer() {
         Some(json) => {
@@ -33,7 +33,8 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustome
         None => CustomerRecord::default(),
     };
     let record = match bindings.customers()? {
-        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when called.
+        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when it is
+        // called.
         Some(customers) => read(&customers, user_id).boxed_local().await?.or(defaults),
         None => defaults,
     };

@@ -1,4 +1,4 @@
-//! The dispatch Worker. It receives every request to the platform, authenticates it, and forwards it to the Worker of
+//! The dispatcher. It receives every request to the platform, authenticates it, and forwards it to the Worker of
 //! the customer that the header `X-User-ID` names. It never reads a body.
 //!
 //! ```text
@@ -17,7 +17,7 @@
 //!
 //! # Example
 //!
-//! The reply of a customer's Worker is returned as it is:
+//! The client receives the reply of the customer's Worker:
 //!
 //! ```text
 //! $ curl http://127.0.0.1:8787/ -H "X-User-ID: user1"
@@ -66,7 +66,7 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Respo
     Ok(edge::run_to_completion(&ctx, respond(&request, &bindings, &ctx)).await)
 }
 
-/// The customer of a request. Members are `None` until they are known.
+/// The customer of a request. Fields are `None` until they are known.
 #[derive(Default)]
 struct ResolvedCustomer {
     user_id: Option<UserId>,

@@ -41,8 +41,8 @@ pub fn options(limits: Limits, outbound: Option<(&UserId, &Plan)>) -> Object {
     options
 }
 
-/// Converts an error of the customer's Worker to a problem: the script does not exist, it has reached a limit, or it
-/// threw. Only the error's message distinguishes these.
+/// Converts an error of the customer's Worker to a problem: the script does not exist, exceeded a limit, or threw an
+/// exception. Only the error's message distinguishes these cases.
 fn problem(mut message: String) -> Problem {
     const LIMITS: [&str; 3] =
         ["Worker exceeded CPU time limit", "Worker exceeded memory limit", "Too many subrequests"];

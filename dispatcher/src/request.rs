@@ -1,4 +1,4 @@
-//! The request as the dispatcher receives it, and as it is forwarded to the customer's Worker.
+//! The request, as the dispatcher receives it and as it forwards it to the customer's Worker.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use web_sys::{Headers, Request};
 
 use crate::caller::Caller;
 
-/// The headers that are never forwarded to a customer's Worker, whoever the client is.
+/// The headers that are never forwarded to a customer's Worker.
 ///
 /// - `CF-Worker`: Cloudflare adds it to requests that a Worker sends. A customer's Worker could mistake such a request
 ///   for one of the platform itself
@@ -19,16 +19,16 @@ use crate::caller::Caller;
 const NEVER_FORWARDED: [&str; 3] =
     ["CF-Worker", "Cloudflare-Workers-Version-Key", "Cloudflare-Workers-Version-Overrides"];
 
-/// A request, with the parts of it that are read once: reading them again would be another call into JavaScript.
+/// A request, with the parts that are read only once, because each read is a call into JavaScript.
 pub struct RequestContext {
     request: Request,
     headers: Headers,
     method: String,
     url: String,
     id: RequestId,
-    /// The request had no id. The new one is forwarded in a header.
+    /// Whether the request had no id. Its new id is then forwarded in a header.
     id_is_new: bool,
-    /// When the request arrived, in milliseconds since 1970.
+    /// The time when the request arrived, in milliseconds since 1970.
     started: f64,
 }
 
@@ -48,22 +48,22 @@ impl RequestContext {
         }
     }
 
-    /// The request's id.
+    /// Returns the request's id.
     pub fn id(&self) -> &str {
         self.id.as_str()
     }
 
-    /// The request's method.
+    /// Returns the request's method.
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The request's path, percent-encoded.
+    /// Returns the request's path, percent-encoded.
     pub fn path(&self) -> &str {
         Target::parse(&self.url).path
     }
 
-    /// When the request arrived, in milliseconds since 1970.
+    /// Returns the time when the request arrived, in milliseconds since 1970.
     pub fn started(&self) -> f64 {
         self.started
     }
@@ -92,8 +92,8 @@ impl RequestContext {
     }
 }
 
-/// The headers to remove before the request is forwarded: the platform's token, and those of [`NEVER_FORWARDED`] that
-/// the request has.
+/// Returns the headers to remove before the request is forwarded: `Authorization` if it has a token for the platform,
+/// and the headers of [`NEVER_FORWARDED`] that the request has.
 fn removed_headers(caller: Caller, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let token = (caller == Caller::TokenHolder).then_some("Authorization");
     token.into_iter().chain(NEVER_FORWARDED.into_iter().filter(|name| has(name))).collect()

@@ -87,8 +87,8 @@ fn write(line: &LogLine<'_>) {
     if line.cause.is_some() { console::error_1(&json) } else { console::log_1(&json) }
 }
 
-/// Writes the data point. The order of the values is that of the columns `blob1`, `blob2`, ... and `double1`,
-/// `double2`, ... in SQL. Unknown values are empty or 0.
+/// Writes the data point. In SQL, the values are the columns `blob1`, `blob2`, ... and `double1`, `double2`, ..., in
+/// this order. Unknown values are empty or 0.
 fn write_data_point(bindings: &Bindings, line: &LogLine<'_>) {
     let Some(dataset) = bindings.analytics() else { return };
     let [bytes_in, bytes_out] = [line.bytes_in, line.bytes_out].map(|bytes| edge::number(bytes.unwrap_or_default()));
@@ -108,7 +108,7 @@ fn milliseconds_since(started: f64) -> u64 {
     (Date::now() - started).max(0.0) as u64
 }
 
-/// Whether a reply has a body. If it has none, its `Content-Length` is not the number of bytes sent.
+/// Returns whether a reply has a body. If it has none, its `Content-Length` is not the number of bytes sent.
 fn has_body(method: &str, status: u16) -> bool {
     method != "HEAD" && !matches!(status, 101 | 204 | 304)
 }

@@ -1,4 +1,4 @@
-//! Running of handlers to completion.
+//! Runs handlers to completion.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -15,8 +15,8 @@ use worker::Context;
 ///
 /// Cloudflare cancels such work 30 seconds after the client has disconnected
 /// (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>). A handler that is still waiting then
-/// stays in memory. It must release resources that other requests need before that, as the customer Worker does for
-/// large bodies.
+/// stays in memory. So it must release resources that other requests need before those 30 seconds have passed, as the
+/// customer Worker does for large bodies.
 pub async fn run_to_completion<T>(ctx: &Context, handler: impl Future<Output = T>) -> T {
     let mut handler = pin!(handler);
     // A handler that completes without waiting needs no promise.

@@ -1,4 +1,4 @@
-//! Routes for tests that fail on purpose or report the state of the Wasm instance. Only `cargo xtask build --faults`
+//! Routes for tests. They fail on purpose, or report the state of the Wasm instance. Only `cargo xtask build --faults`
 //! enables them, so deployed Workers do not have them.
 
 use std::cell::Cell;
@@ -12,10 +12,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Response;
 use worker::Delay;
 
-/// The message of the panics.
+/// The message of all panics.
 pub const PANIC_MESSAGE: &str = "a fault for tests";
 
-/// Runs the fault that a path names after its prefix.
+/// Runs a fault. `fault` is the rest of the path after the prefix of these routes.
 pub async fn run(fault: &str) -> Result<Response, Problem> {
     match fault {
         "panic" => panic!("{PANIC_MESSAGE}"),

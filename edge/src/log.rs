@@ -19,7 +19,7 @@ struct ErrorLine<'a> {
     cause: &'a str,
 }
 
-/// Logs the cause of a problem. Does nothing if it has none, which means that it is the client's fault.
+/// Logs the cause of a problem. Does nothing if the problem has no cause, because it is then the client's fault.
 pub fn log_problem(problem: &Problem, request_id: &str) {
     if let Some(cause) = problem.cause() {
         let (status, code) = (Some(problem.status()), Some(problem.code().name()));

@@ -31,7 +31,7 @@ fn init(status: u16, content_type: &str, header: Option<(&str, &str)>) -> Respon
     init
 }
 
-/// Creates a response with any type of body that the runtime accepts. A stream never enters Wasm.
+/// Creates a reply with any type of body that the runtime accepts. A stream never enters Wasm.
 #[must_use]
 pub fn new_response(body: &JsValue, init: &ResponseInit) -> Response {
     AnyBodyResponse::new(body, init).expect("a valid status and valid headers").into()
@@ -47,7 +47,7 @@ pub fn headers<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Heade
     headers
 }
 
-/// Sets a header to a value that must be valid.
+/// Sets a header. The name and the value must be valid.
 pub fn set_header(headers: &Headers, name: &str, value: &str) {
     headers.set(name, value).expect("a valid name and a valid value");
 }

@@ -3,7 +3,7 @@
 use shared::http::RequestId;
 use web_sys::Headers;
 
-/// The header of the request id. A client may send it, and the dispatcher adds it to requests without an id.
+/// The header that contains the request id. A client may send it, and the dispatcher adds it to requests without an id.
 pub const REQUEST_ID_HEADER: &str = "X-Request-Id";
 
 /// Returns the id in a request's headers: Cloudflare's `CF-Ray`, which every deployed request has, else `X-Request-Id`.

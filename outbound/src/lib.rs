@@ -41,7 +41,7 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Respo
 async fn respond(request: &Request, env: &Env) -> Response {
     let started = Date::now();
     let request_id = edge::request_id(&request.headers()).unwrap_or_else(edge::new_request_id);
-    // The runtime parses the URL, because the runtime also connects to the host.
+    // The runtime parses the URL, so that the host that is checked is the one that the runtime connects to.
     let host = Url::new(&request.url()).map(|url| url.hostname()).unwrap_or_default();
     let variable = |name| edge::variable(&edge::property(env, name));
     let allowed_hosts = variable("ALLOWED_HOSTS").unwrap_or_default();

@@ -10,8 +10,8 @@
 //! | [`files`] | `/files`: keys, headers, listings, multipart uploads |
 //! | [`data`] | `/data`: keys, values, listings |
 //! | [`database`] | `/db`: SQL statements |
-//! | [`auth`] | bearer tokens and the keys that they are signed with |
-//! | [`customer`] | user ids, records, usage |
+//! | [`auth`] | bearer tokens and their keys |
+//! | [`customer`] | user ids, records, plans, usage, stats, outbound hosts |
 //! | [`json`] | JSON bodies and values |
 //!
 //! # Example

@@ -1,4 +1,4 @@
-//! The repository's pages: the README is short, lines are short enough to read, and links lead somewhere.
+//! Checks the repository's pages: the length of the README, the length of lines, and the targets of links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("shared/ has a parent folder")
 }
 
-/// The paths of all pages, and their texts.
+/// Returns the paths of all pages, and their texts.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = repository();
     let in_docs = fs::read_dir(root.join("docs")).expect("docs/").map(|entry| entry.expect("an entry").path());
@@ -19,7 +19,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     markdown.map(|path| (path.clone(), fs::read_to_string(&path).expect("a page"))).collect()
 }
 
-/// The lines outside code blocks, with their numbers.
+/// Returns the lines outside code blocks, with their numbers.
 fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut in_code = false;
     page.lines().enumerate().filter_map(move |(at, line)| {
@@ -29,7 +29,7 @@ fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Whether a line ends at the limit. Table rows cannot be wrapped, and a URL cannot be broken.
+/// Returns whether a line is short enough. Table rows cannot be wrapped, and a URL cannot be split.
 fn fits(line: &str) -> bool {
     if line.trim_start().starts_with('|') {
         return true;
@@ -39,14 +39,14 @@ fn fits(line: &str) -> bool {
     line.chars().count() - longest_url <= MAX_WIDTH
 }
 
-/// The anchor that GitHub gives a heading.
+/// Returns the anchor that GitHub gives a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
     kept.map(|char| if char == ' ' { '-' } else { char }).collect()
 }
 
-/// The targets of a page's links, without those in code.
+/// Returns the targets of a page's links, except those in code.
 fn links(page: &str) -> Vec<String> {
     let text: Vec<&str> = prose(page).map(|(_, line)| line).collect();
     let text = text.join("\n");
@@ -59,7 +59,10 @@ fn links(page: &str) -> Vec<String> {
 fn the_readme_is_short() {
     let readme = fs::read_to_string(repository().join("README.md")).expect("the README");
     let lines = readme.lines().count();
-    assert!(lines <= MAX_README_LINES, "README.md has {lines} lines, and may have {MAX_README_LINES}: use docs/");
+    assert!(
+        lines <= MAX_README_LINES,
+        "README.md has {lines} lines, more than {MAX_README_LINES}: move text into docs/"
+    );
 }
 
 #[test]

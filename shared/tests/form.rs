@@ -63,7 +63,7 @@ fn malformed_forms_are_rejected_and_incomplete_ones_do_not_end() {
 }
 
 proptest! {
-    /// The content has many beginnings of boundaries, and the form comes in segments of any size.
+    /// The content has many incomplete boundaries, and the form arrives in segments of any length.
     #[test]
     fn content_that_resembles_boundaries_is_unchanged(
         contents in prop::collection::vec("(\r|\n|-|x|y|\r\n--x?y?| ){0,40}", 0..4),

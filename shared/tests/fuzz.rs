@@ -1,4 +1,4 @@
-//! Runs the fuzz targets without a fuzzer: on their seeds, on changed seeds, and on any bytes.
+//! Runs the fuzz targets without a fuzzer: on their seeds, on changed seeds, and on random bytes.
 
 #[path = "fuzz/bodies.rs"]
 mod bodies;
@@ -29,7 +29,7 @@ fn run(target: &str, body: fn(&[u8])) {
         select(significant.to_vec()).prop_map(<[u8]>::to_vec),
         select(seeds.clone()),
     ];
-    // Replaces up to five bytes, at several positions of a seed.
+    // Replaces up to five bytes at each of several positions of a seed.
     let changed = (select(seeds), prop::collection::vec((any::<Index>(), 0_usize..6, replacement), 1..6));
     let changed = changed.prop_map(|(mut bytes, changes)| {
         for (at, removed, replacement) in changes {

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use proptest::prelude::*;
-
 use shared::data::DataKey;
 use shared::files::FileKey;
 use shared::http::Query;

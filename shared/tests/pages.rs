@@ -1,8 +1,7 @@
-//! Parameters of listings of files and of values.
+//! Query parameters for listing files and values.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
-
 use shared::data::DataPage;
 use shared::files::FilesPage;
 use shared::http::{Cursor, Listing, MAX_LIMIT, Query};

@@ -83,13 +83,13 @@ impl DataStore {
         }
     }
 
-    /// Returns the sum of the operations that isolates other than `this_isolate` have stored.
+    /// Returns the sum of the counts that isolates other than `this_isolate` have stored.
     pub async fn usage_of_others(&self, this_isolate: &str) -> Result<Usage, Problem> {
         let (mut usage, mut cursor) = (Usage::new(), None);
         loop {
             let page = self.list_page(Usage::PREFIX, shared::http::MAX_LIMIT, cursor.as_deref()).await?;
             for key in page.key_infos()?.iter().filter(|key| key.name[Usage::PREFIX.len()..] != *this_isolate) {
-                // Metadata that is not a usage count is ignored.
+                // Metadata that is not a count is ignored.
                 let counted = key.metadata.as_ref().and_then(|metadata| serde_json::from_str(metadata.get()).ok());
                 if let Some(counted) = counted {
                     usage.add(&counted);
@@ -102,7 +102,7 @@ impl DataStore {
         }
     }
 
-    /// Stores the operations that an isolate has counted. They expire after [`Usage::WINDOW_DAYS`].
+    /// Stores an isolate's counts. They expire after [`Usage::WINDOW_DAYS`].
     pub async fn put_usage(&self, isolate: &str, usage: &Usage) -> Result<(), Problem> {
         let json = serde_json::to_string(usage).expect("counts are JSON");
         let metadata = JSON::parse(&json).expect("serde writes JSON");
@@ -150,8 +150,8 @@ impl KeyPage {
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding `USER_KV`. `worker::KvStore` is not used, because it copies values into Wasm, which would be a third
-    /// copy of up to 25 MiB, and because it sorts the members of metadata.
+    /// The binding `USER_KV`. `worker::KvStore` is not used, because it copies a value of up to 25 MiB into Wasm, which
+    /// would be a third copy, and because it sorts the members of metadata.
     #[wasm_bindgen(extends = Object)]
     type UserKv;
 
@@ -183,7 +183,7 @@ fn text(value: JsValue) -> Option<JsString> {
     value.dyn_into().ok()
 }
 
-/// Returns metadata as JSON; `None` if there is none.
+/// Returns metadata as JSON, or `None` if there is none.
 fn metadata_json(metadata: &JsValue) -> Option<String> {
     if metadata.is_null() { None } else { JSON::stringify(metadata).ok()?.as_string() }
 }

@@ -43,8 +43,8 @@ impl FileStore {
         super::lookup(env, "USER_R2", "head", "file storage").map(Self)
     }
 
-    /// Returns a file with its content, or with a range of it. The content is omitted if the file's etag is
-    /// `client_etag`, the version that the client already has.
+    /// Returns a file with its content or a range of it. The content is omitted if the file's etag is `client_etag`:
+    /// the client then already has this version.
     pub async fn get(
         &self,
         key: &FileKey,
@@ -66,10 +66,10 @@ impl FileStore {
         Ok(self.0.head(key.as_str()).await.map_err(problem_from_error)?.map(StoredFile::new))
     }
 
-    /// Stores a file if the condition holds; returns `None` if it does not. The content is a stream of known length, a
-    /// `Blob`, bytes or text.
+    /// Stores a file if the condition holds. Returns `None` if it does not hold. The content is a stream of known
+    /// length, a `Blob`, bytes or text.
     ///
-    /// `worker::Bucket::put` is not used, because it takes neither a `Uint8Array` or `Blob` nor conditions as headers.
+    /// `worker::Bucket::put` is not used, because it accepts no `Uint8Array`, no `Blob`, and no conditions as headers.
     pub async fn put(
         &self,
         key: &FileKey,
@@ -151,7 +151,8 @@ impl FileStore {
         Ok(MultipartUpload(upload.unchecked_into()))
     }
 
-    /// Returns an existing multipart upload. This does not check that it exists: its methods fail if it does not.
+    /// Returns a handle to a multipart upload. This does not check that the upload exists: if it does not, the handle's
+    /// methods fail.
     pub fn resume_upload(&self, key: &FileKey, id: &str) -> Result<MultipartUpload, Problem> {
         let upload = self.raw().resume_multipart_upload(key.as_str().to_owned(), id.to_owned());
         upload.map(|upload| MultipartUpload(upload.unchecked_into())).map_err(|thrown| problem(&thrown))
@@ -168,7 +169,7 @@ impl StoredFile {
         Self { object, headers }
     }
 
-    /// The time at which the file was stored, in whole seconds.
+    /// Returns the time at which the file was stored, in whole seconds.
     pub fn last_modified(&self) -> HttpDate {
         http_date(&self.object.uploaded())
     }
@@ -195,7 +196,7 @@ impl PutResult {
     }
 }
 
-/// A multipart upload. `worker::MultipartUpload` is not used, because it takes no `Uint8Array` as a part.
+/// A multipart upload. `worker::MultipartUpload` is not used, because it does not accept a `Uint8Array` as a part.
 pub struct MultipartUpload(R2MultipartUpload);
 
 impl MultipartUpload {
@@ -204,7 +205,7 @@ impl MultipartUpload {
         self.0.upload_id().map_err(|thrown| problem(&thrown))
     }
 
-    /// Starts to store a part. [`PendingPart::finish`] waits until it is stored.
+    /// Starts storing a part. [`PendingPart::finish`] waits until it is stored.
     pub fn upload_part(&self, number: u16, content: JsValue) -> Result<PendingPart, Problem> {
         let stored = self.0.upload_part(number, content).map_err(|thrown| problem(&thrown))?;
         // If the promise rejects before `finish` awaits it, the runtime must not report an unhandled rejection.
@@ -212,7 +213,7 @@ impl MultipartUpload {
         Ok(PendingPart { number, stored })
     }
 
-    /// Completes the upload: creates the file from the parts. It replaces an older file.
+    /// Completes the upload: creates the file from the parts. The file replaces an older one with the same key.
     pub async fn complete(&self, parts: &[UploadedPart]) -> Result<PutResult, Problem> {
         let unused_number =
             (1..=multipart_upload::MAX_PARTS).rev().find(|number| parts.iter().all(|part| part.part_number != *number));
@@ -235,9 +236,9 @@ impl MultipartUpload {
 
     /// Converts an error of `complete` or `abort` to a problem.
     ///
-    /// For an upload that does not exist, both fail with R2's code for internal errors. So this then tries to upload a
-    /// part: that fails with `NO_SUCH_UPLOAD` if the upload does not exist. `unused_number` is a part number that the
-    /// upload does not use.
+    /// If the upload does not exist, both fail with R2's code for internal errors. To find out whether it exists, this
+    /// tries to upload a part, which fails with `NO_SUCH_UPLOAD` if it does not. `unused_number` is a part number that
+    /// the upload does not use.
     async fn explain(&self, thrown: &JsValue, unused_number: Option<u16>) -> Problem {
         if error_code(&edge::error_message(thrown)) == Some(INTERNAL_ERROR)
             && let Some(number) = unused_number
@@ -267,7 +268,7 @@ impl PendingPart {
     }
 }
 
-/// Converts a range to R2's. Positions are limited to 2^53 - 1, which is beyond the end of every file.
+/// Converts a range to R2's type. Positions are limited to 2^53 - 1, which is beyond the end of every file.
 fn r2_range(range: ByteRange) -> Range {
     let clamp = |position: u64| position.min((1 << 53) - 1);
     match range {

@@ -1,5 +1,5 @@
-//! The customer's storage. It is accessed with the types of `worker`, and with the runtime's own types where those of
-//! `worker` would copy a body into Wasm or lack an option. Results are types of `shared`, and errors are problems.
+//! The customer's storage. This module uses the types of `worker`. Where those would copy a body into Wasm or lack an
+//! option, it uses the runtime's own types. Results are types of `shared`, and errors are problems.
 
 mod data_store;
 mod database;

@@ -12,7 +12,7 @@ pub struct WriteCondition {
 }
 
 impl WriteCondition {
-    /// Converts a request's preconditions. `If-Modified-Since` has no meaning for a write (RFC 9110, 13.1.3).
+    /// Converts a request's preconditions. `If-Modified-Since` is ignored for a write (RFC 9110, 13.1.3).
     pub fn new(conditions: &Preconditions) -> Result<Self, Problem> {
         let mut condition = Self::default();
         for (name, tags) in [("If-Match", &conditions.if_match), ("If-None-Match", &conditions.if_none_match)] {
@@ -43,10 +43,11 @@ impl WriteCondition {
         Ok(condition)
     }
 
-    /// Returns R2's option `onlyIf`. As headers, because its other form takes neither `*` nor several etags.
+    /// Returns R2's option `onlyIf`. Etags are passed as headers, because the option's other form accepts neither `*`
+    /// nor several etags.
     pub fn to_only_if(&self) -> JsValue {
         if let Some(date) = self.unmodified_since {
-            // `uploadedBefore` is exclusive. The header is inclusive, in whole seconds.
+            // `uploadedBefore` is exclusive, in milliseconds. The header is inclusive, in whole seconds.
             let before = Date::new(&edge::number(date.min(HttpDate::LATEST).milliseconds() + 1000).into());
             return edge::object(&[("uploadedBefore", before.into())]).into();
         }
@@ -57,8 +58,8 @@ impl WriteCondition {
     }
 }
 
-/// Whether `tag` has the form of R2's etags: ASCII letters, digits and hyphens. Other tags are never sent to R2, which
-/// refuses a header that it cannot parse, and reads `*` as any version.
+/// Returns whether `tag` has the form of R2's etags: ASCII letters, digits and hyphens. Other tags are never sent to
+/// R2, which refuses a header that it cannot parse, and treats `*` as any version.
 pub fn is_r2_etag(tag: &str) -> bool {
     !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

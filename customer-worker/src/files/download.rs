@@ -26,6 +26,7 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
         let size = current.object.size();
         range.resolve(size).ok_or_else(|| Problem::range_not_satisfiable(size))?;
         // The range is inside the current file: the file was replaced in the meantime, or R2 failed for another reason.
+        // Tries once more.
         result = files.get(key, Some(range), client_etag(&conditions)).await;
     }
     let file = result?.ok_or_else(Problem::file_not_found)?;
@@ -34,7 +35,7 @@ pub async fn download(env: &Env, request: &Request, key: &FileKey) -> Result<Res
         return reply;
     }
     if file.object.body().is_none() {
-        // R2 decided that the client has this version, and `conditional_reply` that it does not. Sends the file.
+        // R2 omitted the content, but `conditional_reply` found that the client needs it. Reads the file again.
         let file = files.get(key, None, None).await?.ok_or_else(Problem::file_not_found)?;
         return Ok(reply(&file, 200, Some(&file.content()?), None));
     }
@@ -59,8 +60,8 @@ pub async fn open(env: &Env, key: &FileKey) -> Result<Option<ReadableStream>, Pr
     FileStore::from_env(env)?.get(key, None, None).await?.map(|file| file.content()).transpose()
 }
 
-/// Returns the requested range, unless `If-Range` names an older version of the file. Only with `If-Range`, this reads
-/// the file's headers from R2.
+/// Returns the requested range, unless `If-Range` names another version of the file. If the request has `If-Range`,
+/// this reads the file's metadata from R2.
 async fn requested_range(files: &FileStore, request: &Request, key: &FileKey) -> Result<Option<ByteRange>, Problem> {
     let range = header(request, "Range");
     let Some(range) = range.as_deref().and_then(ByteRange::parse) else { return Ok(None) };
@@ -70,7 +71,7 @@ async fn requested_range(files: &FileStore, request: &Request, key: &FileKey) ->
 }
 
 /// Returns the etag of the version that the client has, if R2 can compare it. R2 then omits the content of that
-/// version. `None` if there are other preconditions, which [`conditional_reply`] checks.
+/// version. Returns `None` if other preconditions must be checked as well, which [`conditional_reply`] does.
 fn client_etag(conditions: &Preconditions) -> Option<&str> {
     if conditions.if_match.is_some() || conditions.if_unmodified_since.is_some() {
         return None;
@@ -78,7 +79,7 @@ fn client_etag(conditions: &Preconditions) -> Option<&str> {
     conditions.if_none_match.as_ref()?.only_one().filter(|tag| is_r2_etag(tag))
 }
 
-/// Returns the reply to a request whose preconditions do not hold: 304 or 412.
+/// Returns the reply if the request's preconditions do not hold: 304 or 412. Returns `None` if they hold.
 fn conditional_reply(conditions: &Preconditions, file: &StoredFile) -> Option<Result<Response, Problem>> {
     if conditions.is_empty() {
         return None;
@@ -107,7 +108,8 @@ thread_local! {
     ]);
 }
 
-/// Creates a reply with a file's headers, and with its content or a range of it: the first and the last byte.
+/// Creates a reply with a file's headers and its content. `range` is the first and the last byte of the content, if it
+/// is only a part of the file.
 fn reply(file: &StoredFile, status: u16, content: Option<&ReadableStream>, range: Option<(u64, u64)>) -> Response {
     let StoredFile { object, headers: stored } = file;
     let headers = COMMON_HEADERS.with(Headers::new_with_headers).expect("valid headers");

@@ -101,7 +101,7 @@ impl FormUpload {
 struct FormFields {
     has_key: bool,
     has_file: bool,
-    /// The `file` has no file name, and no content so far.
+    /// Whether the `file` has no file name, and no content so far.
     file_is_missing: bool,
     /// The field whose content is being read.
     current: Field,
@@ -168,7 +168,7 @@ impl FormFields {
     fn end(&mut self) -> Result<Option<FileKey>, Problem> {
         match self.current {
             Field::Key => FileKey::parse(std::mem::take(&mut self.key).into()).map(Some),
-            // Browsers send this if no file was chosen.
+            // Browsers send such a field if no file was chosen.
             Field::File if self.file_is_missing => Err(Problem::invalid_form(
                 "`file` has neither a file name nor content: choose a file; an empty file needs a file name",
             )),
@@ -177,7 +177,7 @@ impl FormFields {
     }
 }
 
-/// An [`MultipartEvent`] that does not borrow from the parser.
+/// A [`MultipartEvent`] that does not borrow from the parser.
 enum OwnedEvent {
     Part(PartHeaders),
     Segment(usize, usize),
@@ -198,7 +198,7 @@ impl From<MultipartEvent<'_>> for OwnedEvent {
     }
 }
 
-/// Converts the problem of an incomplete body to that of an invalid form.
+/// Converts the problem for an incomplete body to one for an invalid form.
 fn invalid_form(problem: &Problem) -> Problem {
     Problem::invalid_form(problem.detail())
 }

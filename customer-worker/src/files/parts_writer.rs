@@ -16,24 +16,24 @@ const MIN_PART_LEN: u64 = 5 * 1024 * 1024;
 /// Receives a file's bytes one chunk after another, and sends them to R2 in parts of equal length.
 ///
 /// The file is visible only after [`PartsWriter::finish`]. A writer that fails must be [`abort`](PartsWriter::abort)ed;
-/// otherwise R2 stores its parts for days.
+/// otherwise R2 stores its parts for seven days.
 pub struct PartsWriter {
-    /// The file's key. It is required when the first part is full.
+    /// The file's key. It must be set before the first part is full.
     pub key: Option<FileKey>,
     /// The headers that are stored with the file.
     pub headers: FileHeaders,
     files: FileStore,
     conditions: Preconditions,
     part_len: u32,
-    /// The maximum number of bytes for which no buffer was allocated yet.
+    /// The maximum number of bytes for which no buffer has been allocated yet.
     unallocated: u64,
     unsent: Unsent,
     upload: Option<ActiveUpload>,
-    /// The number of parts that were sent.
+    /// The number of parts that have been sent.
     parts_sent: u16,
 }
 
-/// The bytes that were not sent yet.
+/// The bytes that have not been sent yet.
 enum Unsent {
     Nothing,
     /// One chunk, not copied. Most files have only one.
@@ -43,7 +43,7 @@ enum Unsent {
 }
 
 impl PartsWriter {
-    /// Starts a file of at most `max_len` bytes, if that is known.
+    /// Creates a writer for a file of at most `max_len` bytes. `None` means that the length is unknown.
     pub fn new(files: FileStore, conditions: Preconditions, max_len: Option<u64>) -> Self {
         Self {
             key: None,
@@ -74,7 +74,7 @@ impl PartsWriter {
         Ok(())
     }
 
-    /// Creates the file from all bytes that were written. A file that fits into one part is stored with one `put`.
+    /// Creates the file from all bytes that have been written. A file that fits into one part is stored with one `put`.
     pub async fn finish(&mut self) -> Result<FileStored, Problem> {
         let key = self.key.clone().ok_or_else(Problem::missing_key)?;
         let last = match std::mem::replace(&mut self.unsent, Unsent::Nothing) {
@@ -95,10 +95,11 @@ impl PartsWriter {
         Ok(stored_response(stored, &key, &self.headers))
     }
 
-    /// Discards the bytes that were written. R2 deletes the parts; an older file remains.
+    /// Discards the bytes that have been written. R2 deletes the parts, and an older file stays unchanged.
     pub async fn abort(&mut self) {
         if let Some(mut upload) = self.upload.take() {
-            // Waits for the part that is being stored, which would keep the upload alive. Its result is ignored.
+            // Waits for the part that is being stored, which would otherwise keep the upload alive. Its result is
+            // ignored.
             drop(upload.finish_pending().await);
             if let Err(problem) = upload.multipart.abort().await {
                 edge::log_problem(&problem, "");
@@ -127,15 +128,15 @@ impl PartsWriter {
         bytes.subarray(added, bytes.length())
     }
 
-    /// Allocates a buffer for a part, or for the rest of the file if that is shorter: the runtime zeroes the buffer,
-    /// which takes time.
+    /// Allocates a buffer for a part, or for the rest of the file if that is shorter, because the runtime takes time to
+    /// zero a buffer.
     fn allocate(&mut self) -> Uint8Array {
         let length = self.unallocated.min(self.part_len.into());
         self.unallocated -= length;
         Uint8Array::new_with_length(u32::try_from(length).expect("a part is shorter than 4 GiB"))
     }
 
-    /// Sends a part. Starts the multipart upload with the first one.
+    /// Sends a part. Starts the multipart upload if this is the first part.
     async fn send(&mut self, part: Uint8Array) -> Result<(), Problem> {
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -175,7 +176,7 @@ impl ActiveUpload {
         Ok(Self { multipart: files.create_upload(key, headers).await?, pending: None, parts: Vec::new() })
     }
 
-    /// Sends a part when the previous part is stored.
+    /// Waits until the previous part is stored, then sends a part.
     async fn send(&mut self, number: u16, part: JsValue) -> Result<(), Problem> {
         self.finish_pending().await?;
         self.pending = Some(self.multipart.upload_part(number, part)?);

@@ -32,7 +32,7 @@ pub async fn put_part(env: &Env, request: &Request, query: Query<'_>) -> Result<
     upload.upload_part(number, body_stream(request))?.finish().await
 }
 
-/// `POST /files/uploads/complete?key=&uploadId=`: completes an upload: creates the file from its parts.
+/// `POST /files/uploads/complete?key=&uploadId=`: completes an upload, which creates the file from its parts.
 pub async fn complete(env: &Env, request: &Request, query: Query<'_>) -> Result<FileStored, Problem> {
     let key = FileKey::from_query(query)?;
     let id = multipart_upload::upload_id(query)?;

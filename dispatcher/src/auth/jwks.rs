@@ -1,4 +1,4 @@
-//! The key set at `TOKEN_JWKS_URL`, such as identity providers publish.
+//! The key set at `TOKEN_JWKS_URL`, for example that of an identity provider.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,8 +14,8 @@ use worker::{Context, Delay};
 use super::key_ring::KeyRing;
 use crate::json::JsJson;
 
-/// How often a request checks whether another request has fetched the keys. It cannot wait for that request's promise,
-/// which never settles if that request's client disconnects.
+/// How often a request checks whether another request has fetched the keys. It cannot await the other request's
+/// promise, which never settles if that request's client disconnects.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The maximum length of a key set, in bytes.
@@ -42,7 +42,7 @@ pub async fn key_ring(url: &str, token: &Token<'_>, ctx: &Context) -> Result<Rc<
             }
             KeyAction::Fail(cause) => return Err(Problem::auth_unavailable(cause)),
             KeyAction::Wait => {}
-            // Other requests wait for these keys, so fetching continues if this request's client disconnects.
+            // Other requests wait for these keys, so the fetch continues even if this request's client disconnects.
             KeyAction::Fetch => ctx.wait_until(fetch_keys(url.to_owned())),
         }
         Delay::from(POLL_INTERVAL).await;

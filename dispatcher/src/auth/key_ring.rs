@@ -1,4 +1,4 @@
-//! The keys of one source. Each is parsed and imported once.
+//! The keys that verify tokens. Each key is parsed and imported only once.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -16,8 +16,8 @@ type ParseKeys = fn(&str) -> Result<Vec<Key>, InvalidKeys>;
 /// The last value of a variable, and the keys that were parsed from it.
 type ParsedVariable = RefCell<Option<(String, Rc<KeyRing>)>>;
 
-/// Returns the keys of `TOKEN_SECRETS` and `TOKEN_JWKS`, for each that is set. Keys are cached, with their imports,
-/// until the variable's value changes. So a key that was removed from the variable is no longer used.
+/// Returns the keys of `TOKEN_SECRETS`, if it is set, and of `TOKEN_JWKS`, if it is set. The parsed and imported keys
+/// are cached until the variable's value changes. So a key that was removed from the variable is no longer used.
 pub fn configured(bindings: &Bindings) -> Result<Vec<Rc<KeyRing>>, Problem> {
     thread_local! {
         static SECRETS: ParsedVariable = const { RefCell::new(None) };
@@ -55,12 +55,12 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
-    /// Whether one of the keys may have signed a token.
+    /// Returns whether one of the keys may have signed a token.
     pub fn has_key_for(&self, token: &Token<'_>) -> bool {
         self.keys.iter().any(|(key, _)| token.may_be_signed_with(key))
     }
 
-    /// Whether one of the keys has signed a token.
+    /// Returns whether one of the keys has signed a token.
     pub async fn has_signed(&self, token: &Token<'_>) -> bool {
         for (key, imported) in self.keys.iter().filter(|(key, _)| token.may_be_signed_with(key)) {
             if let Some(key) = import_once(key, imported).await

@@ -21,7 +21,7 @@ use crate::request::RequestContext;
 /// - `token`, the default: the request must carry a token of that customer.
 /// - `trusted-header`: `X-User-ID` is trusted, because a proxy in front of the dispatcher has authenticated the client.
 ///
-/// If no keys are set, the keys are malformed, or `AUTH` has another value, every request is refused.
+/// Every request is refused if `AUTH` has another value, or if it is `token` and the keys are missing or malformed.
 pub async fn check(
     bindings: &Bindings,
     request: &RequestContext,
@@ -30,7 +30,8 @@ pub async fn check(
 ) -> Result<Caller, Problem> {
     match bindings.auth().as_deref() {
         Some("trusted-header") => Ok(Caller::Trusted),
-        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when called.
+        // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when it is
+        // called.
         None | Some("" | "token") => check_token(bindings, request, user_id, ctx).boxed_local().await,
         Some(value) => {
             Err(Problem::auth_not_configured(format!("AUTH must be token or trusted-header, not {value:?}")))
@@ -78,7 +79,7 @@ async fn check_token(
     Ok(Caller::TokenHolder)
 }
 
-/// Whether a URL's reply cannot be changed in transit: it is an https URL, or a loopback URL.
+/// Returns whether nobody can change a URL's reply in transit: whether it is an https URL or a loopback URL.
 fn is_tamper_proof(url: &str) -> bool {
     ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|prefix| url.starts_with(prefix))
 }

@@ -26,8 +26,8 @@ impl ImportedKey {
         Ok(Self { key: edge::await_promise(key).await?.unchecked_into(), algorithm })
     }
 
-    /// Whether `signature` is this key's signature of `signed`. The runtime throws for some invalid signatures, such as
-    /// ones that are too long; they count as invalid, too.
+    /// Returns whether `signature` is this key's signature of `signed`. For some invalid signatures, such as those that
+    /// are too long, the runtime throws an exception; this returns `false` for them as well.
     pub async fn verify(&self, signature: &[u8], signed: &[u8]) -> bool {
         let [signature, signed] = [signature, signed].map(Uint8Array::from);
         let verified = subtle().verify_with_object_and_js_u8_array_and_js_u8_array(
@@ -44,7 +44,7 @@ fn subtle() -> SubtleCrypto {
     edge::global().crypto().expect("every Worker has crypto").subtle()
 }
 
-/// The algorithm's parameters, for `importKey` and `verify`. Web Crypto ignores those that an algorithm does not need.
+/// Returns the parameters for `importKey` and `verify`. Web Crypto ignores those that the algorithm does not need.
 fn parameters(algorithm: Algorithm) -> Object {
     let name = match algorithm {
         Algorithm::Hs256 => "HMAC",

@@ -10,9 +10,9 @@ use crate::json::{Json, JsonObject, Malformed};
 pub struct Claims {
     /// The user id that the token is for.
     pub sub: String,
-    /// The time when it expires, in seconds since 1970, possibly with a fraction.
+    /// The time when the token expires, in seconds since 1970, possibly with a fraction.
     pub exp: f64,
-    /// The time when it becomes valid, in seconds since 1970, possibly with a fraction.
+    /// The time when the token becomes valid, in seconds since 1970, possibly with a fraction.
     nbf: Option<f64>,
     /// The audiences. In JSON, a string or an array of strings.
     aud: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Claims {
     scope: Option<String>,
 }
 
-/// The claims that a token must have to be trusted, besides a valid signature.
+/// The audience and the issuer that a token must name to be accepted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trust<'a> {
     /// The required `aud`, if any.
@@ -67,8 +67,8 @@ impl Claims {
         Ok(())
     }
 
-    /// Checks whether the token allows a request for a customer. `GET` and `HEAD` need the scope `read`, all other
-    /// methods `write`; neither scope includes the other.
+    /// Checks whether the token allows a request for a customer. `GET` and `HEAD` need the scope `read`; all other
+    /// methods need `write`. Neither scope includes the other.
     pub fn permit(&self, user_id: &UserId, method: &str) -> Result<(), Problem> {
         if self.sub != user_id.as_str() {
             return Err(Problem::user_mismatch());
@@ -82,7 +82,7 @@ impl Claims {
     }
 }
 
-/// A scope, which a token needs for some of the methods.
+/// A scope, which determines the methods that a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Allows `GET` and `HEAD`.

@@ -7,9 +7,9 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct FetchedKeys<K> {
     cached: Option<CachedKeys<K>>,
-    /// The start of a fetch that has not ended.
+    /// The start of the fetch that is in progress.
     fetching_since: Option<f64>,
-    /// The failure of the last fetch.
+    /// The failure of the last fetch, if it failed.
     failure: Option<FetchFailure>,
     /// The time of the last fetch that an unknown key caused.
     unknown_key_at: Option<f64>,
@@ -36,21 +36,21 @@ pub enum KeyAction<K> {
     UseAndFetch(Rc<K>),
     /// Fetch the keys, pass the result to [`FetchedKeys::finish_fetch`], and call [`FetchedKeys::next_action`] again.
     Fetch,
-    /// Another request is fetching the keys: call [`FetchedKeys::next_action`] again a little later.
+    /// Another request is fetching the keys: call [`FetchedKeys::next_action`] again after a short delay.
     Wait,
     /// The keys are unavailable, for this reason.
     Fail(String),
 }
 
 impl<K> FetchedKeys<K> {
-    /// The age from which keys are fetched again in the background, so that no request waits for a fetch under steady
-    /// traffic.
+    /// The age at which keys are fetched again in the background. So under steady traffic, no request waits for a
+    /// fetch.
     pub const REFRESH_AGE: f64 = 480_000.0;
 
-    /// The age up to which keys are used without a new fetch.
+    /// The age up to which requests use keys without waiting for a new fetch.
     pub const MAX_AGE: f64 = 600_000.0;
 
-    /// The age up to which keys are used if fetching them again fails.
+    /// The age up to which requests use keys if fetching them again has failed.
     pub const MAX_STALE_AGE: f64 = 3_600_000.0;
 
     /// The shortest time between two fetches caused by tokens that name an unknown key.
@@ -59,7 +59,7 @@ impl<K> FetchedKeys<K> {
     /// The time after a failed fetch before the next attempt.
     pub const RETRY_INTERVAL: f64 = 5_000.0;
 
-    /// The longest time that a fetch may take. A fetch without a result by then has been dropped with its request.
+    /// The time limit of a fetch. If a fetch has no result by then, it was dropped together with its request.
     pub const FETCH_TIMEOUT: f64 = 5_000.0;
 
     /// Decides what to do for a token. `is_sufficient` returns whether the given keys suffice to check the token: they
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(next(&mut keys, "a", 8.0 * MINUTE), use_keys(&["a"]));
         keys.finish_fetch(Ok(vec!["a", "b"]), 8.0 * MINUTE);
         assert_eq!(next(&mut keys, "b", 15.0 * MINUTE), use_keys(&["a", "b"]));
-        // This is so even if the source hangs.
+        // No request waits even if the source hangs.
         assert_eq!(next(&mut keys, "a", 16.0 * MINUTE), KeyAction::UseAndFetch(Rc::new(vec!["a", "b"])));
         keys.finish_fetch(Err("slow".to_owned()), 16.1 * MINUTE);
         assert_eq!(next(&mut keys, "a", 16.11 * MINUTE), use_keys(&["a", "b"]));
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(next(&mut keys, "b", 2.0 * SECOND), use_keys(&["a", "b"]));
         assert_eq!(next(&mut keys, "c", 60.9 * SECOND), use_keys(&["a", "b"]));
         assert_eq!(next(&mut keys, "c", 61.0 * SECOND), KeyAction::Fetch);
-        // A failed fetch is not repeated more often than that.
+        // The same interval applies after a failed fetch.
         keys.finish_fetch(Err("down".to_owned()), 61.0 * SECOND);
         for second in [61.0, 67.0, 120.9] {
             assert_eq!(next(&mut keys, "c", second * SECOND), use_keys(&["a", "b"]), "{second}");

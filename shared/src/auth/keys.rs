@@ -1,4 +1,4 @@
-//! The keys that tokens are signed with, which the platform's operator configures.
+//! The keys that sign and verify tokens. The operator configures them.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ impl Algorithm {
 /// A key for one algorithm.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The key id, which tokens name the key by.
+    /// The key id, by which tokens name the key.
     pub kid: Option<String>,
     /// The only algorithm that the key may be used with.
     pub algorithm: Algorithm,
@@ -57,7 +57,7 @@ pub struct Key {
 pub enum KeyMaterial {
     /// A secret, which both signs and verifies.
     Secret(Vec<u8>),
-    /// A public key: the text of a JSON Web Key (RFC 7517) that has only the members which define the key.
+    /// A public key: the text of a JSON Web Key (RFC 7517) with only the members that define the key.
     Jwk(String),
 }
 
@@ -70,13 +70,13 @@ impl fmt::Debug for KeyMaterial {
     }
 }
 
-/// The shortest secret, in bytes: as long as the hash (RFC 7518, 3.2).
+/// The minimum length of a secret, in bytes: the length of the hash (RFC 7518, 3.2).
 const MIN_SECRET_LEN: usize = 32;
 
-/// The shortest modulus of an RSA key, in characters of base64url: 2048 bits (RFC 7518, 3.3).
+/// The minimum length of an RSA key's modulus, in characters of base64url: 2048 bits (RFC 7518, 3.3).
 const MIN_MODULUS_LEN: usize = 342;
 
-/// The largest number of keys. A token without a key id is checked against one key after the other.
+/// The maximum number of keys. A token without a key id is checked against one key after another.
 const MAX_KEYS: usize = 64;
 
 /// base64url, with or without padding.
@@ -85,7 +85,7 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The error of configured keys that are malformed. It describes the error without showing any key.
+/// The error for keys that are malformed or cannot be used. Its message does not contain any key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKeys(&'static str);
 
@@ -97,8 +97,8 @@ impl fmt::Display for InvalidKeys {
 
 impl std::error::Error for InvalidKeys {}
 
-/// Parses `TOKEN_SECRETS`: `[{"kid","secret"}]`, with secrets in base64url of at least 32 bytes. The first secret
-/// signs, all of them verify.
+/// Parses `TOKEN_SECRETS`: `[{"kid","secret"}]`, where each secret has at least 32 bytes, in base64url. The first
+/// secret signs tokens. All of the secrets verify tokens.
 pub fn parse_secrets<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
     const SHAPE: InvalidKeys = InvalidKeys(r#"TOKEN_SECRETS is not a list [{"kid","secret"}]"#);
     let secrets = J::parse(json).and_then(|secrets| secrets.elements()).ok_or(SHAPE)?;
@@ -108,13 +108,13 @@ pub fn parse_secrets<J: Json>(json: &str) -> Result<Vec<Key>, InvalidKeys> {
         let secret = JsonObject::with_only(secret, &["kid", "secret"]).ok_or(SHAPE)?;
         let kid = secret.required("kid", J::string).map_err(|Malformed| SHAPE)?;
         if keys.iter().any(|other| other.kid.as_ref() == Some(&kid)) {
-            return Err(InvalidKeys("two of TOKEN_SECRETS have the same kid"));
+            return Err(InvalidKeys("two secrets in TOKEN_SECRETS have the same kid"));
         }
         let secret = secret.required("secret", J::string).map_err(|Malformed| SHAPE)?;
         let secret =
-            BASE64_URL.decode(secret).map_err(|_| InvalidKeys("a secret of TOKEN_SECRETS is not base64url"))?;
+            BASE64_URL.decode(secret).map_err(|_| InvalidKeys("a secret in TOKEN_SECRETS is not base64url"))?;
         if secret.len() < MIN_SECRET_LEN {
-            return Err(InvalidKeys("a secret of TOKEN_SECRETS has less than 32 bytes"));
+            return Err(InvalidKeys("a secret in TOKEN_SECRETS has fewer than 32 bytes"));
         }
         keys.push(Key { kid: Some(kid), algorithm: Algorithm::Hs256, material: KeyMaterial::Secret(secret) });
     }
@@ -136,11 +136,11 @@ fn check_number(keys: usize) -> Result<(), InvalidKeys> {
     match keys {
         0 => Err(InvalidKeys("none of the configured keys can verify tokens")),
         1..=MAX_KEYS => Ok(()),
-        _ => Err(InvalidKeys("more than 64 keys that verify tokens are configured")),
+        _ => Err(InvalidKeys("more than 64 keys are configured to verify tokens")),
     }
 }
 
-/// Returns a JSON Web Key as a key, if it can verify tokens.
+/// Converts a JSON Web Key to a [`Key`]. Returns `None` if it cannot verify tokens.
 fn public_key<J: Json>(jwk: &JsonObject<J>) -> Option<Key> {
     let text = |name| jwk.optional(name, J::string).ok();
     let number = |name| text(name)?.filter(|value| is_base64_url(value));

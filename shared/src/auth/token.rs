@@ -29,7 +29,7 @@ struct Header {
 }
 
 thread_local! {
-    /// The last header, encoded and parsed. All tokens of one issuer have the same header.
+    /// The last header, encoded and parsed. The tokens of one issuer usually have the same header.
     static LAST_HEADER: RefCell<Option<(String, Header)>> = const { RefCell::new(None) };
 }
 
@@ -65,7 +65,7 @@ fn parse_object<J: Json>(json: &[u8]) -> Result<JsonObject<J>, Malformed> {
 }
 
 impl<'a> Token<'a> {
-    /// The longest token, in bytes. Usual tokens have less than 2 KB.
+    /// The maximum length of a token, in bytes. Tokens usually have less than 2 KB.
     pub const MAX_LEN: usize = 16 * 1024;
 
     /// Parses the value of an `Authorization` header. The runtime joins two such headers with a comma, which no token
@@ -90,9 +90,9 @@ impl<'a> Token<'a> {
         Ok(Self { signed, signature: decode(signature)?, header, payload: decode(payload)? })
     }
 
-    /// Returns whether the token may be signed with a key: the key is for the algorithm that the token names, and if
-    /// the token has a key id, the key has the same. The key determines the algorithm, so a key is never used with
-    /// another one (RFC 8725, 3.1).
+    /// Returns whether the token may be signed with a key. The key must be for the algorithm that the token names, and
+    /// if the token has a key id, the key must have the same id. So a key is never used with an algorithm other than
+    /// its own (RFC 8725, 3.1).
     #[must_use]
     pub fn may_be_signed_with(&self, key: &Key) -> bool {
         key.algorithm.has_name(&self.header.alg)

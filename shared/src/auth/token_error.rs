@@ -8,17 +8,17 @@ use crate::http::Problem;
 /// client learns neither which keys exist nor how far the check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// It is malformed, or not signed with any of the configured keys.
+    /// The token is malformed, or not signed with any of the configured keys.
     Unverifiable,
     /// Required claims are missing, or claims are malformed.
     InvalidClaims,
-    /// It has expired.
+    /// The token has expired.
     Expired,
-    /// It is not valid yet.
+    /// The token is not valid yet.
     NotYetValid,
-    /// It is for another audience.
+    /// The token is for another audience.
     WrongAudience,
-    /// It is from another issuer.
+    /// The token is from another issuer.
     WrongIssuer,
 }
 

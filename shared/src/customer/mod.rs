@@ -1,4 +1,4 @@
-//! Customers: user ids, records, plans, usage, and the hosts that customers' Workers may call.
+//! Customers: user ids, records, plans, usage, stats, and the hosts that customers' Workers may call.
 
 mod outbound;
 mod record;

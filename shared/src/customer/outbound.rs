@@ -17,7 +17,7 @@ impl<'a> AllowedHosts<'a> {
         Self(list)
     }
 
-    /// Returns whether a host is allowed. `host` is the host of a parsed URL: in lower case and without a port.
+    /// Returns whether a host is allowed. `host` must come from a parsed URL: in lower case and without a port.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
         // A trailing dot makes the name absolute; it is still the same host.
@@ -43,7 +43,7 @@ impl<'a> AllowedHosts<'a> {
 pub struct OutboundLog<'a> {
     /// `info`.
     pub level: &'static str,
-    /// The request id, which a problem that the Worker receives has as well.
+    /// The request id. A problem that the Worker receives has the same id.
     pub request_id: &'a str,
     /// The customer whose Worker sent the request.
     pub user_id: Option<&'a str>,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::{Json, JsonObject, Malformed};
 
-/// A customer's record, which the KV namespace `CUSTOMERS` stores under the user id. Members that it omits have the
-/// values of the variable `DEFAULT_CUSTOMER`, which has the same form but no `script`.
+/// A customer's record. The KV namespace `CUSTOMERS` stores it under the user id. Omitted members take their values
+/// from the variable `DEFAULT_CUSTOMER`, which has the same members except `script`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CustomerRecord {
     /// The full name of the customer's script in the dispatch namespace. If absent, the name is derived from the user
@@ -45,7 +45,7 @@ impl CustomerRecord {
         Self::parse_members::<J>(json, &["script", "plan", "suspended", "limits"])
     }
 
-    /// Parses the defaults for all customers. They cannot contain a script, because all customers would then share one
+    /// Parses the defaults for all customers. They must not name a script: all customers would then share one
     /// customer's data.
     pub fn parse_defaults<J: Json>(json: &str) -> Result<Self, Malformed> {
         Self::parse_members::<J>(json, &["plan", "suspended", "limits"])
@@ -61,7 +61,7 @@ impl CustomerRecord {
         })
     }
 
-    /// Returns the record with the members that it omits filled in from `defaults`.
+    /// Returns the record, with omitted members filled in from `defaults`.
     #[must_use]
     pub fn or(self, defaults: Self) -> Self {
         Self {
@@ -99,14 +99,14 @@ fn positive_integer<J: Json>(json: &J) -> Option<NonZeroU32> {
     NonZeroU32::new(number as u32)
 }
 
-/// A plan's name: 1 to 32 of `a-z`, `0-9` and `-`, starting with a letter. The name of the plan's rate limiter binding
-/// contains it.
+/// A plan's name: 1 to 32 characters from `a-z`, `0-9` and `-`, starting with a letter. The names of the plan's
+/// bindings and variables contain it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct Plan(Cow<'static, str>);
 
 impl Plan {
-    /// The longest name, in characters.
+    /// The maximum length of a name, in characters.
     pub const MAX_LEN: usize = 32;
 
     /// Returns the name as text.
@@ -122,7 +122,7 @@ impl Plan {
     }
 }
 
-/// The plan of a customer without a plan.
+/// The plan `default`, for customers whose record and defaults name no plan.
 impl Default for Plan {
     fn default() -> Self {
         Self(Cow::Borrowed("default"))
@@ -141,7 +141,7 @@ impl TryFrom<String> for Plan {
     }
 }
 
-/// The error of a text that is not a [`Plan`].
+/// The error for a text that is not a valid [`Plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidPlan;
 

@@ -9,27 +9,27 @@ use serde::Serialize;
 pub struct Stats {
     /// The number and size of the files.
     pub files: FileTotals,
-    /// The operations.
+    /// The customer's operations.
     pub activity: Activity,
     /// The number of entries in each of the customer's stores.
     pub storage: StoredCounts,
 }
 
-/// The operations in [`Stats`].
+/// The customer's operations, in [`Stats`].
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
-    /// The number of all operations.
+    /// The total number of operations.
     pub total_operations: u64,
     /// The time of the last operation (RFC 3339).
     pub last_activity: Option<String>,
     /// The number of operations of each kind.
     pub by_operation: BTreeMap<&'static str, u64>,
-    /// How long an isolate's count is stored after its last operation, in days.
+    /// How long an isolate's counts are stored after its last operation, in days.
     pub window_days: u32,
 }
 
-/// The files in [`Stats`].
+/// The number and size of the customer's files, in [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileTotals {
@@ -39,7 +39,7 @@ pub struct FileTotals {
     pub total_size: u64,
 }
 
-/// The stores in [`Stats`].
+/// The number of entries in each of the customer's stores, in [`Stats`].
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredCounts {

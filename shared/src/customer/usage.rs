@@ -56,11 +56,11 @@ operations! {
     BatchDatabase = "batchDatabase",
 }
 
-/// The operations that one isolate has counted, or the sum of several isolates. KV stores its JSON as the metadata of a
-/// key, so it has at most 1024 bytes.
+/// The counts of operations in one isolate, or the sum over several isolates. KV stores an isolate's counts as JSON in
+/// a key's metadata, which may have at most 1024 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// The number of each operation, by name. Operations that never happened are absent.
+    /// The count of each operation, by name. Operations that never happened are absent.
     #[serde(rename = "n")]
     counts: BTreeMap<String, u64>,
     /// The time of the last operation, in milliseconds since 1970.
@@ -69,14 +69,14 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The prefix of the counts' keys in the customer's KV namespace, which keeps them apart from the customer's own
-    /// keys: `usage/<the isolate's id>`.
+    /// The prefix of the keys of counts in the customer's KV namespace, `usage/<isolate id>`. It separates them from
+    /// the keys of the customer's values.
     pub const PREFIX: &'static str = "usage/";
 
-    /// How long an isolate's count is stored after its last operation, in days.
+    /// How long an isolate's counts are stored after its last operation, in days.
     pub const WINDOW_DAYS: u32 = 30;
 
-    /// Creates an empty count. It is `const`, so a `static` can hold one.
+    /// Creates counts of zero. The function is `const`, so a `static` can hold them.
     #[must_use]
     pub const fn new() -> Self {
         Self { counts: BTreeMap::new(), last_operation: 0.0 }
@@ -91,7 +91,7 @@ impl Usage {
         self.last_operation = self.last_operation.max(now);
     }
 
-    /// Adds another isolate's count.
+    /// Adds another isolate's counts.
     pub fn add(&mut self, other: &Self) {
         for (name, count) in &other.counts {
             *self.counts.entry(name.clone()).or_default() += count;

@@ -6,16 +6,16 @@ use serde::Serialize;
 
 use crate::http::Problem;
 
-/// A customer's id: 1 to 48 of `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
+/// A customer's id: 1 to 48 characters from `a-z`, `0-9` and `-`, starting and ending with a letter or digit.
 ///
-/// The names of all of the customer's resources are derived from it, and from each name the id can be recovered. The
-/// limits follow from R2's bucket names, which are the most restricted: 3 to 63 lower-case letters, digits and hyphens,
+/// The names of the customer's resources are derived from the id, and each name contains the complete id. The limits
+/// follow from R2's bucket names, which are the most restricted: 3 to 63 lower-case letters, digits and hyphens,
 /// not starting or ending with a hyphen (<https://developers.cloudflare.com/r2/buckets/create-buckets/>).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct UserId(String);
 
 impl UserId {
-    /// The longest id, in characters.
+    /// The maximum length of an id, in characters.
     pub const MAX_LEN: usize = 48;
 
     /// Parses an id from a header or a command line.
@@ -59,7 +59,7 @@ impl std::str::FromStr for UserId {
     }
 }
 
-/// The error of a text that is not a [`UserId`].
+/// The error for a text that is not a valid [`UserId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUserId;
 

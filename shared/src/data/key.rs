@@ -13,14 +13,13 @@ pub struct DataKey {
 }
 
 impl DataKey {
-    /// The longest key, in bytes of UTF-8.
+    /// The maximum length of a key, in bytes of UTF-8.
     pub const MAX_LEN: usize = 512 - Self::PREFIX.len();
 
-    /// The prefix of all customers' keys in their KV namespaces. It keeps them apart from the platform's own keys
-    /// there.
+    /// The prefix of the values' keys in a customer's KV namespace. It separates them from the platform's own keys.
     pub const PREFIX: &'static str = "data/";
 
-    /// Parses a key from a JSON body or from a query, where it must be decoded already.
+    /// Parses a key from a JSON body or a query. A key from a query must already be percent-decoded.
     pub fn parse(key: Cow<'_, [u8]>) -> Result<Self, Problem> {
         let kv_key = [Self::PREFIX, &parse_key(key, Self::MAX_LEN)?].concat();
         Ok(Self { kv_key })

@@ -1,4 +1,4 @@
-//! Customers' values, which KV stores: keys, listings, and bodies of requests.
+//! Customers' values, which KV stores: keys, listings, and the bodies of requests and replies.
 
 mod key;
 mod page;

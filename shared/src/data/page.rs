@@ -1,4 +1,4 @@
-//! Parameters of listings of values.
+//! Query parameters for listing values.
 
 use super::key::DataKey;
 use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_parameter};
@@ -8,20 +8,20 @@ use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_paramet
 pub struct DataPage {
     /// The prefix of the keys to list.
     pub prefix: String,
-    /// The largest number of entries.
+    /// The maximum number of entries.
     pub limit: u32,
     /// The position at which the page starts.
     pub cursor: Option<Cursor>,
 }
 
 impl DataPage {
-    /// Returns the first page of all values.
+    /// Returns the parameters for the first page of all values.
     #[must_use]
     pub fn first() -> Self {
         Self::from_query(Query::parse("").expect("an empty query")).expect("no parameter is required")
     }
 
-    /// Returns the listing that the page's cursor belongs to.
+    /// Returns the listing that the page and its cursor belong to.
     #[must_use]
     pub fn listing(&self) -> Listing<'_> {
         Listing::Data(&self.prefix)

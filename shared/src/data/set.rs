@@ -33,13 +33,13 @@ pub enum Expiry {
 }
 
 impl<'body> SetData<'body> {
-    /// The longest body, in bytes. It has room for the longest value, its key, and the JSON around them.
+    /// The maximum length of a body, in bytes. It has room for the longest value, its key, and the JSON around them.
     pub const MAX_BODY_LEN: usize = 26 * 1024 * 1024;
 
-    /// The longest value, in bytes: KV's limit (<https://developers.cloudflare.com/kv/platform/limits/>).
+    /// The maximum length of a value, in bytes: KV's limit (<https://developers.cloudflare.com/kv/platform/limits/>).
     pub const MAX_VALUE_LEN: usize = 25 * 1024 * 1024;
 
-    /// The longest metadata, in bytes of JSON: KV's limit.
+    /// The maximum length of metadata, in bytes of JSON: KV's limit.
     pub const MAX_METADATA_LEN: usize = 1024;
 
     /// The shortest time before a value expires, in seconds: KV's limit.
@@ -107,7 +107,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Returns whether JSON text has a number that JavaScript would parse as infinity, and serialize as `null`.
+/// Returns whether JSON text has a number that JavaScript would parse as `Infinity` and serialize as `null`.
 fn has_infinity(json: &str) -> bool {
     let mut rest = json;
     while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {

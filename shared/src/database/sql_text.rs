@@ -1,11 +1,11 @@
 //! Removal of whitespace and comments after the last SQL statement. D1 treats everything after the last semicolon as
 //! another statement, and rejects it if it is only whitespace or comments; SQLite's own tools ignore it.
 //!
-//! The text is split into SQLite's tokens (<https://www.sqlite.org/lang_comment.html>, `tokenize.c`), in only as much
-//! detail as is needed to tell where a comment begins and which semicolon ends a statement.
+//! The text is split into SQLite's tokens (<https://www.sqlite.org/lang_comment.html>, `tokenize.c`), but only in as
+//! much detail as is needed to find comments and the semicolons that end statements.
 
-/// Returns the text up to and including the semicolon of its last statement, otherwise unchanged. Returns `None` if the
-/// text has no SQL, only whitespace, comments and semicolons.
+/// Returns the text up to and including the semicolon that ends its last statement, or the whole text if no semicolon
+/// ends that statement. Returns `None` if the text has only whitespace, comments and semicolons.
 pub fn executable(sql: &str) -> Option<&str> {
     let (mut rest, mut end, mut after_semicolon) = (sql, None, false);
     while let Some(first) = rest.chars().next() {
@@ -53,8 +53,8 @@ impl SqlToken {
             // To SQLite, a `/*` that ends the text is not a comment.
             '/' if text.len() > 2 && text.starts_with("/*") => (SqlTokenKind::Ignored, until("*/", 2)),
             '-' if text.starts_with("--") => (SqlTokenKind::Ignored, until("\n", 2)),
-            // A doubled quotation mark does not end a string. Here such a string becomes two tokens, which end at the
-            // same place.
+            // A doubled quotation mark does not end a string. Here, such a string is split into two tokens, the second
+            // of which ends where the string ends.
             '\'' => (SqlTokenKind::Sql, until("'", 1)),
             '"' => (SqlTokenKind::Sql, until("\"", 1)),
             '`' => (SqlTokenKind::Sql, until("`", 1)),
@@ -71,7 +71,7 @@ impl SqlToken {
     }
 }
 
-/// Returns whether a character is whitespace: what SQLite skips, and other Unicode whitespace, which SQLite would
+/// Returns whether a character is whitespace: one that SQLite skips, or other Unicode whitespace, which SQLite would
 /// reject.
 fn is_whitespace(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\0' | '\u{feff}')
@@ -82,7 +82,7 @@ fn is_word_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii()
 }
 
-/// Returns the length of the named parameter that a text begins with, in bytes. The name may have the syntax of a Tcl
+/// Returns the length in bytes of the named parameter at the start of a text. The name may have the syntax of a Tcl
 /// variable, `$a::b(c)`, with anything but whitespace between the parentheses.
 fn parameter_len(text: &str) -> usize {
     let bytes = text.as_bytes();
@@ -123,7 +123,7 @@ mod tests {
             ("SELECT 1 -- done", "SELECT 1 -- done"),
             ("-- a\n;/* b */; SELECT 1", "-- a\n;/* b */; SELECT 1"),
             ("SELECT 1;; SELECT 2;;", "SELECT 1;; SELECT 2;"),
-            // The end is another statement, or something that SQLite does not ignore.
+            // The text ends with another statement, or with something that SQLite does not ignore.
             ("SELECT 1; SELECT 2", "SELECT 1; SELECT 2"),
             ("SELECT 1; -- a\nSELECT 2", "SELECT 1; -- a\nSELECT 2"),
             ("SELECT 1; /* a */ SELECT 2", "SELECT 1; /* a */ SELECT 2"),
@@ -155,7 +155,7 @@ mod tests {
             // A string or name without its closing mark goes up to the end.
             ("SELECT 'a; --", "SELECT 'a; --"),
             ("SELECT [a; --", "SELECT [a; --"),
-            // The last semicolon counts, also after the END of a trigger.
+            // A trigger contains semicolons. The one after its END is the last.
             (
                 "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END; -- t",
                 "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END;",
@@ -193,7 +193,7 @@ mod tests {
             prop_assert_eq!(executable(&after), None);
         }
 
-        /// Of any text, only an end without SQL is removed.
+        /// Only an end without SQL is removed from a text.
         #[test]
         fn the_removed_end_has_no_sql(sql in "([;/*'\"`\\[\\]$@:(a1 \n-]|\u{a0}){0,30}|.{0,30}") {
             let result = executable(&sql).unwrap_or_default();

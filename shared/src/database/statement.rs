@@ -20,24 +20,24 @@ pub struct Statement {
 /// (<https://developers.cloudflare.com/d1/worker-api/#type-conversion>).
 ///
 /// D1's binding does not accept `BigInt`. It sends every number as a JSON number, and a boolean as 0 or 1. Locally,
-/// SQLite receives each as a double. It converts a whole double to an integer if the affinity of a column or
-/// `CAST(? AS INTEGER)` requires it.
+/// SQLite receives every number as a double. SQLite converts a whole double to an integer if the affinity of a column
+/// or `CAST(? AS INTEGER)` requires it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// `NULL`.
     Null,
     /// 0 or 1.
     Bool(bool),
-    /// A number as JSON text. Its absolute value is at most 2^53 - 1, up to which doubles are exact, because it is sent
-    /// to D1 as a double. The runtime parses the text: `serde_json` sometimes gets the last bit of a double wrong, and
-    /// its exact parser would add a twentieth to the Worker's size.
+    /// A number as JSON text. It is sent to D1 as a double, so its absolute value is at most 2^53 - 1: up to this
+    /// limit, doubles represent whole numbers exactly. The runtime parses the text, because `serde_json` sometimes gets
+    /// the last bit of a double wrong, and its exact parser would make the Worker 5% larger.
     Number(String),
     /// `TEXT`.
     Text(String),
 }
 
 impl Statement {
-    /// The longest body, in bytes. D1 accepts statements of up to 100 KB and rows of up to 2 MB
+    /// The maximum length of a body, in bytes. D1 accepts statements of up to 100 KB and rows of up to 2 MB
     /// (<https://developers.cloudflare.com/d1/platform/limits/>).
     pub const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
 
@@ -80,7 +80,7 @@ struct RawStatement<'body> {
 }
 
 impl RawStatement<'_> {
-    /// Parses a statement of `body`. `sql_name` describes its SQL in a problem.
+    /// Parses the statement. `body` is the body that contains it, and `sql_name` names its SQL in a problem.
     fn parse(self, body: &[u8], sql_name: impl Fn() -> String) -> Result<Statement, Problem> {
         let params = self.params.into_iter().map(|value| Param::parse(value, body)).collect::<Result<_, _>>()?;
         let Some(sql) = sql_text::executable(&self.sql) else {
@@ -95,7 +95,7 @@ impl RawStatement<'_> {
 }
 
 impl Param {
-    /// Parses a parameter. `value` is a part of `body`.
+    /// Parses a parameter. `value` must be a slice of `body`.
     fn parse(value: &RawValue, body: &[u8]) -> Result<Self, Problem> {
         /// JavaScript's `Number.MAX_SAFE_INTEGER`.
         const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;

@@ -14,7 +14,7 @@ pub struct FileHeaders {
     pub cache_control: Option<String>,
     /// `Content-Disposition`.
     pub content_disposition: Option<String>,
-    /// `Content-Encoding`. The bytes are stored and sent back without decoding them.
+    /// `Content-Encoding`. The bytes are stored and sent back without being decoded.
     pub content_encoding: Option<String>,
     /// `Content-Language`.
     pub content_language: Option<String>,
@@ -57,8 +57,8 @@ impl FileHeaders {
         })
     }
 
-    /// Converts the metadata of a stored file. The file may have been stored without the platform, so values that a
-    /// header cannot contain are left out.
+    /// Converts the metadata of a stored file. Another program may have stored the file, so values that a header cannot
+    /// contain are omitted.
     #[must_use]
     pub fn from_metadata(metadata: StoredMetadata) -> Self {
         let visible = |value: Option<String>| value.filter(|value| is_visible(value));
@@ -74,7 +74,7 @@ impl FileHeaders {
         }
     }
 
-    /// Creates headers with only a content type, which is all that a file in a form has.
+    /// Creates headers with only a content type. A file in a form has no other headers.
     #[must_use]
     pub fn with_content_type(content_type: ContentType) -> Self {
         Self { content_type, ..Self::default() }

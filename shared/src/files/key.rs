@@ -10,10 +10,10 @@ use crate::http::{Problem, Query, parse_key};
 pub struct FileKey(String);
 
 impl FileKey {
-    /// The longest key, in bytes of UTF-8.
+    /// The maximum length of a key, in bytes of UTF-8.
     pub const MAX_LEN: usize = 1024;
 
-    /// Parses a key from a form field or from a query, where it must be decoded already.
+    /// Parses a key from a form field or a query. A key from a query must already be percent-decoded.
     pub fn parse(key: Cow<'_, [u8]>) -> Result<Self, Problem> {
         parse_key(key, Self::MAX_LEN).map(Self)
     }

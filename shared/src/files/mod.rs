@@ -1,4 +1,4 @@
-//! Customers' files, which R2 stores: keys, headers, listings, and multipart uploads.
+//! Customers' files, which R2 stores: keys, headers, listings, multipart uploads, and the bodies of replies.
 
 mod headers;
 mod key;

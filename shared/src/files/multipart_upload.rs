@@ -1,4 +1,4 @@
-//! Parameters and bodies of multipart uploads.
+//! Query parameters and bodies of multipart uploads.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use super::reply::UploadedPart;
 use crate::http::{Problem, Query};
 use crate::json::{self, StrictObject};
 
-/// The largest number of parts, which is R2's limit (<https://developers.cloudflare.com/r2/platform/limits/>).
+/// The maximum number of parts: R2's limit (<https://developers.cloudflare.com/r2/platform/limits/>).
 pub const MAX_PARTS: u16 = 10_000;
 
 /// Parses the query's `partNumber`, which is required.
@@ -26,7 +26,7 @@ pub fn upload_id(query: Query<'_>) -> Result<String, Problem> {
         .ok_or_else(|| Problem::invalid_parameter("`uploadId` must be the one that POST /files/uploads returned"))
 }
 
-/// The longest body of [`parse_parts`], in bytes. It has ample room for 10,000 parts.
+/// The maximum length of a body for [`parse_parts`], in bytes. It has ample room for 10,000 parts.
 pub const MAX_PARTS_LEN: usize = 4 * 1024 * 1024;
 
 /// Parses `{"parts": [{"partNumber": ..., "etag": ...}]}`.

@@ -1,4 +1,4 @@
-//! Parameters of listings of files.
+//! Query parameters for listing files.
 
 use super::key::FileKey;
 use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_parameter};
@@ -8,10 +8,10 @@ use crate::http::{Cursor, Listing, Problem, Query, limit_parameter, text_paramet
 pub struct FilesPage {
     /// The prefix of the keys to list.
     pub prefix: String,
-    /// Keys that contain this after the prefix are grouped: the part up to and including it is listed once, in
-    /// `prefixes`.
+    /// Keys that contain the delimiter after the prefix are grouped: the beginning that they share, up to and including
+    /// the delimiter, is listed once, in `prefixes`.
     pub delimiter: Option<String>,
-    /// The largest number of entries, including prefixes.
+    /// The maximum number of entries, including prefixes.
     pub limit: u32,
     /// The position at which the page starts.
     pub cursor: Option<Cursor>,
@@ -20,13 +20,13 @@ pub struct FilesPage {
 }
 
 impl FilesPage {
-    /// Returns the first page of all files.
+    /// Returns the parameters for the first page of all files.
     #[must_use]
     pub fn first() -> Self {
         Self::from_query(Query::parse("").expect("an empty query")).expect("no parameter is required")
     }
 
-    /// Returns the listing that the page's cursor belongs to.
+    /// Returns the listing that the page and its cursor belong to.
     #[must_use]
     pub fn listing(&self) -> Listing<'_> {
         Listing::Files(&self.prefix, self.delimiter.as_deref())

@@ -16,7 +16,7 @@ pub struct FileStored {
     pub size: u64,
     /// R2's etag, without quotation marks.
     pub etag: String,
-    /// The content type with which the file will be sent back.
+    /// The content type that is sent back with the file.
     pub content_type: String,
 }
 
@@ -46,7 +46,7 @@ pub struct UploadedPart {
 pub struct FileList {
     /// The files, in the order of their keys.
     pub files: Vec<ListedFile>,
-    /// The common prefixes of keys that are grouped by the delimiter.
+    /// The common prefixes of the keys that the delimiter groups.
     pub prefixes: Vec<String>,
     /// Whether more pages follow. If so, a page with content types may have fewer entries than its limit.
     pub truncated: bool,

@@ -36,14 +36,14 @@ impl<'a> AllowedOrigins<'a> {
         if self.allow_any() {
             return Some("*");
         }
-        // A page without an origin, such as a local file, sends `null`. It is never allowed, because any page can get
-        // this origin.
+        // A page without an origin, such as a local file, sends `null`. This is never allowed, because any page can
+        // obtain it.
         let is_origin = |entry: &str| entry.strip_suffix('/').unwrap_or(entry).eq_ignore_ascii_case(origin);
         (origin != "null" && self.entries().any(is_origin)).then_some(origin)
     }
 
-    /// Returns whether pages of any origin may call the platform. If so, every reply allows all origins, also to
-    /// requests without `Origin`.
+    /// Returns whether pages of any origin may call the platform. If so, every reply allows all origins, even if
+    /// the request has no `Origin`.
     #[must_use]
     pub fn allow_any(&self) -> bool {
         self.entries().any(|entry| entry == "*")
@@ -55,7 +55,7 @@ impl<'a> AllowedOrigins<'a> {
 }
 
 /// Appends the operator's headers to a list of headers. `added` is the variable `ALLOWED_HEADERS` or `EXPOSED_HEADERS`,
-/// with names separated by commas or whitespace. `*` means any header, in requests without credentials.
+/// with names separated by commas or whitespace. `*` stands for any header, in requests without credentials.
 ///
 /// Returns an error message if an entry is not a valid header name.
 pub fn add_headers(list: &'static str, added: Option<&str>) -> Result<Cow<'static, str>, String> {

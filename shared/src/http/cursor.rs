@@ -54,7 +54,8 @@ impl Cursor {
     }
 }
 
-/// Returns the check value: an FNV-1a hash. It detects mistakes and not forgeries, because a cursor grants no access.
+/// Returns the check value: an FNV-1a hash. It detects mistakes but not forgeries: a forged cursor would grant no
+/// access.
 fn check_value(cursor: &str, listing: Listing<'_>) -> [u8; 4] {
     let parts = match listing {
         Listing::Files(prefix, Some(delimiter)) => ["files by", prefix, delimiter, cursor],

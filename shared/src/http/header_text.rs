@@ -1,7 +1,7 @@
 //! Limits of headers that are stored with a file.
 
-/// The longest header that is stored with a file, in bytes. R2's limit for all of a file's metadata is 8 KiB
-/// (<https://developers.cloudflare.com/r2/platform/limits/>).
+/// The maximum length of a header that is stored with a file, in bytes. In R2, all of a file's metadata together may
+/// have 8 KiB (<https://developers.cloudflare.com/r2/platform/limits/>).
 pub const MAX_HEADER_LEN: usize = 1024;
 
 /// Returns whether a value is at most [`MAX_HEADER_LEN`] bytes of visible ASCII, spaces and tabs.

@@ -32,12 +32,12 @@ fn essence(content_type: &str) -> &str {
     content_type.split_once(';').map_or(content_type, |(essence, _)| essence).trim()
 }
 
-/// A file's content type. A header can always contain it.
+/// A file's content type. Its text is always valid in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentType(String);
 
 impl ContentType {
-    /// Parses the content type of a file. An empty one means `application/octet-stream`.
+    /// Parses the content type of a file. An empty text becomes `application/octet-stream`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let text = text.trim();
         if !is_visible(text) {

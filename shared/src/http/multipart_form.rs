@@ -1,5 +1,5 @@
-//! A streaming parser of `multipart/form-data` (RFC 7578). It does no input or output and does not copy the parts'
-//! content. Its memory is limited by the size of a part's headers, however large the form is.
+//! A streaming parser of `multipart/form-data` (RFC 7578). It performs no I/O and does not copy the parts' content. Its
+//! memory use is limited by the length of a part's headers, however large the form is.
 
 use memchr::memmem;
 
@@ -7,10 +7,10 @@ use super::header_parameters::Parameters;
 use super::media_type::is_utf8;
 use super::problem::Problem;
 
-/// The largest size of a part's headers, in bytes.
+/// The maximum length of a part's headers, in bytes.
 const MAX_HEADERS_LEN: usize = 16 * 1024;
 
-/// The longest boundary, in characters (RFC 2046, 5.1.1).
+/// The maximum length of a boundary, in characters (RFC 2046, 5.1.1).
 const MAX_BOUNDARY_LEN: usize = 70;
 
 /// An event of the form parser.
@@ -58,7 +58,7 @@ pub struct FormParser {
     /// A line end, two hyphens and the boundary.
     delimiter: Vec<u8>,
     state: ParserState,
-    /// Parsed bytes that no event contains yet.
+    /// Bytes that have been parsed, but not yet passed on in an event.
     buffer: Vec<u8>,
 }
 
@@ -102,7 +102,7 @@ impl FormParser {
         Ok(())
     }
 
-    /// Returns whether the form has ended. If it has not when its body ends, the form is incomplete.
+    /// Returns whether the form has ended. A form that has not ended when its body ends is incomplete.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.state == ParserState::Epilogue
@@ -127,8 +127,8 @@ impl FormParser {
                 }
                 return Ok(at + compared);
             }
-            // It was no delimiter. No other one begins in the buffer, because a delimiter has a line end only at its
-            // start.
+            // This was not a delimiter. No other delimiter begins in the buffer, because a delimiter has a line end
+            // only at its start.
             let held_back = std::mem::take(&mut self.buffer);
             if in_content {
                 handle(MultipartEvent::Content(PartContent::HeldBack(&held_back)))?;
@@ -226,7 +226,7 @@ impl PartHeaders {
                     match &*parameter.to_ascii_lowercase() {
                         "name" => name = Some(value),
                         "filename" => file_name = file_name.filter(|other: &String| !other.is_empty()).or(Some(value)),
-                        // The charset and the language precede the name (RFC 8187, 3.2).
+                        // The charset and the language precede the file name (RFC 8187, 3.2).
                         "filename*" => {
                             let value = value.splitn(3, '\'').nth(2).unwrap_or(&value).to_owned();
                             file_name = file_name.filter(|other| !other.is_empty()).or(Some(value));

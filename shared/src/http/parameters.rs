@@ -1,11 +1,11 @@
-//! Parameters that several routes have.
+//! Parameters that several routes share.
 
 use std::borrow::Cow;
 
 use super::problem::Problem;
 use super::query::Query;
 
-/// The largest number of entries of a page, which is the limit of R2 and KV.
+/// The maximum number of entries of a page: the limit of R2 and KV.
 pub const MAX_LIMIT: u32 = 1000;
 
 /// Parses a key: 1 to `max_len` bytes of UTF-8.

@@ -72,8 +72,8 @@ impl Preconditions {
 pub enum EntityTags {
     /// `*`, which matches any version.
     Any,
-    /// A list of etags without quotation marks, each with whether it is weak. In the header, quotation marks are
-    /// optional.
+    /// A list of etags: for each, whether it is weak, and its text without quotation marks. In the header, quotation
+    /// marks are optional.
     OneOf(Vec<(bool, String)>),
 }
 
@@ -125,8 +125,8 @@ impl EntityTags {
     }
 }
 
-/// Splits a list of etags after the first, which is returned as it is written. Quotation marks may contain commas
-/// (RFC 9110, 8.8.3).
+/// Splits a list of etags after its first etag, which is returned with its quotation marks. An etag may contain commas
+/// between its quotation marks (RFC 9110, 8.8.3).
 fn split_tag(list: &str) -> (&str, &str) {
     let quoted = list.strip_prefix("W/").unwrap_or(list).strip_prefix('"');
     let closing_quote = quoted.map_or(0, |text| list.len() - text.len() + text.find('"').unwrap_or(text.len()));
@@ -139,7 +139,7 @@ fn entity_tag(text: &str) -> (bool, String) {
     (weak, text.trim_matches('"').to_owned())
 }
 
-/// `If-Range`: the version that the client has a part of.
+/// `If-Range`: the version of the file of which the client already has a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfRange {
     /// The version's etag. `None` if the header has a weak etag, which matches no version.
@@ -190,7 +190,7 @@ impl HttpDate {
     }
 
     /// Converts a time in milliseconds since 1970, rounded down to a second. Times after the year 9999, which HTTP
-    /// cannot express, become its last second.
+    /// cannot express, become the last second of that year.
     #[must_use]
     pub fn from_milliseconds(milliseconds: u64) -> Self {
         const LAST: u64 = 253_402_300_799;

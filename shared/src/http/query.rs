@@ -31,8 +31,8 @@ impl<'url> Query<'url> {
         self.pairs().find(|(other, _)| *decode(other) == *name.as_bytes()).map(|(_, value)| decode(value))
     }
 
-    /// Returns the pairs, still encoded. It searches byte by byte, because text searches are optimized for longer
-    /// texts.
+    /// Returns the pairs, still encoded. This searches byte by byte, because the standard library's text search is
+    /// optimized for longer texts.
     fn pairs(self) -> impl Iterator<Item = (&'url [u8], &'url [u8])> {
         let pairs = self.0.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| {

@@ -12,8 +12,8 @@ pub enum ByteRange {
 }
 
 impl ByteRange {
-    /// Parses `bytes=...`. Returns `None` if the header must be ignored and the whole file sent: it is malformed, has
-    /// another unit, or has several ranges, which a server may ignore (RFC 9110, 14.2).
+    /// Parses `bytes=...`. Returns `None` if the header must be ignored, so that the whole file is sent: if it is
+    /// malformed, has another unit, or has several ranges, which a server may ignore (RFC 9110, 14.2).
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, range) = header.split_once('=')?;

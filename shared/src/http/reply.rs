@@ -1,4 +1,4 @@
-//! Reply bodies that several routes have.
+//! Reply bodies that several routes share.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ pub struct Health {
     pub worker: Option<String>,
     /// The version of the Worker's crate.
     pub version: &'static str,
-    /// The deployment of the Worker, if known.
+    /// The deployed version of the Worker, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
 }
@@ -29,7 +29,7 @@ pub struct Deployment {
     pub timestamp: String,
 }
 
-/// The reply to a deletion, also if there was nothing to delete.
+/// The reply to a deletion, even if there was nothing to delete.
 #[derive(Debug, Serialize)]
 pub struct Deleted {
     /// `true`.

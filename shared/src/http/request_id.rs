@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// The id of a request, which its reply, its problem and the log lines of both Workers contain. It is Cloudflare's
-/// `CF-Ray`, else the client's `X-Request-Id`, else one that the dispatcher creates.
+/// The id of a request. A problem in the reply and the log lines of all Workers that handle the request contain it. It
+/// is Cloudflare's `CF-Ray`, else the client's `X-Request-Id`, else a new UUID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The longest id, in characters.
+    /// The maximum length of an id, in characters.
     pub const MAX_LEN: usize = 128;
 
-    /// Parses an id from a header: 1 to 128 of letters, digits and `-_.:=+/@`. These include UUIDs, ULIDs, base64 and
-    /// the ids of other clouds, but no character that could break a log line.
+    /// Parses an id from a header: 1 to 128 ASCII letters, digits and characters from `-_.:=+/@`. This allows UUIDs,
+    /// ULIDs, base64 and the ids of other clouds, but no character that could break a log line.
     #[must_use]
     pub fn parse(text: impl AsRef<str> + Into<String>) -> Option<Self> {
         let id = text.as_ref();

@@ -81,7 +81,7 @@ pub const CUSTOMER_ROUTES: &[Route<CustomerEndpoint>] = &[
     Route { path: "/db/batch", methods: &[("POST", Customer::BatchDatabase)] },
 ];
 
-/// An endpoint of the dispatcher itself, for requests with or without a user id.
+/// An endpoint that the dispatcher serves itself. Its requests need no user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DispatcherEndpoint {
     /// `GET /healthz`: returns the dispatcher's version.
@@ -97,7 +97,7 @@ pub const DISPATCHER_ROUTES: &[Route<DispatcherEndpoint>] = &[
 ];
 
 impl<E: Copy> Route<E> {
-    /// Returns the route with this path.
+    /// Returns the route with this path, if there is one.
     #[must_use]
     pub fn find<'routes>(routes: &'routes [Self], path: &str) -> Option<&'routes Self> {
         routes.iter().find(|route| route.path == path)

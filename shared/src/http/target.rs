@@ -10,8 +10,8 @@ pub struct Target<'url> {
 }
 
 impl<'url> Target<'url> {
-    /// Splits an absolute URL from the runtime. The runtime has parsed and serialized it (WHATWG URL Standard), so that
-    /// `.` and `..` are resolved and the path is not empty.
+    /// Splits an absolute URL from the runtime. The runtime has parsed and serialized it (WHATWG URL Standard), so `.`
+    /// and `..` are resolved and the path is not empty.
     #[must_use]
     pub fn parse(url: &'url str) -> Self {
         let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);

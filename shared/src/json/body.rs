@@ -22,8 +22,8 @@ pub fn invalid_json(body: &[u8], part: &[u8], error: &serde_json::Error) -> Prob
     Problem::invalid_json(&error::explain(body, part, error))
 }
 
-/// Deserializes a whole number, also if it is written as `1.0`: JSON does not distinguish the two, and some clients
-/// write every number that way.
+/// Deserializes a whole number. `1.0` is accepted as well as `1`: JSON does not distinguish them, and some clients
+/// write all numbers with a fraction.
 pub fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     to_integer(f64::deserialize(deserializer)?)
 }
@@ -38,11 +38,11 @@ pub fn whole_number_or_null<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the cast saturates: too large stays too large"
+    reason = "the cast saturates, so a number that is too large for `T` remains too large"
 )]
 fn to_integer<T: TryFrom<u64>, E: Error>(number: f64) -> Result<T, E> {
     let integer = (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);
-    // The message does not quote the number: the code that formats a float is larger than all of this.
+    // The message does not quote the number, because the code that formats a float is larger than this whole module.
     integer
         .and_then(|integer| integer.try_into().ok())
         .ok_or_else(|| E::custom("expected a whole number that is not negative and not too large"))

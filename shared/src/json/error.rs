@@ -69,17 +69,17 @@ fn byte_offset(text: &[u8], line: usize, column: usize) -> usize {
     (start + column).saturating_sub(1)
 }
 
-/// Returns line and column as editors count them: in lines and characters, from 1.
+/// Returns the line and the column of a byte offset as editors count them: from 1, columns in characters.
 fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
     let start = memrchr(b'\n', before).map_or(0, |at| at + 1);
     let line = memchr_iter(b'\n', before).count() + 1;
-    // Counted in the bytes themselves, without a copy: the body may be large and is not necessarily UTF-8.
+    // Counts characters in the bytes, without decoding them: the body may be large and is not necessarily UTF-8.
     let characters = before[start..].iter().filter(|byte| **byte & 0b1100_0000 != 0b1000_0000).count();
     (line, characters + 1)
 }
 
-/// Returns the first character of a text in parentheses and backticks, or nothing if it is not printable.
+/// Returns the first character of a text, in parentheses and backticks, or an empty string if it is not printable.
 fn quoted_character(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(&text[..text.len().min(4)]);
     let printable = text.chars().next().filter(|c| !c.is_control() && *c != char::REPLACEMENT_CHARACTER);

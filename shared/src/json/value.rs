@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-/// A parsed JSON value. The dispatcher parses with the runtime's own `JSON.parse`, because a parser in Wasm would
-/// double the Worker's size; other code uses `serde_json`. If an object has several members with one name, both use the
-/// last.
+/// A parsed JSON value. The dispatcher parses with the runtime's own `JSON.parse`, because a parser in Wasm would make
+/// the Worker a fifth larger; other code uses `serde_json`. If an object has several members with the same name, both
+/// parsers use the last.
 ///
 /// The conversions return `None` if the value is of another type.
 pub trait Json: Clone {
@@ -71,12 +71,12 @@ impl Json for Value {
 pub struct JsonObject<J>(J);
 
 impl<J: Json> JsonObject<J> {
-    /// Returns the value as an object. Unknown members are ignored.
+    /// Returns the value as an object, or `None` if it is not one. The object may have any members.
     pub fn new(value: J) -> Option<Self> {
         value.is_object().then_some(Self(value))
     }
 
-    /// Returns the value as an object, or `None` if it has members other than `allowed`.
+    /// Returns the value as an object, or `None` if it is not one or has members other than `allowed`.
     pub fn with_only(value: J, allowed: &[&str]) -> Option<Self> {
         let names = value.member_names()?;
         names.iter().all(|name| allowed.contains(&&**name)).then_some(Self(value))
@@ -93,7 +93,7 @@ impl<J: Json> JsonObject<J> {
     }
 }
 
-/// The error of a JSON value that does not have the required form.
+/// The error for a JSON value that does not have the required form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 

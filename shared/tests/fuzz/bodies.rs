@@ -1,4 +1,4 @@
-//! Properties that the parsers have for any input. `fuzz/` runs these functions with libFuzzer.
+//! Properties of the parsers that hold for any input. `fuzz/` runs these functions with libFuzzer.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -8,8 +8,9 @@ use shared::http::{ByteRange, FormParser, MultipartEvent, PartContent, PartHeade
 
 type Parts = Vec<(PartHeaders, Vec<u8>)>;
 
-/// Checks that a form has the same parts in segments of any length, and that its parts, written as a form again, are
-/// parsed to the same. The first byte of `data` is the number of segment lengths that follow it; the rest is the form.
+/// Checks that the lengths of a form's segments do not change the parsed parts, and that the parts, written as a form,
+/// are parsed to the same parts again. The first byte of `data` is the number of segment lengths that follow it; the
+/// rest is the form.
 pub fn form(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else { return };
     let (lengths, form) = rest.split_at(rest.len().min(usize::from(*count % 16)));
@@ -107,7 +108,7 @@ pub fn range(data: &[u8]) {
     assert_eq!(range.resolve(size), bytes, "{header} of {size}");
 }
 
-/// Checks that an accepted token is the only encoding of its content, and is parsed to the same from a header.
+/// Checks that an accepted token is the only encoding of its content, and that the same token is parsed from a header.
 pub fn token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(token) = Token::parse::<Value>(text) else { return };

@@ -28,7 +28,7 @@ macro_rules! codes {
 }
 
 codes! {
-    // Of the dispatcher.
+    // From the dispatcher.
     /// `X-User-ID` is missing.
     MissingUserId = 400 "missing_user_id",
     /// `X-User-ID` is not a user id.
@@ -56,7 +56,7 @@ codes! {
     /// No request can be authenticated at the moment, because the keys cannot be fetched.
     AuthUnavailable = 503 "auth_unavailable",
 
-    // Of the customer Worker.
+    // From the customer Worker.
     /// `key` is missing.
     MissingKey = 400 "missing_key",
     /// `key` is empty, too long, or not UTF-8.
@@ -75,7 +75,7 @@ codes! {
     KeyAfterFile = 400 "key_after_file",
     /// R2 rejects a part of a multipart upload, or the list of parts.
     InvalidPart = 400 "invalid_part",
-    /// Multipart uploads and deletions do not support conditions.
+    /// The request has conditions, but R2 cannot check them for this operation.
     ConditionNotSupported = 400 "condition_not_supported",
     /// The database rejects the statement.
     SqlError = 400 "sql_error",
@@ -108,13 +108,13 @@ codes! {
     /// Too many large bodies are being stored at once.
     Busy = 503 "busy",
 
-    // Of the outbound Worker. Customers' Workers receive them.
+    // From the outbound Worker to customers' Workers.
     /// Customers' Workers may not call this host.
     HostNotAllowed = 403 "host_not_allowed",
     /// The host does not reply.
     HostUnreachable = 502 "host_unreachable",
 
-    // Of the local platform.
+    // From the local platform.
     /// The local runtime is restarting, and the restart takes too long.
     RuntimeUnavailable = 503 "runtime_unavailable",
 }

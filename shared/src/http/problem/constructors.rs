@@ -10,7 +10,7 @@ impl Problem {
         Self::new(Code::MissingUserId, "the request does not name a customer; send the header X-User-ID")
     }
 
-    /// `X-User-ID` is not a user id. The runtime joins two such headers with a comma, so they are not a user id either.
+    /// `X-User-ID` is not a user id. The runtime joins two such headers with a comma, so this also rejects two headers.
     #[must_use]
     pub fn invalid_user_id() -> Self {
         Self::new(
@@ -192,7 +192,7 @@ impl Problem {
         )
     }
 
-    /// The request has conditions, but R2 cannot check them: the file is deleted, or stored with a multipart upload.
+    /// The request has conditions, but R2 cannot check them when it deletes a file or completes a multipart upload.
     #[must_use]
     pub fn condition_not_supported() -> Self {
         Self::new(

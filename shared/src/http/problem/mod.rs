@@ -46,7 +46,7 @@ impl Problem {
         &self.detail
     }
 
-    /// Returns a header of the reply besides `Content-Type`.
+    /// Returns the header that the reply has besides `Content-Type`, if any.
     #[must_use]
     pub fn header(&self) -> Option<(&'static str, &str)> {
         self.header.as_ref().map(|(name, value)| (*name, &**value))
@@ -77,8 +77,8 @@ impl Problem {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProblemDetails<'a> {
-    /// Always `about:blank`, which means that the title is the status's phrase (RFC 9457, 4.2.1). The code
-    /// distinguishes problems.
+    /// Always `about:blank`, which means that the title is the status's reason phrase (RFC 9457, 4.2.1). Clients
+    /// distinguish problems by their code.
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -88,7 +88,7 @@ struct ProblemDetails<'a> {
     request_id: &'a str,
 }
 
-/// Returns the phrase of a status in RFC 9110, 15.
+/// Returns the reason phrase of a status (RFC 9110, 15).
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
