@@ -13,6 +13,13 @@ use crate::json::JsJson;
 /// propagation delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
 const CACHE_TTL: u64 = 60;
 
+/// The customer of a request. Fields are `None` until they are known.
+#[derive(Default)]
+pub struct ResolvedCustomer {
+    pub user_id: Option<UserId>,
+    pub plan: Option<Plan>,
+}
+
 /// A customer whose requests are served.
 pub struct ActiveCustomer {
     /// The name of the customer's script in the dispatch namespace.

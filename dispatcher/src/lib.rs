@@ -66,13 +66,6 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Respo
     Ok(edge::run_to_completion(&ctx, respond(&request, &bindings, &ctx)).await)
 }
 
-/// The customer of a request. Fields are `None` until they are known.
-#[derive(Default)]
-struct ResolvedCustomer {
-    user_id: Option<UserId>,
-    plan: Option<Plan>,
-}
-
 async fn respond(request: &RequestContext, bindings: &Bindings, ctx: &Context) -> Response {
     let mut customer = ResolvedCustomer::default();
     let (cors, reply) = match Cors::from_bindings(bindings) {

@@ -8,8 +8,8 @@ use shared::json::to_text;
 use web_sys::{Response, console};
 use worker::AnalyticsEngineDataPointBuilder;
 
-use crate::ResolvedCustomer;
 use crate::bindings::Bindings;
+use crate::customer::ResolvedCustomer;
 use crate::request::RequestContext;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

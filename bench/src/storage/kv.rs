@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, request};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{StorageOperation, StorageReply, body, error};
+use super::reply::{StorageOperation, StorageReply, body, error};
 
 const METADATA_HEADER: &str = "CF-KV-Metadata";
 

@@ -5,18 +5,16 @@
 
 mod kv;
 mod r2;
+mod reply;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,7 +22,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use reply::{StorageReply, error};
+
 pub use r2::etag;
+pub use reply::StorageOperation;
 
 /// The header with the name of a binding's store: `kv/<customer>` or `r2/<customer>`.
 pub const STORE_HEADER: &str = "X-Store";
@@ -46,44 +47,8 @@ struct Stores {
     counts: Mutex<Counts>,
 }
 
-/// A storage operation, as Cloudflare bills it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StorageOperation {
-    /// A read of a value in KV.
-    KvRead,
-    /// A write of a value to KV.
-    KvWrite,
-    /// A write of an isolate's usage counts to KV. It does not belong to a request.
-    KvUsageWrite,
-    /// A page of keys in KV.
-    KvList,
-    /// A read of an object in R2 (class B).
-    R2Read,
-    /// A write of an object to R2, or a step of a multipart upload (class A).
-    R2Write,
-    /// A page of objects in R2 (class A).
-    R2List,
-}
-
-impl fmt::Display for StorageOperation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::KvRead => "KV read",
-            Self::KvWrite => "KV write",
-            Self::KvUsageWrite => "KV usage write",
-            Self::KvList => "KV list",
-            Self::R2Read => "R2 read",
-            Self::R2Write => "R2 write",
-            Self::R2List => "R2 list",
-        })
-    }
-}
-
 /// The number of requests for each operation.
 pub type Counts = BTreeMap<StorageOperation, u64>;
-
-/// A reply to workerd.
-type StorageReply = Response<BoxBody<Bytes, Infallible>>;
 
 impl StorageServer {
     /// Starts a server with empty stores on a free port.
@@ -154,14 +119,4 @@ impl Stores {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no thread panics while it holds the lock")
-}
-
-fn body(bytes: impl Into<Bytes>) -> BoxBody<Bytes, Infallible> {
-    Full::new(bytes.into()).boxed()
-}
-
-fn error(status: StatusCode, text: &str) -> StorageReply {
-    let mut reply = Response::new(body(text.to_owned()));
-    *reply.status_mut() = status;
-    reply
 }

@@ -13,7 +13,7 @@ use hyper::body::Frame;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{StorageOperation, StorageReply, body};
+use super::reply::{StorageOperation, StorageReply, body};
 
 const REQUEST_HEADER: &str = "CF-R2-Request";
 const METADATA_SIZE_HEADER: &str = "CF-R2-Metadata-Size";

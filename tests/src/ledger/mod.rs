@@ -19,8 +19,18 @@ use tokio::time::Instant;
 
 use self::possible::settled_entries;
 
-pub use self::tally::{Tally, total};
+pub use self::tally::Tally;
 pub use self::writer::{ExpectedFailures, Writer};
+
+/// Returns the sum of the writers' tallies.
+#[must_use]
+pub fn total(writers: &[Writer]) -> Tally {
+    let mut sum = Tally::default();
+    for writer in writers {
+        sum += &writer.tally;
+    }
+    sum
+}
 
 /// Runs all writers concurrently until a point in time.
 pub async fn run_until(writers: Vec<Writer>, end: Instant) -> Vec<Writer> {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
-use super::Writer;
-
 /// The outcomes of requests.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -19,16 +17,6 @@ pub struct Tally {
     pub problems: BTreeMap<String, u64>,
     /// Requests without a complete reply.
     pub lost: u64,
-}
-
-/// Returns the sum of the writers' tallies.
-#[must_use]
-pub fn total(writers: &[Writer]) -> Tally {
-    let mut sum = Tally::default();
-    for writer in writers {
-        sum += &writer.tally;
-    }
-    sum
 }
 
 impl AddAssign<&Tally> for Tally {
