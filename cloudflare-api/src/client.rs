@@ -182,6 +182,7 @@ impl Cloudflare {
     }
 
     /// Sets the delay before a request is sent for the second time. It doubles with each further attempt.
+    /// Tests set it, so that they do not wait.
     #[must_use]
     pub fn with_first_delay(self, first_delay: Duration) -> Self {
         Self { first_delay, ..self }

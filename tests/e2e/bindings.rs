@@ -1,14 +1,14 @@
 //! Bindings that are absent, `null`, or of another type: they cause an error reply, and never a panic.
 
 use reqwest::RequestBuilder;
-use tests::workerd::{Configuration, Workerd};
+use tests::workerd::{Configuration, RunningWorkerd};
 use tests::{Customer, expect_problem, expect_success};
 
 const TRUSTED: &str = r#"(name = "AUTH", text = "trusted-header")"#;
 
-async fn start(dispatcher: &str, namespace: Option<&str>, customer: &str) -> (Workerd, Customer) {
+async fn start(dispatcher: &str, namespace: Option<&str>, customer: &str) -> (RunningWorkerd, Customer) {
     // No server listens on this port: an operation that reaches storage fails.
-    let runtime = Workerd::start(&Configuration { dispatcher, namespace, customer, storage_port: 9 }).await;
+    let runtime = RunningWorkerd::start(&Configuration { dispatcher, namespace, customer, storage_port: 9 }).await;
     let user = Customer::at(&runtime.url, "one");
     (runtime, user)
 }

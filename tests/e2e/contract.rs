@@ -22,10 +22,6 @@ fn document() -> Value {
     serde_json::from_str(DOCUMENT).expect("JSON")
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
-}
-
 /// Runs one of the Python programs that `cargo xtask test` installs.
 fn run_tester(program: &str, configure: impl FnOnce(&mut Command)) -> Output {
     let folder = env::var_os("API_TESTERS").expect("API_TESTERS is not set: run the tests with `cargo xtask test`");
@@ -62,7 +58,7 @@ async fn openapi_json_needs_no_user_id() {
 #[test]
 fn openapi_json_is_valid_openapi() {
     let output = run_tester("openapi-spec-validator", |command| {
-        command.args(["--schema", "3.1"]).arg(root().join("docs/openapi.json"));
+        command.args(["--schema", "3.1"]).arg(tests::repository().join("docs/openapi.json"));
     });
     assert!(output.status.success(), "{}", printed(&output));
 }
@@ -310,13 +306,22 @@ async fn schemathesis(cases: u32, arguments: &[&str]) {
     let dev = Dev::start(state.path(), &["--auth", "token", "--customer", "contract"]).await;
     let platform = env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
     let mut issue = Command::new(platform);
-    issue.current_dir(root()).args(["token", "issue", "contract", "--scope", "read,write", "--ttl", "12h", "--state"]);
+    issue.current_dir(tests::repository()).args([
+        "token",
+        "issue",
+        "contract",
+        "--scope",
+        "read,write",
+        "--ttl",
+        "12h",
+        "--state",
+    ]);
     let issued = issue.arg(state.path()).env_remove("TOKEN_SECRETS").output().expect("the program runs");
     assert!(issued.status.success(), "{}", printed(&issued));
     let token = String::from_utf8(issued.stdout).expect("a token");
 
     let (url, report) = (format!("{}/openapi.json", dev.url), state.path().join("report"));
-    let folder = root().join("tests/schemathesis");
+    let folder = tests::repository().join("tests/schemathesis");
     let cases = cases.to_string();
     let run = tokio::task::spawn_blocking({
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();

@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::json;
-use tests::workerd::{Configuration, Workerd};
+use tests::workerd::{Configuration, RunningWorkerd};
 use tests::{Customer, Reply, escaped, expect_problem, expect_success, noise};
 
 const APP: &str = "https://app.example";
@@ -191,7 +191,7 @@ async fn invalid_header_lists_fail_every_request() {
             r#"(name = "AUTH", text = "trusted-header"), (name = "ALLOWED_ORIGINS", text = "{APP}"), {variables}"#
         );
         let configuration = Configuration { dispatcher: &dispatcher, namespace: None, customer: "", storage_port: 9 };
-        let runtime = Workerd::start(&configuration).await;
+        let runtime = RunningWorkerd::start(&configuration).await;
         let user = Customer::at(&runtime.url, "one");
         for request in [user.get("/"), user.get("/").header("Origin", APP), user.get("/healthz")] {
             let reply = Reply::to(request).await;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Runs `npx wrangler` in the repository's root, and returns its output.
 fn wrangler(arguments: &[&str]) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let root = tests::repository();
     let mut npx = Command::new("npx");
     npx.current_dir(root).args(["--no-install", "wrangler"]).args(arguments).env("WRANGLER_SEND_METRICS", "false");
     let output = npx.output().expect("npx runs");
@@ -45,7 +45,7 @@ fn a_customer_deploys_with_its_own_storage() {
 
 #[test]
 fn every_commented_setting_in_wrangler_toml_deploys() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let root = tests::repository();
     let file = std::fs::read_to_string(root.join("wrangler.toml")).expect("a wrangler file");
     // A comment is a setting if it starts like one.
     let is_setting =
@@ -95,7 +95,7 @@ fn the_shared_customer_configuration_binds_no_storage() {
 /// Cloudflare's invocation logs have each request's URL, and with it the names of files.
 #[test]
 fn no_deployed_worker_logs_urls() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let root = tests::repository();
     for file in [
         "wrangler.toml",
         "customer-worker/wrangler.toml",

@@ -6,10 +6,6 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder").to_owned()
-}
-
 /// Runs a command, expects it to succeed, and returns its standard output.
 fn run(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("the command starts");
@@ -75,7 +71,7 @@ fn extended(repository: &Path) -> TempDir {
 
 #[test]
 fn the_diffs_apply() {
-    let repository = repository();
+    let repository = tests::repository().to_owned();
     let copy = extended(&repository);
     let routes = fs::read_to_string(copy.path().join("shared/src/http/route.rs")).expect("the routes");
     assert!(routes.contains("/data/count"), "{routes}");
@@ -84,7 +80,7 @@ fn the_diffs_apply() {
 #[test]
 #[ignore = "takes minutes"]
 fn the_extended_repository_compiles_and_passes_its_unit_tests() {
-    let repository = repository();
+    let repository = tests::repository().to_owned();
     let copy = extended(&repository);
     let cargo = |arguments: &[&str]| {
         // With the same target folder, other tests would wait for Cargo's lock.

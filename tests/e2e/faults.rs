@@ -23,12 +23,8 @@ use tokio::time::sleep;
 /// How many requests are in flight while another one panics.
 const IN_FLIGHT: usize = 100;
 
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
-}
-
 fn builds() -> PathBuf {
-    repository().join("target/workers-with-faults")
+    tests::repository().join("target/workers-with-faults")
 }
 
 async fn start(state: &TempDir) -> Dev {
@@ -247,7 +243,7 @@ async fn deployed_workers_have_no_fault_routes() {
         files.iter().any(|content| content.windows(PANIC_MESSAGE.len()).any(|bytes| bytes == PANIC_MESSAGE))
     };
     for worker in ["dispatcher", "customer-worker"] {
-        assert!(!has_faults(&repository().join(worker).join("build")), "{worker}");
+        assert!(!has_faults(&tests::repository().join(worker).join("build")), "{worker}");
         // The control: the builds with faults contain the message.
         assert!(has_faults(&builds().join(worker)), "{worker}");
     }

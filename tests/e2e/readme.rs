@@ -64,7 +64,7 @@ fn matches_shown(reply: &str, shown: &str) -> bool {
 
 #[tokio::test]
 async fn examples_work_as_printed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let root = tests::repository();
     let (state, with_tokens) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
     let dev = Dev::start(state.path(), &[]).await;
     let dev_with_tokens = Dev::start(with_tokens.path(), &["--auth", "token"]).await;

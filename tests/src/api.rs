@@ -82,7 +82,7 @@ impl LocalApi {
 
     /// Runs wrangler, expects it to succeed, and returns its standard output.
     pub async fn wrangler(&self, arguments: &[&str]) -> String {
-        let modules = root().join("node_modules");
+        let modules = crate::repository().join("node_modules");
         let mut command = self.command(&modules.join("node/bin/node"));
         let output = run(command.arg(modules.join("wrangler/bin/wrangler.js")).args(arguments)).await;
         let (printed, errors) = (text(&output.stdout), text(&output.stderr));
@@ -102,13 +102,8 @@ impl LocalApi {
     pub async fn platform(&self, arguments: &[&str]) -> Output {
         let platform =
             std::env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
-        run(self.command(Path::new(&platform)).current_dir(root()).args(arguments)).await
+        run(self.command(Path::new(&platform)).current_dir(crate::repository()).args(arguments)).await
     }
-}
-
-/// Returns the repository's root.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
 }
 
 /// The path of the scripts in the dispatcher's namespace.

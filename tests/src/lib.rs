@@ -40,6 +40,7 @@ pub mod token;
 pub mod workerd;
 
 use std::env;
+use std::path::Path;
 
 use bytes::Bytes;
 use futures::stream;
@@ -50,6 +51,12 @@ use reqwest::{Body, Client, Method, RequestBuilder};
 pub use api::LocalApi;
 pub use dev::{Dev, Disk, run_to_failure, run_to_failure_on};
 pub use reply::{Reply, expect_json, expect_problem, expect_success};
+
+/// Returns the repository's folder.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
+}
 
 /// Returns the URL of the platform that `cargo xtask test` has started.
 #[must_use]

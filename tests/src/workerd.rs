@@ -26,7 +26,7 @@ pub struct Configuration<'a> {
 
 /// A running workerd. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Workerd {
+pub struct RunningWorkerd {
     /// The dispatcher's URL.
     pub url: String,
     address: String,
@@ -34,10 +34,10 @@ pub struct Workerd {
     _folder: TempDir,
 }
 
-impl Workerd {
+impl RunningWorkerd {
     /// Starts workerd on a free port.
     pub async fn start(configuration: &Configuration<'_>) -> Self {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder");
+        let repository = crate::repository();
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("workerd.capnp");
         std::fs::write(&file, configuration.to_capnp(repository)).expect("the configuration can be written");

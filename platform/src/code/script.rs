@@ -8,7 +8,7 @@ use cloudflare_api::ScriptModule;
 use super::modules::{main_module, modules};
 use super::owner::CodeOwner;
 use super::python::refuse_python;
-use super::settings::RuntimeSettings;
+use super::runtime_settings::RuntimeSettings;
 use super::source::ScriptSource;
 
 /// A script's code and its runtime settings.

@@ -6,6 +6,12 @@
 //! delete -> record -> script -> storage
 //! ```
 //!
+//! | commands | modules |
+//! | --- | --- |
+//! | `create`, `deploy`, `delete` | `create`, `deploy`, `delete`, on `storage`, `upload`, `record` |
+//! | `suspend`, `resume` | `record` |
+//! | `show`, `list`, `stats`, `config`, `audit` | `state`, `list`, `stats`, `config`, `audit` |
+//!
 //! Everything is found by its name, which contains the user id. An interrupted command can therefore be run again: it
 //! completes the work and creates nothing twice.
 

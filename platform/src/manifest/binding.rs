@@ -22,7 +22,8 @@ pub struct NamedBinding {
     pub binding: Binding,
 }
 
-/// A binding, with the names that the API uses
+/// A binding, with the names that the API uses. A new type also needs an arm in [`Resource::named_by`], which the
+/// ownership checks rely on
 /// (<https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings>).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

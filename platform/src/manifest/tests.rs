@@ -124,6 +124,20 @@ fn the_documented_example_is_valid_and_has_every_type() {
     assert_eq!(unknown.matches('`').count() / 2 - 1, expected.len(), "{unknown}");
 }
 
+/// The ownership checks see only resources. A type that names none must be one that no two customers can share.
+#[test]
+fn every_type_of_binding_names_a_resource_or_is_nobody_elses() {
+    let page = include_str!("../../../docs/customers.md");
+    let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("an end");
+    for binding in parse(example).expect("a manifest").bindings {
+        let json = binding.to_json();
+        let kind = json["type"].as_str().expect("a type");
+        // A Durable Object class without `script_name` is the script's own.
+        let own = ["ai", "browser", "durable_object_namespace", "json", "plain_text", "version_metadata"];
+        assert_eq!(binding.resource().is_none(), own.contains(&kind), "{kind}");
+    }
+}
+
 #[test]
 fn variables_and_secrets_become_bindings() {
     let text = r#"

@@ -48,7 +48,7 @@ impl Claims {
     }
 
     /// The allowed difference between the clocks of the issuer and the platform, in seconds.
-    pub const LEEWAY: f64 = 60.0;
+    const LEEWAY: f64 = 60.0;
 
     /// Checks the times, the audience and the issuer. `now` is in seconds since 1970.
     pub fn check(&self, trust: Trust<'_>, now: f64) -> Result<(), TokenError> {

@@ -51,13 +51,13 @@ impl<K> FetchedKeys<K> {
     pub const MAX_AGE: f64 = 600_000.0;
 
     /// The age up to which requests use keys if fetching them again has failed.
-    pub const MAX_STALE_AGE: f64 = 3_600_000.0;
+    const MAX_STALE_AGE: f64 = 3_600_000.0;
 
     /// The shortest time between two fetches caused by tokens that name an unknown key.
-    pub const UNKNOWN_KEY_INTERVAL: f64 = 60_000.0;
+    const UNKNOWN_KEY_INTERVAL: f64 = 60_000.0;
 
     /// The time after a failed fetch before the next attempt.
-    pub const RETRY_INTERVAL: f64 = 5_000.0;
+    const RETRY_INTERVAL: f64 = 5_000.0;
 
     /// The time limit of a fetch. If a fetch has no result by then, it was dropped together with its request.
     pub const FETCH_TIMEOUT: f64 = 5_000.0;

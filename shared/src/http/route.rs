@@ -2,8 +2,7 @@
 //! `Allow` header, the text of the 404 and the route names in logs are derived from the same tables.
 
 use super::problem::Problem;
-use CustomerEndpoint as Customer;
-use DispatcherEndpoint as Dispatcher;
+use CustomerEndpoint as Endpoint;
 
 /// A path and its methods, each with its endpoint.
 #[derive(Debug)]
@@ -51,34 +50,34 @@ pub enum CustomerEndpoint {
 
 /// The routes of the customer Worker.
 pub const CUSTOMER_ROUTES: &[Route<CustomerEndpoint>] = &[
-    Route { path: "/", methods: &[("GET", Customer::Health), ("HEAD", Customer::Health)] },
+    Route { path: "/", methods: &[("GET", Endpoint::Health), ("HEAD", Endpoint::Health)] },
     Route {
         path: "/files",
         methods: &[
-            ("GET", Customer::GetFiles),
-            ("HEAD", Customer::GetFiles),
-            ("POST", Customer::UploadForm),
-            ("PUT", Customer::UploadFile),
-            ("DELETE", Customer::DeleteFile),
+            ("GET", Endpoint::GetFiles),
+            ("HEAD", Endpoint::GetFiles),
+            ("POST", Endpoint::UploadForm),
+            ("PUT", Endpoint::UploadFile),
+            ("DELETE", Endpoint::DeleteFile),
         ],
     },
     Route {
         path: "/files/uploads",
-        methods: &[("POST", Customer::CreateUpload), ("PUT", Customer::PutPart), ("DELETE", Customer::AbortUpload)],
+        methods: &[("POST", Endpoint::CreateUpload), ("PUT", Endpoint::PutPart), ("DELETE", Endpoint::AbortUpload)],
     },
-    Route { path: "/files/uploads/complete", methods: &[("POST", Customer::CompleteUpload)] },
+    Route { path: "/files/uploads/complete", methods: &[("POST", Endpoint::CompleteUpload)] },
     Route {
         path: "/data",
         methods: &[
-            ("GET", Customer::GetData),
-            ("HEAD", Customer::GetData),
-            ("POST", Customer::SetData),
-            ("DELETE", Customer::DeleteData),
+            ("GET", Endpoint::GetData),
+            ("HEAD", Endpoint::GetData),
+            ("POST", Endpoint::SetData),
+            ("DELETE", Endpoint::DeleteData),
         ],
     },
-    Route { path: "/stats", methods: &[("GET", Customer::GetStats), ("HEAD", Customer::GetStats)] },
-    Route { path: "/db/query", methods: &[("POST", Customer::QueryDatabase)] },
-    Route { path: "/db/batch", methods: &[("POST", Customer::BatchDatabase)] },
+    Route { path: "/stats", methods: &[("GET", Endpoint::GetStats), ("HEAD", Endpoint::GetStats)] },
+    Route { path: "/db/query", methods: &[("POST", Endpoint::QueryDatabase)] },
+    Route { path: "/db/batch", methods: &[("POST", Endpoint::BatchDatabase)] },
 ];
 
 /// An endpoint that the dispatcher serves itself. Its requests need no user id.
@@ -92,8 +91,11 @@ pub enum DispatcherEndpoint {
 
 /// The routes of the dispatcher.
 pub const DISPATCHER_ROUTES: &[Route<DispatcherEndpoint>] = &[
-    Route { path: "/healthz", methods: &[("GET", Dispatcher::Healthz), ("HEAD", Dispatcher::Healthz)] },
-    Route { path: "/openapi.json", methods: &[("GET", Dispatcher::OpenApi), ("HEAD", Dispatcher::OpenApi)] },
+    Route { path: "/healthz", methods: &[("GET", DispatcherEndpoint::Healthz), ("HEAD", DispatcherEndpoint::Healthz)] },
+    Route {
+        path: "/openapi.json",
+        methods: &[("GET", DispatcherEndpoint::OpenApi), ("HEAD", DispatcherEndpoint::OpenApi)],
+    },
 ];
 
 impl<E: Copy> Route<E> {
@@ -147,8 +149,8 @@ mod tests {
     #[test]
     fn a_path_and_a_method_lead_to_an_endpoint() {
         let endpoint = |path, method| Route::find(CUSTOMER_ROUTES, path).map(|route| route.endpoint(method));
-        assert_eq!(endpoint("/files", "PUT").expect("a route").expect("a method"), Customer::UploadFile);
-        assert_eq!(endpoint("/data", "HEAD").expect("a route").expect("a method"), Customer::GetData);
+        assert_eq!(endpoint("/files", "PUT").expect("a route").expect("a method"), Endpoint::UploadFile);
+        assert_eq!(endpoint("/data", "HEAD").expect("a route").expect("a method"), Endpoint::GetData);
         let problem = endpoint("/stats", "OPTIONS").expect("a route").expect_err("no such method");
         assert_eq!(problem.header(), Some(("Allow", "GET, HEAD")));
         for path in ["/x", "/files/", "", "/healthz"] {

@@ -13,7 +13,7 @@ use tests::{Customer, Dev, Reply, expect_problem, expect_success};
 fn token(arguments: &[&str], secrets: Option<&str>, input: &str) -> (bool, String, String) {
     use std::io::Write;
 
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let root = tests::repository();
     let mut command = Command::new("cargo");
     command.current_dir(root).args(["platform", "token"]).args(arguments);
     command.env_remove("TOKEN_AUDIENCE").env_remove("TOKEN_ISSUER").env_remove("TOKEN_SECRETS");

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::slice;
 
-use super::root;
-
 /// The interpreters of the scripts.
 #[derive(Debug)]
 pub struct Programs {
@@ -32,8 +30,10 @@ impl Programs {
 }
 
 fn install_python() -> PathBuf {
-    let (folder, requirements) =
-        (root().join("target/clients/python"), root().join("tests/clients/python/requirements.txt"));
+    let (folder, requirements) = (
+        tests::repository().join("target/clients/python"),
+        tests::repository().join("tests/clients/python/requirements.txt"),
+    );
     install(&folder, slice::from_ref(&requirements), || {
         // --clear removes what an interrupted run left behind.
         let mut venv = Command::new("python3");
@@ -47,14 +47,14 @@ fn install_python() -> PathBuf {
 }
 
 fn install_node() -> PathBuf {
-    let folder = root().join("tests/clients/node");
+    let folder = tests::repository().join("tests/clients/node");
     let manifests = [folder.join("package.json"), folder.join("package-lock.json")];
     install(&folder.join("node_modules"), &manifests, || {
         let mut npm = Command::new("npm");
         npm.current_dir(&folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
         run(&mut npm, "install Node.js 20 or later, which brings npm");
     });
-    root().join("node_modules/node/bin/node")
+    tests::repository().join("node_modules/node/bin/node")
 }
 
 /// Installs the packages in some manifests into a folder, unless they are installed already.

@@ -36,11 +36,6 @@ const SCRIPTS: [(&str, usize); 9] = [
     ("node/cloudflare_client.mjs", 22),
 ];
 
-/// The repository.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder")
-}
-
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn popular_clients_work_with_their_defaults() {
@@ -65,7 +60,7 @@ async fn popular_clients_work_with_their_defaults() {
 async fn run(script: &str, programs: &Programs, dev: &Dev, proxy: &Proxy) -> String {
     let output = NamedTempFile::new().expect("a file");
     let mut command = dev.api().command(programs.interpreter(script));
-    command.arg(root().join("tests/clients").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(tests::repository().join("tests/clients").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("PLATFORM_URL", &dev.url).env("NO_PROXY", "127.0.0.1").envs(proxy.environment());
     command.stdout(output.reopen().expect("the file exists"));
     let started = Instant::now();

@@ -10,8 +10,6 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::sleep;
 
-use super::root;
-
 /// What to do if nginx is not installed.
 pub const HINT: &str = "these tests put nginx in front of the platform: on Debian, install the package nginx";
 
@@ -39,8 +37,8 @@ impl Proxy {
         let folder = TempDir::new().expect("a folder");
         create_certificate(&folder);
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a port").port();
-        let template =
-            fs::read_to_string(root().join("tests/clients/nginx.conf")).expect("the template is in the repository");
+        let template = fs::read_to_string(tests::repository().join("tests/clients/nginx.conf"))
+            .expect("the template is in the repository");
         let path = folder.path().to_str().expect("UTF-8");
         let configuration = template.replace("@FOLDER@", path).replace("@PORT@", &port.to_string());
         let file = folder.path().join("nginx.conf");

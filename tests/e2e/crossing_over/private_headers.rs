@@ -38,7 +38,7 @@ const SOURCES: [&str; 4] = [
 
 /// Returns the known names, and every string in the sources that looks like a private header.
 fn names() -> BTreeSet<String> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent folder");
+    let repository = tests::repository();
     let mut names: BTreeSet<String> = KNOWN_NAMES.map(str::to_lowercase).into();
     for folder in SOURCES {
         add_names(&repository.join(folder), &mut names);

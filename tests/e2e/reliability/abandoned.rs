@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::http::StatusCode;
 use futures::future::join_all;
-use tests::workerd::{Configuration, Workerd};
+use tests::workerd::{Configuration, RunningWorkerd};
 use tests::{Customer, Reply, expect_success};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ async fn twenty_thousand_abandoned_requests_leave_nothing_behind() {
 /// Abandons `requests` requests twice, and compares the Workers' memory after both rounds.
 async fn run(requests: usize) {
     let (storage_port, may_reply) = stalling_storage().await;
-    let runtime = Workerd::start(&Configuration {
+    let runtime = RunningWorkerd::start(&Configuration {
         dispatcher: r#"(name = "AUTH", text = "trusted-header")"#,
         namespace: None,
         customer: r#"(name = "USER_KV", kvNamespace = "storage"), (name = "USER_R2", r2Bucket = "storage")"#,
@@ -97,7 +97,7 @@ async fn wait_for_in_progress(user: &Customer, path: &str, condition: impl Fn(u6
 }
 
 /// Sends requests, disconnects when they wait for storage, and only then lets storage reply.
-async fn abandon(runtime: &Workerd, user: &Customer, may_reply: &watch::Sender<bool>) {
+async fn abandon(runtime: &RunningWorkerd, user: &Customer, may_reply: &watch::Sender<bool>) {
     may_reply.send_replace(false);
     let connections = join_all((0..CONCURRENT).map(|number| runtime.send(request(number)))).await;
     // Large bodies without a free slot are refused, and incomplete requests may have ended already.

@@ -1,20 +1,19 @@
 //! Constructors of all problems, with their texts.
 
 use super::{Problem, ProblemCode};
-use ProblemCode as Code;
 
 impl Problem {
     /// The request has no `X-User-ID`.
     #[must_use]
     pub fn missing_user_id() -> Self {
-        Self::new(Code::MissingUserId, "the request does not name a customer; send the header X-User-ID")
+        Self::new(ProblemCode::MissingUserId, "the request does not name a customer; send the header X-User-ID")
     }
 
     /// `X-User-ID` is not a user id. The runtime joins two such headers with a comma, so this also rejects two headers.
     #[must_use]
     pub fn invalid_user_id() -> Self {
         Self::new(
-            Code::InvalidUserId,
+            ProblemCode::InvalidUserId,
             "X-User-ID must be one user id: 1 to 48 of a-z, 0-9 and -, starting and ending with a letter or digit",
         )
     }
@@ -24,7 +23,10 @@ impl Problem {
     pub fn missing_token() -> Self {
         Self {
             header: Some(("WWW-Authenticate", r#"Bearer realm="platform""#.into())),
-            ..Self::new(Code::MissingToken, "the request has no token; send the header Authorization: Bearer <token>")
+            ..Self::new(
+                ProblemCode::MissingToken,
+                "the request has no token; send the header Authorization: Bearer <token>",
+            )
         }
     }
 
@@ -34,14 +36,14 @@ impl Problem {
         let challenge = format!(r#"Bearer realm="platform", error="invalid_token", error_description="{reason}""#);
         Self {
             header: Some(("WWW-Authenticate", challenge.into())),
-            ..Self::new(Code::InvalidToken, format!("{reason}; get a new one"))
+            ..Self::new(ProblemCode::InvalidToken, format!("{reason}; get a new one"))
         }
     }
 
     /// The token is for another customer.
     #[must_use]
     pub fn user_mismatch() -> Self {
-        Self::new(Code::UserMismatch, "the token is for another customer: its `sub` must be equal to X-User-ID")
+        Self::new(ProblemCode::UserMismatch, "the token is for another customer: its `sub` must be equal to X-User-ID")
     }
 
     /// The token does not have the scope that the request's method needs.
@@ -51,7 +53,7 @@ impl Problem {
         Self {
             header: Some(("WWW-Authenticate", challenge.into())),
             ..Self::new(
-                Code::InsufficientScope,
+                ProblemCode::InsufficientScope,
                 format!("the token does not allow this request: it needs the scope `{needed}`"),
             )
         }
@@ -60,7 +62,7 @@ impl Problem {
     /// The operator has suspended the customer.
     #[must_use]
     pub fn customer_suspended() -> Self {
-        Self::new(Code::CustomerSuspended, "this customer is suspended; ask the platform's operator")
+        Self::new(ProblemCode::CustomerSuspended, "this customer is suspended; ask the platform's operator")
     }
 
     /// The customer has sent more requests than its plan allows. The count starts again after `period` seconds.
@@ -69,7 +71,7 @@ impl Problem {
         Self {
             header: Some(("Retry-After", period.to_string().into())),
             ..Self::new(
-                Code::RateLimited,
+                ProblemCode::RateLimited,
                 format!("this customer has sent too many requests; try again in {period} seconds"),
             )
         }
@@ -80,7 +82,10 @@ impl Problem {
     pub fn customer_worker_limit(cause: String) -> Self {
         Self {
             cause: Some(cause),
-            ..Self::new(Code::CustomerWorkerLimit, "this customer's Worker exceeded its limits; do less in one request")
+            ..Self::new(
+                ProblemCode::CustomerWorkerLimit,
+                "this customer's Worker exceeded its limits; do less in one request",
+            )
         }
     }
 
@@ -90,7 +95,7 @@ impl Problem {
         Self {
             cause: Some(cause),
             ..Self::new(
-                Code::AuthNotConfigured,
+                ProblemCode::AuthNotConfigured,
                 "the platform cannot authenticate requests: its operator has not configured authentication",
             )
         }
@@ -102,14 +107,17 @@ impl Problem {
         Self {
             header: Some(("Retry-After", "5".into())),
             cause: Some(cause),
-            ..Self::new(Code::AuthUnavailable, "the platform cannot authenticate requests at the moment; try again")
+            ..Self::new(
+                ProblemCode::AuthUnavailable,
+                "the platform cannot authenticate requests at the moment; try again",
+            )
         }
     }
 
     /// The customer does not exist.
     #[must_use]
     pub fn unknown_user() -> Self {
-        Self::new(Code::UnknownUser, "there is no customer with this X-User-ID; check its spelling")
+        Self::new(ProblemCode::UnknownUser, "there is no customer with this X-User-ID; check its spelling")
     }
 
     /// The customer's Worker threw an exception. `cause` is for the log only.
@@ -117,75 +125,78 @@ impl Problem {
     pub fn customer_worker_failed(cause: String) -> Self {
         Self {
             cause: Some(cause),
-            ..Self::new(Code::CustomerWorkerFailed, "this customer's Worker failed; try again, or report the requestId")
+            ..Self::new(
+                ProblemCode::CustomerWorkerFailed,
+                "this customer's Worker failed; try again, or report the requestId",
+            )
         }
     }
 
     /// The request has no `key`, and the route requires one.
     #[must_use]
     pub fn missing_key() -> Self {
-        Self::new(Code::MissingKey, "a `key` is required")
+        Self::new(ProblemCode::MissingKey, "a `key` is required")
     }
 
     /// The key is empty or too long.
     #[must_use]
     pub fn invalid_key_length(max_length: usize) -> Self {
-        Self::new(Code::InvalidKey, format!("`key` must be 1 to {max_length} bytes long"))
+        Self::new(ProblemCode::InvalidKey, format!("`key` must be 1 to {max_length} bytes long"))
     }
 
     /// The key is not UTF-8.
     #[must_use]
     pub fn invalid_key_encoding() -> Self {
-        Self::new(Code::InvalidKey, "`key` must be UTF-8, percent-encoded in a URL")
+        Self::new(ProblemCode::InvalidKey, "`key` must be UTF-8, percent-encoded in a URL")
     }
 
     /// The query contains a parameter more than once.
     #[must_use]
     pub fn repeated_parameter(name: &str) -> Self {
-        Self::new(Code::InvalidParameter, format!("`{name}` is in the query more than once; send it once"))
+        Self::new(ProblemCode::InvalidParameter, format!("`{name}` is in the query more than once; send it once"))
     }
 
     /// A query parameter or a header is invalid, for this reason.
     #[must_use]
     pub fn invalid_parameter(reason: &str) -> Self {
-        Self::new(Code::InvalidParameter, reason.to_owned())
+        Self::new(ProblemCode::InvalidParameter, reason.to_owned())
     }
 
     /// The cursor was not returned by the same listing.
     #[must_use]
     pub fn invalid_cursor() -> Self {
-        Self::new(Code::InvalidCursor, "`cursor` must be the `cursor` of the previous page of the same listing")
+        Self::new(ProblemCode::InvalidCursor, "`cursor` must be the `cursor` of the previous page of the same listing")
     }
 
     /// The body is not valid JSON. `error` describes the syntax error.
     #[must_use]
     pub fn invalid_json(error: &str) -> Self {
-        Self::new(Code::InvalidJson, format!("the body is not valid JSON: {error}"))
+        Self::new(ProblemCode::InvalidJson, format!("the body is not valid JSON: {error}"))
     }
 
     /// The body is JSON, but does not have the form that the route requires, for this reason.
     #[must_use]
     pub fn invalid_body(reason: &str) -> Self {
-        Self::new(Code::InvalidBody, format!("the body is not valid for this route: {reason}"))
+        Self::new(ProblemCode::InvalidBody, format!("the body is not valid for this route: {reason}"))
     }
 
     /// The form is malformed or incomplete, for this reason.
     #[must_use]
     pub fn invalid_form(reason: &str) -> Self {
-        Self::new(Code::InvalidForm, format!("the form is not valid for this route: {reason}"))
+        Self::new(ProblemCode::InvalidForm, format!("the form is not valid for this route: {reason}"))
     }
 
     /// The form is too large to buffer, and its `key` does not come before its `file`.
     #[must_use]
     pub fn key_after_file() -> Self {
-        Self::new(Code::KeyAfterFile, "in a form this large, `key` must come before `file`: send it first")
+        Self::new(ProblemCode::KeyAfterFile, "in a form this large, `key` must come before `file`: send it first")
     }
 
     /// R2 rejects a part or the list of parts, for this reason.
     #[must_use]
     pub fn invalid_part(reason: &str) -> Self {
         Self::new(
-            Code::InvalidPart,
+            ProblemCode::InvalidPart,
             format!(
                 "{reason}; parts are numbered from 1 to 10000, and all but the last have the same size of at least 5 MiB"
             ),
@@ -196,7 +207,7 @@ impl Problem {
     #[must_use]
     pub fn condition_not_supported() -> Self {
         Self::new(
-            Code::ConditionNotSupported,
+            ProblemCode::ConditionNotSupported,
             "conditions are not supported when a file is deleted, uploaded in parts, or sent in a large form; to store a \
              file conditionally, use PUT /files?key=",
         )
@@ -205,7 +216,7 @@ impl Problem {
     /// The database rejects a statement. `message` is the database's own message.
     #[must_use]
     pub fn sql_error(message: &str) -> Self {
-        Self::new(Code::SqlError, message.to_owned())
+        Self::new(ProblemCode::SqlError, message.to_owned())
     }
 
     /// The route does not exist. `paths` are the existing routes.
@@ -216,19 +227,19 @@ impl Problem {
             [path] => format!("; the route is {path}"),
             [paths @ .., last] => format!("; the routes are {} and {last}", paths.join(", ")),
         };
-        Self::new(Code::NotFound, format!("there is no such route{routes}"))
+        Self::new(ProblemCode::NotFound, format!("there is no such route{routes}"))
     }
 
     /// No file has this key.
     #[must_use]
     pub fn file_not_found() -> Self {
-        Self::new(Code::FileNotFound, "there is no file with this key")
+        Self::new(ProblemCode::FileNotFound, "there is no file with this key")
     }
 
     /// No value has this key.
     #[must_use]
     pub fn data_not_found() -> Self {
-        Self::new(Code::DataNotFound, "there is no value with this key")
+        Self::new(ProblemCode::DataNotFound, "there is no value with this key")
     }
 
     /// The route does not have the method. `allow` is the value of the header `Allow` (RFC 9110, 10.2.1).
@@ -236,7 +247,7 @@ impl Problem {
     pub fn method_not_allowed(allow: &str) -> Self {
         Self {
             header: Some(("Allow", allow.to_owned().into())),
-            ..Self::new(Code::MethodNotAllowed, format!("this route has only the methods {allow}"))
+            ..Self::new(ProblemCode::MethodNotAllowed, format!("this route has only the methods {allow}"))
         }
     }
 
@@ -244,7 +255,7 @@ impl Problem {
     #[must_use]
     pub fn upload_not_found() -> Self {
         Self::new(
-            Code::UploadNotFound,
+            ProblemCode::UploadNotFound,
             "there is no such upload of this key, or it was completed or aborted; use HEAD /files?key= to check whether the \
              file exists",
         )
@@ -253,14 +264,14 @@ impl Problem {
     /// The body has no length, and R2 needs one.
     #[must_use]
     pub fn length_required() -> Self {
-        Self::new(Code::LengthRequired, "the body has no length; send it with a Content-Length")
+        Self::new(ProblemCode::LengthRequired, "the body has no length; send it with a Content-Length")
     }
 
     /// The stored file does not meet the request's conditions.
     #[must_use]
     pub fn precondition_failed() -> Self {
         Self::new(
-            Code::PreconditionFailed,
+            ProblemCode::PreconditionFailed,
             "the stored file does not meet the request's conditions (If-Match and others)",
         )
     }
@@ -270,20 +281,23 @@ impl Problem {
     pub fn range_not_satisfiable(size: u64) -> Self {
         Self {
             header: Some(("Content-Range", format!("bytes */{size}").into())),
-            ..Self::new(Code::RangeNotSatisfiable, format!("the range is outside the file, which has {size} bytes"))
+            ..Self::new(
+                ProblemCode::RangeNotSatisfiable,
+                format!("the range is outside the file, which has {size} bytes"),
+            )
         }
     }
 
     /// `subject`, for example "the body", is larger than `limit` bytes.
     #[must_use]
     pub fn too_large(subject: &str, limit: u64) -> Self {
-        Self::new(Code::TooLarge, format!("{subject} may have at most {limit} bytes"))
+        Self::new(ProblemCode::TooLarge, format!("{subject} may have at most {limit} bytes"))
     }
 
     /// The body's `Content-Type` is not `expected`.
     #[must_use]
     pub fn unsupported_media_type(expected: &'static str) -> Self {
-        Self::new(Code::UnsupportedMediaType, format!("send the body as Content-Type: {expected}"))
+        Self::new(ProblemCode::UnsupportedMediaType, format!("send the body as Content-Type: {expected}"))
     }
 
     /// The body has a coding that the route does not decode (RFC 9110, 15.5.16).
@@ -292,7 +306,7 @@ impl Problem {
         Self {
             header: Some(("Accept-Encoding", "identity".into())),
             ..Self::new(
-                Code::UnsupportedMediaType,
+                ProblemCode::UnsupportedMediaType,
                 format!("this route does not decode `{coding}`: send the body as it is, without Content-Encoding"),
             )
         }
@@ -301,7 +315,7 @@ impl Problem {
     /// The customer does not have this storage.
     #[must_use]
     pub fn binding_not_attached(storage: &'static str) -> Self {
-        Self::new(Code::BindingNotAttached, format!("this customer has no {storage}"))
+        Self::new(ProblemCode::BindingNotAttached, format!("this customer has no {storage}"))
     }
 
     /// The storage failed. `cause` is for the log only.
@@ -310,7 +324,7 @@ impl Problem {
         Self {
             header: Some(("Retry-After", "1".into())),
             cause: Some(cause),
-            ..Self::new(Code::StorageUnavailable, "the storage failed; try again")
+            ..Self::new(ProblemCode::StorageUnavailable, "the storage failed; try again")
         }
     }
 
@@ -319,26 +333,29 @@ impl Problem {
     pub fn busy() -> Self {
         Self {
             header: Some(("Retry-After", "1".into())),
-            ..Self::new(Code::Busy, "too many large values are being stored at once; try again")
+            ..Self::new(ProblemCode::Busy, "too many large values are being stored at once; try again")
         }
     }
 
     /// The Worker itself failed. `cause` is for the log only.
     #[must_use]
     pub fn internal_error(cause: String) -> Self {
-        Self { cause: Some(cause), ..Self::new(Code::InternalError, "the request failed; report the requestId") }
+        Self { cause: Some(cause), ..Self::new(ProblemCode::InternalError, "the request failed; report the requestId") }
     }
 
     /// Customers' Workers may not call the host.
     #[must_use]
     pub fn host_not_allowed(host: &str) -> Self {
-        Self::new(Code::HostNotAllowed, format!("Workers of this platform may not call {host}; ask its operator"))
+        Self::new(
+            ProblemCode::HostNotAllowed,
+            format!("Workers of this platform may not call {host}; ask its operator"),
+        )
     }
 
     /// The host is allowed but does not reply, for this reason.
     #[must_use]
     pub fn host_unreachable(reason: &str) -> Self {
-        Self::new(Code::HostUnreachable, format!("the host does not reply: {reason}"))
+        Self::new(ProblemCode::HostUnreachable, format!("the host does not reply: {reason}"))
     }
 
     /// The local runtime does not reply.
@@ -346,7 +363,10 @@ impl Problem {
     pub fn runtime_unavailable() -> Self {
         Self {
             header: Some(("Retry-After", "1".into())),
-            ..Self::new(Code::RuntimeUnavailable, "the local runtime does not reply; see the local platform's output")
+            ..Self::new(
+                ProblemCode::RuntimeUnavailable,
+                "the local runtime does not reply; see the local platform's output",
+            )
         }
     }
 }
