@@ -42,7 +42,7 @@ mod rate_limit;
 mod request;
 mod telemetry;
 
-use shared::customer::{Plan, UserId};
+use shared::customer::UserId;
 use shared::http::{DISPATCHER_ROUTES, DispatcherEndpoint, Health, Problem, Route};
 use wasm_bindgen::handler;
 use wasm_bindgen::prelude::*;
@@ -51,6 +51,7 @@ use worker::{Context, Env, event};
 
 use crate::bindings::Bindings;
 use crate::cors::Cors;
+use crate::customer::ResolvedCustomer;
 use crate::request::RequestContext;
 
 #[event(start)]

@@ -1,6 +1,6 @@
 //! The Workers that are deployed with wrangler.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Runs `npx wrangler` in the repository's root, and returns its output.

@@ -1,7 +1,7 @@
 //! docs/extending.md: its diffs apply to this repository, and the result compiles and passes its unit tests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;

@@ -229,7 +229,7 @@ async fn every_kind_of_future_works_in_a_handler() {
 }
 
 /// The panic message of the fault routes.
-const PANIC_MESSAGE: &[u8] = b"a fault that was asked for";
+const PANIC_MESSAGE: &[u8] = b"a fault for tests";
 
 /// The builds that are deployed have neither the routes nor their code.
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! The examples of the README and of the pages in docs/, run as they are printed.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;

@@ -1,6 +1,5 @@
 //! `cargo platform token`, and a local platform that accepts the tokens that it issues.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use http::StatusCode;

@@ -7,7 +7,6 @@ mod report;
 mod secrets;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;

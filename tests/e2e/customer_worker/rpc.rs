@@ -103,7 +103,7 @@ async fn a_failure_is_thrown_with_its_reason() {
         ("uploadFile", json!(["k"]), "content must be"),
         ("queryDatabase", json!(["SELEC"]), "syntax error"),
         ("queryDatabase", json!([1]), "sql must be a string"),
-        ("queryDatabase", json!(["SELECT ?", [[1]]]), "`params` can be"),
+        ("queryDatabase", json!(["SELECT ?", [[1]]]), "`params` must be strings"),
         ("queryDatabase", json!(["SELECT ?", {"a": 1}]), "`params` must be an array"),
     ] {
         let thrown = expect_thrown(method, arguments.clone()).await;

@@ -121,8 +121,8 @@ async fn violations_of_r2s_rules_are_explained() {
         (vec![&part[0], &larger, &absent], "not uploaded"),
         (vec![&wrong_etag], "another etag"),
         (vec![&absent], "not uploaded"),
-        (vec![&part[2], &part[0]], "in the order"),
-        (vec![&part[0], &part[0]], "each once"),
+        (vec![&part[2], &part[0]], "in ascending order"),
+        (vec![&part[0], &part[0]], "without repetition"),
     ] {
         let reply = expect_problem(upload.complete(&parts), 400, "invalid_part").await;
         assert!(reply.json()["detail"].as_str().expect("text").contains(reason), "{reason}: {reply}");
