@@ -132,8 +132,7 @@ fn every_type_of_binding_names_a_resource_or_is_nobody_elses() {
     for binding in parse(example).expect("a manifest").bindings {
         let json = binding.to_json();
         let kind = json["type"].as_str().expect("a type");
-        // A Durable Object class without `script_name` is the script's own.
-        let own = ["ai", "browser", "durable_object_namespace", "json", "plain_text", "version_metadata"];
+        let own = ["ai", "browser", "json", "plain_text", "version_metadata"];
         assert_eq!(binding.resource().is_none(), own.contains(&kind), "{kind}");
     }
 }
