@@ -42,7 +42,7 @@ before(async () => {
     files.push("-c", join(folder, `${name}.json`));
     await writeFile(files.at(-1), JSON.stringify(config));
   }
-  const program = fileURLToPath(new URL("../../node_modules/wrangler/bin/wrangler.js", import.meta.url));
+  const program = fileURLToPath(new URL("../../../node_modules/wrangler/bin/wrangler.js", import.meta.url));
   const flags = ["--port=0", "--ip=127.0.0.1", "--inspector-port=0", "--show-interactive-dev-session=false"];
   wrangler = spawn(process.execPath, [program, "dev", ...files, ...flags, "--persist-to", join(folder, "storage")], {
     stdio: ["ignore", "pipe", "inherit"],
