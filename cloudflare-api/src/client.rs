@@ -270,11 +270,7 @@ impl ApiRequest<'_> {
 
     /// Sends a request that deletes something. A 404 is a success.
     pub(super) async fn send_delete(&self) -> Result<(), Error> {
-        match self.send_for_envelope(&self.url).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.send_optional::<Value>().await.map(drop)
     }
 
     /// Fetches all pages of a list. `member` is the member of the result that holds the list, if the result is not the

@@ -24,7 +24,7 @@ pub fn query_in(state: &Path, simulator: &str, sql: &str) -> Vec<String> {
         }";
     let databases = databases(&simulator_folder(state, simulator));
     assert!(!databases.is_empty(), "no database of {simulator} in {}", state.display());
-    let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules/node/bin/node");
+    let node = crate::repository().join("node_modules/node/bin/node");
     let output =
         Command::new(node).args(["--no-warnings", "-e", SCRIPT, sql]).args(databases).output().expect("node runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -83,12 +83,17 @@ fn every_kind_of_binding_has_the_format_of_the_upload_api() {
     }
 }
 
+/// Returns the example of docs/customers.md.
+fn documented_example() -> Manifest {
+    let page = include_str!("../../../docs/customers.md");
+    let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("an end");
+    parse(example).expect("a manifest")
+}
+
 /// Operators start from the example, so it must have every type of binding.
 #[test]
 fn the_documented_example_is_valid_and_has_every_type() {
-    let page = include_str!("../../../docs/customers.md");
-    let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("an end");
-    let manifest = parse(example).expect("a manifest");
+    let manifest = documented_example();
     let types: BTreeSet<String> = bindings(&manifest)
         .as_array()
         .expect("bindings")
@@ -127,9 +132,7 @@ fn the_documented_example_is_valid_and_has_every_type() {
 /// The ownership checks see only resources. A type that names none must be one that no two customers can share.
 #[test]
 fn every_type_of_binding_names_a_resource_or_is_nobody_elses() {
-    let page = include_str!("../../../docs/customers.md");
-    let example = page.split("```toml\n").nth(1).expect("an example").split("```").next().expect("an end");
-    for binding in parse(example).expect("a manifest").bindings {
+    for binding in documented_example().bindings {
         let json = binding.to_json();
         let kind = json["type"].as_str().expect("a type");
         let own = ["ai", "browser", "json", "plain_text", "version_metadata"];

@@ -76,7 +76,7 @@ async fn customers_are_created_deployed_to_and_deleted() {
 
     // A changed Worker is deployed to both customers, and their data stays.
     let changed = platform.state.path().join("changed");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../customer-worker/build"), &changed);
+    copy(&tests::repository().join("customer-worker/build"), &changed);
     let wrapper = "import Worker from './worker.js';
         export default class extends Worker {
             async fetch(request) {

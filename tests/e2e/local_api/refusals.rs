@@ -1,7 +1,6 @@
 //! Uploads that Cloudflare rejects are rejected locally, with its error codes where they are known, and change nothing.
 
 use std::fs;
-use std::path::Path;
 
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -191,7 +190,7 @@ async fn python_is_rejected_from_every_client() {
     fs::write(folder.join("wrangler.toml"), config).expect("a file");
     let path = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
 
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules");
+    let modules = tests::repository().join("node_modules");
     let mut wrangler = platform.api.command(&modules.join("node/bin/node"));
     wrangler.arg(modules.join("wrangler/bin/wrangler.js")).args(["deploy", "--dispatch-namespace", "customers", "-c"]);
     let output = wrangler.arg(path("wrangler.toml")).output().await.expect("wrangler runs");

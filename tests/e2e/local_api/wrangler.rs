@@ -1,7 +1,6 @@
 //! wrangler, configured only with the address and the token of the API.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::json;
 use tests::api::{SCRIPTS, expect_result};
@@ -32,7 +31,7 @@ async fn a_customer_can_be_created_with_wrangler_alone() {
     }
 
     // The example configuration of a customer, with the id and the storage of this customer.
-    let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("../customer-worker");
+    let worker = tests::repository().join("customer-worker");
     let example = fs::read_to_string(worker.join("wrangler.example.toml")).expect("the example configuration");
     let config = example
         .replace("\"user1\"", "\"user5\"")
