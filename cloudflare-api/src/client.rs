@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
 use reqwest::multipart::Form;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -266,6 +266,22 @@ impl ApiRequest<'_> {
             _ if status.is_success() => Ok(Some(body)),
             _ => self.parse_envelope(status, &body).map(|_| None),
         }
+    }
+
+    /// Sends the request once, and returns the reply to read as it comes, for as long as that takes.
+    pub(super) async fn send_stream(&self) -> Result<Response, Error> {
+        let reply = self.build(&self.url).timeout(Duration::MAX).send().await;
+        let reply =
+            reply.map_err(|source| Error::NoReply { request: self.description(), source: source.without_url() })?;
+        if reply.status().is_success() {
+            return Ok(reply);
+        }
+        let status = reply.status();
+        let body = reply.bytes().await.unwrap_or_default();
+        Err(match self.parse_envelope(status, &body) {
+            Err(error) => error,
+            Ok(_) => Error::Refused { request: self.description(), status, errors: Vec::new() },
+        })
     }
 
     /// Sends a request that deletes something. A 404 is a success.

@@ -2,8 +2,8 @@
 //! (<https://developers.cloudflare.com/api/resources/workers_for_platforms/>).
 
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::multipart::{Form, Part};
+use reqwest::{Method, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -67,9 +67,48 @@ impl ScriptUpload {
     }
 }
 
+/// What scripts log on the local platform, a line of JSON at a time.
+#[derive(Debug)]
+pub struct ScriptLogs {
+    reply: Response,
+    /// What has been received after the last line.
+    rest: Vec<u8>,
+}
+
+impl ScriptLogs {
+    /// Waits for the next line, and returns it without its end; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub async fn next_line(&mut self) -> Result<Option<String>, reqwest::Error> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            match self.reply.chunk().await? {
+                Some(piece) => self.rest.extend_from_slice(&piece),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 const NAMESPACES: [&str; 3] = ["workers", "dispatch", "namespaces"];
 
 impl Cloudflare {
+    /// Reads what scripts log, of one script or of all, and with `follow` what they log from now on. Only the local platform
+    /// has this: in an account, Workers Logs have it.
+    pub async fn script_logs(&self, namespace: &str, script: Option<&str>, follow: bool) -> Result<ScriptLogs, Error> {
+        let mut request = self.request(Method::GET, &["workers", "dispatch", "namespaces", namespace, "logs"]);
+        if let Some(script) = script {
+            request = request.query("script", script);
+        }
+        let reply = request.query("follow", if follow { "true" } else { "false" }).send_stream().await?;
+        Ok(ScriptLogs { reply, rest: Vec::new() })
+    }
+
     /// Lists all dispatch namespaces.
     pub async fn dispatch_namespaces(&self) -> Result<Vec<DispatchNamespace>, Error> {
         self.request(Method::GET, &NAMESPACES).list(None).await

@@ -31,7 +31,7 @@ mod tests;
 pub mod wrangler_config;
 
 pub use client::{AccountCredentials, Cloudflare};
-pub use dispatch::{DispatchNamespace, ScriptModule, ScriptSummary, ScriptUpload};
+pub use dispatch::{DispatchNamespace, ScriptLogs, ScriptModule, ScriptSummary, ScriptUpload};
 pub use error::{ApiError, Error};
 pub use resource::{Resource, ResourceKind, resources};
 pub use storage::{D1Database, Jurisdiction, KvKey, KvNamespace, R2Bucket, R2Object};

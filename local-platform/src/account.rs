@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -105,20 +104,6 @@ pub struct Script {
     pub migration_tag: Option<String>,
     /// Whatever else was said of it: `observability`, `limits`, ...
     pub settings: Map<String, Value>,
-    /// Whether the runtime starts with it.
-    pub trial: Trial,
-}
-
-/// Whether the runtime starts with a script as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Trial {
-    /// It has not been tried yet.
-    New,
-    /// It does.
-    Passed,
-    /// It does not, and the script is left out.
-    Failed,
 }
 
 /// What a script runs.
@@ -143,36 +128,6 @@ pub struct Modules {
     /// The media types of the modules, by name: paths within the folder.
     pub media_types: BTreeMap<String, String>,
 }
-
-impl Modules {
-    /// A script that does nothing, and what is in its modules.
-    pub fn empty() -> (Self, BTreeMap<String, Bytes>) {
-        let main = "index.js".to_owned();
-        let media_types = BTreeMap::from([(main.clone(), "application/javascript+module".to_owned())]);
-        let contents = BTreeMap::from([(main.clone(), Bytes::from_static(b"export default {};"))]);
-        (Self { digest: String::new(), main, service_worker: false, media_types }, contents)
-    }
-
-    /// The module that wrangler is to start with. It takes it for one of the outermost folder and knows it by its ending, so
-    /// that others need one in front.
-    pub fn entry(&self) -> &str {
-        if self.needs_entry() { ENTRY } else { &self.main }
-    }
-
-    /// What that module is, if it is not the main one.
-    pub fn entry_source(&self) -> Option<String> {
-        let main = format!("./{}", self.main);
-        self.needs_entry().then(|| format!("export * from {main:?};\nexport {{ default }} from {main:?};\n"))
-    }
-
-    fn needs_entry(&self) -> bool {
-        let is_script = [".js", ".mjs"].iter().any(|kind| self.main.ends_with(kind));
-        !self.service_worker && (self.main.contains('/') || !is_script)
-    }
-}
-
-/// The name of a module that is made here, and none that is uploaded has.
-pub const ENTRY: &str = ".entry.mjs";
 
 /// Storage in the local simulators.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -324,7 +279,6 @@ impl Script {
             durable_objects: BTreeMap::new(),
             migration_tag: None,
             settings: Map::new(),
-            trial: Trial::Passed,
         }
     }
 }

@@ -70,7 +70,7 @@ const TYPES: &[BindingType] = &[
     kind("secret_key", &[&["algorithm"], &["format"], &["usages"]], Missing(NOT_EMULATED)),
     kind("secret_text", &[&["text"]], Works),
     kind("secrets_store_secret", &[&["store_id"], &["secret_name"]], Missing("no secrets store is kept here")),
-    kind("send_email", &[], Works),
+    kind("send_email", &[], Missing(NOT_EMULATED)),
     kind("service", &[&["service"]], Missing("no other Workers of the account run here")),
     kind("stream", &[], Missing(ON_CLOUDFLARE_ALONE)),
     kind("text_blob", &[&["part"]], Missing(OLD_FORMAT)),

@@ -1,7 +1,6 @@
-//! The local API's way to the simulated storage: past the dispatcher, to a Worker that has all of it bound.
+//! The local API's way to the simulated storage: a process that has all of it bound.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use axum::body::Body;
@@ -11,24 +10,12 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::account::{Storage, new_id};
-use super::gate::{Gate, Pass};
+use super::account::Storage;
 
-/// The header that shows who knows the secret.
-const HEADER: &str = "Platform-Storage";
-
-/// The path that is asked for. wrangler prints it, and nobody need see it.
-pub const PATH: &str = "/.storage";
-
-/// Asks the Worker that has the storage.
+/// Asks the process that has the storage.
 #[derive(Debug)]
 pub struct Door {
     http: Client,
-    /// Made anew for each run, and known to entry.js and storage.js alone.
-    pub secret: String,
-    /// What the names of headers start with that entry.js hides from the runtime. It is made anew for each run, so that no
-    /// script and no client can send one.
-    pub shield: String,
 }
 
 /// What is asked of some storage.
@@ -41,37 +28,34 @@ pub struct Call<'c> {
     body: Option<reqwest::Body>,
 }
 
-/// What the storage answers. It is on its way, and no restart cuts it off, until it is read or dropped.
+/// What the storage answers.
 #[derive(Debug)]
-pub struct Answer {
-    reply: Response,
-    pass: Pass,
-}
+pub struct Answer(Response);
 
 impl Answer {
     /// Its status.
     pub fn status(&self) -> StatusCode {
-        self.reply.status()
+        self.0.status()
     }
 
     /// Its headers.
     pub fn headers(&self) -> &HeaderMap {
-        self.reply.headers()
+        self.0.headers()
     }
 
     /// It as text.
     pub async fn text(self) -> Result<String> {
-        self.reply.text().await.context("the local runtime's reply broke off")
+        self.0.text().await.context("the storage's reply broke off")
     }
 
     /// It as JSON.
     pub async fn json(self) -> Result<Value> {
-        self.reply.json().await.context("the local runtime's reply broke off")
+        self.0.json().await.context("the storage's reply broke off")
     }
 
     /// It as it comes.
     pub fn into_body(self) -> Body {
-        self.pass.until_end(reqwest::Body::from(self.reply))
+        Body::new(reqwest::Body::from(self.0))
     }
 }
 
@@ -129,24 +113,16 @@ impl<'c> Call<'c> {
 }
 
 impl Door {
-    /// A door with a new secret.
-    pub fn new() -> Result<Self> {
-        let http = Client::builder().no_proxy().build().context("cannot make a client")?;
-        Ok(Self { http, secret: new_id(), shield: format!("platform-{}-", new_id()) })
+    /// A door to the process behind a socket.
+    pub fn new(socket: PathBuf) -> Result<Self> {
+        // A connection of its own for each request: the next one may be for another process.
+        let http = Client::builder().no_proxy().unix_socket(socket).pool_max_idle_per_host(0).build();
+        Ok(Self { http: http.context("cannot make a client")? })
     }
 
-    /// Whether the runtime gives a sign of life within this time. One that is not there, or fails, does not hang.
-    pub async fn answers(&self, runtime: SocketAddr, patience: Duration) -> bool {
-        let request = self.http.post(format!("http://{runtime}{PATH}?operation=alive"));
-        let reply = request.header(HEADER, &self.secret).timeout(patience).send().await;
-        !reply.is_err_and(|error| error.is_timeout())
-    }
-
-    /// Asks, once the runtime is there and knows so many changes. What the storage has against it is a reply with the status 400
-    /// and a text.
-    pub async fn ask(&self, gate: &Gate, changes: u64, storage: &Storage, call: Call<'_>) -> Result<Answer> {
-        let pass = gate.enter_after(changes).await.context("the local runtime is not running")?;
-        let mut url = Url::parse(&format!("http://{}{PATH}", pass.runtime)).context("an address makes a URL")?;
+    /// Asks. What the storage has against it is a reply with the status 400 and a text.
+    pub async fn ask(&self, storage: &Storage, call: Call<'_>) -> Result<Answer> {
+        let mut url = Url::parse("http://storage/").context("this is a URL")?;
         url.query_pairs_mut().append_pair("storage", &storage.binding()).append_pair("operation", call.operation);
         if let Some(key) = call.key {
             url.query_pairs_mut().append_pair("key", key);
@@ -154,9 +130,8 @@ impl Door {
         if let Some(options) = call.options {
             url.query_pairs_mut().append_pair("options", &options.to_string());
         }
-        let request = self.http.post(url).headers(call.headers).header(HEADER, &self.secret);
+        let request = self.http.post(url).headers(call.headers);
         let request = call.body.into_iter().fold(request, reqwest::RequestBuilder::body);
-        let reply = request.send().await.context("the local runtime did not reply")?;
-        Ok(Answer { reply, pass })
+        Ok(Answer(request.send().await.context("the local storage did not reply")?))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -9,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::gate::DRAIN;
+/// How long requests under way have to end when the platform stops.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// What listens on a port.
 #[derive(Debug)]

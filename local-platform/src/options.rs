@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use shared::customer::UserId;
 
+use super::address_block::AddressBlock;
+
 /// What to run, and where.
 #[derive(Debug)]
 pub struct Options {
@@ -30,10 +32,10 @@ pub struct Options {
     pub customers: Vec<Customer>,
     /// Wrangler files of Workers to run beside them, that no request from outside reaches by itself.
     pub others: Vec<PathBuf>,
-    /// Where what wrangler and the Workers print goes; standard output if `None`.
+    /// Addresses besides public ones that customers' Workers may connect to.
+    pub allow: Vec<AddressBlock>,
+    /// Where what the Workers print goes; standard output if `None`.
     pub log: Option<PathBuf>,
-    /// Pass on what wrangler prints while it starts, too.
-    pub verbose: bool,
 }
 
 /// How the dispatcher knows who is asking, its variable `AUTH`.

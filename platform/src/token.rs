@@ -148,7 +148,9 @@ pub fn state_secrets(state: &Path) -> Result<String> {
     Ok(json)
 }
 
-fn state_file(state: &Path) -> PathBuf {
+/// Returns the file in a local platform's state folder that holds `TOKEN_SECRETS`.
+#[must_use]
+pub fn state_file(state: &Path) -> PathBuf {
     state.join("token-secrets.json")
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Deserializer, Serializer};
 
@@ -28,15 +28,16 @@ pub struct BuildArguments {
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A Worker of this repository. Its folder has the name of its package.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Package {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Package {
     Dispatcher,
     CustomerWorker,
     Outbound,
 }
 
 impl Package {
-    fn name(self) -> &'static str {
+    /// Its name, which is also its folder's.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Dispatcher => "dispatcher",
             Self::CustomerWorker => "customer-worker",
@@ -49,6 +50,8 @@ impl Package {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Deployment,
+    /// The local platform: it takes little time to build.
+    Development,
     /// Tests of Workers that fail.
     Faults,
 }
@@ -57,15 +60,8 @@ impl Purpose {
     fn cargo_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Deployment => &["--profile=release"],
-            // For a custom profile, Cargo would build all procedural macros again.
-            Self::Faults => &[
-                "--profile=dev",
-                "--config=profile.dev.debug=false",
-                "--config=profile.dev.debug-assertions=false",
-                "--config=profile.dev.overflow-checks=false",
-                "--config=profile.dev.panic='abort'",
-                "--features=faults",
-            ],
+            Self::Development => &QUICK,
+            Self::Faults => &QUICK_WITH_FAULTS,
         }
     }
 
@@ -73,7 +69,16 @@ impl Purpose {
     fn cargo_folder(self) -> &'static str {
         match self {
             Self::Deployment => "release",
-            Self::Faults => "debug",
+            Self::Development | Self::Faults => "debug",
+        }
+    }
+
+    /// Returns the name of the folder for files that are not finished.
+    fn work_folder(self) -> &'static str {
+        match self {
+            Self::Deployment => "release",
+            Self::Development => "development",
+            Self::Faults => "faults",
         }
     }
 
@@ -81,9 +86,32 @@ impl Purpose {
     fn build_folder(self, repository: &Path, name: &str) -> PathBuf {
         match self {
             Self::Deployment => repository.join(name).join("build"),
+            Self::Development => repository.join(DEVELOPMENT_BUILDS).join(name),
             Self::Faults => repository.join("target/workers-with-faults").join(name),
         }
     }
+}
+
+/// The folder of the quick builds, relative to the repository. They are for the local platform alone.
+pub const DEVELOPMENT_BUILDS: &str = "target/workers-dev";
+
+/// Cargo's profile for quick builds. For a custom one, Cargo would build all procedural macros again.
+const QUICK: [&str; 5] = [
+    "--profile=dev",
+    "--config=profile.dev.debug=false",
+    "--config=profile.dev.debug-assertions=false",
+    "--config=profile.dev.overflow-checks=false",
+    "--config=profile.dev.panic='abort'",
+];
+
+const QUICK_WITH_FAULTS: [&str; 6] = {
+    let [profile, debug, assertions, overflows, panic] = QUICK;
+    [profile, debug, assertions, overflows, panic, "--features=faults"]
+};
+
+/// Builds Workers quickly, for the local platform. Returns those that have changed.
+pub fn for_development(repository: &Path, tools: &Tools, workers: &[Package]) -> Result<Vec<Package>> {
+    build_all(repository, tools, Purpose::Development, workers)
 }
 
 /// Builds the Workers that have changed.
@@ -94,10 +122,27 @@ pub fn run(repository: &Path, tools: &Tools, arguments: &BuildArguments) -> Resu
         (Purpose::Deployment, Package::value_variants())
     };
     let workers = if arguments.workers.is_empty() { all } else { &arguments.workers };
+    // wrangler sets this for build commands. It would answer every request with an error.
+    let is_wrangler_dev = env::var("WRANGLER_COMMAND").is_ok_and(|command| command == "dev");
+    if is_wrangler_dev && workers.contains(&Package::Dispatcher) {
+        bail!(
+            "`wrangler dev` cannot run the dispatch namespace: run the platform with `npm run dev` or `cargo xtask dev`"
+        );
+    }
+    build_all(repository, tools, purpose, workers).map(drop)
+}
+
+fn build_all(repository: &Path, tools: &Tools, purpose: Purpose, workers: &[Package]) -> Result<Vec<Package>> {
     // A build in another terminal writes to the same folders.
     let _lock = setup::locked(&repository.join("target/workers"))?;
     let path_flags = paths::flags(repository, TARGET)?;
-    workers.iter().try_for_each(|worker| build(repository, tools, *worker, purpose, &path_flags))
+    let mut built = Vec::new();
+    for worker in workers {
+        if build(repository, tools, *worker, purpose, &path_flags)? {
+            built.push(*worker);
+        }
+    }
+    Ok(built)
 }
 
 /// Returns the names of the Workers.
@@ -110,7 +155,8 @@ pub fn with_faults(repository: &Path, tools: &Tools) -> Result<()> {
     run(repository, tools, &BuildArguments { faults: true, ..BuildArguments::default() })
 }
 
-fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, path_flags: &str) -> Result<()> {
+/// Builds a Worker. Returns whether it has changed.
+fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, path_flags: &str) -> Result<bool> {
     let name = worker.name();
     let target = repository.join("target");
     let mut cargo = Command::new("cargo");
@@ -136,12 +182,12 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, pa
     let versions = &tools.versions;
     let input = format!("{modified:?} {versions}\n{entry}\n{description:?}\n{}", include_str!("build.rs"));
     if fs::read_to_string(&built_from).is_ok_and(|previous| previous == input) {
-        return Ok(());
+        return Ok(false);
     }
 
     eprintln!("Building {name} ...");
-    // A running platform watches the build folder, so only finished files are written there.
-    let work = target.join("workers").join(purpose.cargo_folder()).join(name);
+    // A running platform reads the build folder, so only finished files are written there.
+    let work = target.join("workers").join(purpose.work_folder()).join(name);
     let mut bindgen = Command::new(&tools.wasm_bindgen);
     bindgen.arg(&wasm).arg("--out-dir").arg(&work).args(BINDGEN_FLAGS);
     program::run(&mut bindgen, "run `cargo xtask setup`")?;
@@ -167,7 +213,8 @@ fn build(repository: &Path, tools: &Tools, worker: Package, purpose: Purpose, pa
     if let Some(description) = description {
         replace(&build.join("openapi.txt"), description.as_bytes())?;
     }
-    write(&built_from, &input)
+    write(&built_from, &input)?;
+    Ok(true)
 }
 
 /// The modules that every Worker's build has.

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use local_platform::{Auth, Customer, LocalPlatform, Options, Var, print_command};
+use local_platform::{AddressBlock, Auth, Builds, Customer, LocalPlatform, Options, Var};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use crate::build;
 use crate::setup::Tools;
+use crate::watch::{self, SourceWatcher};
 
 /// Run the platform on this machine.
 #[derive(Debug, clap::Args)]
@@ -48,18 +50,19 @@ pub struct DevArguments {
     #[arg(long)]
     records: bool,
 
+    /// Run the builds that are deployed. By default, the Workers are built quickly, and again whenever their sources change
+    #[arg(long, conflicts_with = "builds")]
+    release: bool,
+
     /// Run the Workers in this folder instead of the repository's builds, for tests: for example
     /// target/workers-with-faults, where `cargo xtask build --faults` writes
     #[arg(long, value_name = "DIR")]
     builds: Option<PathBuf>,
 
-    /// Print the wrangler command instead of running it
-    #[arg(long)]
-    print_command: bool,
-
-    /// Print wrangler's output during the start
-    #[arg(long)]
-    verbose: bool,
+    /// An address or a block of addresses, such as 127.0.0.2 or 10.0.0.0/8, that customers' Workers may connect to
+    /// besides public ones; may be repeated. 127.0.0.1 is the platform's own and refused
+    #[arg(long, value_name = "ADDRESS")]
+    allow: Vec<AddressBlock>,
 }
 
 /// Parses a token. It is sent in a header and written to a file that a shell sources, so its characters are restricted.
@@ -71,10 +74,19 @@ fn parse_token(text: &str) -> Result<String> {
 
 /// Builds the Workers, and runs the platform.
 pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<()> {
-    build::run(repository, tools, &build::BuildArguments::default())?;
+    let watches = !arguments.release && arguments.builds.is_none();
+    let builds = if watches {
+        build::for_development(repository, tools, &watch::WORKERS)?;
+        Some(repository.join(build::DEVELOPMENT_BUILDS))
+    } else {
+        if arguments.builds.is_none() {
+            build::run(repository, tools, &build::BuildArguments::default())?;
+        }
+        arguments.builds
+    };
     let options = Options {
         repository: repository.to_owned(),
-        builds: arguments.builds,
+        builds,
         state: arguments.state.unwrap_or_else(|| repository.join(".platform")),
         port: arguments.port,
         api_port: arguments.api_port,
@@ -84,17 +96,16 @@ pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<
         vars: arguments.vars,
         customers: arguments.customers,
         others: Vec::new(),
+        allow: arguments.allow,
         log: None,
-        verbose: arguments.verbose,
     };
-    if arguments.print_command {
-        println!("{}", print_command(&options)?);
-        return Ok(());
-    }
-    tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(serve(options))
+    tokio::runtime::Runtime::new()
+        .context("cannot start the async runtime")?
+        .block_on(serve(options, watches.then_some(tools)))
 }
 
-async fn serve(options: Options) -> Result<()> {
+/// Runs the platform. With tools, Workers whose sources change are built again.
+async fn serve(options: Options, tools: Option<&Tools>) -> Result<()> {
     // From here on, a signal no longer ends this process before it has stopped the processes that it started.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
@@ -107,6 +118,8 @@ async fn serve(options: Options) -> Result<()> {
         }
     });
 
+    let repository = options.repository.clone();
+    let watcher = tools.map(|_| SourceWatcher::new(&repository)).transpose()?;
     println!("Starting the platform; its storage is in {} ...", options.state.display());
     let mut platform = tokio::select! {
         started = LocalPlatform::start(options) => started?,
@@ -121,9 +134,42 @@ async fn serve(options: Options) -> Result<()> {
             println!("Stopping ...");
             platform.stop().await
         }
+        error = keep_built(&repository, tools, watcher, platform.builds()) => {
+            platform.stop().await?;
+            Err(error)
+        }
         error = platform.keep_running() => {
             platform.stop().await?;
             Err(error)
+        }
+    }
+}
+
+/// Builds Workers whose sources change, and lets the platform run them. Returns when that is of no use any more.
+async fn keep_built(
+    repository: &Path,
+    tools: Option<&Tools>,
+    watcher: Option<SourceWatcher>,
+    builds: Builds,
+) -> anyhow::Error {
+    let (Some(tools), Some(mut watcher)) = (tools, watcher) else { return std::future::pending().await };
+    loop {
+        let workers = watcher.changed().await;
+        let (repository, tools) = (repository.to_owned(), tools.clone());
+        let built = spawn_blocking(move || build::for_development(&repository, &tools, &workers)).await;
+        match built {
+            Ok(Ok(changed)) => {
+                for worker in &changed {
+                    builds.reload(worker.name()).await;
+                }
+                let names: Vec<&str> = changed.iter().map(|worker| worker.name()).collect();
+                if !names.is_empty() {
+                    println!("The platform runs the new {}", names.join(", "));
+                }
+            }
+            // Cargo has printed what is wrong.
+            Ok(Err(error)) => eprintln!("{error:#}; the platform runs what it ran before"),
+            Err(error) => return anyhow::Error::new(error).context("cannot build the Workers"),
         }
     }
 }

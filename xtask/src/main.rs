@@ -19,6 +19,7 @@ mod setup;
 mod soak;
 mod test;
 mod test_platform;
+mod watch;
 
 use std::env;
 use std::path::{Path, PathBuf};

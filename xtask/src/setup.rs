@@ -19,7 +19,7 @@ const PYTHON_HINT: &str = "install Python 3.10 or later with venv, on Debian the
 const NODE_HINT: &str = "install Node.js 20 or later, which brings npm, https://nodejs.org";
 
 /// The installed tools.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tools {
     /// The program that generates the JavaScript glue of the Wasm.
     pub wasm_bindgen: PathBuf,

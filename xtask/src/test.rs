@@ -26,16 +26,12 @@ pub struct TestArguments {
     pub settings: Vec<(&'static str, String)>,
 }
 
-/// Runs the unit tests, the tests of the local namespace, and the end-to-end tests against a platform that it starts.
+/// Runs the unit tests, and the end-to-end tests against a platform that it starts.
 pub fn run(repository: &Path, tools: &Tools, arguments: &TestArguments) -> Result<()> {
     build::run(repository, tools, &build::BuildArguments::default())?;
     build::with_faults(repository, tools)?;
     if arguments.filter.is_none() && !arguments.long {
         cargo(repository, &["test", "--workspace", "--exclude=tests"])?;
-        let mut npm = Command::new("npm");
-        npm.current_dir(repository.join("local-platform/namespace")).args(["test", "--silent"]);
-        npm.env("PATH", build::path_with(&tools.npm_programs)?);
-        program::run(&mut npm, "install Node.js 20 or later")?;
     }
     cargo(repository, &["build", "--package=platform"])?;
     cargo(repository, &["test", "--package=tests", "--no-run"])?;
@@ -70,8 +66,8 @@ async fn end_to_end(repository: &Path, arguments: &TestArguments, api_testers: &
         vars: Vec::new(),
         customers,
         others: workers,
+        allow: Vec::new(),
         log: Some(log.clone()),
-        verbose: true,
     };
     let mut platform = LocalPlatform::start(options).await?;
     let mut tests = tokio::process::Command::new("cargo");

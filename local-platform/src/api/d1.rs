@@ -72,6 +72,7 @@ async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
         let id = account.new_database(&name, jurisdiction);
         Ok(described(&id, &account.databases[&id]))
     })?;
+    local.follow().await?;
     Ok(Success::new(database))
 }
 
@@ -86,7 +87,7 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
         account.removed.insert(Storage::D1(id.clone()));
         Ok(())
     })?;
-    local.unbind(&Storage::D1(id));
+    local.unbind(&Storage::D1(id)).await?;
     Ok(Success::new(Value::Null))
 }
 

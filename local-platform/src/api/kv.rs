@@ -99,7 +99,7 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
         account.removed.insert(Storage::Kv(id.clone()));
         Ok(())
     })?;
-    local.unbind(&Storage::Kv(id));
+    local.unbind(&Storage::Kv(id)).await?;
     Ok(Success::new(Value::Null))
 }
 

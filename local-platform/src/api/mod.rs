@@ -5,6 +5,7 @@
 
 mod d1;
 mod kv;
+mod logs;
 mod namespaces;
 mod queues;
 mod r2;
@@ -16,7 +17,6 @@ mod unsupported;
 mod upload;
 mod validate;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,12 +30,12 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::account::{Account, Storage};
-use super::check::Checker;
+use super::account::{Account, NAMESPACE, Storage};
 use super::door::{Answer, Call, Door};
-use super::gate::Gate;
 use super::listener::Listener;
+use super::processes::Processes;
 use super::script::stored;
+use super::script_logs::ScriptLogs;
 use super::store::Store;
 use reply::{Page, Query, Refusal, Success};
 
@@ -46,21 +46,21 @@ const MAX_BODY: usize = 100 << 20;
 #[derive(Debug)]
 pub struct Local {
     /// The account.
-    pub store: Mutex<Store>,
-    /// Storage that the runtime which runs was started with.
-    pub bound: Mutex<BTreeSet<Storage>>,
-    /// Who is told of what changes.
-    pub gate: Gate,
+    pub store: Arc<Mutex<Store>>,
+    /// What the scripts run in.
+    pub processes: Processes,
     /// The way to the storage.
     pub door: Door,
-    /// Tries what is uploaded.
-    pub checker: Checker,
+    /// What scripts log.
+    pub logs: Arc<ScriptLogs>,
     /// What a client must have.
     pub token: String,
     /// A folder for uploads that are not taken yet.
     pub incoming: PathBuf,
     /// The dispatcher's bindings, as the API tells them.
     pub dispatcher: Vec<Value>,
+    /// Held while an upload becomes the script that serves, so that the last one that is kept is the one that does.
+    pub taking: tokio::sync::Mutex<()>,
 }
 
 type Api = State<Arc<Local>>;
@@ -81,35 +81,61 @@ impl Local {
         self.store().change(change)
     }
 
-    /// Says which storage the runtime has from now on.
-    pub fn bind(&self, storage: BTreeSet<Storage>) {
-        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = storage;
-    }
-
-    /// Says that some storage is new, or gone: the runtime that runs must not be asked for it, as it has what was there before.
-    fn unbind(&self, storage: &Storage) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).remove(storage);
-        let is_bound = self.read(|account| {
-            let mut bindings = account.scripts().flat_map(|(_, script)| &script.bindings);
-            bindings.any(|binding| stored(binding).as_ref() == Some(storage))
-        });
-        if is_bound {
-            self.gate.change();
+    /// Takes up that some storage is new, or gone: the scripts that are bound to it must not have what was there before.
+    async fn unbind(&self, storage: &Storage) -> Result<(), Refusal> {
+        self.purge(storage).await?;
+        self.follow().await?;
+        let account = self.read(Account::clone);
+        for (name, script) in account.scripts() {
+            if script.bindings.iter().any(|binding| stored(binding).as_ref() == Some(storage)) {
+                self.processes.reload(name).await;
+            }
         }
+        Ok(())
     }
 
-    /// Asks the simulator of some storage, which is in the account. Storage that was made since the runtime started makes it
-    /// start again. What the simulator has against it is told with `code`.
-    async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<Answer, Refusal> {
-        let is_bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).contains(&storage);
-        // What else has changed since need not be taken up for this.
-        let changes = if is_bound {
-            0
-        } else {
-            self.gate.change();
-            self.gate.changes()
+    /// Lets the processes take up which scripts and databases the account has.
+    async fn follow(&self) -> Result<(), Refusal> {
+        let closed = self.processes.follow(|| self.read(Account::clone)).await?;
+        if closed.is_empty() {
+            return Ok(());
+        }
+        self.change(|account| {
+            account.removed.retain(|storage| !closed.contains(storage));
+            Ok(())
+        })
+    }
+
+    /// Takes up that the scripts of a namespace have changed, and one of them besides its code. The runtime need only know of the
+    /// dispatcher's.
+    async fn changed(&self, namespace: &str, script: Option<&str>) -> Result<(), Refusal> {
+        if namespace != NAMESPACE {
+            return Ok(());
+        }
+        self.follow().await?;
+        if let Some(name) = script {
+            self.processes.reload(name).await;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is in storage that is gone from the account, and that the hub has open.
+    async fn purge(&self, storage: &Storage) -> Result<(), Refusal> {
+        if !self.read(|account| account.removed.contains(storage)) {
+            return Ok(());
+        }
+        let operation = match storage {
+            Storage::Kv(_) => "kv.purge",
+            Storage::R2(_) => "r2.purge",
+            Storage::D1(_) | Storage::Objects(_) => return Ok(()),
         };
-        let reply = self.door.ask(&self.gate, changes, &storage, call).await?;
+        self.ask(storage.clone(), Call::new(operation), 10001).await.map(drop)
+    }
+
+    /// Asks the simulator of some storage, which is in the account. What the simulator has against it is told with `code`.
+    async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<Answer, Refusal> {
+        self.processes.bind(&storage).await;
+        let reply = self.door.ask(&storage, call).await?;
         if reply.status() == StatusCode::BAD_REQUEST {
             return Err(Refusal::bad(code, reply.text().await?));
         }
@@ -132,6 +158,7 @@ fn router(local: Arc<Local>) -> Router {
         .merge(queues::routes())
         .merge(namespaces::routes())
         .merge(scripts::routes())
+        .merge(logs::routes())
         .merge(unsupported::routes())
         .route("/", get(this_account))
         .layer(middleware::from_fn_with_state(local.clone(), only_this_account));

@@ -5,20 +5,23 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{any, get};
+use axum::routing::{any, get, put};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::reply::{Refusal, Success, json_body};
+use super::upload::INVALID;
 use super::{Api, Local};
 use crate::account::{NAMESPACE, Namespace};
+use platform::token::TokenSecrets;
 
 pub fn routes() -> Router<Arc<Local>> {
     Router::new()
         .route("/workers/dispatch/namespaces", get(list).post(create))
         .route("/workers/dispatch/namespaces/{namespace}", get(one).put(rename).delete(remove))
         .route("/workers/scripts/{script}/settings", get(worker_settings))
+        .route("/workers/scripts/{script}/secrets", put(set_worker_secret).fallback(no_worker))
         .route("/workers/scripts/{script}", any(no_worker))
         .route("/workers/scripts/{script}/{*rest}", any(no_worker))
         .route("/workers/services/{script}", any(no_worker))
@@ -100,7 +103,7 @@ async fn rename(State(local): Api, Path((_, name)): Path<(String, String)>, body
         Ok(described)
     })?;
     if [&*name, &*new].contains(&NAMESPACE) {
-        local.gate.change();
+        local.changed(NAMESPACE, None).await?;
     }
     Ok(Success::new(namespace))
 }
@@ -114,9 +117,7 @@ async fn remove(State(local): Api, Path((_, name)): Path<(String, String)>) -> R
         account.namespaces.remove(&name);
         Ok(())
     })?;
-    if name == NAMESPACE {
-        local.gate.change();
-    }
+    local.changed(&name, None).await?;
     Ok(Success::new(Value::Null))
 }
 
@@ -126,6 +127,31 @@ async fn worker_settings(State(local): Api, Path((_, script)): Path<(String, Str
         return Err(no_worker().await);
     }
     Ok(Success::new(json!({ "bindings": local.dispatcher, "tags": [] })))
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    name: String,
+    text: String,
+}
+
+/// Sets a secret of the dispatcher's, as `wrangler secret put` does: there is `TOKEN_SECRETS`.
+async fn set_worker_secret(
+    State(local): Api,
+    Path((_, script)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Success, Refusal> {
+    if script != "dispatcher" {
+        return Err(no_worker().await);
+    }
+    let Secret { name, text } = json_body(&body)?;
+    if name != "TOKEN_SECRETS" || !local.processes.places().has_token_secrets {
+        let message = format!("the local dispatcher has no secret {name}: there is TOKEN_SECRETS, with `--auth token`");
+        return Err(Refusal::bad(INVALID, message));
+    }
+    TokenSecrets::parse(&text).map_err(|error| Refusal::bad(INVALID, format!("{name} is invalid: {error:#}")))?;
+    local.processes.set_token_secrets(&text).await?;
+    Ok(Success::new(json!({ "name": name, "type": "secret_text" })))
 }
 
 async fn no_worker() -> Refusal {

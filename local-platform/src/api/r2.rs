@@ -95,9 +95,11 @@ async fn create(State(local): Api, headers: HeaderMap, body: Bytes) -> Result<Su
             return Err(Refusal::new(StatusCode::CONFLICT, 10004, message));
         }
         account.new_bucket(&name, jurisdiction);
+        // It was emptied when it was deleted.
+        account.removed.remove(&Storage::R2(name.clone()));
         Ok(described(&name, &account.buckets[&name]))
     })?;
-    local.unbind(&Storage::R2(name));
+    local.unbind(&Storage::R2(name)).await?;
     Ok(Success::new(bucket))
 }
 
@@ -123,7 +125,7 @@ async fn remove(
         account.removed.insert(Storage::R2(name.clone()));
         Ok(())
     })?;
-    local.unbind(&Storage::R2(name));
+    local.unbind(&Storage::R2(name)).await?;
     Ok(Success::new(json!({})))
 }
 

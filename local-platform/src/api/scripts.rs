@@ -21,10 +21,10 @@ use super::take::Rest;
 use super::upload::{INVALID, Metadata, Upload};
 use super::validate::{check_bindings, check_tags};
 use super::{Api, Local};
-use crate::account::{Account, Code, Modules, NAMESPACE, Script, Trial, new_id, now};
+use crate::account::{Account, Code, Modules, Script, new_id, now};
 use crate::binding_types::{Binding, is, member, name, unsupported_bindings};
-use crate::check::ModuleKind;
 use crate::store::Store;
+use crate::workerd::ModuleKind;
 use platform::code::json_module;
 
 const SCRIPT: &str = "/workers/dispatch/namespaces/{namespace}/scripts/{script}";
@@ -67,29 +67,20 @@ impl Local {
         self.read(|account| find(account, namespace, script).cloned())
     }
 
-    /// Changes a script. It runs from the next restart on, if its namespace is the dispatcher's.
-    fn change_script(
+    /// Changes a script. Its next process has the change, if its namespace is the dispatcher's.
+    async fn change_script(
         &self,
         namespace: &str,
-        script: &str,
+        name: &str,
         change: impl FnOnce(&mut Script) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         self.change(|account| {
-            let script = find_mut(account, namespace, script)?;
+            let script = find_mut(account, namespace, name)?;
             change(script)?;
             script.modified = now();
-            script.trial = Trial::New;
             Ok(())
         })?;
-        self.changed(namespace);
-        Ok(())
-    }
-
-    /// Says that scripts of a namespace have changed, which the runtime need only know of the dispatcher's.
-    pub fn changed(&self, namespace: &str) {
-        if namespace == NAMESPACE {
-            self.gate.change();
-        }
+        self.changed(namespace, Some(name)).await
     }
 }
 
@@ -171,7 +162,7 @@ async fn remove_tagged(
         }
         Ok::<_, Refusal>(names)
     })?;
-    local.changed(&namespace);
+    local.changed(&namespace, None).await?;
     Ok(Success::list(removed.into_iter().map(Value::from)))
 }
 
@@ -191,7 +182,7 @@ async fn remove(State(local): Api, Path((_, namespace, name)): Place) -> Result<
         account.remove_script(&namespace, &name);
         Ok::<_, Refusal>(())
     })?;
-    local.changed(&namespace);
+    local.changed(&namespace, None).await?;
     Ok(Success::new(Value::Null))
 }
 
@@ -332,10 +323,12 @@ impl Secret {
 async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
     let secret: Secret = json_body(&body)?;
     let told = json!({ "name": secret.name, "type": "secret_text" });
-    local.change_script(&namespace, &script, |script| {
-        secret.set(script)?;
-        check_bindings(&script.bindings)
-    })?;
+    local
+        .change_script(&namespace, &script, |script| {
+            secret.set(script)?;
+            check_bindings(&script.bindings)
+        })
+        .await?;
     Ok(Success::new(told))
 }
 
@@ -357,20 +350,22 @@ async fn set_secrets(State(local): Api, Path((_, namespace, script)): Place, bod
         let message = format!("{} secrets are too many for one request: at most {MAX_SECRETS}", secrets.len());
         return Err(Refusal::bad(INVALID, message));
     }
-    local.change_script(&namespace, &script, |script| {
-        for (called, secret) in secrets {
-            match secret {
-                Some(secret) if secret.name != called => {
-                    let message = format!("the secret {called} has another name in it, {:?}", secret.name);
-                    return Err(Refusal::bad(INVALID, message));
+    local
+        .change_script(&namespace, &script, |script| {
+            for (called, secret) in secrets {
+                match secret {
+                    Some(secret) if secret.name != called => {
+                        let message = format!("the secret {called} has another name in it, {:?}", secret.name);
+                        return Err(Refusal::bad(INVALID, message));
+                    }
+                    Some(secret) => secret.set(script)?,
+                    // One that is gone already is what was asked for.
+                    None => script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called)),
                 }
-                Some(secret) => secret.set(script)?,
-                // One that is gone already is what was asked for.
-                None => script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called)),
             }
-        }
-        check_bindings(&script.bindings)
-    })?;
+            check_bindings(&script.bindings)
+        })
+        .await?;
     let script = local.script(&namespace, &script)?;
     let secrets = script.bindings.iter().filter(|binding| is(binding, "secret_text"));
     let told: Map<String, Value> = secrets.map(|secret| (name(secret).to_owned(), told(secret))).collect();
@@ -391,11 +386,13 @@ async fn secret(State(local): Api, Path((_, namespace, script, called)): Named) 
 }
 
 async fn unset_secret(State(local): Api, Path((_, namespace, script, called)): Named) -> Result<Success, Refusal> {
-    local.change_script(&namespace, &script, |script| {
-        let before = script.bindings.len();
-        script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called));
-        if script.bindings.len() == before { Err(no_secret()) } else { Ok(()) }
-    })?;
+    local
+        .change_script(&namespace, &script, |script| {
+            let before = script.bindings.len();
+            script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called));
+            if script.bindings.len() == before { Err(no_secret()) } else { Ok(()) }
+        })
+        .await?;
     Ok(Success::new(Value::Null))
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::StatusCode;
@@ -18,9 +17,10 @@ use super::reply::{Refusal, Success};
 use super::scripts::etag;
 use super::upload::{INVALID, Metadata, Upload, apply_exports};
 use super::validate::{check_script, check_size, no_such_class, shared_counters};
-use crate::account::{Code, Modules, Script, Trial, new_id, now};
+use crate::account::{Account, Code, NAMESPACE, Script, new_id, now};
 use crate::binding_types::{is, name, unsupported_bindings};
-use crate::check::Fault;
+use crate::processes::Started;
+use crate::workerd::Failure;
 
 /// What becomes of what an upload does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Local {
 
         // The modules go where nobody looks for them until the account has them.
         let mut folder = None;
-        let mut startup = Duration::ZERO;
+        let started;
         if let Code::Uploaded(kept) = &script.code {
             let path = match &modules {
                 Some((_, contents)) => {
@@ -74,17 +74,13 @@ impl Local {
                 }
                 None => self.store().modules(&kept.digest),
             };
-            startup = self.start(&path, &script, kept, old.as_ref()).await?;
-            if let (Some(source), Some(_)) = (kept.entry_source(), &folder) {
-                fs::write(path.join(kept.entry()), source).context("cannot keep an upload")?;
-            }
+            started = self.start(name, &path, &script, old.as_ref()).await?;
         } else {
             // The repository's own code starts; what is said of it need not be so.
-            let empty = TempDir::new_in(&self.incoming).context("cannot keep an upload")?;
-            let (modules, contents) = Modules::empty();
-            write_all(empty.path(), &contents).context("cannot keep an upload")?;
-            self.start(empty.path(), &script, &modules, old.as_ref()).await?;
+            started = self.start(name, &self.processes.places().customer_worker, &script, old.as_ref()).await?;
         }
+        let tried = script;
+        let _taking = self.taking.lock().await;
         let script = {
             let mut store = self.store();
             if let Some((folder, digest)) = &folder {
@@ -93,7 +89,9 @@ impl Local {
             store.change(|account| {
                 // Once more, with what may have changed meanwhile.
                 let namespace = account.namespaces.get_mut(namespace).ok_or_else(no_namespace)?;
-                let script = script_of(namespace.scripts.get(name), new_code, metadata, rest, strict)?;
+                let mut script = script_of(namespace.scripts.get(name), new_code, metadata, rest, strict)?;
+                // Its version is the one that has started.
+                script.modified.clone_from(&tried.modified);
                 namespace.scripts.insert(name.to_owned(), script.clone());
                 Ok::<_, Refusal>(script)
             })?
@@ -101,7 +99,12 @@ impl Local {
         for message in &messages {
             eprintln!("{name}: {message}");
         }
-        self.changed(namespace);
+        let startup = started.time();
+        self.serve(namespace, name, started).await?;
+        if script.bindings != tried.bindings {
+            // They changed while it started.
+            self.changed(namespace, Some(name)).await?;
+        }
         let result = json!({
             "id": name,
             "etag": etag(&script),
@@ -118,18 +121,31 @@ impl Local {
 }
 
 impl Local {
-    /// Starts a script by itself, and answers how long that took. `old` is the script as it was.
+    /// Starts a script whose modules are in a folder. `old` is the script as it was.
     async fn start(
         &self,
+        name: &str,
         folder: &Path,
         script: &Script,
-        modules: &Modules,
         old: Option<&Script>,
-    ) -> Result<Duration, Refusal> {
-        self.checker.check(folder, script, modules).await?.map_err(|fault| match fault {
-            Fault::NoClass(class) => no_such_class(&class, old),
-            Fault::Start(reason) => Refusal::bad(INVALID, reason),
+    ) -> Result<Started, Refusal> {
+        let account = self.read(Account::clone);
+        let worker = self.processes.places().uploaded(&account, name, script, folder)?;
+        self.processes.try_script(name, worker).await?.map_err(|failure| match failure {
+            Failure::NoClass(class) => no_such_class(&class, old),
+            Failure::Start(reason) => Refusal::bad(INVALID, reason),
+            failure => Refusal::bad(INVALID, failure.to_string()),
         })
+    }
+
+    /// Lets a script serve that is in the account now.
+    async fn serve(&self, namespace: &str, name: &str, started: Started) -> Result<(), Refusal> {
+        if namespace == NAMESPACE {
+            self.processes.take(name, started).await?;
+            // It may have been deleted meanwhile.
+            self.follow().await?;
+        }
+        Ok(())
     }
 }
 
@@ -167,7 +183,6 @@ fn script_of(
             durable_objects: old.map(|old| old.durable_objects.clone()).unwrap_or_default(),
             migration_tag: old.and_then(|old| old.migration_tag.clone()),
             settings: Map::new(),
-            trial: Trial::New,
         },
     };
     let keep = metadata.keep_bindings.unwrap_or_default();
@@ -175,7 +190,7 @@ fn script_of(
         None if rest == Rest::Stays => base.bindings,
         new => merged(old, new.unwrap_or_default(), &keep, strict)?,
     };
-    let mut script = Script { bindings, modified: now(), trial: Trial::New, ..base };
+    let mut script = Script { bindings, modified: now(), ..base };
     script.code = code.unwrap_or(script.code);
     if let Some(tags) = metadata.tags {
         script.tags = tags;

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::reply::{Refusal, json_body};
 use super::validate::PYTHON;
-use crate::account::{ENTRY, Modules, hex};
-use crate::check::ModuleKind;
+use crate::account::{Modules, hex};
+use crate::workerd::ModuleKind;
 use platform::code::{is_python, json_module};
 
 /// Cloudflare's number for most of what is wrong with a script.
@@ -252,7 +252,7 @@ fn file_name(name: &str) -> Result<String, Refusal> {
     let path = name.strip_prefix("./").unwrap_or(name);
     let plain = |character: char| !character.is_control() && !"\\\"*:".contains(character);
     let whole = |segment: &str| !segment.is_empty() && segment != "." && segment != "..";
-    if path == ENTRY || path.len() > 200 || !path.chars().all(plain) || !path.split('/').all(whole) {
+    if path.len() > 200 || !path.chars().all(plain) || !path.split('/').all(whole) {
         let message = format!("{name:?} cannot be a module's name here: it is a path without `..`, \\, \", * and :");
         return Err(Refusal::bad(INVALID, message));
     }
@@ -287,9 +287,7 @@ mod tests {
         {
             assert_eq!(file_name(name).expect(name), file);
         }
-        for name in
-            ["", ".", "./", "..", "../a", "a/../b", "/a", "a//b", "a/", "a\\b", "a\"b", "a\0", "*.js", "c:a", ENTRY]
-        {
+        for name in ["", ".", "./", "..", "../a", "a/../b", "/a", "a//b", "a/", "a\\b", "a\"b", "a\0", "*.js", "c:a"] {
             assert!(file_name(name).is_err(), "{name}");
         }
     }

@@ -257,7 +257,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::account::{Code, Trial};
+    use crate::account::Code;
 
     fn script(bindings: &Value) -> Script {
         Script {
@@ -271,7 +271,6 @@ mod tests {
             durable_objects: BTreeMap::from([("Room".to_owned(), true)]),
             migration_tag: None,
             settings: serde_json::Map::new(),
-            trial: Trial::New,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line of the operator's tool.
 
 mod customer;
+mod logs;
 mod output;
 mod paths;
 mod specs;
@@ -28,6 +29,9 @@ enum TopLevelCommand {
     /// Create, change, inspect and delete customers
     Customer(customer::CustomerArguments),
 
+    /// Print what customers' Workers have logged on the local platform: console output and exceptions
+    Logs(logs::LogsArguments),
+
     /// Issue and check the tokens that clients send
     #[command(subcommand, after_help = EXIT_CODES)]
     Token(token::TokenCommand),
@@ -43,6 +47,7 @@ enum TopLevelCommand {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         TopLevelCommand::Customer(arguments) => customer::run(arguments),
+        TopLevelCommand::Logs(arguments) => logs::run(&arguments),
         TopLevelCommand::Token(command) => output::finish_text(token::run(command)),
         TopLevelCommand::Completions { shell } => {
             let mut script = Vec::new();

@@ -47,7 +47,7 @@ static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Prints a line to standard output and returns whether this succeeded. A closed pipe is not a failure: the command
 /// continues and prints nothing more.
-fn print(text: impl Display) -> bool {
+pub fn print(text: impl Display) -> bool {
     if STDOUT_CLOSED.load(Ordering::Relaxed) {
         return true;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 
 use anyhow::{Context, Result, bail};
-use cloudflare_api::{Cloudflare, Resource, ResourceKind};
+use cloudflare_api::{Cloudflare, Resource, ResourceKind, ScriptLogs};
 use serde_json::Value;
 use shared::customer::UserId;
 
@@ -71,6 +71,12 @@ impl Customers {
             platform_resources,
             secret,
         })
+    }
+
+    /// Reads what customers' Workers log, of one customer or of all. Only the local platform has this.
+    pub async fn logs(&self, id: Option<&UserId>, follow: bool) -> Result<ScriptLogs> {
+        let script = id.map(|id| self.script_name(id));
+        Ok(self.cloudflare.script_logs(&self.namespace, script.as_deref(), follow).await?)
     }
 
     /// Returns the name of a customer's script.

@@ -1,10 +1,8 @@
-// Reads and writes the local storage for the local Cloudflare API, which knows the secret of this run: wrangler's own port
-// leads to any Worker, so that this one must ask for it itself. The storage is bound under names such as `kv:<id>`; what is
-// asked for is in the query.
+// Reads and writes the local storage for the local Cloudflare API, which alone reaches this Worker's socket. The storage is
+// bound under names such as `kv:<id>`; what is asked for is in the query.
 
 export default {
   async fetch(request, env) {
-    if (request.headers.get("Platform-Storage") !== env.STORAGE_SECRET) return new Response(null, { status: 403 });
     const query = new URL(request.url).searchParams;
     const storage = env[query.get("storage")];
     const options = JSON.parse(query.get("options") ?? "{}");
@@ -17,10 +15,6 @@ export default {
 };
 
 const operations = {
-  /** For who wants to know whether anything runs at all. */
-  async alive() {
-    return new Response();
-  },
   async "kv.get"(kv, { key }) {
     const value = await kv.get(key, "stream");
     if (value === null) return missing();
@@ -58,6 +52,22 @@ const operations = {
     return Response.json({ keys, cursor: list_complete ? "" : cursor });
   },
 
+  async "kv.purge"(kv) {
+    for (let cursor; ; ) {
+      const page = await kv.list({ cursor });
+      await Promise.all(page.keys.map(({ name }) => kv.delete(name)));
+      if (page.list_complete) return new Response();
+      cursor = page.cursor;
+    }
+  },
+
+  async "r2.purge"(bucket) {
+    for (;;) {
+      const { objects, truncated } = await bucket.list();
+      if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key));
+      if (!truncated) return new Response();
+    }
+  },
   async "r2.get"(bucket, { key, request }) {
     const object = await bucket.get(key, { onlyIf: conditions(request.headers) });
     if (object === null) return missing();

@@ -1,0 +1,91 @@
+// Runs in workerd, as the wrapper around the inner bindings: a dispatch namespace whose scripts are processes. Each has a
+// socket, on which the supervisor listens; a connection to it starts the process.
+
+/** A Fetcher with another `fetch`. Its RPC methods and properties are as they are. */
+const withFetch = (worker, fetch) =>
+  new Proxy(worker, { get: (target, property) => (property === "fetch" ? fetch : target[property]) });
+
+/** Whether the path of a URL has a segment that would be lost on the way; see companion.js. */
+const hasEmptySegment = (url) => new URL(url).pathname.includes("//");
+
+/**
+ * The same request, which is cancelled when its client has gone. workerd would leave the script waiting for the rest of the
+ * body as long as the dispatcher has work under way.
+ */
+function cancellable(request) {
+  const controller = new AbortController();
+  request.signal.addEventListener("abort", () => controller.abort(request.signal.reason));
+  if (request.body === null) return new Request(request, { signal: controller.signal });
+  // The runtime has no stream that is longer than 2^53 - 1 bytes.
+  const length = request.headers.get("Content-Length");
+  const fixed = () => new FixedLengthStream(Math.min(Number(length), Number.MAX_SAFE_INTEGER));
+  const { readable, writable } = length === null ? new IdentityTransformStream() : fixed();
+  request.body.pipeTo(writable, { preventAbort: true, preventCancel: true }).catch(async (error) => {
+    const reader = request.body.getReader();
+    const hasFailed = reader.closed.then(() => false, () => true);
+    // Otherwise the script has stopped reading, which is its right.
+    if (await Promise.race([hasFailed, scheduler.wait(0).then(() => false)])) controller.abort(error);
+    else await reader.cancel(error);
+  });
+  return new Request(request, { body: readable, signal: controller.signal });
+}
+
+export default function makeNamespace({ port, supervisor, settings }) {
+  /** What the supervisor is told of scripts: limits, and parameters of the outbound Worker. */
+  const told = new Map();
+
+  /** Returns whether there was something to tell. Who comes meanwhile waits until the supervisor knows it. */
+  const tell = async (script, { limits, outbound } = {}) => {
+    const text = JSON.stringify({ limits, outbound });
+    const last = told.get(script) ?? { text: "{}" };
+    if (text === last.text) return (await last.reply) !== undefined;
+    const headers = { "Content-Type": "application/json" };
+    const reply = supervisor.fetch(`http://supervisor/scripts/${script}`, { method: "PUT", headers, body: text });
+    told.set(script, { text, reply });
+    const { ok } = await reply;
+    // There is no such script yet.
+    if (!ok) told.delete(script);
+    return true;
+  };
+
+  /** Why a connection to a script was lost, in the words that Cloudflare's namespace uses. */
+  const reason = async (script, error) => {
+    if (error.remote) return error;
+    const reply = await supervisor.fetch(`http://supervisor/scripts/${encodeURIComponent(script)}`);
+    return reply.status === 204 ? error : new Error(await reply.text());
+  };
+
+  /** The script behind a name: the same, unless the binding's options list its scripts. */
+  const scriptOf = (name) => {
+    if (settings.scripts === undefined) return name;
+    return Object.hasOwn(settings.scripts, name) ? settings.scripts[name].replace(/^customer-/, "") : undefined;
+  };
+
+  return {
+    /** Synchronous, and returns a real Fetcher for every name. That there is no such script shows at its first use. */
+    get(name, _args, options) {
+      const script = scriptOf(String(name));
+      if (script === undefined) throw new Error("Worker not found.");
+      if (Object.hasOwn(settings.hosted, script)) {
+        const worker = port.connect(`unix:${settings.hub}`).getEntrypoint(`core:user:${settings.hosted[script]}`);
+        return withFetch(worker, (...parameters) => worker.fetch(cancellable(new Request(...parameters))));
+      }
+      if (!/^[a-z0-9_-]{1,63}$/.test(script)) throw new Error("Worker not found.");
+      const connect = (service) => port.connect(`unix:${settings.sockets}/${script}`).getEntrypoint(service);
+      const worker = connect("script");
+      return withFetch(worker, async (...parameters) => {
+        const request = cancellable(new Request(...parameters));
+        try {
+          // What is told may lead to another process.
+          const isOld = await tell(script, options);
+          if (!hasEmptySegment(request.url)) return await (isOld ? connect("script") : worker).fetch(request);
+          const headers = new Headers(request.headers);
+          headers.set("Platform-Url", request.url);
+          return await connect("companion").fetch(new Request(request, { headers }));
+        } catch (error) {
+          throw await reason(script, error);
+        }
+      });
+    },
+  };
+}

@@ -1,0 +1,208 @@
+//! The hub: a Node.js program that runs Miniflare with the simulators and the account's Workers besides the dispatcher.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::{Instant, sleep, timeout};
+use toml::Table;
+
+use super::log::Log;
+use super::run_folder::RunFolder;
+use super::workerd::{HUB, SCRIPTS, SUPERVISOR};
+
+/// How long the hub may take to start.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long it has to end by itself before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The file that the hub makes when it serves.
+const READY: &str = "ready";
+
+/// What runs in the hub.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contents {
+    /// The Workers.
+    pub workers: Vec<HubWorker>,
+    /// Scripts of the dispatch namespace that run in the hub: the Workers, by the scripts' names.
+    pub hosted: BTreeMap<String, String>,
+    /// Where the simulators keep what they store.
+    pub storage: PathBuf,
+}
+
+/// A Worker of the hub.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HubWorker {
+    /// Its name.
+    name: String,
+    /// The file of its main module.
+    main: String,
+    compatibility_date: String,
+    compatibility_flags: Vec<String>,
+    /// Its bindings, as Miniflare has them.
+    env: Map<String, Value>,
+}
+
+impl HubWorker {
+    /// A Worker as its wrangler file has it.
+    pub fn new(config: &Table) -> Result<Self> {
+        let text = |name: &str| {
+            let value = config.get(name).and_then(toml::Value::as_str).map(str::to_owned);
+            value.with_context(|| format!("a wrangler file has no `{name}`"))
+        };
+        let flags = config.get("compatibility_flags").and_then(toml::Value::as_array).into_iter().flatten();
+        Ok(Self {
+            name: text("name")?,
+            main: text("main")?,
+            compatibility_date: text("compatibility_date")?,
+            compatibility_flags: flags.filter_map(|flag| flag.as_str().map(str::to_owned)).collect(),
+            env: env(config),
+        })
+    }
+}
+
+/// A list of bindings in a wrangler file: its key, the member with the binding's name, and the binding as Miniflare has it.
+type List = (&'static str, &'static str, fn(&Value) -> Value);
+
+const LISTS: [List; 6] = [
+    ("kv_namespaces", "binding", |entry| json!({ "type": "kv", "id": entry["id"] })),
+    ("r2_buckets", "binding", |entry| json!({ "type": "r2", "name": entry["bucket_name"] })),
+    ("d1_databases", "binding", |entry| json!({ "type": "d1", "id": entry["database_id"] })),
+    (
+        "ratelimits",
+        "name",
+        |entry| json!({ "type": "rate-limit", "namespace": entry["namespace_id"], "simple": entry["simple"] }),
+    ),
+    (
+        "analytics_engine_datasets",
+        "binding",
+        |entry| json!({ "type": "analytics-engine-dataset", "name": entry["dataset"] }),
+    ),
+    ("services", "binding", |entry| match entry.get("entrypoint") {
+        Some(entrypoint) => json!({ "type": "worker", "worker": entry["service"], "exportName": entrypoint }),
+        None => json!({ "type": "worker", "worker": entry["service"] }),
+    }),
+];
+
+/// The bindings of a wrangler file, as Miniflare has them.
+fn env(config: &Table) -> Map<String, Value> {
+    let config = json!(config);
+    let mut env = Map::new();
+    let entries = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    for (key, name, binding) in LISTS {
+        for entry in entries(&config[key]) {
+            env.extend(entry[name].as_str().map(|name| (name.to_owned(), binding(&entry))));
+        }
+    }
+    for (name, value) in config["vars"].as_object().into_iter().flatten() {
+        let kind = if value.is_string() { "text" } else { "json" };
+        env.insert(name.clone(), json!({ "type": kind, "value": value }));
+    }
+    if let Some(name) = config["version_metadata"]["binding"].as_str() {
+        env.insert(name.to_owned(), json!({ "type": "version-metadata" }));
+    }
+    for entry in entries(&config["unsafe"]["bindings"]) {
+        let kind = format!("unsafe:{}", entry["type"].as_str().unwrap_or_default());
+        env.extend(entry["name"].as_str().map(|name| (name.to_owned(), json!({ "type": kind, "dev": entry["dev"] }))));
+    }
+    env
+}
+
+/// A running hub. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Hub {
+    process: Child,
+    /// Closed to end it.
+    stdin: Option<ChildStdin>,
+}
+
+impl Hub {
+    /// Starts the hub in the folder of the sockets, and returns when it serves.
+    pub async fn start(repository: &Path, folder: &RunFolder, contents: &Contents, log: &Log) -> Result<Self> {
+        let node_modules = repository.join("node_modules");
+        let node = node_modules.join("node/bin/node");
+        if !node.exists() {
+            bail!("{} is missing: run `cargo xtask setup`", node.display());
+        }
+        let workerd = folder.path().join("workerd");
+        // Miniflare does not end its runtime when Miniflare is killed, and gives it a debug port only on TCP. The first
+        // argument is `serve`. A runtime that crashed has left its socket.
+        let wrapper = format!(
+            "#!/bin/sh\nrm -f {HUB}\nshift\nexec setpriv --pdeathsig KILL '{}' serve --debug-port=unix:{HUB} \"$@\"\n",
+            node_modules.join("workerd/bin/workerd").display()
+        );
+        fs::write(&workerd, wrapper)
+            .and_then(|()| fs::set_permissions(&workerd, fs::Permissions::from_mode(0o700)))
+            .with_context(|| format!("cannot write {}", workerd.display()))?;
+        let mut process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(&node)
+            .arg(repository.join("local-platform/namespace/hub.js"))
+            .current_dir(folder.path())
+            .env("MINIFLARE_WORKERD_PATH", &workerd)
+            .env("TZ", "UTC")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C in the terminal is for this process, which then ends the hub in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start the hub: is setpriv (util-linux) installed?")?;
+        tokio::spawn(log.clone().lines(BufReader::new(process.stdout.take().context("piped")?).lines(), |_| true));
+        tokio::spawn(log.clone().lines(BufReader::new(process.stderr.take().context("piped")?).lines(), |_| true));
+        let mut options = serde_json::to_value(contents).context("this is JSON")?;
+        options["folder"] = folder.path().to_str().context("the state folder's path is not UTF-8")?.into();
+        options["scripts"] = SCRIPTS.into();
+        options["hub"] = HUB.into();
+        options["supervisor"] = SUPERVISOR.into();
+        options["ready"] = READY.into();
+        let mut stdin = process.stdin.take().context("piped")?;
+        stdin.write_all(format!("{options}\n").as_bytes()).await.context("the hub has ended at once")?;
+        let mut hub = Self { process, stdin: Some(stdin) };
+        hub.serves(folder).await?;
+        Ok(hub)
+    }
+
+    async fn serves(&mut self, folder: &RunFolder) -> Result<()> {
+        let (started, ready) = (Instant::now(), folder.path().join(READY));
+        while !ready.exists() {
+            if let Some(status) = self.process.try_wait().context("cannot wait for the hub")? {
+                bail!("the hub has ended ({status})");
+            }
+            if started.elapsed() > START_TIMEOUT {
+                bail!("the hub does not serve after {} seconds", START_TIMEOUT.as_secs());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        fs::remove_file(&ready).with_context(|| format!("cannot remove {}", ready.display()))
+    }
+
+    /// Waits for what should not happen, the hub's end, and returns what it was.
+    pub async fn failed(&mut self) -> String {
+        match self.process.wait().await {
+            Ok(status) => format!("the hub has ended ({status})"),
+            Err(error) => format!("cannot wait for the hub: {error}"),
+        }
+    }
+
+    /// Ends the hub, and returns when it has ended.
+    pub async fn stop(&mut self) -> Result<()> {
+        drop(self.stdin.take());
+        if timeout(STOP_TIMEOUT, self.process.wait()).await.is_err() {
+            self.process.kill().await.context("cannot end the hub")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,383 @@
+//! A workerd process.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use platform::token::write_private;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::run_folder::RunFolder;
+use super::workerd::{Config, Failure, Printed, Worker, Workerd, explained, missing_class, without_warnings};
+
+/// How long a process may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a process is asked for a sign of life while it has work,
+const PING_EVERY: Duration = Duration::from_millis(500);
+
+/// and how long it has for one.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The CPU time between two pings from which on a process has work, even without a connection.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// How much of what a process prints on standard error is kept, in bytes.
+const MAX_ERRORS: usize = 16 << 10;
+
+/// How long a process may compute without a sign of life.
+#[derive(Clone, Copy, Debug)]
+pub struct HangLimit {
+    /// The CPU time.
+    pub cpu: Duration,
+    /// The time that passes, however busy the machine is.
+    pub time: Option<Duration>,
+}
+
+/// What a process's Workers log, a line at a time: level and message.
+pub type LogSink = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// A process that serves. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    /// Where it takes connections,
+    socket: PathBuf,
+    /// and where it shows that it is alive.
+    ping: PathBuf,
+    /// When its last connection ended, or when it started.
+    last_used: Mutex<Instant>,
+    /// How long its start took.
+    startup: Duration,
+    /// How many connections it has.
+    connections: watch::Sender<usize>,
+    /// Why it has ended, once it has.
+    ended: watch::Receiver<Option<Failure>>,
+    killer: Arc<Killer>,
+    /// Whether it has Durable Objects.
+    has_objects: bool,
+    /// The first part of what it prints on standard error.
+    said: Arc<Mutex<String>>,
+    id: u32,
+}
+
+/// Ends a process, and knows why.
+#[derive(Debug, Default)]
+struct Killer {
+    wanted: Notify,
+    reason: Mutex<Option<Failure>>,
+}
+
+impl Killer {
+    fn kill(&self, reason: Failure) {
+        locked(&self.reason).get_or_insert(reason);
+        self.wanted.notify_one();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.killer.kill(Failure::Stopped);
+    }
+}
+
+/// A connection to a process, which counts as long as this exists.
+#[derive(Debug)]
+pub struct Connection {
+    process: Arc<Process>,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn open(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(&self.process.socket).await
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        *locked(&self.process.last_used) = Instant::now();
+        self.process.connections.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Process {
+    /// Starts a process in a folder, where its sockets are. Returns once it serves, or what keeps it from it.
+    pub async fn start(
+        workerd: &Workerd,
+        folder: &RunFolder,
+        config: &Config,
+        log: LogSink,
+    ) -> Result<Result<Arc<Self>, Failure>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let name = format!("p{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let file = format!("{name}.capnp");
+        let path = folder.path().join(&file);
+        write_private(&path, workerd.config(&name, config))?;
+        // Secrets are in it.
+        let config_file = Files(vec![path]);
+        let started = Instant::now();
+        let mut child = workerd
+            .command(folder.path(), &name, &file, config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start a process: are setpriv and prlimit (util-linux) installed?")?;
+        let id = child.id().context("the process ended at once")?;
+        let output = child.stdout.take().context("stdout is piped")?;
+        let said = Arc::new(Mutex::new(String::new()));
+        let errors = tokio::spawn(read_errors(child.stderr.take().context("stderr is piped")?, said.clone()));
+        let (ready, readiness) = watch::channel(false);
+        tokio::spawn(read_output(output, ready, log));
+        let serves =
+            timeout(START_TIMEOUT, async move { readiness.clone().wait_for(|ready| *ready).await.is_ok() }).await;
+        let startup = started.elapsed();
+        drop(config_file);
+        let sockets = Files(["", ".ping", ".http"].map(|kind| folder.path().join(format!("{name}{kind}"))).to_vec());
+        if serves != Ok(true) {
+            child.kill().await.context("cannot end a process")?;
+            errors.await.context("nothing panics")?;
+            let said = locked(&said).clone();
+            return Ok(Err(match serves {
+                Ok(_) => Failure::Start(explained(&without_warnings(&said))),
+                Err(_) => {
+                    Failure::Start(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs()))
+                }
+            }));
+        }
+        let killer = Arc::new(Killer::default());
+        let (end, ended) = watch::channel(None);
+        tokio::spawn(wait(child, errors, killer.clone(), sockets, said.clone(), end));
+        let socket = match config {
+            Config::Worker(_) => folder.socket(&name),
+            Config::Storage(_) | Config::Dispatcher(_) | Config::Database { .. } => {
+                folder.socket(&format!("{name}.http"))
+            }
+        };
+        let ping = folder.socket(&format!("{name}.ping"));
+        let has_objects = matches!(config, Config::Worker(worker) if !worker.durable_objects.is_empty());
+        let last_used = Mutex::new(Instant::now());
+        Ok(Ok(Arc::new(Self {
+            socket,
+            ping,
+            last_used,
+            startup,
+            connections: watch::Sender::new(0),
+            ended,
+            killer,
+            has_objects,
+            said,
+            id,
+        })))
+    }
+
+    /// Starts a Worker without its Durable Objects' files, and ends it: what keeps it from starting, or how long that took.
+    pub async fn check(workerd: &Workerd, folder: &RunFolder, worker: &Worker) -> Result<Result<Duration, Failure>> {
+        let config = Config::Worker(Worker { objects: None, ..worker.clone() });
+        let logged = Arc::new(Mutex::new(String::new()));
+        let log: LogSink = {
+            let logged = logged.clone();
+            Arc::new(move |_, message| locked(&logged).extend([message, "\n"]))
+        };
+        let process = match Self::start(workerd, folder, &config, log).await? {
+            Ok(process) => process,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        process.kill(Failure::Stopped);
+        process.ended().await;
+        // It is a warning of workerd's, which may be on either output.
+        let said = format!("{}{}", locked(&process.said), locked(&logged));
+        Ok(match missing_class(&said, worker.durable_objects.keys()) {
+            Some(class) => Err(Failure::NoClass(class.to_owned())),
+            None => Ok(process.startup),
+        })
+    }
+
+    /// How long the start took.
+    pub fn startup(&self) -> Duration {
+        self.startup
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.ended.borrow().is_none()
+    }
+
+    /// Waits until it has ended, and returns why.
+    pub async fn ended(&self) -> Failure {
+        let mut ended = self.ended.clone();
+        let end = ended.wait_for(Option::is_some).await;
+        end.ok().and_then(|end| end.clone()).unwrap_or(Failure::Crash("the process has ended".to_owned()))
+    }
+
+    /// Takes up a connection, which counts from now on.
+    pub fn connection(self: &Arc<Self>) -> Connection {
+        self.connections.send_modify(|count| *count += 1);
+        Connection { process: self.clone() }
+    }
+
+    /// Whether it has a connection.
+    pub fn has_connections(&self) -> bool {
+        *self.connections.borrow() > 0
+    }
+
+    /// Whether it has Durable Objects: it goes on without connections, as they may have alarms, and no other process may have
+    /// their files.
+    pub fn has_objects(&self) -> bool {
+        self.has_objects
+    }
+
+    /// Whether it has had no connection for so long.
+    pub fn is_idle(&self, time: Duration) -> bool {
+        !self.has_connections() && locked(&self.last_used).elapsed() >= time
+    }
+
+    /// Waits until it has no connection.
+    pub async fn without_connections(&self) {
+        // The sender is this process's own.
+        let _ = self.connections.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Ends it.
+    pub fn kill(&self, reason: Failure) {
+        self.killer.kill(reason);
+    }
+
+    /// Waits until the process computes without a sign of life for longer than it may. The limit may change meanwhile.
+    pub async fn hangs(&self, limit: impl Fn() -> HangLimit) {
+        let mut at_last_sign = self.cpu_time();
+        let mut last_sign = Instant::now();
+        let mut before = at_last_sign;
+        loop {
+            sleep(PING_EVERY).await;
+            let now = self.cpu_time();
+            let has_work = self.has_connections() || now.saturating_sub(before) > BUSY;
+            before = now;
+            if !has_work || self.answers().await {
+                at_last_sign = self.cpu_time();
+                last_sign = Instant::now();
+                continue;
+            }
+            let (used, limit) = (self.cpu_time().saturating_sub(at_last_sign), limit());
+            let is_late = limit.time.is_some_and(|time| last_sign.elapsed() >= time && used >= BUSY);
+            if used >= limit.cpu || is_late {
+                return;
+            }
+        }
+    }
+
+    async fn answers(&self) -> bool {
+        let ask = async {
+            let mut stream = UnixStream::connect(&self.ping).await?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+            stream.read_u8().await
+        };
+        matches!(timeout(PING_TIMEOUT, ask).await, Ok(Ok(_)))
+    }
+
+    /// The CPU time that the process has used; see `proc_pid_stat(5)`.
+    fn cpu_time(&self) -> Duration {
+        let ticks = |stat: String| {
+            let (_, after_name) = stat.rsplit_once(')')?;
+            let mut fields = after_name.split_whitespace().skip(11);
+            let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
+        };
+        fs::read_to_string(format!("/proc/{}/stat", self.id)).ok().and_then(ticks).unwrap_or_default()
+    }
+}
+
+/// `sysconf(_SC_CLK_TCK)` on Linux.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Files that are removed with this.
+#[derive(Debug)]
+struct Files(Vec<PathBuf>);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for file in &self.0 {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    eprintln!("cannot remove {}: {error}", file.display());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Waits for the process, and ends it when that is wanted.
+async fn wait(
+    mut child: Child,
+    errors: tokio::task::JoinHandle<()>,
+    killer: Arc<Killer>,
+    sockets: Files,
+    said: Arc<Mutex<String>>,
+    end: watch::Sender<Option<Failure>>,
+) {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = killer.wanted.notified() => match child.start_kill() {
+            Ok(()) => child.wait().await,
+            Err(error) => Err(error),
+        },
+    };
+    drop(sockets);
+    // Fails only if it panics.
+    let _ = errors.await;
+    let reason = locked(&killer.reason).clone();
+    end.send_replace(Some(reason.unwrap_or_else(|| failure(status, &locked(&said)))));
+}
+
+/// Why a process ended by itself.
+fn failure(status: io::Result<ExitStatus>, said: &str) -> Failure {
+    if Workerd::is_out_of_memory(said) {
+        return Failure::Memory;
+    }
+    match status {
+        Ok(status) => Failure::Crash(format!("the process ended ({status})")),
+        Err(error) => Failure::Crash(format!("the process cannot be waited for: {error}")),
+    }
+}
+
+async fn read_output(output: ChildStdout, ready: watch::Sender<bool>, log: LogSink) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match Printed::read(&line) {
+            Printed::Ready => drop(ready.send_replace(true)),
+            Printed::Log { level, message } => log(&level, &message),
+            Printed::Other => {}
+        }
+    }
+}
+
+/// Reads to the end, and keeps the first part.
+async fn read_errors(errors: ChildStderr, said: Arc<Mutex<String>>) {
+    let mut lines = BufReader::new(errors).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let line = match Printed::read(&line) {
+            Printed::Log { message, .. } => message,
+            _ => line,
+        };
+        let mut said = locked(&said);
+        if said.len() + line.len() < MAX_ERRORS {
+            said.push_str(&line);
+            said.push('\n');
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

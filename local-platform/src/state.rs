@@ -1,0 +1,150 @@
+//! The state folder: what is in it before anything runs, and whose it is.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::statvfs::statvfs;
+use platform::code::RuntimeSettings;
+use platform::token::write_private;
+use shared::customer::UserId;
+
+use super::account::{self, Account, new_id};
+use super::config;
+use super::options::{Customer, Options};
+use super::removed::remove_files;
+use super::store::Store;
+
+/// The state folder is this platform's.
+#[derive(Debug)]
+pub struct StateLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl StateLock {
+    /// Takes the folder. Two platforms on the same storage would damage it.
+    pub fn take(state: &Path) -> Result<Self> {
+        let path = state.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot write to the state folder {}", state.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path, file }),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another local platform uses {}; stop it, or choose another folder with --state", state.display())
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+
+    /// Returns when the folder has been deleted or replaced: the simulators go on with what nobody can open again, and would
+    /// say that it was stored.
+    pub async fn lost(&self) {
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let held = self.file.metadata().map(id).ok();
+        while fs::metadata(&self.path).map(id).ok() == held {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+pub fn prepare_state(state: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(state)
+        .and_then(|()| state.canonicalize())
+        .with_context(|| format!("cannot use {} as the state folder", state.display()))
+}
+
+/// The local account with the customers that the options say, and the KV namespace of customers' records, if there is one.
+pub fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<String>)> {
+    for (at, customer) in options.customers.iter().enumerate() {
+        if options.customers[..at].iter().any(|other| other.id == customer.id) {
+            bail!("customer {} is there twice", customer.id);
+        }
+    }
+    let mut store = Store::open(state)?;
+    let is_new = store.is_new();
+    let deployed = config::records(&options.repository)?;
+    let settings = RuntimeSettings::read(&options.repository)?;
+    let records = store.change(|account| {
+        if is_new && options.customers.is_empty() {
+            for id in first_customers() {
+                account.seed(id.as_str(), &id.resource_name(), &settings);
+            }
+        }
+        for Customer { id, worker } in &options.customers {
+            match worker {
+                None => account.seed(id.as_str(), &id.resource_name(), &settings),
+                // A script that was uploaded under its name comes back when this run is over.
+                Some(_) => account.make_storage(&id.resource_name()),
+            }
+        }
+        anyhow::Ok(match deployed {
+            Some(id) => {
+                account.kv_namespaces.entry(id.clone()).or_insert_with(|| account::KvNamespace { title: id.clone() });
+                Some(id)
+            }
+            None if options.records => Some(account.kv_namespace("customers")),
+            None => None,
+        })
+    })?;
+    Ok((store, records))
+}
+
+/// The customers of a platform that is started for the first time and told of none.
+fn first_customers() -> [UserId; 2] {
+    ["user1", "user2"].map(|id| id.parse().expect("a valid id"))
+}
+
+/// The customers that a platform starts with.
+pub fn customers(options: &Options, account: &Account) -> Vec<Customer> {
+    if !options.customers.is_empty() {
+        return options.customers.clone();
+    }
+    let there = |id: &UserId| account.scripts().any(|(name, _)| name == id.as_str());
+    first_customers().into_iter().filter(there).map(|id| Customer { id, worker: None }).collect()
+}
+
+/// The token of the local API: the one that the options say, or one that is kept in the state folder.
+pub fn api_token(options: &Options, state: &Path) -> Result<String> {
+    if let Some(token) = &options.api_token {
+        return Ok(token.clone());
+    }
+    let path = state.join("api-token");
+    if path.exists() {
+        let token = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if !token.trim().is_empty() {
+            return Ok(token.trim().to_owned());
+        }
+    }
+    let token = new_id();
+    write_private(&path, &token)?;
+    Ok(token)
+}
+
+/// Takes away what nobody has any more. The runtime is not running.
+pub fn sweep(state: &Path, store: &mut Store) -> Result<()> {
+    let removed = store.account().removed.clone();
+    for storage in &removed {
+        remove_files(storage, &state.join("storage/v3"))?;
+    }
+    if !removed.is_empty() {
+        store.change(|account| {
+            account.removed.clear();
+            anyhow::Ok(())
+        })?;
+    }
+    store.sweep_modules()
+}
+
+/// Says so, if it is.
+pub fn disk_is_full(state: &Path) -> Option<anyhow::Error> {
+    /// What the simulators' empty databases take, and more.
+    const ENOUGH: u64 = 256 << 10;
+
+    let disk = statvfs(state).ok()?;
+    #[allow(clippy::useless_conversion, reason = "not everywhere are both 64 bits")]
+    let left = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size());
+    (left < ENOUGH).then(|| anyhow!("the disk that the state folder {} is on is full", state.display()))
+}

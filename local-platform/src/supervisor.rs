@@ -1,0 +1,516 @@
+//! Runs a process for each script, each D1 database and the local API's storage, when somebody connects to its socket.
+//!
+//! ```text
+//! hub, scripts -> run/scripts/<name>   -> the process that runs the script now
+//!              -> run/databases/<id>   -> the process that has the database
+//! ```
+//!
+//! The supervisor listens on the sockets and passes bytes on, so that it knows what is under way: a process that is
+//! replaced gets no new connection, and is ended when its last one has ended.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::definition::Parameters;
+use super::process::{Connection, HangLimit, LogSink, Process};
+use super::run_folder::RunFolder;
+use super::workerd::{Config, Failure, SCRIPTS, Worker, Workerd};
+
+/// How many processes start at the same time. More would only make each slower.
+const STARTS: usize = 3;
+
+/// How long requests under way have after their process was replaced, and how long `waitUntil` has after the last of them:
+/// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long requests have before a process with Durable Objects is replaced, which must end first.
+const DRAIN_OBJECTS: Duration = Duration::from_secs(2);
+
+/// How many replaced processes without requests are kept for their `waitUntil`.
+const MAX_LINGERING: usize = 8;
+
+/// How long a process without connections is kept.
+const IDLE: Duration = Duration::from_mins(2);
+
+/// The CPU time that a process may use without a sign of life: at least this,
+const MIN_CPU: Duration = Duration::from_secs(2);
+
+/// and this unless its customer's record has `limits.cpuMs`.
+const DEFAULT_CPU: Duration = Duration::from_secs(30);
+
+/// How long a database may compute without a sign of life. Its client gets a reply within 30 s.
+const DATABASE_TIME: Duration = Duration::from_secs(15);
+
+/// The pause before a process that crashed twice in a row is started again. It doubles, up to a limit.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a process must have run for the next crash to count as the first.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// How long the reason of a failure is remembered for those whose requests it ended.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// Buffers between two sockets, in bytes.
+const BUFFER: usize = 64 << 10;
+
+/// What a socket leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// A script of the dispatch namespace.
+    Script(String),
+    /// A D1 database, by its id.
+    Database(String),
+    /// The Worker that has all storage, for the local API.
+    Storage,
+    /// The dispatcher.
+    Dispatcher,
+}
+
+impl Name {
+    /// The folders of the sockets.
+    pub const FOLDERS: [&str; 2] = [SCRIPTS, "databases"];
+
+    /// The socket, relative to the folder that processes run in.
+    pub fn socket(&self) -> String {
+        match self {
+            Self::Script(name) => format!("{SCRIPTS}/{name}"),
+            Self::Database(id) => super::workerd::database_socket(id),
+            Self::Storage => "storage".to_owned(),
+            Self::Dispatcher => "dispatcher".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Script(name) => formatter.write_str(name),
+            Self::Database(id) => write!(formatter, "database {id}"),
+            Self::Storage => formatter.write_str("storage"),
+            Self::Dispatcher => formatter.write_str("the dispatcher"),
+        }
+    }
+}
+
+/// What a process of this name runs now.
+pub type Source = Box<dyn Fn(&Name, &Parameters) -> Result<Config> + Send + Sync>;
+
+/// What Workers log: the script, the level, the message.
+pub type ScriptLog = Arc<dyn Fn(&Name, &str, &str) + Send + Sync>;
+
+/// The sockets and the processes.
+pub struct Supervisor {
+    workerd: Workerd,
+    folder: RunFolder,
+    source: Source,
+    log: ScriptLog,
+    starts: Semaphore,
+    services: Mutex<BTreeMap<Name, Listening>>,
+    /// What the dispatcher said of scripts. It says it once, so that this outlives a script that is deleted and comes back.
+    settings: Mutex<BTreeMap<Name, Settings>>,
+    lingering: Mutex<VecDeque<Arc<Process>>>,
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Supervisor").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// What is behind a socket, and the task that listens on it.
+type Listening = (Arc<Service>, JoinHandle<()>);
+
+/// What is behind a socket.
+#[derive(Debug)]
+struct Service {
+    name: Name,
+    /// The process that takes new connections. Locked while it starts, and while it is decided whether it ends.
+    current: AsyncMutex<Option<Arc<Process>>>,
+    /// All processes that have not ended: the current one, and those that it has replaced.
+    processes: Mutex<Vec<Arc<Process>>>,
+    failures: Mutex<Failures>,
+}
+
+/// What the dispatcher says of a script.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    /// The CPU time that it may use without a sign of life.
+    cpu: Option<Duration>,
+    /// The parameters of its outbound Worker.
+    parameters: Parameters,
+}
+
+/// A connection that counts for its process as long as it exists.
+#[derive(Debug)]
+pub struct Stream {
+    stream: UnixStream,
+    _connection: Connection,
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// What went wrong lately.
+#[derive(Debug, Default)]
+struct Failures {
+    last: Option<(Instant, Failure)>,
+    in_a_row: u32,
+}
+
+impl Failures {
+    fn add(&mut self, failure: Failure, lived: Duration) {
+        self.in_a_row = if lived >= STABLE { 1 } else { self.in_a_row.saturating_add(1) };
+        self.last = Some((Instant::now(), failure));
+    }
+
+    /// The last one, if the process must not be started again yet.
+    fn pause(&self) -> Option<Failure> {
+        let (when, failure) = self.last.as_ref()?;
+        let doublings = self.in_a_row.checked_sub(2)?;
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(MAX_PAUSE);
+        (when.elapsed() < pause).then(|| failure.clone())
+    }
+}
+
+impl Supervisor {
+    /// A supervisor whose sockets are in a folder.
+    pub fn new(workerd: Workerd, folder: RunFolder, source: Source, log: ScriptLog) -> Arc<Self> {
+        Arc::new(Self {
+            workerd,
+            folder,
+            source,
+            log,
+            starts: Semaphore::new(STARTS),
+            services: Mutex::default(),
+            settings: Mutex::default(),
+            lingering: Mutex::default(),
+        })
+    }
+
+    /// The folder of the sockets.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Listens on the socket of this name from now on, if it does not already.
+    pub fn listen(self: &Arc<Self>, name: Name) -> Result<()> {
+        let mut services = locked(&self.services);
+        if services.contains_key(&name) {
+            return Ok(());
+        }
+        let socket = self.folder.socket(&name.socket());
+        let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on the socket of {name}"))?;
+        let service = Arc::new(Service {
+            name: name.clone(),
+            current: AsyncMutex::default(),
+            processes: Mutex::default(),
+            failures: Mutex::default(),
+        });
+        let task = tokio::spawn(serve(Arc::downgrade(self), service.clone(), listener));
+        services.insert(name, (service, task));
+        Ok(())
+    }
+
+    /// The names of the sockets that are listened on.
+    pub fn names(&self) -> BTreeSet<Name> {
+        locked(&self.services).keys().cloned().collect()
+    }
+
+    /// A connection to the process of a name, which is started if there is none.
+    pub async fn connect(self: &Arc<Self>, name: &Name) -> io::Result<Stream> {
+        let gone = || io::Error::new(ErrorKind::NotConnected, format!("{name} does not run"));
+        let service = self.service(name).ok_or_else(gone)?;
+        let connection = self.connection(&service).await.ok_or_else(gone)?;
+        let stream = connection.open().await?;
+        Ok(Stream { stream, _connection: connection })
+    }
+
+    /// Starts the process of a name, if it has none.
+    pub async fn start(self: &Arc<Self>, name: &Name) {
+        if let Some(service) = self.service(name) {
+            drop(self.connection(&service).await);
+        }
+    }
+
+    fn service(&self, name: &Name) -> Option<Arc<Service>> {
+        locked(&self.services).get(name).map(|(service, _)| service.clone())
+    }
+
+    /// Starts a process for a script that may be taken, with its storage: what keeps it from starting, or the process.
+    pub async fn prepare(&self, name: &Name, config: &Config) -> Result<Result<Arc<Process>, Failure>> {
+        let _permit = self.starts.acquire().await.context("the semaphore is never closed")?;
+        Process::start(&self.workerd, &self.folder, config, self.log_of(name)).await
+    }
+
+    /// Starts a Worker without its Durable Objects, and ends it: what keeps it from starting, or how long that took.
+    pub async fn check(&self, worker: &Worker) -> Result<Result<Duration, Failure>> {
+        let _permit = self.starts.acquire().await.context("the semaphore is never closed")?;
+        Process::check(&self.workerd, &self.folder, worker).await
+    }
+
+    /// Lets a process serve what comes from now on. The one before serves what has come already.
+    pub async fn replace(self: &Arc<Self>, name: Name, process: Arc<Process>) -> Result<()> {
+        self.listen(name.clone())?;
+        let service = self.service(&name).context("it listens")?;
+        let mut current = service.current.lock().await;
+        *locked(&service.failures) = Failures::default();
+        self.watch(&service, &process);
+        if let Some(old) = current.replace(process) {
+            self.retire(old);
+        }
+        Ok(())
+    }
+
+    /// Takes up that a script has changed: its next process is started by whoever connects next. With Durable Objects, the old
+    /// one ends first.
+    pub async fn reload(self: &Arc<Self>, name: &Name) {
+        let Some(service) = self.service(name) else { return };
+        let mut current = service.current.lock().await;
+        *locked(&service.failures) = Failures::default();
+        let Some(old) = current.take() else { return };
+        if !old.has_objects() {
+            return self.retire(old);
+        }
+        // Those that are still there then are cut off.
+        let _ = timeout(DRAIN_OBJECTS, old.without_connections()).await;
+        old.kill(Failure::Stopped);
+        old.ended().await;
+    }
+
+    /// Does not listen any more, and ends the process.
+    pub async fn remove(&self, name: &Name) {
+        let Some((service, task)) = locked(&self.services).remove(name) else { return };
+        task.abort();
+        // It is gone already if the folder is.
+        let _ = fs::remove_file(self.folder.socket(&name.socket()));
+        service.current.lock().await.take();
+        let processes = locked(&service.processes).clone();
+        for process in processes {
+            process.kill(Failure::Stopped);
+            process.ended().await;
+        }
+    }
+
+    /// Ends all processes.
+    pub async fn stop(&self) {
+        let names: Vec<Name> = locked(&self.services).keys().cloned().collect();
+        for name in names {
+            self.remove(&name).await;
+        }
+    }
+
+    /// Limits the CPU time that a script may use without a sign of life.
+    pub fn set_cpu_limit(&self, name: &Name, limit: Option<Duration>) {
+        locked(&self.settings).entry(name.clone()).or_default().cpu = limit;
+    }
+
+    /// The outbound Worker's parameters for a script.
+    pub fn parameters(&self, name: &Name) -> Parameters {
+        locked(&self.settings).get(name).map(|settings| settings.parameters.clone()).unwrap_or_default()
+    }
+
+    /// Changes the outbound Worker's parameters for a script. Its next process has them.
+    pub async fn set_parameters(self: &Arc<Self>, name: &Name, parameters: Parameters) {
+        let old = {
+            let mut settings = locked(&self.settings);
+            std::mem::replace(&mut settings.entry(name.clone()).or_default().parameters, parameters.clone())
+        };
+        if old != parameters {
+            self.reload(name).await;
+        }
+    }
+
+    /// How long the process of a name may compute without a sign of life.
+    fn hang_limit(&self, name: &Name) -> HangLimit {
+        let wanted = locked(&self.settings).get(name).and_then(|settings| settings.cpu);
+        HangLimit {
+            cpu: wanted.map_or(DEFAULT_CPU, |limit| limit.max(MIN_CPU)),
+            time: matches!(name, Name::Database(_)).then_some(DATABASE_TIME),
+        }
+    }
+
+    /// Why requests to a script have failed just now; `None` if no process of it has.
+    pub async fn failure(&self, name: &Name) -> Option<Failure> {
+        /// How long the end of a process may take to be known.
+        const PATIENCE: Duration = Duration::from_millis(300);
+
+        let service = self.service(name)?;
+        let asked = Instant::now();
+        loop {
+            let last = locked(&service.failures).last.clone();
+            match last.filter(|(when, _)| when.elapsed() < REMEMBERED) {
+                Some((_, failure)) => return Some(failure),
+                None if asked.elapsed() > PATIENCE => return None,
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// Whether a socket of this name is listened on.
+    pub fn knows(&self, name: &Name) -> bool {
+        locked(&self.services).contains_key(name)
+    }
+
+    /// A connection to the process of a service, which is started if there is none.
+    async fn connection(self: &Arc<Self>, service: &Arc<Service>) -> Option<Connection> {
+        let mut current = service.current.lock().await;
+        if let Some(process) = current.as_ref().filter(|process| process.is_running()) {
+            return Some(process.connection());
+        }
+        if locked(&service.failures).pause().is_some() {
+            return None;
+        }
+        let parameters = self.parameters(&service.name);
+        let started = match (self.source)(&service.name, &parameters) {
+            Ok(config) => self.prepare(&service.name, &config).await,
+            Err(error) => Err(error),
+        };
+        let failure = match started {
+            Ok(Ok(process)) => {
+                self.watch(service, &process);
+                return Some(current.insert(process).connection());
+            }
+            Ok(Err(failure)) => failure,
+            Err(error) => Failure::Crash(format!("{error:#}")),
+        };
+        eprintln!("{}: {failure}", service.name);
+        locked(&service.failures).add(failure, Duration::ZERO);
+        None
+    }
+
+    /// Ends a process that hangs or that nobody uses, and remembers why one has ended.
+    fn watch(self: &Arc<Self>, service: &Arc<Service>, process: &Arc<Process>) {
+        locked(&service.processes).push(process.clone());
+        let (supervisor, service, process) = (self.clone(), service.clone(), process.clone());
+        tokio::spawn(async move {
+            let started = Instant::now();
+            let failure = tokio::select! {
+                failure = process.ended() => failure,
+                () = process.hangs(|| supervisor.hang_limit(&service.name)) => {
+                    process.kill(Failure::Cpu);
+                    process.ended().await
+                }
+                () = service.idle(&process) => process.ended().await,
+            };
+            locked(&service.processes).retain(|other| !Arc::ptr_eq(other, &process));
+            if failure != Failure::Stopped {
+                eprintln!("{}: {failure}", service.name);
+                locked(&service.failures).add(failure, started.elapsed());
+            }
+        });
+    }
+
+    /// Ends a process when nobody uses it any more, or its time is over.
+    fn retire(self: &Arc<Self>, process: Arc<Process>) {
+        let supervisor = self.clone();
+        tokio::spawn(async move {
+            if timeout(DRAIN, process.without_connections()).await.is_err() {
+                return process.kill(Failure::Stopped);
+            }
+            let evicted = {
+                let mut lingering = locked(&supervisor.lingering);
+                lingering.push_back(process.clone());
+                if lingering.len() > MAX_LINGERING { lingering.pop_front() } else { None }
+            };
+            if let Some(evicted) = evicted {
+                evicted.kill(Failure::Stopped);
+            }
+            tokio::select! {
+                () = sleep(DRAIN) => process.kill(Failure::Stopped),
+                _ = process.ended() => {}
+            }
+            locked(&supervisor.lingering).retain(|other| !Arc::ptr_eq(other, &process));
+        });
+    }
+
+    fn log_of(&self, name: &Name) -> LogSink {
+        let (log, name) = (self.log.clone(), name.clone());
+        Arc::new(move |level, message| log(&name, level, message))
+    }
+}
+
+impl Service {
+    /// Returns when a process has been ended because nobody used it.
+    async fn idle(&self, process: &Arc<Process>) {
+        loop {
+            sleep(IDLE / 4).await;
+            if !process.is_idle(IDLE) || process.has_objects() {
+                continue;
+            }
+            // Who comes meanwhile waits, and starts another one.
+            let mut current = self.current.lock().await;
+            if process.is_idle(IDLE) && current.as_ref().is_some_and(|current| Arc::ptr_eq(current, process)) {
+                current.take();
+                process.kill(Failure::Stopped);
+                return;
+            }
+        }
+    }
+}
+
+async fn serve(supervisor: Weak<Supervisor>, service: Arc<Service>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let Some(supervisor) = supervisor.upgrade() else { return };
+                tokio::spawn(forward(supervisor, service.clone(), client));
+            }
+            Err(error) => {
+                eprintln!("{}: cannot accept a connection: {error}", service.name);
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Passes a connection on to the process. A client whose connection is closed asks for the reason.
+async fn forward(supervisor: Arc<Supervisor>, service: Arc<Service>, mut client: UnixStream) {
+    // The process may end in the moment between.
+    for _ in 0..2 {
+        let Some(connection) = supervisor.connection(&service).await else { return };
+        if let Ok(mut process) = connection.open().await {
+            // How it ends makes no difference: both sides see it.
+            let _ = copy_bidirectional_with_sizes(&mut client, &mut process, BUFFER, BUFFER).await;
+            return;
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
