@@ -1,7 +1,7 @@
 //! The Workers that are deployed with wrangler.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Runs `npx wrangler` in the repository's root, and returns its output.
 fn wrangler(arguments: &[&str]) -> String {
@@ -28,6 +28,20 @@ fn the_dispatcher_deploys_with_its_namespace() {
     // Deployed without changes it lets nobody in, because it has no secrets.
     assert!(printed.contains(r#"env.AUTH ("token")"#) && !printed.contains("TOKEN_SECRETS"), "{printed}");
     assert!(!printed.contains("WARNING"), "{printed}");
+}
+
+/// wrangler has no local dispatch namespace. It says at once what to run instead.
+#[test]
+fn wrangler_dev_in_the_root_says_what_to_run() {
+    let mut npx = Command::new("npx");
+    npx.current_dir(tests::repository()).args(["--no-install", "wrangler", "dev", "--port=0", "--inspector-port=0"]);
+    npx.env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
+    let output = npx.stdin(Stdio::null()).output().expect("npx runs");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{printed}");
+    assert!(printed.contains("run the platform with `npm run dev` or `cargo xtask dev`"), "{printed}");
+    let package = std::fs::read_to_string(tests::repository().join("package.json")).expect("a file");
+    assert!(package.contains(r#""dev": "cargo xtask dev""#), "{package}");
 }
 
 #[test]

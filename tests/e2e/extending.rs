@@ -14,7 +14,7 @@ fn run(command: &mut Command) -> Vec<u8> {
 }
 
 /// Copies the tracked files, and the untracked ones that are not ignored.
-fn copy(repository: &Path) -> TempDir {
+pub fn copy(repository: &Path) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
     let listed = run(Command::new("git").current_dir(repository).args(arguments));

@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` starts one platform and runs these tests against it in parallel. A test that counts what a
 //! customer has stored uses a customer that no other test uses. Tests in `faults`, `local_platform`, `local_api` and
-//! `runaway`, among others, start platforms of their own.
+//! `runtime`, among others, start platforms of their own.
 
 mod auth;
 mod bench;
@@ -24,5 +24,5 @@ mod memory;
 mod outbound;
 mod readme;
 mod reliability;
-mod runaway;
+mod runtime;
 mod telemetry;

@@ -1,5 +1,5 @@
-//! The outbound Worker, which limits the hosts that customers' Workers may fetch. Only Cloudflare sends a Worker's
-//! fetches to the outbound Worker, so these tests call it through `fixtures/outbound-caller.js`.
+//! The outbound Worker, which limits the hosts that customers' Workers may fetch. These tests call it through
+//! `fixtures/outbound-caller.js`; `runtime::outbound` tests that scripts' requests go through it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -18,7 +18,7 @@ use crate::LocalApi;
 use crate::processes::{expect_gone, pids, processes};
 
 /// How long a start or a stop may take.
-const TIMEOUT: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A running `cargo xtask dev`.
 #[derive(Debug)]
@@ -35,6 +35,20 @@ impl Dev {
     /// Starts a platform with a state folder and other arguments, and waits until it is ready.
     pub async fn start(state: &Path, arguments: &[&str]) -> Self {
         Self::spawn(command(state, arguments), state).await
+    }
+
+    /// Starts a platform of another checkout of the repository, whose Workers are built already.
+    pub async fn start_in(repository: &Path, state: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(state, arguments);
+        command.env("CARGO_MANIFEST_DIR", repository.join("xtask"));
+        Self::spawn(command, state).await
+    }
+
+    /// Starts a platform of another checkout that builds the Workers again when their sources change.
+    pub async fn start_developing(repository: &Path, state: &Path) -> Self {
+        let mut command = platform_command(state);
+        command.env("CARGO_MANIFEST_DIR", repository.join("xtask"));
+        Self::spawn(command, state).await
     }
 
     /// Starts a platform whose state folder is on a disk of its own.
@@ -170,9 +184,19 @@ async fn expect_failure(mut command: Command) -> String {
 
 /// Returns the command that starts a platform on free ports.
 fn command(state: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = platform_command(state);
+    command.args(arguments);
+    // The tests run what is deployed.
+    if !arguments.iter().any(|argument| argument.as_ref() == "--builds") {
+        command.arg("--release");
+    }
+    command
+}
+
+fn platform_command(state: &Path) -> Command {
     let xtask = env::var_os("XTASK").expect("XTASK is not set: run the tests with `cargo xtask test`");
     let mut command = Command::new(xtask);
-    command.args(["dev", "--port", "0", "--api-port", "0", "--state"]).arg(state).args(arguments);
+    command.args(["dev", "--port", "0", "--api-port", "0", "--state"]).arg(state);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -56,6 +56,18 @@ pub fn memory(processes: &[String], text: &str) -> u64 {
     sizes.lines().map(|line| line.trim().parse::<u64>().expect("a number of KiB") << 10).sum()
 }
 
+/// Returns the memory of all processes of a platform, in bytes. What they share counts once: it is the proportional set
+/// size of `proc_pid_smaps(5)`.
+#[must_use]
+pub fn memory_in_use(state: &Path) -> u64 {
+    let size = |pid: String| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"))?.split_whitespace().next()?;
+        Some(kib.parse::<u64>().ok()? << 10)
+    };
+    pids(&processes(state)).into_iter().filter_map(size).sum()
+}
+
 /// Returns the TCP ports that processes listen on, from Linux's `/proc`: `proc_net_tcp(5)` and `proc_pid_fd(5)`.
 #[must_use]
 pub fn ports(processes: &[String]) -> Vec<u16> {

@@ -183,7 +183,7 @@ NAME = "pypi-script"
 
 
 def call_worker():
-    # An upload restarts the local runtime, which may take longer than httpx's default timeout of five seconds.
+    # An upload starts a process, which may take longer than httpx's default timeout of five seconds on a busy machine.
     reply = httpx.get(URL, headers={"X-User-ID": NAME}, timeout=60)
     return reply.status_code, reply.text
 

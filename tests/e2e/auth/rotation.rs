@@ -1,30 +1,25 @@
 //! Rotation of the token secrets while clients send requests.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::api::expect_result;
 use tests::token::{NEW_SECRET, OLD_SECRET, claims, hs256};
 use tests::{Customer, Dev, Reply, expect_problem};
 
 const CLIENTS: usize = 20;
 
-/// Writes `TOKEN_SECRETS` to the local platform's file. wrangler reads it again when the configuration beside it
-/// changes.
-fn configure(state: &Path, secrets: &Value) {
-    let folder = state.join("workers/dispatcher");
-    let (vars, config) = (folder.join(".dev.vars"), folder.join("wrangler.toml"));
-    assert!(vars.exists(), "the local platform has its secrets in another file");
-    fs::write(vars, format!("TOKEN_SECRETS='{secrets}'\n")).expect("the file can be written");
-    let text = fs::read_to_string(&config).expect("a wrangler file");
-    fs::write(config, text + "\n# changed").expect("the file can be written");
+/// Sets `TOKEN_SECRETS` of the dispatcher, as `wrangler secret put` does.
+async fn configure(dev: &Dev, secrets: &Value) {
+    let secret = json!({ "name": "TOKEN_SECRETS", "type": "secret_text", "text": secrets.to_string() });
+    let request = dev.api().request(Method::PUT, "/workers/scripts/dispatcher/secrets").body(secret.to_string());
+    expect_result(request).await;
 }
 
 /// Sends requests with a token until the reply has this status.
@@ -49,7 +44,7 @@ async fn secrets_rotate_without_a_failed_request() {
     let state = TempDir::new().expect("a folder");
     let dev = Dev::start(state.path(), &["--auth", "token"]).await;
     let user = Customer::at(&dev.url, "user1");
-    configure(state.path(), &json!([old]));
+    configure(&dev, &json!([old])).await;
     wait_for_status(&user, &by_old, StatusCode::OK).await;
     expect_problem(user.clone().with_token(&by_new).get("/"), 401, "invalid_token").await;
 
@@ -77,12 +72,12 @@ async fn secrets_rotate_without_a_failed_request() {
 
     let pause = || tokio::time::sleep(Duration::from_secs(1));
     pause().await;
-    configure(state.path(), &json!([new, old]));
+    configure(&dev, &json!([new, old])).await;
     wait_for_status(&user, &by_new, StatusCode::OK).await;
     pause().await;
     switch.store(true, Ordering::SeqCst);
     pause().await;
-    configure(state.path(), &json!([new]));
+    configure(&dev, &json!([new])).await;
     wait_for_status(&user, &by_old, StatusCode::UNAUTHORIZED).await;
     pause().await;
     end.store(true, Ordering::SeqCst);

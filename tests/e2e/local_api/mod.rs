@@ -1,5 +1,5 @@
 //! The local Cloudflare API, called by wrangler, by curl commands from Cloudflare's documentation, by the operator's
-//! tool and over HTTP. An upload restarts the runtime, so each test starts its own platform.
+//! tool and over HTTP. Each test starts its own platform, because it changes what is in the account.
 
 mod creation;
 mod customers;
@@ -7,9 +7,9 @@ mod databases;
 mod interrupted;
 mod modules;
 mod refusals;
-mod restarts;
 mod scripts;
 mod storage;
+mod uploads;
 mod values;
 mod warnings;
 mod wrangler;
@@ -18,8 +18,7 @@ use tempfile::TempDir;
 use tests::{Dev, LocalApi};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Limits how many platforms run at the same time. Each restarts its runtime often, so more of them would take longer
-/// together than one after another.
+/// Limits how many platforms run at the same time. More of them would take longer together than one after another.
 static PLATFORMS: Semaphore = Semaphore::const_new(3);
 
 /// A platform with a state folder of its own.

@@ -15,7 +15,7 @@ const CUSTOMERS: [&str; 2] = ["a", "b"];
 
 #[tokio::test]
 async fn acknowledged_writes_survive_a_kill() {
-    kill_during_writes(4).await;
+    kill_during_writes(5).await;
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn acknowledged_writes_survive_many_kills() {
     kill_during_writes(super::setting("SOAK_ROUNDS", 20)).await;
 }
 
-/// Kills runtimes or the platform at least `min_rounds` times, and until more than `20 * min_rounds` writes were
+/// Kills processes or the platform at least `min_rounds` times, and until more than `20 * min_rounds` writes were
 /// acknowledged. A round on a slow machine has few.
 async fn kill_during_writes(min_rounds: u64) {
     let state = TempDir::new().expect("a folder");
@@ -47,21 +47,24 @@ async fn kill_during_writes(min_rounds: u64) {
         let tasks: Vec<_> =
             writers_by_customer.into_iter().map(|writers| tokio::spawn(ledger::run_until(writers, end))).collect();
         sleep(delay).await;
-        // Kills each runtime by itself, both runtimes, and the whole platform in turn.
-        let runtimes: Vec<String> =
-            processes(state.path()).into_iter().filter(|line| line.contains("workerd serve")).collect();
-        let runtimes = pids(&runtimes);
-        let killed = match round % 4 {
-            0 => &runtimes[..1],
-            1 => &runtimes[1..],
-            2 => &runtimes[..],
+        // Kills the hub, its runtime, all other processes, all of them, and the whole platform in turn.
+        let all = processes(state.path());
+        let is_hub = |line: &str| line.contains("hub.js");
+        let is_hubs_runtime = |line: &str| line.contains("workerd serve --binary");
+        let is_process = |line: &str| line.contains("--debug-port=unix:p");
+        let killed: Vec<String> = match round % 5 {
+            0 => all.into_iter().filter(|line| is_hub(line)).collect(),
+            1 => all.into_iter().filter(|line| is_hubs_runtime(line)).collect(),
+            2 => all.into_iter().filter(|line| is_process(line)).collect(),
+            3 => all.into_iter().filter(|line| is_hub(line) || is_hubs_runtime(line) || is_process(line)).collect(),
             _ => {
                 dev.kill().await;
-                &[]
+                Vec::new()
             }
         };
-        for pid in killed {
-            kill(Pid::from_raw(pid.parse().expect("a process id")), Signal::SIGKILL).expect("the runtime runs");
+        let killed = pids(&killed);
+        for pid in &killed {
+            kill(Pid::from_raw(pid.parse().expect("a process id")), Signal::SIGKILL).expect("the process runs");
         }
         writers_by_customer = Vec::new();
         for task in tasks {
@@ -93,7 +96,7 @@ async fn start(state: &TempDir) -> Dev {
     Dev::start(state.path(), &["--customer", "a", "--customer", "b"]).await
 }
 
-/// Waits until every customer is served again by the runtimes that wrangler has restarted.
+/// Waits until every customer is served again.
 async fn wait_until_served(dev: &Dev) {
     let started = Instant::now();
     for id in CUSTOMERS {

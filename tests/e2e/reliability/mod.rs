@@ -11,7 +11,7 @@ mod state_folder;
 use std::env;
 
 /// Returns the length of a long test from the environment, or `default`.
-fn setting(name: &str, default: u64) -> u64 {
+pub fn setting(name: &str, default: u64) -> u64 {
     env::var(name)
         .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value}")))
 }
