@@ -115,6 +115,6 @@ codes! {
     HostUnreachable = 502 "host_unreachable",
 
     // From the local platform.
-    /// The local runtime is restarting, and the restart takes too long.
+    /// The local platform's dispatcher does not reply.
     RuntimeUnavailable = 503 "runtime_unavailable",
 }
