@@ -266,6 +266,14 @@ impl Namespace {
 }
 
 impl Script {
+    /// What changes with the code.
+    pub fn etag(&self) -> &str {
+        match &self.code {
+            Code::Built => "built",
+            Code::Uploaded(modules) => &modules.digest,
+        }
+    }
+
     /// A script that runs the customer Worker as the repository builds it, with this storage.
     fn built(storage: Vec<Map<String, Value>>, settings: &RuntimeSettings) -> Self {
         Self {

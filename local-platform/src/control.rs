@@ -13,8 +13,7 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-use super::definition::Parameters;
-use super::supervisor::{Name, Supervisor};
+use super::supervisor::{Name, Parameters, Supervisor};
 use super::workerd::SUPERVISOR;
 
 /// What the dispatcher says when it gets a script, as the API of dispatch namespaces has it:

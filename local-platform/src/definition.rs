@@ -16,7 +16,7 @@ use super::config::{api_bindings, deployed_dispatcher};
 use super::options::{Auth, Customer, Options};
 use super::script::{stored, worker_name};
 use super::store::modules_folder;
-use super::supervisor::Name;
+use super::supervisor::{Name, Parameters};
 use super::workerd::{Binding, Config, Module, ModuleKind, Worker};
 use platform::code::RuntimeSettings;
 use platform::token::state_secrets;
@@ -45,9 +45,6 @@ pub struct Places {
     /// Whether the dispatcher has `TOKEN_SECRETS`, which are kept in the state folder.
     pub has_token_secrets: bool,
 }
-
-/// The parameters of the outbound Worker for a script: what the dispatcher said last.
-pub type Parameters = Map<String, Value>;
 
 impl Places {
     /// The places that the options say.

@@ -12,13 +12,13 @@ use tokio::task::JoinHandle;
 
 use super::account::{Account, Code, Storage};
 use super::control;
-use super::definition::{Parameters, Places};
+use super::definition::Places;
 use super::process::Process;
 use super::removed::remove_files;
 use super::run_folder::RunFolder;
 use super::script_logs::ScriptLogs;
 use super::store::{Store, replace};
-use super::supervisor::{Name, Supervisor};
+use super::supervisor::{Name, Parameters, Supervisor};
 use super::workerd::{Config, Failure, Worker, Workerd};
 use platform::token::state_file;
 

@@ -18,13 +18,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::definition::Parameters;
 use super::process::{Connection, HangLimit, LogSink, Process};
 use super::run_folder::RunFolder;
 use super::workerd::{Config, Failure, SCRIPTS, Worker, Workerd};
@@ -105,6 +105,9 @@ impl fmt::Display for Name {
         }
     }
 }
+
+/// The parameters of the outbound Worker for a script: what the dispatcher said last.
+pub type Parameters = Map<String, Value>;
 
 /// What a process of this name runs now.
 pub type Source = Box<dyn Fn(&Name, &Parameters) -> Result<Config> + Send + Sync>;

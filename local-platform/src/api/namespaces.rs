@@ -10,8 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::reply::{Refusal, Success, json_body};
-use super::upload::INVALID;
+use super::reply::{INVALID, Refusal, Success, json_body};
 use super::{Api, Local};
 use crate::account::{NAMESPACE, Namespace};
 use platform::token::TokenSecrets;

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+/// Cloudflare's number for most of what is wrong with a script.
+pub const INVALID: u64 = 10021;
+
 /// What was asked for.
 #[derive(Debug)]
 pub struct Success {

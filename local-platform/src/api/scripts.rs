@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::namespaces::no_namespace;
-use super::reply::{Query, Refusal, Success, json_body};
+use super::reply::{INVALID, Query, Refusal, Success, json_body};
 use super::take::Rest;
-use super::upload::{INVALID, Metadata, Upload};
+use super::upload::{Metadata, Upload};
 use super::validate::{check_bindings, check_tags};
 use super::{Api, Local};
 use crate::account::{Account, Code, Modules, Script, new_id, now};
@@ -84,18 +84,10 @@ impl Local {
     }
 }
 
-/// What changes with the code.
-pub fn etag(script: &Script) -> &str {
-    match &script.code {
-        Code::Built => "built",
-        Code::Uploaded(modules) => &modules.digest,
-    }
-}
-
 fn described(name: &str, script: &Script) -> Value {
     json!({
         "id": name,
-        "etag": etag(script),
+        "etag": script.etag(),
         "tags": script.tags,
         "handlers": ["fetch"],
         "created_on": script.created,

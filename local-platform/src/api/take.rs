@@ -13,9 +13,8 @@ use tokio::task::spawn_blocking;
 
 use super::Local;
 use super::namespaces::no_namespace;
-use super::reply::{Refusal, Success};
-use super::scripts::etag;
-use super::upload::{INVALID, Metadata, Upload, apply_exports};
+use super::reply::{INVALID, Refusal, Success};
+use super::upload::{Metadata, Upload, apply_exports};
 use super::validate::{check_script, check_size, no_such_class, shared_counters};
 use crate::account::{Account, Code, NAMESPACE, Script, new_id, now};
 use crate::binding_types::{is, name, unsupported_bindings};
@@ -107,7 +106,7 @@ impl Local {
         }
         let result = json!({
             "id": name,
-            "etag": etag(&script),
+            "etag": script.etag(),
             "tags": script.tags,
             "handlers": ["fetch"],
             "created_on": script.created,

@@ -8,14 +8,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::reply::{Refusal, json_body};
-use super::validate::PYTHON;
+use super::reply::{INVALID, Refusal, json_body};
 use crate::account::{Modules, hex};
 use crate::workerd::ModuleKind;
-use platform::code::{is_python, json_module};
-
-/// Cloudflare's number for most of what is wrong with a script.
-pub const INVALID: u64 = 10021;
+use platform::code::{PYTHON_IS_NOT_SUPPORTED, is_python, json_module};
 
 /// An upload: what it says of the script, and its modules, none if the script keeps those that it has.
 #[derive(Debug)]
@@ -206,7 +202,7 @@ impl Upload {
             let name = file_name(&name)?;
             let mut media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             if media_type.starts_with("text/x-python") || is_python(&name) {
-                return Err(Refusal::bad(INVALID, format!("the module {name}: {PYTHON}")));
+                return Err(Refusal::bad(INVALID, format!("the module {name}: {PYTHON_IS_NOT_SUPPORTED}")));
             }
             if name == modules.main && media_type == "application/json" {
                 let message = format!("the main module {name} is JSON: a script starts with an ECMAScript module");

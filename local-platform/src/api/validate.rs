@@ -11,11 +11,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::reply::Refusal;
-use super::upload::{Contents, INVALID};
+use super::reply::{INVALID, Refusal};
+use super::upload::Contents;
 use crate::account::{Account, Modules, Script, Storage};
 use crate::binding_types::{Binding, fault, is, member, name};
 use crate::script::stored;
+use platform::code::PYTHON_IS_NOT_SUPPORTED;
 use platform::manifest::{MAX_VARIABLE_LEN, MAX_VARIABLES, RESERVED_NAMES, is_rate_limiter};
 
 /// How many tags a script may have.
@@ -126,13 +127,10 @@ fn check_date(date: &str) -> Result<(), Refusal> {
 /// The runtime checks the flags when it starts the script, all but these.
 fn check_flags(flags: &[String]) -> Result<(), Refusal> {
     match flags.iter().find(|flag| flag.starts_with("python_workers")) {
-        Some(flag) => Err(Refusal::bad(INVALID, format!("the compatibility flag {flag}: {PYTHON}"))),
+        Some(flag) => Err(Refusal::bad(INVALID, format!("the compatibility flag {flag}: {PYTHON_IS_NOT_SUPPORTED}"))),
         None => Ok(()),
     }
 }
-
-/// What is said of Python.
-pub const PYTHON: &str = platform::code::PYTHON_IS_NOT_SUPPORTED;
 
 /// What a script is bound to must be there, where the account knows it.
 fn check_resource(account: &Account, binding: &Binding) -> Result<(), Refusal> {
