@@ -7,6 +7,7 @@ mod builds;
 mod churn;
 mod doors;
 mod misbehaving;
+mod objects;
 mod outbound;
 mod probes;
 mod starts;
