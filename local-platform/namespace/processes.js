@@ -1,9 +1,14 @@
 // Runs in workerd, as the wrapper around the inner bindings: a dispatch namespace whose scripts are processes. Each has a
 // socket, on which the supervisor listens; a connection to it starts the process.
 
-/** A Fetcher with another `fetch`. Its RPC methods and properties are as they are. */
-const withFetch = (worker, fetch) =>
-  new Proxy(worker, { get: (target, property) => (property === "fetch" ? fetch : target[property]) });
+/** A Worker with this `fetch`, and the RPC methods and properties of what `connect` returns. It connects when it is used. */
+const worker = (connect, fetch) =>
+  new Proxy({}, {
+    get: (_target, property) => {
+      if (property === "fetch") return fetch;
+      return typeof property === "symbol" || property === "then" ? undefined : connect()[property];
+    },
+  });
 
 /** Whether the path of a URL has a segment that would be lost on the way; see companion.js. */
 const hasEmptySegment = (url) => new URL(url).pathname.includes("//");
@@ -31,21 +36,17 @@ function cancellable(request) {
 }
 
 export default function makeNamespace({ port, supervisor, settings }) {
-  /** What the supervisor is told of scripts: limits, and parameters of the outbound Worker. */
-  const told = new Map();
+  /** What the supervisor knows of scripts: limits, and parameters of the outbound Worker. */
+  const known = new Map();
 
-  /** Returns whether there was something to tell. Who comes meanwhile waits until the supervisor knows it. */
+  /** Tells the supervisor what has changed. A request whose client goes meanwhile leaves nothing for others to wait for. */
   const tell = async (script, { limits, outbound } = {}) => {
     const text = JSON.stringify({ limits, outbound });
-    const last = told.get(script) ?? { text: "{}" };
-    if (text === last.text) return (await last.reply) !== undefined;
+    if (text === (known.get(script) ?? "{}")) return;
     const headers = { "Content-Type": "application/json" };
-    const reply = supervisor.fetch(`http://supervisor/scripts/${script}`, { method: "PUT", headers, body: text });
-    told.set(script, { text, reply });
-    const { ok } = await reply;
-    // There is no such script yet.
-    if (!ok) told.delete(script);
-    return true;
+    const { ok } = await supervisor.fetch(`http://supervisor/scripts/${script}`, { method: "PUT", headers, body: text });
+    // Otherwise there is no such script yet.
+    if (ok) known.set(script, text);
   };
 
   /** Why a connection to a script was lost, in the words that Cloudflare's namespace uses. */
@@ -67,25 +68,26 @@ export default function makeNamespace({ port, supervisor, settings }) {
       const script = scriptOf(String(name));
       if (script === undefined) throw new Error("Worker not found.");
       if (Object.hasOwn(settings.hosted, script)) {
-        const worker = port.connect(`unix:${settings.hub}`).getEntrypoint(`core:user:${settings.hosted[script]}`);
-        return withFetch(worker, (...parameters) => worker.fetch(cancellable(new Request(...parameters))));
+        const service = `core:user:${settings.hosted[script]}`;
+        const connect = () => port.connect(`unix:${settings.hub}`).getEntrypoint(service);
+        return worker(connect, (...parameters) => connect().fetch(cancellable(new Request(...parameters))));
       }
       if (!/^[a-z0-9_-]{1,63}$/.test(script)) throw new Error("Worker not found.");
       const connect = (service) => port.connect(`unix:${settings.sockets}/${script}`).getEntrypoint(service);
-      const worker = connect("script");
-      return withFetch(worker, async (...parameters) => {
+      const fetch = async (...parameters) => {
         const request = cancellable(new Request(...parameters));
         try {
-          // What is told may lead to another process.
-          const isOld = await tell(script, options);
-          if (!hasEmptySegment(request.url)) return await (isOld ? connect("script") : worker).fetch(request);
+          // Before it connects: what is told may lead to another process.
+          await tell(script, options);
+          if (!hasEmptySegment(request.url)) return await connect("script").fetch(request);
           const headers = new Headers(request.headers);
           headers.set("Platform-Url", request.url);
           return await connect("companion").fetch(new Request(request, { headers }));
         } catch (error) {
           throw await reason(script, error);
         }
-      });
+      };
+      return worker(() => connect("script"), fetch);
     },
   };
 }

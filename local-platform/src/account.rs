@@ -266,6 +266,20 @@ impl Namespace {
 }
 
 impl Script {
+    /// Whether another script is started with the same code, bindings and settings.
+    pub fn starts_like(&self, other: &Self) -> bool {
+        let parts = |script: &Self| {
+            (
+                script.code.clone(),
+                script.bindings.clone(),
+                script.compatibility_date.clone(),
+                script.compatibility_flags.clone(),
+                script.durable_objects.clone(),
+            )
+        };
+        parts(self) == parts(other)
+    }
+
     /// What changes with the code.
     pub fn etag(&self) -> &str {
         match &self.code {

@@ -63,6 +63,7 @@ async fn set(
         return StatusCode::NOT_FOUND;
     }
     supervisor.set_cpu_limit(&name, settings.limits.cpu_ms.map(Duration::from_millis));
-    supervisor.set_parameters(&name, settings.outbound).await;
-    StatusCode::NO_CONTENT
+    // To its end, even if the client of the request that asks for this goes.
+    let set = tokio::spawn(async move { supervisor.set_parameters(&name, settings.outbound).await });
+    if set.await.is_ok() { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR }
 }

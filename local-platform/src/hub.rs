@@ -152,6 +152,8 @@ impl Hub {
             .current_dir(folder.path())
             .env("MINIFLARE_WORKERD_PATH", &workerd)
             .env("TZ", "UTC")
+            // Miniflare leaves files there when it is killed.
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

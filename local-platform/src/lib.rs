@@ -74,7 +74,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use api::Local;
 use binding_types::unsupported_bindings;
@@ -133,6 +134,7 @@ impl Builds {
 impl LocalPlatform {
     /// Starts the platform, and returns once the dispatcher answers.
     pub async fn start(options: Options) -> Result<Self> {
+        raise_file_limit()?;
         let state = options.state.clone();
         // What Miniflare prints of a full disk says anything but that.
         Self::try_start(options).await.map_err(|error| disk_is_full(&state).unwrap_or(error))
@@ -268,6 +270,12 @@ impl LocalPlatform {
         );
         replace(&self.environment(), text.as_bytes())
     }
+}
+
+/// Lets this program and its processes open as many files as they may. Each request needs several.
+fn raise_file_limit() -> Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit of open files")
 }
 
 /// What runs in the hub, as the options say.

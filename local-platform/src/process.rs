@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use platform::token::write_private;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::{Notify, watch};
@@ -30,6 +30,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The CPU time between two pings from which on a process has work, even without a connection.
 const BUSY: Duration = Duration::from_millis(50);
+
+/// How much of a line that a process prints is read, in bytes.
+const MAX_LINE: usize = 256 << 10;
 
 /// How much of what a process prints on standard error is kept, in bytes.
 const MAX_ERRORS: usize = 16 << 10;
@@ -130,6 +133,8 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C in the terminal is for this program, which then lets requests end.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("cannot start a process: are setpriv and prlimit (util-linux) installed?")?;
@@ -187,7 +192,12 @@ impl Process {
         let logged = Arc::new(Mutex::new(String::new()));
         let log: LogSink = {
             let logged = logged.clone();
-            Arc::new(move |_, message| locked(&logged).extend([message, "\n"]))
+            Arc::new(move |_, message| {
+                let mut logged = locked(&logged);
+                if logged.len() + message.len() < MAX_LINE {
+                    logged.extend([message, "\n"]);
+                }
+            })
         };
         let process = match Self::start(workerd, folder, &config, log).await? {
             Ok(process) => process,
@@ -351,9 +361,29 @@ fn failure(status: io::Result<ExitStatus>, said: &str) -> Failure {
     }
 }
 
+/// Reads the next line, without what is beyond [`MAX_LINE`] bytes; `None` at the end.
+async fn next_line(output: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = Vec::new();
+    loop {
+        // A pipe that cannot be read is at its end.
+        let piece = output.fill_buf().await.ok()?;
+        if piece.is_empty() {
+            return (!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned());
+        }
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        let content = &piece[..end.unwrap_or(piece.len())];
+        line.extend_from_slice(&content[..content.len().min(MAX_LINE.saturating_sub(line.len()))]);
+        let read = end.map_or(piece.len(), |end| end + 1);
+        output.consume(read);
+        if end.is_some() {
+            return Some(String::from_utf8_lossy(&line).into_owned());
+        }
+    }
+}
+
 async fn read_output(output: ChildStdout, ready: watch::Sender<bool>, log: LogSink) {
-    let mut lines = BufReader::new(output).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut output = BufReader::new(output);
+    while let Some(line) = next_line(&mut output).await {
         match Printed::read(&line) {
             Printed::Ready => drop(ready.send_replace(true)),
             Printed::Log { level, message } => log(&level, &message),
@@ -364,8 +394,8 @@ async fn read_output(output: ChildStdout, ready: watch::Sender<bool>, log: LogSi
 
 /// Reads to the end, and keeps the first part.
 async fn read_errors(errors: ChildStderr, said: Arc<Mutex<String>>) {
-    let mut lines = BufReader::new(errors).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut errors = BufReader::new(errors);
+    while let Some(line) = next_line(&mut errors).await {
         let line = match Printed::read(&line) {
             Printed::Log { message, .. } => message,
             _ => line,

@@ -19,7 +19,7 @@ use super::run_folder::RunFolder;
 use super::script_logs::ScriptLogs;
 use super::store::{Store, replace};
 use super::supervisor::{Name, Parameters, Supervisor};
-use super::workerd::{Config, Failure, Worker, Workerd};
+use super::workerd::{Binding, Config, Failure, Worker, Workerd};
 use platform::token::state_file;
 
 /// The scripts' processes, and how they follow the account.
@@ -109,7 +109,11 @@ impl Processes {
     /// What has a socket.
     fn names(&self, account: &Account) -> BTreeSet<Name> {
         let scripts = account.scripts().map(|(name, _)| name).chain(self.places.modules.keys());
-        let databases = account.databases.keys().cloned().map(Name::Database);
+        let of_dispatcher = self.places.dispatcher.bindings.values().filter_map(|binding| match binding {
+            Binding::Database(id) => Some(id),
+            _ => None,
+        });
+        let databases = account.databases.keys().chain(of_dispatcher).cloned().map(Name::Database);
         scripts.cloned().map(Name::Script).chain(databases).chain([Name::Storage, Name::Dispatcher]).collect()
     }
 

@@ -9,8 +9,12 @@ use tokio::sync::broadcast;
 use super::account::now;
 use super::log::Log;
 
-/// How many lines are kept.
+/// How many lines are kept, and how many bytes of them.
 const KEPT: usize = 10_000;
+const KEPT_BYTES: usize = 16 << 20;
+
+/// How many bytes of a message are kept.
+const MAX_MESSAGE: usize = 16 << 10;
 
 /// How many lines a reader may be behind. It misses those that are older.
 const MAX_BEHIND: usize = 1_000;
@@ -28,10 +32,17 @@ pub struct Line {
     pub message: String,
 }
 
+/// Lines, and how many bytes their messages have.
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Arc<Line>>,
+    bytes: usize,
+}
+
 /// The latest lines of all scripts, which go to the platform's own output as well.
 #[derive(Debug)]
 pub struct ScriptLogs {
-    kept: Mutex<VecDeque<Arc<Line>>>,
+    kept: Mutex<Kept>,
     sender: broadcast::Sender<Arc<Line>>,
     output: Log,
 }
@@ -50,13 +61,16 @@ impl ScriptLogs {
     /// Adds a line.
     pub fn add(&self, script: &str, level: &str, message: &str) {
         self.output.line(&format!("[{script}] {message}"));
-        let (script, level, message) = (script.to_owned(), level.to_owned(), message.to_owned());
+        let end = (0..=MAX_MESSAGE.min(message.len())).rfind(|end| message.is_char_boundary(*end)).unwrap_or(0);
+        let (script, level, message) = (script.to_owned(), level.to_owned(), message[..end].to_owned());
         let line = Arc::new(Line { timestamp: now(), script, level, message });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
+        kept.bytes += line.message.len();
+        kept.lines.push_back(line.clone());
+        while kept.lines.len() > KEPT || kept.bytes > KEPT_BYTES {
+            let Some(oldest) = kept.lines.pop_front() else { break };
+            kept.bytes -= oldest.message.len();
         }
-        kept.push_back(line.clone());
         // Nobody may be reading.
         let _ = self.sender.send(line);
     }
@@ -64,6 +78,6 @@ impl ScriptLogs {
     /// The lines that are kept, and those that come from now on.
     pub fn read(&self) -> (Vec<Arc<Line>>, broadcast::Receiver<Arc<Line>>) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        (kept.iter().cloned().collect(), self.sender.subscribe())
+        (kept.lines.iter().cloned().collect(), self.sender.subscribe())
     }
 }

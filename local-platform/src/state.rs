@@ -11,7 +11,7 @@ use platform::code::RuntimeSettings;
 use platform::token::write_private;
 use shared::customer::UserId;
 
-use super::account::{self, Account, new_id};
+use super::account::{self, Account, Storage, new_id};
 use super::config;
 use super::options::{Customer, Options};
 use super::removed::remove_files;
@@ -125,7 +125,10 @@ pub fn api_token(options: &Options, state: &Path) -> Result<String> {
 
 /// Takes away what nobody has any more. The runtime is not running.
 pub fn sweep(state: &Path, store: &mut Store) -> Result<()> {
-    let removed = store.account().removed.clone();
+    let account = store.account();
+    // The objects of a script that exists again are its own.
+    let is_gone = |storage: &&Storage| !matches!(storage, Storage::Objects(_)) || !account.has(storage);
+    let removed: Vec<Storage> = account.removed.iter().filter(is_gone).cloned().collect();
     for storage in &removed {
         remove_files(storage, &state.join("storage/v3"))?;
     }

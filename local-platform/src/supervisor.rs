@@ -125,6 +125,7 @@ pub struct Supervisor {
     services: Mutex<BTreeMap<Name, Listening>>,
     /// What the dispatcher said of scripts. It says it once, so that this outlives a script that is deleted and comes back.
     settings: Mutex<BTreeMap<Name, Settings>>,
+    setting: AsyncMutex<()>,
     lingering: Mutex<VecDeque<Arc<Process>>>,
 }
 
@@ -221,6 +222,7 @@ impl Supervisor {
             starts: Semaphore::new(STARTS),
             services: Mutex::default(),
             settings: Mutex::default(),
+            setting: AsyncMutex::default(),
             lingering: Mutex::default(),
         })
     }
@@ -305,14 +307,28 @@ impl Supervisor {
         let Some(service) = self.service(name) else { return };
         let mut current = service.current.lock().await;
         *locked(&service.failures) = Failures::default();
-        let Some(old) = current.take() else { return };
+        let Some(old) = current.clone() else { return };
         if !old.has_objects() {
+            current.take();
             return self.retire(old);
         }
         // Those that are still there then are cut off.
         let _ = timeout(DRAIN_OBJECTS, old.without_connections()).await;
         old.kill(Failure::Stopped);
         old.ended().await;
+        current.take();
+        self.start_later(service.name.clone(), Duration::ZERO);
+    }
+
+    /// Starts the process of a name after a pause, because its Durable Objects may have alarms.
+    fn start_later(self: &Arc<Self>, name: Name, pause: Duration) {
+        let supervisor = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(pause).await;
+            if let Some(supervisor) = supervisor.upgrade() {
+                supervisor.start(&name).await;
+            }
+        });
     }
 
     /// Does not listen any more, and ends the process.
@@ -349,6 +365,8 @@ impl Supervisor {
 
     /// Changes the outbound Worker's parameters for a script. Its next process has them.
     pub async fn set_parameters(self: &Arc<Self>, name: &Name, parameters: Parameters) {
+        // Whoever comes meanwhile waits until the change has been made.
+        let _setting = self.setting.lock().await;
         let old = {
             let mut settings = locked(&self.settings);
             std::mem::replace(&mut settings.entry(name.clone()).or_default().parameters, parameters.clone())
@@ -400,7 +418,10 @@ impl Supervisor {
         }
         let parameters = self.parameters(&service.name);
         let started = match (self.source)(&service.name, &parameters) {
-            Ok(config) => self.prepare(&service.name, &config).await,
+            Ok(config) => {
+                service.end_objects().await;
+                self.prepare(&service.name, &config).await
+            }
             Err(error) => Err(error),
         };
         let failure = match started {
@@ -434,6 +455,9 @@ impl Supervisor {
             if failure != Failure::Stopped {
                 eprintln!("{}: {failure}", service.name);
                 locked(&service.failures).add(failure, started.elapsed());
+                if process.has_objects() {
+                    supervisor.start_later(service.name.clone(), MAX_PAUSE);
+                }
             }
         });
     }
@@ -468,6 +492,15 @@ impl Supervisor {
 }
 
 impl Service {
+    /// Ends the processes that have Durable Objects: no other process may have their files.
+    async fn end_objects(&self) {
+        let processes = locked(&self.processes).clone();
+        for process in processes.iter().filter(|process| process.has_objects()) {
+            process.kill(Failure::Stopped);
+            process.ended().await;
+        }
+    }
+
     /// Returns when a process has been ended because nobody used it.
     async fn idle(&self, process: &Arc<Process>) {
         loop {
@@ -478,8 +511,10 @@ impl Service {
             // Who comes meanwhile waits, and starts another one.
             let mut current = self.current.lock().await;
             if process.is_idle(IDLE) && current.as_ref().is_some_and(|current| Arc::ptr_eq(current, process)) {
-                current.take();
                 process.kill(Failure::Stopped);
+                // Another one must not have the same files.
+                process.ended().await;
+                current.take();
                 return;
             }
         }

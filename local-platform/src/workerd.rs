@@ -497,7 +497,11 @@ pub fn quoted(text: &str) -> String {
 impl Printed {
     /// Reads a line of standard output.
     pub fn read(line: &str) -> Self {
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(line) else { return Self::Other };
+        let Ok(json) = serde_json::from_str::<serde_json::Value>(line) else {
+            // A log line that was cut off.
+            let is_log = line.starts_with("{\"timestamp\":");
+            return if is_log { Self::Log { level: "log".to_owned(), message: line.to_owned() } } else { Self::Other };
+        };
         if json["event"] == "listen" {
             return if json["socket"] == "debug-port" { Self::Ready } else { Self::Other };
         }

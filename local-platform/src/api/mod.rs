@@ -172,9 +172,18 @@ fn router(local: Arc<Local>) -> Router {
         .nest("/client/v4", api)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn(run_to_completion))
         .layer(middleware::from_fn_with_state(local.clone(), only_with_token))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(local)
+}
+
+/// Handles a request to its end, even if its client goes: a change is made as a whole, or not at all.
+async fn run_to_completion(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => Refusal::from(anyhow::Error::new(error)).into_response(),
+    }
 }
 
 async fn only_with_token(State(local): Api, request: Request, next: Next) -> Response {

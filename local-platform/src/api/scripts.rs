@@ -74,6 +74,8 @@ impl Local {
         name: &str,
         change: impl FnOnce(&mut Script) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
+        // Not while an upload becomes the script that serves.
+        let _taking = self.taking.lock().await;
         self.change(|account| {
             let script = find_mut(account, namespace, name)?;
             change(script)?;

@@ -16,7 +16,7 @@ use super::namespaces::no_namespace;
 use super::reply::{INVALID, Refusal, Success};
 use super::upload::{Metadata, Upload, apply_exports};
 use super::validate::{check_script, check_size, no_such_class, shared_counters};
-use crate::account::{Account, Code, NAMESPACE, Script, new_id, now};
+use crate::account::{Account, Code, NAMESPACE, Script, Storage, new_id, now};
 use crate::binding_types::{is, name, unsupported_bindings};
 use crate::processes::Started;
 use crate::workerd::Failure;
@@ -80,6 +80,10 @@ impl Local {
         }
         let tried = script;
         let _taking = self.taking.lock().await;
+        if self.read(|account| account.removed.contains(&Storage::Objects(name.to_owned()))) {
+            // The objects of an older script of this name go before this one can have them.
+            self.follow().await?;
+        }
         let script = {
             let mut store = self.store();
             if let Some((folder, digest)) = &folder {
@@ -99,9 +103,13 @@ impl Local {
             eprintln!("{name}: {message}");
         }
         let startup = started.time();
-        self.serve(namespace, name, started).await?;
-        if script.bindings != tried.bindings {
-            // They changed while it started.
+        if namespace == NAMESPACE && script.starts_like(&tried) {
+            self.processes.take(name, started).await?;
+            // It may have been deleted meanwhile.
+            self.follow().await?;
+        } else {
+            // It changed while it started.
+            drop(started);
             self.changed(namespace, Some(name)).await?;
         }
         let result = json!({
@@ -135,16 +143,6 @@ impl Local {
             Failure::Start(reason) => Refusal::bad(INVALID, reason),
             failure => Refusal::bad(INVALID, failure.to_string()),
         })
-    }
-
-    /// Lets a script serve that is in the account now.
-    async fn serve(&self, namespace: &str, name: &str, started: Started) -> Result<(), Refusal> {
-        if namespace == NAMESPACE {
-            self.processes.take(name, started).await?;
-            // It may have been deleted meanwhile.
-            self.follow().await?;
-        }
-        Ok(())
     }
 }
 

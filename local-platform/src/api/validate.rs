@@ -31,6 +31,10 @@ pub fn check_script(account: &Account, script: &Script) -> Result<(), Refusal> {
     check_tags(&script.tags)?;
     check_date(&script.compatibility_date)?;
     check_flags(&script.compatibility_flags)?;
+    if let Some(class) = script.durable_objects.keys().find(|class| !is_identifier(class)) {
+        // With a hyphen, it could be another script's: the files are in a folder `<script>-<class>`.
+        return Err(Refusal::bad(INVALID, format!("{class:?} is not the name of a class: it is no identifier")));
+    }
     for binding in &script.bindings {
         check_resource(account, binding)?;
         check_class(script, binding)?;

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use axum::response::IntoResponse;
 use nix::sys::signal::Signal;
-use tests::{Dev, Reply, escaped, run_to_failure};
+use tests::{Reply, escaped, run_to_failure};
 use tokio::net::TcpListener;
 
 use super::Platform;
@@ -25,8 +26,6 @@ async fn server(address: &str, redirect: Option<String>) -> std::net::SocketAddr
     tokio::spawn(async move { axum::serve(listener, app).await });
     listens
 }
-
-use axum::response::IntoResponse;
 
 #[tokio::test]
 async fn scripts_reach_no_address_of_this_machine() {
@@ -89,7 +88,6 @@ async fn only_the_owner_can_look_into_the_folder_of_the_sockets() {
     assert_eq!(fs::read_dir(state.path().join("run")).map_or(0, Iterator::count), 0, "sockets are left over");
 }
 
-/// What a client sends in the runtime's own headers has no effect, and does not reach the script.
 #[tokio::test]
 async fn caches_are_each_scripts_own() {
     let platform = Platform::start(&["one", "two"]).await;
@@ -130,6 +128,5 @@ async fn logs_are_known_by_script() {
     let refused = platform.api.platform(&["logs", "one"]).await;
     assert_eq!(refused.status.code(), Some(2));
     assert!(tests::api::text(&refused.stderr).contains("add --local"));
-    let _: &Dev = &platform.dev;
     assert!(platform.dev.stop(Signal::SIGINT).await.success());
 }

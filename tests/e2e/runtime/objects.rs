@@ -1,11 +1,11 @@
-//! Durable Objects of customers' own Workers: their data, alarms and WebSockets, over uploads and restarts.
+//! Durable Objects of customers' own Workers: their data, alarms and `WebSocket`s, over uploads and restarts.
 
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tests::api::expect_result;
+use tests::api::{expect_error, expect_result};
 use tests::{Customer, Dev, Reply};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -87,4 +87,17 @@ async fn objects_keep_their_data_and_alarms_over_uploads_and_restarts() {
         assert_eq!(Reply::to(objects.get("/")).await.text(), "v2 3");
         assert!(dev.stop(Signal::SIGINT).await.success());
     }
+}
+
+/// The files of `a-b`'s class `C` and of `a`'s class `b-C` would be the same.
+#[tokio::test]
+async fn a_class_cannot_be_named_like_another_scripts() {
+    let platform = Platform::start(&["a", "a-b"]).await;
+    let source = "class C { fetch() { return new Response(); } }; export { C as 'b-C' }; export default {};";
+    let binding = json!({ "type": "durable_object_namespace", "name": "OBJECTS", "class_name": "b-C" });
+    let migrations = json!({ "new_tag": "v1", "new_classes": ["b-C"] });
+    let metadata = json!({ "compatibility_date": "2026-11-17", "bindings": [binding], "migrations": migrations });
+    let message = expect_error(platform.api.upload("a", source, metadata), 400, 10021).await;
+    assert!(message.contains("is not the name of a class"), "{message}");
+    assert!(platform.dev.stop(Signal::SIGINT).await.success());
 }
