@@ -1,5 +1,5 @@
-// The Cache API of the scripts' processes: each script has caches of its own. `MF-Script` comes from the configuration of the
-// script's process, which overwrites what a script sends.
+// The Cache API for the scripts' processes. It keeps the caches of scripts apart. `MF-Script` is set by the
+// configuration of the script's process and replaces any value that the script sends.
 export default {
   fetch(request, env) {
     const headers = new Headers(request.headers);

@@ -1,8 +1,8 @@
-// Runs beside a script, in its process.
+// A Worker that runs beside each script, in the script's process.
 export default {
   /**
-   * Passes a request on to the script under its own URL. A connection to a process loses empty segments of a path, such as
-   * the one in `/https://example.com`; see processes.js.
+   * Forwards a request to the script under its own URL. A connection to a process loses empty segments of a path, such
+   * as the one in `/https://example.com`; see processes.js.
    */
   fetch(request, env) {
     const headers = new Headers(request.headers);
@@ -11,7 +11,7 @@ export default {
     return env.SCRIPT.fetch(new Request(url, new Request(request, { headers, signal: request.signal })));
   },
 
-  /** Logs the script's exceptions, which the runtime keeps to itself. */
+  /** Logs the script's exceptions, because the runtime does not. */
   tail(events) {
     for (const { exceptions } of events) {
       for (const { name, message, stack } of exceptions) {

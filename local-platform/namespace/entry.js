@@ -1,23 +1,29 @@
-// The first Worker of the dispatcher's process: hands every request to the dispatcher. It makes up for what workerd does with bodies:
+// The first Worker in the dispatcher's process. It forwards every request to the dispatcher and works around two
+// problems of workerd with bodies:
 //
-// - It hangs up on a client that is still sending when the reply comes early, as a 413 does. This Worker reads the rest.
-// - A body without a length that breaks off looks complete to whom it is passed on. The platform's front therefore adds a
-//   byte to such a body: 0 if it is complete, 1 if its client has gone. This Worker cancels the request in that case.
+// - workerd closes the connection of a client that is still sending its body when the reply comes early, as a 413 does.
+//   This Worker reads the rest of the body.
+// - A body of unknown length that breaks off looks complete to the Worker that it is forwarded to. Therefore, the
+//   platform's front appends a byte to such a body: 0 if the body is complete, 1 if its client has disconnected. In the
+//   latter case, this Worker cancels the request.
 
-/** A client that has sent nothing for so long, in milliseconds, after it got its reply, has stopped. */
+/** Once the reply is ready, a client that has sent nothing for this long counts as having stopped. In milliseconds. */
 const PATIENCE = 500;
 
-/** How long the end of a body may take to be known, in milliseconds. */
+/** The time that may pass until the end of a body is noticed, in milliseconds. */
 const MOMENT = 10;
 
-/** How long a broken body stays open, in milliseconds, so that the request is cancelled before the body ends. */
+/**
+ * The time for which a broken body is kept open, in milliseconds, so that the request is cancelled before the body
+ * ends.
+ */
 const CANCELLATION = 1_000;
 
 const COMPLETE = 0;
 
 export default {
   async fetch(request, env, ctx) {
-    // What the runtime says of the connection is about the platform's own processes.
+    // The runtime's `cf` describes a connection between the platform's own processes.
     const cf = {};
     if (request.body === null) return env.DISPATCHER.fetch(new Request(request, { cf, signal: request.signal }));
     const controller = new AbortController();
@@ -33,14 +39,17 @@ export default {
   },
 };
 
-/** The same reply, which ends no sooner than the request's body: that would cut the body off. */
+/**
+ * Returns the same reply, but delays its end until the request's body has ended. Otherwise, workerd would cut the body
+ * off.
+ */
 async function untilEnd(reply, body, ctx) {
   if (reply.body === null) {
     await body.end();
     return reply;
   }
   if (reply.headers.has("Content-Encoding")) {
-    // It would be decoded here, and is rather passed on as it is.
+    // Reading the reply's body would decode it, so the reply is returned unchanged.
     ctx.waitUntil(body.end());
     return reply;
   }
@@ -50,19 +59,19 @@ async function untilEnd(reply, body, ctx) {
       await body.end();
       await writable.close();
     },
-    () => {}, // pipeTo has aborted the reply, so that the client sees it broken off.
+    () => {}, // pipeTo has aborted the reply, so the client sees that it broke off.
   );
   return new Response(readable, { status: reply.status, headers: reply.headers });
 }
 
-/** A stream to pass a body on, of the length that the headers say. The runtime has none longer than 2^53 - 1 bytes. */
+/** Creates a stream for a body of the length in the headers. The runtime supports at most 2^53 - 1 bytes. */
 function passage(headers) {
   const length = headers.get("Content-Length");
   if (length === null) return new IdentityTransformStream();
   return new FixedLengthStream(Math.min(Number(length), Number.MAX_SAFE_INTEGER));
 }
 
-/** Writes a request's body to the dispatcher as long as it reads, and reads the rest. */
+/** Writes a request's body to the dispatcher while the dispatcher reads it, and reads the rest. */
 class RequestBody {
   #received = 0;
   #done;
@@ -73,8 +82,9 @@ class RequestBody {
   }
 
   async #send(reader, writer, isMarked) {
-    // One buffer for all pieces: a new one for each would outgrow the garbage collector. Its first byte is for the last
-    // byte of the piece before, which may be the mark and is held back.
+    // All pieces use one buffer: the garbage collector could not keep up with a new one for each. The last byte of a
+    // piece may be the mark, so it is held back. It is written to the first byte of the buffer, in front of the next
+    // piece.
     let buffer = new ArrayBuffer(1 + 65_536);
     let held;
     let wanted = true;
@@ -97,12 +107,12 @@ class RequestBody {
     if (wanted) await writer.close().catch(() => {});
   }
 
-  /** Whether the body has ended. What has just ended may take a moment to be known. */
+  /** Whether the body has ended. Waits up to `MOMENT`, because the end of a body is noticed with a delay. */
   hasEnded() {
     return Promise.race([this.#done.then(() => true), scheduler.wait(MOMENT).then(() => false)]);
   }
 
-  /** Waits until the body has ended, or its client has stopped sending, as curl does when it sees an error. */
+  /** Waits until the body has ended or its client has stopped sending, as curl does when it gets an error. */
   async end() {
     const done = this.#done.then(() => true);
     for (let before = -1; before !== this.#received; ) {

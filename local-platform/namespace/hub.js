@@ -1,9 +1,9 @@
-// The hub of the local platform: one Miniflare with the simulators of KV and R2, and the account's Workers besides the
-// dispatcher. It is started once. The dispatcher, customers' Workers and databases run in processes of their own, which the
-// platform's supervisor starts.
+// The hub of the local platform: one Miniflare with the simulators of KV, R2, caches and rate limits, and with the
+// Workers whose wrangler files the platform's options name. It is started once. The dispatcher, customers' Workers and
+// databases run in processes of their own, which the platform's supervisor starts.
 //
-// The supervisor writes a line of JSON to standard input (see `Hub` in local-platform/src/hub.rs), and closes it to end the
-// hub. The hub serves on the sockets in `doors`, and makes the file `ready` when it does.
+// The supervisor writes a line of JSON to standard input (see `Hub` in local-platform/src/hub.rs), and closes standard
+// input to end the hub. The hub serves on the sockets in `doors`. It creates the file `ready` when it is ready.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -17,7 +17,7 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const { value: line } = await lines.next();
 const options = JSON.parse(line);
 
-/** The modules of a Worker: its main module, and what is beside it that an ECMAScript module can import. */
+/** Returns the modules of a Worker: its main module and the files beside it that an ECMAScript module can import. */
 function manifest(main) {
   const folder = dirname(main);
   const beside = readdirSync(folder).filter((name) => [".wasm", ".txt", ".html", ".bin"].includes(extname(name)));
@@ -34,7 +34,7 @@ const plugin = (pluginOptions) => ({ type: `unsafe:${PLUGIN.name}`, dev: { plugi
 
 const workers = new Set(options.workers.map(({ name }) => name));
 
-/** A binding as it is, but for what leads to scripts: they are not in this runtime. */
+/** Returns a binding for this runtime. Bindings that lead to scripts are replaced, because scripts do not run here. */
 function binding(value) {
   const script = value.type === "worker" && !workers.has(value.worker) && value.worker.replace(/^customer-/, "");
   if (script) return plugin({ script: `${options.scripts}/${script}`, entrypoint: value.exportName });
@@ -49,14 +49,14 @@ function worker({ name, main, compatibilityDate, compatibilityFlags, env }) {
   return { config, dev: { rootPath: dirname(main) } };
 }
 
-/** A Worker of the hub itself. */
+/** Returns the configuration of one of the hub's own Workers. */
 function own(name, env) {
   const contents = readFileSync(new URL(`./${name}.js`, import.meta.url), "utf8");
   const modules = { "index.js": { type: "esm", contents } };
   return { config: { name, compatibilityDate: "2026-11-17", manifest: { mainModule: "index.js", modulesRoot: "/", modules }, env } };
 }
 
-/** What processes reach: socket -> service. */
+/** The sockets that other processes connect to, and the services behind them. */
 const doors = {
   kv: "kv:ns:entry",
   r2: "r2:bucket:entry",
@@ -67,7 +67,7 @@ const doors = {
 
 const simulators = own("queue", {
   DOORS: plugin({ doors, folder: options.folder, supervisor: options.supervisor }),
-  // The simulators only run where something is bound.
+  // Miniflare only runs a simulator if a Worker is bound to it.
   KV: { type: "kv", id: "none" },
   R2: { type: "r2", name: "none" },
   RATE_LIMIT: { type: "rate-limit", namespace: "none", simple: { limit: 1, period: 60 } },
@@ -88,6 +88,6 @@ await miniflare.ready;
 writeFileSync(options.ready, "");
 
 await lines.next();
-// Standard input is closed: the supervisor has gone, or wants the hub to end.
+// Standard input is closed: the supervisor has ended or wants the hub to end.
 await miniflare.dispose();
 process.exit(0);

@@ -1,12 +1,16 @@
 /**
- * The plugin of the hub's Miniflare (hub.js): dispatch namespaces whose scripts are processes, and sockets for those processes.
- * A binding of the type `unsafe:local-namespace` has one of these `dev.plugin.options`:
+ * The Miniflare plugin of the hub (hub.js). It provides dispatch namespaces whose scripts run in processes of their
+ * own, and the sockets that these processes connect to.
  *
- * - `sockets`, the folder of the scripts' sockets, `hub`, the hub's own socket, `hosted`, the scripts that run in the hub
- *   and their Workers, and perhaps `scripts`, the only names that it knows, with their Workers: a dispatch namespace;
- * - `script`, the socket of one script, and `entrypoint`: that script as a service;
- * - `service`: a service of Miniflare's own;
- * - `doors`, sockets to serve: socket -> service. Such a binding gives its Worker nothing.
+ * A binding of the plugin has the type `unsafe:local-namespace` and one of these `dev.plugin.options`:
+ *
+ * - A dispatch namespace: `sockets` (the folder of the scripts' sockets), `hub` (the hub's own socket), `hosted` (the
+ *   scripts that run in the hub, and their Workers) and, optionally, `scripts` (the namespace's only names, and their
+ *   Workers).
+ * - One script as a service: `script` (the script's socket) and `entrypoint`.
+ * - A service of Miniflare: `service`.
+ * - Sockets to serve: `doors` (socket -> service), `folder` (the sockets' folder) and `supervisor` (the supervisor's
+ *   socket). The Worker gets no binding.
  */
 import { readFileSync, rmSync } from "node:fs";
 
@@ -48,10 +52,10 @@ export const plugins = {
         return [namespace(name, options)];
       }),
 
-    /** Miniflare's own Node.js API (`getBindings()`) does not reach the namespace; HTTP requests do. */
+    /** Miniflare's Node.js API (`getBindings()`) cannot reach the namespace. HTTP requests can. */
     getNodeBindings: () => ({}),
 
-    /** The sockets that the hub serves, and its way to the supervisor. */
+    /** Returns the sockets that the hub serves, and the service that connects to the supervisor. */
     getServices: ({ options }) => {
       const doors = namespaces(options).flatMap(([, { dev }]) => (dev.options?.doors ? [dev.options] : []));
       if (doors.length === 0) return [];
@@ -60,14 +64,14 @@ export const plugins = {
         services: [{ name: SUPERVISOR, external: { address: `unix:${supervisor}`, http: {} } }],
         extensions: [],
         sockets: Object.entries(served).map(([socket, service]) => {
-          // A runtime that crashed has left it, and could not start again.
+          // A runtime that crashed leaves its sockets behind. A new runtime could not start with them.
           rmSync(`${folder}/${socket}`, { force: true });
           return { name: `door:${socket}`, address: `unix:${socket}`, service: { name: service }, http: {} };
         }),
       };
     },
 
-    /** The modules that wrap the inner bindings, in any runtime where a Worker has a namespace. */
+    /** Returns the modules that wrap the inner bindings, if a Worker has a binding of the plugin. */
     getExtensions: ({ options }) =>
       options.some((worker) => namespaces(worker).length > 0)
         ? [{ modules: Object.entries(MODULES).map(([name, esModule]) => ({ name, esModule, internal: true })) }]

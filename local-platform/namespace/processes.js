@@ -1,5 +1,5 @@
-// Runs in workerd, as the wrapper around the inner bindings: a dispatch namespace whose scripts are processes. Each has a
-// socket, on which the supervisor listens; a connection to it starts the process.
+// A dispatch namespace whose scripts run in processes of their own. Runs in workerd, as the wrapper around the inner
+// bindings. Each script has a socket on which the supervisor listens. A connection to the socket starts the process.
 
 /** A Worker with this `fetch`, and the RPC methods and properties of what `connect` returns. It connects when it is used. */
 const worker = (connect, fetch) =>
@@ -10,25 +10,25 @@ const worker = (connect, fetch) =>
     },
   });
 
-/** Whether the path of a URL has a segment that would be lost on the way; see companion.js. */
+/** Whether the path of a URL has an empty segment. A connection to a process would lose it; see companion.js. */
 const hasEmptySegment = (url) => new URL(url).pathname.includes("//");
 
 /**
- * The same request, which is cancelled when its client has gone. workerd would leave the script waiting for the rest of the
- * body as long as the dispatcher has work under way.
+ * Returns the same request, but cancels it when its client disconnects. Otherwise, workerd would let the script wait
+ * for the rest of the body for as long as the dispatcher is busy.
  */
 function cancellable(request) {
   const controller = new AbortController();
   request.signal.addEventListener("abort", () => controller.abort(request.signal.reason));
   if (request.body === null) return new Request(request, { signal: controller.signal });
-  // The runtime has no stream that is longer than 2^53 - 1 bytes.
+  // The runtime supports streams of at most 2^53 - 1 bytes.
   const length = request.headers.get("Content-Length");
   const fixed = () => new FixedLengthStream(Math.min(Number(length), Number.MAX_SAFE_INTEGER));
   const { readable, writable } = length === null ? new IdentityTransformStream() : fixed();
   request.body.pipeTo(writable, { preventAbort: true, preventCancel: true }).catch(async (error) => {
     const reader = request.body.getReader();
     const hasFailed = reader.closed.then(() => false, () => true);
-    // Otherwise the script has stopped reading, which is its right.
+    // If the body has not failed, the script has stopped reading, which is not an error.
     if (await Promise.race([hasFailed, scheduler.wait(0).then(() => false)])) controller.abort(error);
     else await reader.cancel(error);
   });
@@ -49,21 +49,27 @@ export default function makeNamespace({ port, supervisor, settings }) {
     if (ok) known.set(script, text);
   };
 
-  /** Why a connection to a script was lost, in the words that Cloudflare's namespace uses. */
+  /** Returns why a connection to a script was lost, in the words of Cloudflare's namespaces. */
   const reason = async (script, error) => {
     if (error.remote) return error;
     const reply = await supervisor.fetch(`http://supervisor/scripts/${encodeURIComponent(script)}`);
     return reply.status === 204 ? error : new Error(await reply.text());
   };
 
-  /** The script behind a name: the same, unless the binding's options list its scripts. */
+  /**
+   * Returns the script with this name in the namespace. It has the same name, unless the binding's options list the
+   * scripts.
+   */
   const scriptOf = (name) => {
     if (settings.scripts === undefined) return name;
     return Object.hasOwn(settings.scripts, name) ? settings.scripts[name].replace(/^customer-/, "") : undefined;
   };
 
   return {
-    /** Synchronous, and returns a real Fetcher for every name. That there is no such script shows at its first use. */
+    /**
+     * Returns a Fetcher synchronously. Throws if no script can have this name. If the script does not exist, the
+     * Fetcher fails when it is used.
+     */
     get(name, _args, options) {
       const script = scriptOf(String(name));
       if (script === undefined) throw new Error("Worker not found.");

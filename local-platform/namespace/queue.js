@@ -1,4 +1,4 @@
-// Queues of scripts. Nothing takes from them locally: messages are accepted, and dropped.
+// The queues that scripts send messages to. Nothing consumes the messages locally: they are accepted and dropped.
 export default {
   async fetch(request) {
     await request.arrayBuffer();

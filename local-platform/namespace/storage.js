@@ -1,5 +1,5 @@
-// Reads and writes the local storage for the local Cloudflare API, which alone reaches this Worker's socket. The storage is
-// bound under names such as `kv:<id>`; what is asked for is in the query.
+// Reads and writes the local storage. Only the local Cloudflare API can reach this Worker's socket. The storage is
+// bound under names such as `kv:<id>`. The query of a request has the storage, the operation, the key and the options.
 
 export default {
   async fetch(request, env) {
@@ -21,14 +21,16 @@ const operations = {
     const expiration = (await listed(kv, key))?.expiration;
     return new Response(value, { headers: expiration === undefined ? {} : { Expiration: expiration } });
   },
-  /** Several values, each with its metadata and its expiration if they are wanted. The simulator's own way to read several
-   * loses some keys, such as `__proto__`. */
+  /**
+   * Reads several values, optionally with metadata and expiration. The simulator's own operation for this loses some
+   * keys, such as `__proto__`.
+   */
   async "kv.getMany"(kv, { options: { type, withMetadata }, request }) {
     const read = async (key) => {
       const { value, metadata } = await kv.getWithMetadata(key, { type });
       if (!withMetadata) return [key, value];
       const found = await listed(kv, key);
-      // What is there may be JSON's null.
+      // The value of an existing key may be the JSON value `null`.
       if (value === null && found === undefined) return [key, null];
       return [key, { value, metadata, expiration: found?.expiration }];
     };
@@ -78,7 +80,7 @@ const operations = {
     return new Response(object.body, { headers, encodeBody: "manual" });
   },
   async "r2.put"(bucket, { key, request }) {
-    // What does not say its length cannot be passed on.
+    // A body of unknown length cannot be streamed to R2.
     const body = request.headers.has("Content-Length") ? request.body : await request.arrayBuffer();
     const object = await bucket.put(key, body, { httpMetadata: request.headers });
     return Response.json(description(object));
@@ -98,8 +100,8 @@ const operations = {
   },
   async "d1.raw"(database, { request }) {
     const statements = (await request.json()).map(({ sql, params }) => database.prepare(sql).bind(...params));
-    // `raw()` of a statement answers no metadata, and takes no other statements into its transaction; `batch()` takes columns
-    // of the same name together. Both are made of this method, which no binding documents.
+    // `raw()` returns no metadata and cannot be in one transaction with other statements. `batch()` merges columns of
+    // the same name. Both are based on this method, which is not documented.
     const texts = statements.map(({ statement }) => statement);
     const parameters = statements.map(({ params }) => params);
     const span = { setAttribute() {} };
@@ -108,13 +110,13 @@ const operations = {
   },
 };
 
-/** What a listing says of a key, if it is there: of all keys that start with it, it is the first. */
+/** Returns a key's entry in the list of keys, if the key exists. It is the first of all keys that start with it. */
 async function listed(kv, key) {
   const { keys } = await kv.list({ prefix: key, limit: 1 });
   return keys.find(({ name }) => name === key);
 }
 
-/** The conditions that Cloudflare's API knows. */
+/** Returns the conditions that Cloudflare's API supports. */
 function conditions(headers) {
   const known = ["If-None-Match", "If-Modified-Since"].filter((name) => headers.has(name));
   return new Headers(known.map((name) => [name, headers.get(name)]));

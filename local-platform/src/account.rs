@@ -1,4 +1,4 @@
-//! What the local account has: storage, dispatch namespaces and the scripts in them.
+//! The resources of the local account: storage, dispatch namespaces and the scripts in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,121 +11,121 @@ use uuid::Uuid;
 use cloudflare_api::Jurisdiction;
 use platform::code::{CodeOwner, RuntimeSettings};
 
-/// The dispatch namespace that the dispatcher has.
+/// The name of the dispatcher's dispatch namespace.
 pub const NAMESPACE: &str = "customers";
 
-/// The account.
+/// The local account.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Account {
-    /// Its id.
+    /// The account's id.
     pub id: String,
-    /// KV namespaces, by id.
+    /// The KV namespaces, by id.
     pub kv_namespaces: BTreeMap<String, KvNamespace>,
-    /// R2 buckets, by name.
+    /// The R2 buckets, by name.
     pub buckets: BTreeMap<String, Bucket>,
-    /// D1 databases, by id.
+    /// The D1 databases, by id.
     pub databases: BTreeMap<String, Database>,
-    /// Queues, by name.
+    /// The queues, by name.
     #[serde(default)]
     pub queues: BTreeMap<String, Queue>,
-    /// Dispatch namespaces, by name.
+    /// The dispatch namespaces, by name.
     pub namespaces: BTreeMap<String, Namespace>,
-    /// Storage that is gone, but whose files are still there: the runtime has them open.
+    /// Storage that was deleted but whose files still exist, because the runtime has them open.
     pub removed: BTreeSet<Storage>,
 }
 
 /// A KV namespace.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct KvNamespace {
-    /// Its name.
+    /// The namespace's title.
     pub title: String,
 }
 
 /// An R2 bucket.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Bucket {
-    /// When it was made.
+    /// The time of its creation.
     pub created: String,
-    /// Where it must stay, which means nothing here.
+    /// The jurisdiction. It has no effect on where the data is stored, but requests to the API must name it.
     pub jurisdiction: Option<Jurisdiction>,
 }
 
 /// A D1 database.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Database {
-    /// Its name.
+    /// The database's name.
     pub name: String,
-    /// When it was made.
+    /// The time of its creation.
     pub created: String,
-    /// Where it must stay, which means nothing here.
+    /// The jurisdiction. It has no effect here.
     pub jurisdiction: Option<Jurisdiction>,
 }
 
 /// A queue.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Queue {
-    /// Its id.
+    /// The queue's id.
     pub id: String,
-    /// When it was made.
+    /// The time of its creation.
     pub created: String,
 }
 
 /// A dispatch namespace.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Namespace {
-    /// Its id.
+    /// The namespace's id.
     pub id: String,
-    /// When it was made.
+    /// The time of its creation.
     pub created: String,
-    /// Its scripts, by name.
+    /// The scripts, by name.
     pub scripts: BTreeMap<String, Script>,
 }
 
-/// A script in a namespace.
+/// A script in a dispatch namespace.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Script {
-    /// What it runs.
+    /// The code that the script runs.
     pub code: Code,
-    /// When it was made.
+    /// The time of its creation.
     pub created: String,
-    /// When it was changed last.
+    /// The time of its last change.
     pub modified: String,
-    /// Its bindings, as they were uploaded.
+    /// The bindings, as they were uploaded.
     pub bindings: Vec<Map<String, Value>>,
-    /// What it is tagged with.
+    /// The script's tags.
     pub tags: BTreeSet<String>,
-    /// See <https://developers.cloudflare.com/workers/configuration/compatibility-dates/>.
+    /// The compatibility date: <https://developers.cloudflare.com/workers/configuration/compatibility-dates/>.
     pub compatibility_date: String,
-    /// Likewise.
+    /// The compatibility flags: <https://developers.cloudflare.com/workers/configuration/compatibility-flags/>.
     pub compatibility_flags: Vec<String>,
-    /// Its classes of Durable Objects, and whether they keep their data in `SQLite`.
+    /// The classes of Durable Objects, and whether they store their data in SQLite.
     pub durable_objects: BTreeMap<String, bool>,
-    /// The last migration of its Durable Objects.
+    /// The tag of the last migration of the Durable Objects.
     pub migration_tag: Option<String>,
-    /// Whatever else was said of it: `observability`, `limits`, ...
+    /// Other settings of the upload, such as `observability` and `limits`.
     pub settings: Map<String, Value>,
 }
 
-/// What a script runs.
+/// The code that a script runs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The customer Worker as the repository builds it.
+    /// The customer Worker as built in the repository.
     Built,
-    /// What was uploaded.
+    /// Uploaded modules.
     Uploaded(Modules),
 }
 
-/// The modules of a script, kept in a folder that is named by what is in them.
+/// The modules of a script. They are stored in a folder that is named after their digest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Modules {
-    /// The folder's name, a digest of the modules.
+    /// The digest of the modules, which is the folder's name.
     pub digest: String,
     /// The name of the main module.
     pub main: String,
-    /// Whether the main module is a script of the old kind, without exports.
+    /// Whether the main module is a service-worker script, which has no exports.
     pub service_worker: bool,
-    /// The media types of the modules, by name: paths within the folder.
+    /// The media types of the modules, by name. The names are paths in the folder.
     pub media_types: BTreeMap<String, String>,
 }
 
@@ -139,12 +139,12 @@ pub enum Storage {
     R2(String),
     /// A D1 database, by its id.
     D1(String),
-    /// The Durable Objects of a script, by its name.
+    /// The Durable Objects of a script, by the script's name.
     Objects(String),
 }
 
 impl Account {
-    /// An account with the dispatcher's namespace and nothing in it.
+    /// Creates an account whose only resource is the dispatcher's namespace, which is empty.
     pub fn new() -> Self {
         let mut account = Self {
             id: new_id(),
@@ -159,14 +159,14 @@ impl Account {
         account
     }
 
-    /// All storage.
+    /// Returns all KV namespaces, buckets and databases.
     pub fn storage(&self) -> BTreeSet<Storage> {
         let kv = self.kv_namespaces.keys().cloned().map(Storage::Kv);
         let r2 = self.buckets.keys().cloned().map(Storage::R2);
         kv.chain(r2).chain(self.databases.keys().cloned().map(Storage::D1)).collect()
     }
 
-    /// Whether some storage is there.
+    /// Whether some storage exists.
     pub fn has(&self, storage: &Storage) -> bool {
         match storage {
             Storage::Kv(id) => self.kv_namespaces.contains_key(id),
@@ -176,7 +176,8 @@ impl Account {
         }
     }
 
-    /// Takes a script away, and its Durable Objects with it. Answers whether it was there.
+    /// Deletes a script and, if it is in the dispatcher's namespace, its Durable Objects. Returns whether the script
+    /// existed.
     pub fn remove_script(&mut self, namespace: &str, script: &str) -> bool {
         let found = self.namespaces.get_mut(namespace).and_then(|namespace| namespace.scripts.remove(script));
         if namespace == NAMESPACE && found.is_some() {
@@ -185,12 +186,12 @@ impl Account {
         found.is_some()
     }
 
-    /// The scripts of the namespace that the dispatcher has.
+    /// Returns the scripts of the dispatcher's namespace.
     pub fn scripts(&self) -> impl Iterator<Item = (&String, &Script)> {
         self.namespaces.get(NAMESPACE).into_iter().flat_map(|namespace| &namespace.scripts)
     }
 
-    /// A KV namespace of this title; made if there is none.
+    /// Returns the id of the KV namespace with this title. Creates the namespace if it does not exist.
     pub fn kv_namespace(&mut self, title: &str) -> String {
         let found = self.kv_namespaces.iter().find(|(_, namespace)| namespace.title == title);
         match found {
@@ -199,15 +200,15 @@ impl Account {
         }
     }
 
-    /// Makes a KV namespace, and answers its id.
+    /// Creates a KV namespace and returns its id.
     pub fn new_kv_namespace(&mut self, title: &str) -> String {
         let id = new_id();
         self.kv_namespaces.insert(id.clone(), KvNamespace { title: title.to_owned() });
         id
     }
 
-    /// A customer: storage of each kind that is called `resource`, and a script that runs the customer Worker as the repository
-    /// builds it. What is there already stays as it is.
+    /// Creates a customer: storage of each kind that is called `resource`, and a script that runs the customer Worker
+    /// as built in the repository. What already exists is not changed.
     pub fn seed(&mut self, script: &str, resource: &str, settings: &RuntimeSettings) {
         self.make_storage(resource);
         let storage = self.storage_of(resource);
@@ -215,7 +216,7 @@ impl Account {
         namespace.scripts.entry(script.to_owned()).or_insert_with(|| Script::built(storage, settings));
     }
 
-    /// Makes storage of each kind that is called `resource`, where it is missing.
+    /// Creates the missing storage of each kind that is called `resource`.
     pub fn make_storage(&mut self, resource: &str) {
         self.kv_namespace(resource);
         if !self.buckets.contains_key(resource) {
@@ -226,7 +227,7 @@ impl Account {
         }
     }
 
-    /// The storage that is called `resource`, as bindings of the customer Worker.
+    /// Returns the customer Worker's bindings to the storage that is called `resource`.
     pub fn storage_of(&self, resource: &str) -> Vec<Map<String, Value>> {
         let kv = self
             .kv_namespaces
@@ -245,12 +246,12 @@ impl Account {
         kv.chain(r2).chain(d1).filter_map(|binding| binding.as_object().cloned()).collect()
     }
 
-    /// Makes an R2 bucket.
+    /// Creates an R2 bucket.
     pub fn new_bucket(&mut self, name: &str, jurisdiction: Option<Jurisdiction>) {
         self.buckets.insert(name.to_owned(), Bucket { created: now(), jurisdiction });
     }
 
-    /// Makes a D1 database, and answers its id.
+    /// Creates a D1 database and returns its id.
     pub fn new_database(&mut self, name: &str, jurisdiction: Option<Jurisdiction>) -> String {
         let id = Uuid::new_v4().to_string();
         self.databases.insert(id.clone(), Database { name: name.to_owned(), created: now(), jurisdiction });
@@ -259,7 +260,7 @@ impl Account {
 }
 
 impl Namespace {
-    /// One without scripts.
+    /// Creates a namespace without scripts.
     pub fn new() -> Self {
         Self { id: Uuid::new_v4().to_string(), created: now(), scripts: BTreeMap::new() }
     }
@@ -288,7 +289,7 @@ impl Script {
         }
     }
 
-    /// A script that runs the customer Worker as the repository builds it, with this storage.
+    /// Creates a script that runs the customer Worker as built in the repository, with this storage.
     fn built(storage: Vec<Map<String, Value>>, settings: &RuntimeSettings) -> Self {
         Self {
             code: Code::Built,
@@ -305,17 +306,17 @@ impl Script {
     }
 }
 
-/// The time, as the API tells it.
+/// Returns the current time in the API's format.
 pub fn now() -> String {
     humantime::format_rfc3339_micros(SystemTime::now()).to_string()
 }
 
-/// An id as Cloudflare makes them: 32 hexadecimal digits.
+/// Returns a new id in Cloudflare's format: 32 hexadecimal digits.
 pub fn new_id() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-/// Bytes in hexadecimal digits.
+/// Formats bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes everything");

@@ -1,28 +1,30 @@
-//! The types of bindings that Cloudflare's API takes, what each must say, and which of them work on one machine: the API's
-//! [reference](https://developers.cloudflare.com/api/resources/workers_for_platforms/), and what wrangler uploads besides.
+//! The types of bindings that Cloudflare's API accepts, the members that each type requires, and whether it works
+//! locally. The types are those of the API's
+//! [reference](https://developers.cloudflare.com/api/resources/workers_for_platforms/) and further ones that wrangler
+//! uploads.
 
 use serde_json::{Map, Value};
 
-/// A binding as an upload's metadata has it: a name, a type, and members that depend on the type.
+/// A binding in an upload's metadata: a name, a type, and members that depend on the type.
 pub type Binding = Map<String, Value>;
 
 /// A type of bindings.
 #[derive(Debug)]
 pub struct BindingType {
-    /// Its name in the API.
+    /// The type's name in the API.
     pub name: &'static str,
-    /// The members that a binding of it must have: of each group, one.
+    /// The required members. A binding must have one member of each group.
     needs: &'static [&'static [&'static str]],
-    /// Whether it works on one machine.
+    /// Whether the type works locally.
     locally: Locally,
 }
 
-/// Whether bindings of a type work on one machine.
+/// Whether a type of bindings works locally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Locally {
-    /// The runtime has them.
+    /// The local runtime supports it.
     Works,
-    /// It has not, for this reason.
+    /// The local runtime does not support it, for this reason.
     Missing(&'static str),
 }
 
@@ -36,7 +38,7 @@ const fn kind(name: &'static str, needs: &'static [&'static [&'static str]], loc
     BindingType { name, needs, locally }
 }
 
-/// All types but `inherit`, which stands for a binding that the script has.
+/// All types except `inherit`, which stands for a binding that the script already has.
 const TYPES: &[BindingType] = &[
     kind("agent_memory", &[&["namespace"]], Missing(ON_CLOUDFLARE_ALONE)),
     kind("ai", &[], Missing(ON_CLOUDFLARE_ALONE)),
@@ -84,25 +86,25 @@ const TYPES: &[BindingType] = &[
     kind("workflow", &[&["workflow_name"]], Missing(NOT_EMULATED)),
 ];
 
-/// The members that are not texts.
+/// The members that are not strings.
 const NOT_TEXTS: [&str; 4] = ["algorithm", "json", "simple", "usages"];
 
-/// A text that a binding has.
+/// Returns a binding's member, or an empty string if it is missing or not a string.
 pub fn member<'b>(binding: &'b Binding, name: &str) -> &'b str {
     binding.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether a binding is of a type.
+/// Whether a binding has a type.
 pub fn is(binding: &Binding, kind: &str) -> bool {
     member(binding, "type") == kind
 }
 
-/// What the script calls a binding.
+/// Returns a binding's name.
 pub fn name(binding: &Binding) -> &str {
     member(binding, "name")
 }
 
-/// What keeps a binding from being one: a type that there is not, or a member that it lacks.
+/// Returns why a binding is invalid: its type is unknown, or a required member is missing.
 pub fn fault(binding: &Binding) -> Option<String> {
     let (name, kind) = (name(binding), member(binding, "type"));
     let Some(known) = TYPES.iter().find(|known| known.name == kind) else {
@@ -110,7 +112,7 @@ pub fn fault(binding: &Binding) -> Option<String> {
     };
     let has = |member: &&str| match binding.get(*member) {
         None => false,
-        // A variable may be an empty text, and any JSON.
+        // The text of a variable may be empty. The `json` of a variable may be any JSON.
         Some(Value::String(text)) => !text.is_empty() || *member == "text",
         Some(value) => *member == "json" || (NOT_TEXTS.contains(member) && !value.is_null()),
     };
@@ -118,10 +120,10 @@ pub fn fault(binding: &Binding) -> Option<String> {
     Some(format!("binding {name} of type {kind} must have a {} specified", lacking.join(" or ")))
 }
 
-/// Why a binding does not work on one machine; none if it does.
+/// Returns why a binding does not work locally, or `None` if it works.
 fn missing(binding: &Binding) -> Option<String> {
     let kind = member(binding, "type");
-    // A class of another script's could be another customer's.
+    // A class of another script could belong to another customer.
     if kind == "durable_object_namespace"
         && (binding.contains_key("script_name") || !binding.contains_key("class_name"))
     {
@@ -135,12 +137,12 @@ fn missing(binding: &Binding) -> Option<String> {
     }
 }
 
-/// Whether the local runtime has what a binding is bound to.
+/// Whether a binding works locally.
 pub fn works(binding: &Binding) -> bool {
     missing(binding).is_none()
 }
 
-/// Which of a script's bindings are not there on one machine and why, a sentence for each.
+/// Describes the bindings that do not work locally: one sentence each, with the reason.
 pub fn unsupported_bindings<'b>(bindings: impl IntoIterator<Item = &'b Binding>) -> Vec<String> {
     let unsupported = bindings
         .into_iter()
@@ -158,7 +160,8 @@ mod tests {
         json.as_object().expect("an object").clone()
     }
 
-    /// A binding with all that its type needs, of each group the member at this place or the last.
+    /// Returns a binding that has all members that its type requires. `at` selects the member of each group; groups
+    /// that are shorter use their last one.
     fn complete(known: &BindingType, at: usize) -> Binding {
         let mut binding = binding(&json!({"name": "B", "type": known.name}));
         for group in known.needs {

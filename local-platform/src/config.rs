@@ -1,4 +1,4 @@
-//! What the local platform takes from the wrangler files that are deployed.
+//! Reads the deployed wrangler files and adapts them to the local platform.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,8 @@ use super::account::NAMESPACE;
 use super::{Auth, Customer, Options, Var};
 use cloudflare_api::wrangler_config::add_binding;
 
-/// The dispatcher as deployed, but for how it knows who is asking, and for its namespace.
+/// Returns the dispatcher's wrangler file with the changes that the options ask for: authentication, variables and the
+/// binding to customers' records. The dispatch namespaces are removed, because the local platform binds its own.
 pub fn deployed_dispatcher(repository: &Path, options: &Options, records: Option<&str>) -> Result<Table> {
     let mut config = built(options, "dispatcher", &repository.join("wrangler.toml"))?;
     config.insert("name".to_owned(), Value::String("dispatcher".to_owned()));
@@ -42,7 +43,7 @@ pub fn deployed_dispatcher(repository: &Path, options: &Options, records: Option
     Ok(config)
 }
 
-/// The dispatcher's bindings, as Cloudflare's API tells them.
+/// Returns the dispatcher's bindings as Cloudflare's API describes them.
 pub fn dispatcher_bindings(
     repository: &Path,
     options: &Options,
@@ -53,7 +54,8 @@ pub fn dispatcher_bindings(
     Ok([namespace].into_iter().chain(api_bindings(&config)).collect())
 }
 
-/// Where a wrangler file has bindings of a type that the dispatcher may have, and what it calls the name and other members.
+/// A list of bindings in a wrangler file: their type in the API, the list's key, the member that contains a binding's
+/// name, and the other members as pairs of their names in the API and in the file.
 struct List {
     kind: &'static str,
     key: &'static str,
@@ -80,7 +82,7 @@ const LISTS: [List; 6] = [
     List { kind: "service", key: "services", name: "binding", members: &[("service", "service")] },
 ];
 
-/// The bindings of a wrangler file in the API's words: lists of the types above, and variables.
+/// Converts the bindings of a wrangler file to the API's format: those in [`LISTS`] and the variables.
 pub fn api_bindings(config: &Table) -> Vec<serde_json::Value> {
     let mut bindings = Vec::new();
     for List { kind, key, name, members } in LISTS {
@@ -101,7 +103,7 @@ pub fn api_bindings(config: &Table) -> Vec<serde_json::Value> {
     bindings
 }
 
-/// The KV namespace that the dispatcher reads customers' records from, as its wrangler file has it.
+/// Returns the id of the KV namespace with customers' records, if the dispatcher's wrangler file binds it.
 pub fn records(repository: &Path) -> Result<Option<String>> {
     Ok(bound_records(&deployed(&repository.join("wrangler.toml"))?).map(ToOwned::to_owned))
 }
@@ -112,10 +114,10 @@ fn bound_records(config: &Table) -> Option<&str> {
     bound.find_map(|namespace| namespace.get("id")?.as_str())
 }
 
-/// The dispatcher's binding of customers' records.
+/// The name of the dispatcher's binding to customers' records.
 const RECORDS: &str = "CUSTOMERS";
 
-/// The Worker of a customer for which the options name a wrangler file: as it is but for the name.
+/// Returns the wrangler file that the options name for a customer. Only its name is changed.
 pub fn hosted_worker(customer: &Customer) -> Result<Table> {
     let file = customer.worker.as_deref().context("the options name a wrangler file")?;
     let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
@@ -124,9 +126,9 @@ pub fn hosted_worker(customer: &Customer) -> Result<Table> {
     Ok(config)
 }
 
-/// A wrangler file, as it is but for `[build]`, and for what is relative to its folder: `main`, and plugins.
+/// Reads a wrangler file, and makes the paths in it absolute: `main` and the packages of plugins.
 ///
-/// The Workers are built and bundled already.
+/// `[build]` is removed and `no_bundle` is set, because the Workers are already built and bundled.
 pub fn deployed(path: &Path) -> Result<Table> {
     let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut config: Table = source.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
@@ -145,7 +147,8 @@ pub fn deployed(path: &Path) -> Result<Table> {
     Ok(config)
 }
 
-/// The wrangler file of one of the platform's own Workers, with the build that the options say.
+/// Reads the wrangler file of one of the platform's own Workers. If the options name a folder of builds, `main` is the
+/// build in that folder.
 pub fn built(options: &Options, worker: &str, path: &Path) -> Result<Table> {
     let mut config = deployed(path)?;
     if let Some(builds) = &options.builds {
@@ -156,7 +159,7 @@ pub fn built(options: &Options, worker: &str, path: &Path) -> Result<Table> {
     Ok(config)
 }
 
-/// The packages of the Miniflare plugins that make bindings.
+/// Returns the packages of the Miniflare plugins that provide bindings.
 fn plugin_packages(config: &mut Table) -> impl Iterator<Item = &mut String> {
     let bindings = config.get_mut("unsafe").and_then(|section| section.get_mut("bindings"));
     let bindings = bindings.and_then(Value::as_array_mut).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! What dispatch namespaces ask the supervisor, over a socket that no script can reach.
+//! The HTTP interface of the supervisor for dispatch namespaces. Scripts cannot reach its socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::supervisor::{Name, Parameters, Supervisor};
 use super::workerd::SUPERVISOR;
 
-/// What the dispatcher says when it gets a script, as the API of dispatch namespaces has it:
+/// The options that the dispatcher passes when it gets a script from the namespace:
 /// <https://developers.cloudflare.com/cloudflare-for-platforms/workers-for-platforms/>.
 #[derive(Debug, Deserialize)]
 struct Settings {
@@ -32,7 +32,7 @@ struct Limits {
     cpu_ms: Option<u64>,
 }
 
-/// Answers until the task is aborted.
+/// Serves until the task is aborted.
 pub fn start(supervisor: Arc<Supervisor>) -> Result<JoinHandle<std::io::Result<()>>> {
     let socket = UnixListener::bind(supervisor.folder().socket(SUPERVISOR))
         .context("cannot listen on the supervisor's socket")?;
@@ -40,7 +40,8 @@ pub fn start(supervisor: Arc<Supervisor>) -> Result<JoinHandle<std::io::Result<(
     Ok(tokio::spawn(axum::serve(socket, router).into_future()))
 }
 
-/// Why a request to a script has just failed, in Cloudflare's words; 204 if that is not known.
+/// Replies with the reason why a request to a script has just failed, in Cloudflare's words, or with 204 if it is not
+/// known.
 async fn failure(State(supervisor): State<Arc<Supervisor>>, Path(name): Path<String>) -> Response {
     let name = Name::Script(name);
     if !supervisor.knows(&name) {
@@ -52,7 +53,7 @@ async fn failure(State(supervisor): State<Arc<Supervisor>>, Path(name): Path<Str
     }
 }
 
-/// Takes up the limits of a script, and the parameters of its outbound Worker; 404 if there is no such script.
+/// Sets the limits of a script and the parameters of its outbound Worker. Replies with 404 if there is no such script.
 async fn set(
     State(supervisor): State<Arc<Supervisor>>,
     Path(name): Path<String>,

@@ -1,4 +1,4 @@
-//! What runs in a process: the account's scripts, databases and storage as workerd has them.
+//! Creates the configuration of each process from the account and the options.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ use super::workerd::{Binding, Config, Module, ModuleKind, Worker};
 use platform::code::RuntimeSettings;
 use platform::token::state_secrets;
 
-/// Where the platform keeps what scripts and simulators store, in the state folder.
+/// The folders, Workers and settings that the processes' configurations are built from.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// The state folder.
@@ -30,24 +30,24 @@ pub struct Places {
     pub customer_worker: PathBuf,
     /// The compatibility settings of the built customer Worker.
     pub settings: RuntimeSettings,
-    /// Customers whose Worker is a module that the options name, by script.
+    /// The customers whose Worker is a JavaScript module that the options name: its file by the script's name.
     pub modules: BTreeMap<String, PathBuf>,
-    /// The Worker that has all storage.
+    /// The file of the Worker that has all storage.
     pub storage_worker: PathBuf,
-    /// The Worker that scripts' requests go through, and the parameters that it has for each script.
+    /// The Worker that scripts' outgoing requests go through, and the names of its parameters.
     pub outbound: Option<(Worker, Vec<String>)>,
-    /// Addresses besides public ones that scripts may connect to.
+    /// Non-public addresses that scripts may connect to.
     pub allow: Vec<AddressBlock>,
     /// The folder of the built dispatcher.
     pub dispatcher_folder: PathBuf,
-    /// The dispatcher, but for its modules and its secrets.
+    /// The dispatcher without its modules and its secrets.
     pub dispatcher: Worker,
-    /// Whether the dispatcher has `TOKEN_SECRETS`, which are kept in the state folder.
+    /// Whether the dispatcher has `TOKEN_SECRETS`, which are stored in the state folder.
     pub has_token_secrets: bool,
 }
 
 impl Places {
-    /// The places that the options say.
+    /// Creates them from the options.
     pub fn new(options: &Options, state: &Path, records: Option<&str>) -> Result<Self> {
         let repository = options.repository.canonicalize().context("cannot find the repository")?;
         let customer_worker = match &options.builds {
@@ -86,12 +86,12 @@ impl Places {
         })
     }
 
-    /// The folder of what the simulators store.
+    /// Returns the folder in which the simulators store their data.
     pub fn storage(&self) -> PathBuf {
         self.state.join("storage/v3")
     }
 
-    /// What the process of this name runs.
+    /// Returns the configuration of the process with this name.
     pub fn config(&self, account: &Account, name: &Name, parameters: &Parameters) -> Result<Config> {
         match name {
             Name::Script(name) => Ok(Config::Worker(self.script(account, name)?.through(self.outbound(parameters)))),
@@ -132,10 +132,10 @@ impl Places {
         self.uploaded(account, name, script, &folder)
     }
 
-    /// A script whose modules are in a folder.
+    /// Returns the Worker of a script whose modules are in a folder.
     pub fn uploaded(&self, account: &Account, name: &str, script: &Script, folder: &Path) -> Result<Worker> {
         let exists = |binding: &&Map<String, Value>| stored(binding).is_none_or(|storage| account.has(&storage));
-        // What is deleted must not come back because somebody writes to it.
+        // Deleted storage is not bound, because a write would create it again.
         let bindings = script.bindings.iter().filter(|binding| works(binding)).filter(exists);
         let version = version(name, script);
         let objects = self.storage().join("do");
@@ -163,7 +163,7 @@ impl Places {
         })
     }
 
-    /// The Worker that has all storage, and storage that is being deleted.
+    /// Returns the Worker that is bound to all storage, including storage that is being deleted.
     fn all_storage(&self, account: &Account) -> Worker {
         let all = account.storage().into_iter().chain(account.removed.iter().cloned());
         let bindings = all.filter_map(|storage| {
@@ -183,7 +183,7 @@ impl Places {
         }
     }
 
-    /// The outbound Worker with its parameters, if there is one.
+    /// Returns the outbound Worker with the given parameters, if there is an outbound Worker.
     pub fn outbound(&self, parameters: &Parameters) -> Option<Worker> {
         let (worker, names) = self.outbound.as_ref()?;
         let mut worker = worker.clone();
@@ -216,13 +216,13 @@ impl Places {
 }
 
 impl Worker {
-    /// The same Worker, whose requests go through another.
+    /// Returns the same Worker with another outbound Worker.
     pub fn through(self, outbound: Option<Worker>) -> Self {
         Self { outbound: outbound.map(Box::new), ..self }
     }
 }
 
-/// The dispatcher as a wrangler file has it, but for its modules, and the folder where they are.
+/// Returns the folder of the dispatcher's modules, and the dispatcher of a wrangler file without its modules.
 fn dispatcher(options: &Options, config: &toml::Table, settings: &RuntimeSettings) -> Result<(PathBuf, Worker)> {
     let main = config.get("main").and_then(toml::Value::as_str).context("wrangler.toml has no main")?;
     let folder = Path::new(main).parent().context("a file is in a folder")?;
@@ -256,7 +256,8 @@ fn dispatcher(options: &Options, config: &toml::Table, settings: &RuntimeSetting
     Ok((folder.to_owned(), worker))
 }
 
-/// The scripts that run in the hub, because the options name a wrangler file for them, and their Workers.
+/// Returns the scripts that run in the hub and the names of their Workers. These are the customers for which the
+/// options name a wrangler file.
 pub fn hosted(options: &Options) -> BTreeMap<String, String> {
     let in_hub = |customer: &&Customer| {
         customer.worker.as_ref().is_some_and(|file| file.extension().is_some_and(|kind| kind == "toml"))
@@ -265,7 +266,8 @@ pub fn hosted(options: &Options) -> BTreeMap<String, String> {
     hosted.map(|customer| (customer.id.to_string(), customer.id.resource_name())).collect()
 }
 
-/// The outbound Worker that the dispatcher's wrangler file names for its dispatch namespace: the repository's own.
+/// Returns the outbound Worker that the dispatcher's wrangler file names for its dispatch namespace, and the names of
+/// its parameters. It must be the repository's own.
 fn outbound(
     repository: &Path,
     builds: Option<&Path>,
@@ -314,12 +316,12 @@ fn outbound(
     Ok(Some((worker, texts(&wanted["parameters"]))))
 }
 
-/// What a customer's storage is called.
+/// Returns the name of a customer's storage.
 fn resource_name(script: &str) -> String {
     format!("customer-{script}")
 }
 
-/// The modules of a built Worker: the main one, and what it imports.
+/// Returns the modules of a built Worker: the main module first, then the Wasm and text modules beside it.
 fn built_modules(folder: &Path) -> Result<Vec<Module>> {
     let module = |name: &str, kind| Module { name: name.to_owned(), kind, path: folder.join(name) };
     let mut modules = vec![module("index.js", ModuleKind::EsModule)];
@@ -336,14 +338,15 @@ fn built_modules(folder: &Path) -> Result<Vec<Module>> {
     Ok(modules)
 }
 
-/// A script's version, as its binding `version_metadata` has it. It changes with each change of the script.
+/// Returns a script's version for its binding `version_metadata`. Each change of the script changes the version.
 fn version(name: &str, script: &Script) -> Value {
     let digest = Sha256::digest(format!("{name} {}", script.modified));
     let id = Builder::from_random_bytes(std::array::from_fn(|at| digest[at])).into_uuid();
     json!({ "id": id.to_string(), "tag": "", "timestamp": script.modified })
 }
 
-/// A binding as workerd has it, with its name.
+/// Converts a binding from the API's format to workerd's. Returns `None` if it is not supported. Version metadata and
+/// services are only supported if there is a version.
 fn bound(binding: &Map<String, Value>, version: Option<&Value>) -> Option<(String, Binding)> {
     let text = |name: &str| binding.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let number = |name: &str| binding.get("simple")?.get(name)?.as_u64();

@@ -1,4 +1,5 @@
-//! The local API's way to the simulated storage: a process that has all of it bound.
+//! The local API's client for the simulated storage. It sends requests to the storage Worker, which is bound to all
+//! storage.
 
 use std::path::PathBuf;
 
@@ -12,13 +13,13 @@ use url::Url;
 
 use super::account::Storage;
 
-/// Asks the process that has the storage.
+/// A client of the storage Worker.
 #[derive(Debug)]
 pub struct Door {
     http: Client,
 }
 
-/// What is asked of some storage.
+/// A request for an operation on some storage.
 #[derive(Debug)]
 pub struct Call<'c> {
     operation: &'static str,
@@ -28,39 +29,39 @@ pub struct Call<'c> {
     body: Option<reqwest::Body>,
 }
 
-/// What the storage answers.
+/// The storage Worker's reply.
 #[derive(Debug)]
 pub struct Answer(Response);
 
 impl Answer {
-    /// Its status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.0.status()
     }
 
-    /// Its headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         self.0.headers()
     }
 
-    /// It as text.
+    /// Reads the body as text.
     pub async fn text(self) -> Result<String> {
         self.0.text().await.context("the storage's reply broke off")
     }
 
-    /// It as JSON.
+    /// Reads the body as JSON.
     pub async fn json(self) -> Result<Value> {
         self.0.json().await.context("the storage's reply broke off")
     }
 
-    /// It as it comes.
+    /// Returns the body as a stream.
     pub fn into_body(self) -> Body {
         Body::new(reqwest::Body::from(self.0))
     }
 }
 
 impl Storage {
-    /// What the Worker's binding is called.
+    /// Returns the name of the storage Worker's binding to this storage.
     pub fn binding(&self) -> String {
         match self {
             Self::Kv(id) => format!("kv:{id}"),
@@ -72,17 +73,17 @@ impl Storage {
 }
 
 impl<'c> Call<'c> {
-    /// One of storage.js's operations.
+    /// Creates a request for one of the operations in `storage.js`.
     pub fn new(operation: &'static str) -> Self {
         Self { operation, key: None, options: None, headers: HeaderMap::new(), body: None }
     }
 
-    /// What it is about.
+    /// Sets the key that the operation applies to.
     pub fn key(self, key: &'c str) -> Self {
         Self { key: Some(key), ..self }
     }
 
-    /// How it is to be done. What is null is left out.
+    /// Sets the operation's options. Members that are null are left out.
     pub fn options(self, options: Value) -> Self {
         let options = match options {
             Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
@@ -91,36 +92,36 @@ impl<'c> Call<'c> {
         Self { options: Some(options), ..self }
     }
 
-    /// With headers.
+    /// Sets the headers.
     pub fn headers(self, headers: HeaderMap) -> Self {
         Self { headers, ..self }
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(self, body: impl Into<reqwest::Body>) -> Self {
         Self { body: Some(body.into()), ..self }
     }
 
-    /// With a body that is passed on as it comes.
+    /// Sets a body that is streamed.
     pub fn stream(self, body: Body) -> Self {
         self.body(reqwest::Body::wrap_stream(body.into_data_stream()))
     }
 
-    /// With a body that is JSON.
+    /// Sets a JSON body.
     pub fn json(self, json: &Value) -> Self {
         self.body(Bytes::from(json.to_string()))
     }
 }
 
 impl Door {
-    /// A door to the process behind a socket.
+    /// Creates a client for the storage Worker's socket.
     pub fn new(socket: PathBuf) -> Result<Self> {
-        // A connection of its own for each request: the next one may be for another process.
+        // Connections are not reused, because the next request may be for another process.
         let http = Client::builder().no_proxy().unix_socket(socket).pool_max_idle_per_host(0).build();
         Ok(Self { http: http.context("cannot make a client")? })
     }
 
-    /// Asks. What the storage has against it is a reply with the status 400 and a text.
+    /// Sends a request. If the storage refuses it, the reply has the status 400 and the reason as text.
     pub async fn ask(&self, storage: &Storage, call: Call<'_>) -> Result<Answer> {
         let mut url = Url::parse("http://storage/").context("this is a URL")?;
         url.query_pairs_mut().append_pair("storage", &storage.binding()).append_pair("operation", call.operation);

@@ -1,7 +1,8 @@
-//! The listener in front of the dispatcher: what comes from outside goes to the dispatcher and nowhere else.
+//! The HTTP listener in front of the dispatcher. Requests from outside can reach the dispatcher and nothing else.
 //!
-//! Bodies are streamed both ways, as they are. A request's body without a length gets a mark at its end, which tells the
-//! dispatcher's entry whether it is complete; see `local-platform/namespace/entry.js`.
+//! Bodies are streamed unchanged in both directions, with one exception: if the length of a request's body is unknown,
+//! a byte is appended to it. This mark tells the dispatcher's entry Worker whether the body is complete; see
+//! `local-platform/namespace/entry.js`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -39,19 +40,21 @@ use uuid::Uuid;
 use super::listener::Listener;
 use super::supervisor::{Name, Stream, Supervisor};
 
-/// How long a request tries to reach a dispatcher that does not run.
+/// How long a request waits for a dispatcher that is not running.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a request goes on after its client has gone in the middle of a body, so that the dispatcher learns of it.
+/// The time for which a request continues after its client has disconnected in the middle of the body. The dispatcher
+/// needs it to notice.
 const CANCELLATION: Duration = Duration::from_secs(2);
 
-/// The last byte of a body without a length.
+/// The mark at the end of a complete body of unknown length.
 const COMPLETE: Bytes = Bytes::from_static(&[0]);
+/// The mark at the end of a body of unknown length that broke off.
 const BROKEN: Bytes = Bytes::from_static(&[1]);
 
 type DispatcherClient = Client<BoxCloneSyncService<Uri, TokioIo<Stream>, io::Error>, Body>;
 
-/// Listens on a port of 127.0.0.1 that is taken already, in front of the dispatcher.
+/// Serves on a bound port of 127.0.0.1, and forwards requests to the dispatcher.
 pub fn start(socket: TcpListener, supervisor: Arc<Supervisor>) -> Result<Listener> {
     let connect = service_fn(move |_: Uri| {
         let supervisor = supervisor.clone();
@@ -66,10 +69,10 @@ pub fn start(socket: TcpListener, supervisor: Arc<Supervisor>) -> Result<Listene
             }
         }
     });
-    // A connection of its own for each request: the next one may be for another process.
+    // Connections are not reused, because the next request may be for another process.
     let client =
         Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(BoxCloneSyncService::new(connect));
-    // Not a `Router`, which would give the reply to a HEAD the length of its empty body.
+    // This is not a `Router`, because that would give the reply to a HEAD request the length of its empty body.
     let service = Shared::new(service_fn(move |request| answer(client.clone(), request)));
     Listener::start(socket, |socket, stopped| {
         axum::serve(socket.tap_io(without_delay), service)
@@ -96,7 +99,8 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
     let is_marked = has_body_without_length(&request);
     clean(request.headers_mut());
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        // Such a body means nothing (RFC 9110, 9.3.1), and the local runtime fails at it.
+        // The body of a GET or HEAD request has no meaning (RFC 9110, 9.3.1), and the local runtime fails if there is
+        // one.
         request.headers_mut().remove(header::CONTENT_LENGTH);
         *request.body_mut() = Body::empty();
     }
@@ -105,7 +109,8 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
         let body = std::mem::take(request.body_mut());
         *request.body_mut() = Body::from_stream(marked(body.into_data_stream(), body_ends.clone()));
     }
-    // A task of its own: when the client goes, this function is dropped, but the mark must still be sent.
+    // The request runs in a task of its own: this function is dropped when the client disconnects, but the mark must
+    // still be sent.
     let task = tokio::spawn(async move { client.request(request).await });
     let cancellation = Cancellation { task: Some(task.abort_handle()), body_ends: is_marked.then_some(body_ends) };
     let reply = task.await;
@@ -116,7 +121,7 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
             strip_hop_by_hop(reply.headers_mut());
             reply.map(Body::new)
         }
-        // The client has gone while it sent, or what it sent was not HTTP.
+        // The client has disconnected while it sent the body, or the body was malformed.
         Ok(Err(error)) if error.source().is_some_and(is_clients) => {
             problem(&Problem::invalid_body("it broke off, or its chunks are malformed"), &id)
         }
@@ -131,8 +136,8 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
     })
 }
 
-/// Whether a request has a body and does not say how long it is. A PUT always has one: it must not get a length of 0 on its
-/// way that its client did not send.
+/// Whether a request has a body of unknown length. A PUT without a length counts even if it has no body: otherwise it
+/// would reach the dispatcher with a length of 0, which its client did not send.
 fn has_body_without_length(request: &Request) -> bool {
     let (method, headers) = (request.method(), request.headers());
     !matches!(*method, Method::GET | Method::HEAD)
@@ -140,7 +145,7 @@ fn has_body_without_length(request: &Request) -> bool {
         && (*method == Method::PUT || headers.contains_key(header::TRANSFER_ENCODING))
 }
 
-/// Removes what is not for the dispatcher: headers of this connection, and those that only Cloudflare or the runtime sets.
+/// Removes headers of this connection and headers that only Cloudflare or the runtime sets. Sets `CF-Connecting-IP`.
 fn clean(headers: &mut HeaderMap) {
     strip(headers);
     headers.remove(CONNECTING_IP);
@@ -149,7 +154,7 @@ fn clean(headers: &mut HeaderMap) {
 
 const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
-/// A body with a mark at its end. A body that fails ends with another mark.
+/// Appends a mark to a body: [`COMPLETE`], or [`BROKEN`] if the body fails.
 fn marked(body: BodyDataStream, ends: Arc<Notify>) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + Send {
     stream::unfold(Some((body, ends)), |state| async {
         let (mut body, ends) = state?;
@@ -163,14 +168,14 @@ fn marked(body: BodyDataStream, ends: Arc<Notify>) -> impl stream::Stream<Item =
     })
 }
 
-/// Ends a request when its client has gone: at once, or when its body has ended.
+/// Aborts a request when its client has disconnected: at once, or, if its body is marked, after the body has ended.
 struct Cancellation {
     task: Option<tokio::task::AbortHandle>,
     body_ends: Option<Arc<Notify>>,
 }
 
 impl Cancellation {
-    /// The request has been answered.
+    /// Prevents the abort, because the request has been answered.
     fn done(mut self) -> Self {
         self.task = None;
         self
@@ -183,7 +188,7 @@ impl Drop for Cancellation {
         match self.body_ends.take() {
             None => task.abort(),
             Some(body_ends) => drop(tokio::spawn(async move {
-                // Whether or not it ends in time, the request does.
+                // The request is aborted even if its body does not end in time.
                 if timeout(CANCELLATION, body_ends.notified()).await.is_ok() {
                     sleep(CANCELLATION).await;
                 }
@@ -193,7 +198,7 @@ impl Drop for Cancellation {
     }
 }
 
-/// Whether a request is a WebSocket's handshake (RFC 6455, 4.1).
+/// Whether a request is a WebSocket handshake (RFC 6455, 4.1).
 fn is_websocket(request: &Request) -> bool {
     *request.method() == Method::GET
         && !request.headers().contains_key(header::CONTENT_LENGTH)
@@ -203,7 +208,7 @@ fn is_websocket(request: &Request) -> bool {
             .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Passes on a WebSocket's handshake, and then all bytes both ways.
+/// Forwards a WebSocket handshake, and then all bytes in both directions.
 async fn websocket(client: DispatcherClient, mut request: Request, id: &RequestId) -> Response {
     let outside = request.extensions_mut().remove::<OnUpgrade>();
     clean(request.headers_mut());
@@ -227,7 +232,7 @@ async fn websocket(client: DispatcherClient, mut request: Request, id: &RequestI
         reply.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         tokio::spawn(async move {
             if let (Ok(outside), Ok(inside)) = tokio::join!(outside, inside) {
-                // How it ends makes no difference: both sides see it.
+                // The outcome is ignored: both sides see how the connection ends.
                 let _ = copy_bidirectional(&mut TokioIo::new(outside), &mut TokioIo::new(inside)).await;
             }
         });
@@ -235,7 +240,7 @@ async fn websocket(client: DispatcherClient, mut request: Request, id: &RequestI
     reply.map(Body::new)
 }
 
-/// Headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
+/// The headers that belong to one connection and are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
@@ -246,7 +251,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Lets nothing in but requests that the dispatcher gets to see as they are.
+/// Refuses requests that would not reach the dispatcher unchanged.
 fn check(request: &Request) -> Result<(), Problem> {
     if !leads_to_dispatcher(request.uri()) {
         return Err(Route::not_found(CUSTOMER_ROUTES));
@@ -254,7 +259,8 @@ fn check(request: &Request) -> Result<(), Problem> {
     if *request.method() == Method::CONNECT {
         return Err(Problem::method_not_allowed(ALLOWED_METHODS));
     }
-    // The runtime puts the URL together from `Host` and path as texts: a `Host` with a path in it would be a way past.
+    // The runtime concatenates `Host` and path to the URL. A `Host` that contains a path would bypass the check of the
+    // path.
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(host) => Ok(()),
@@ -263,8 +269,8 @@ fn check(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// Whether it is `host` or `host:port` and nothing else, as the runtime, which reads URLs after the WHATWG standard, sees
-/// it.
+/// Whether a `Host` header is `host` or `host:port` and nothing else. It is parsed by the WHATWG URL standard, as in
+/// the runtime.
 fn is_host(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
@@ -273,7 +279,8 @@ fn is_host(host: &HeaderValue) -> bool {
         && Url::parse(&format!("http://{host}/")).is_ok_and(|url| url.path() == "/" && url.host().is_some())
 }
 
-/// Whether the runtime, which reads URLs after the WHATWG standard, would see any path but those under `/cdn-cgi`.
+/// Whether a path leads to the dispatcher, that is, not to `/cdn-cgi`. It is parsed by the WHATWG URL standard, as in
+/// the runtime.
 fn leads_to_dispatcher(uri: &Uri) -> bool {
     let path = uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
     let url = Url::parse(&format!("http://runtime{path}"));
@@ -292,28 +299,29 @@ fn inward(uri: &Uri) -> Uri {
     Uri::from_parts(parts).expect("scheme, authority and path make a URI")
 }
 
-/// The id under which a problem is told: the request's own, or a new one.
+/// Returns the request id for a problem: the request's own, or a new one.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let id = |name| headers.get(name).and_then(|id| RequestId::parse(id.to_str().ok()?));
     let new = || RequestId::parse(Uuid::new_v4().to_string()).expect("a UUID is a well-formed id");
     id("CF-Ray").or_else(|| id("X-Request-Id")).unwrap_or_else(new)
 }
 
-/// A small reply should not wait for the next one. That this fails costs time and nothing else.
+/// Sends small replies without delay. Errors are ignored, because they only cost time.
 fn without_delay(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-/// Whether a reply is a failure that the dispatcher does not know of: all of its replies say what they vary with. The local
-/// runtime's say where on this machine its programs are.
+/// Whether a reply is a server error of the runtime and not of the dispatcher, whose replies all have `Vary`. The
+/// runtime's errors contain paths of this machine and must not be forwarded.
 fn is_runtimes_own<B>(response: &Response<B>) -> bool {
     response.status().is_server_error() && !response.headers().contains_key(header::VARY)
 }
 
-/// What the client is told instead: that the runtime is not there, which has crashed then, or that the dispatcher threw.
+/// Returns the problem that replaces a server error of the runtime: the runtime has crashed and is unavailable, the
+/// dispatcher threw an exception, or the request's method is unknown.
 async fn runtimes_problem(response: Response<Incoming>, id: &RequestId) -> Problem {
     const CRASHES: [&str; 4] = ["Network connection lost", "disconnected", "fetch failed", "restarted mid-request"];
-    /// It has a stack in it.
+    /// The largest reply that is read, in bytes. It contains a stack trace.
     const MAX_LEN: usize = 64 << 10;
 
     let text = axum::body::to_bytes(Body::new(response.into_body()), MAX_LEN).await.unwrap_or_default();
@@ -330,7 +338,7 @@ async fn runtimes_problem(response: Response<Incoming>, id: &RequestId) -> Probl
     }
 }
 
-/// An error with its causes, in a line.
+/// Formats an error and its causes on one line.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -341,12 +349,12 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Whether it was the request's body that failed.
+/// Whether a request failed because of its body.
 fn is_clients(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
 }
 
-/// Drops what is not for the other side: headers of this connection, and those that the runtime would obey.
+/// Removes headers of this connection and headers that the runtime would act on.
 fn strip(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     let runtimes: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("mf-")).cloned().collect();
@@ -355,7 +363,7 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Drops headers of this connection.
+/// Removes headers of this connection.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -384,7 +392,7 @@ fn problem(problem: &Problem, id: &RequestId) -> Response {
     response
 }
 
-/// The status that a path is answered with, asked from outside.
+/// Sends a GET request through the front and returns the reply's status.
 pub async fn get_status(front: SocketAddr, path: &str) -> Result<u16> {
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
     Ok(client.get(format!("http://{front}{path}").parse()?).await?.status().as_u16())

@@ -1,4 +1,5 @@
-//! The hub: a Node.js program that runs Miniflare with the simulators and the account's Workers besides the dispatcher.
+//! The hub: a Node.js program that runs Miniflare with the simulators and with the Workers whose wrangler files the
+//! options name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,43 +20,43 @@ use super::log::Log;
 use super::run_folder::RunFolder;
 use super::workerd::{HUB, SCRIPTS, SUPERVISOR};
 
-/// How long the hub may take to start.
+/// The time that the hub may take to start.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long it has to end by itself before it is killed.
+/// The time that the hub has to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The file that the hub makes when it serves.
+/// The file that the hub creates when it is ready.
 const READY: &str = "ready";
 
-/// What runs in the hub.
+/// What the hub runs.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contents {
     /// The Workers.
     pub workers: Vec<HubWorker>,
-    /// Scripts of the dispatch namespace that run in the hub: the Workers, by the scripts' names.
+    /// The scripts of the dispatch namespace that run in the hub, and the names of their Workers.
     pub hosted: BTreeMap<String, String>,
-    /// Where the simulators keep what they store.
+    /// The folder in which the simulators store their data.
     pub storage: PathBuf,
 }
 
-/// A Worker of the hub.
+/// A Worker in the hub.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HubWorker {
-    /// Its name.
+    /// The Worker's name.
     name: String,
-    /// The file of its main module.
+    /// The file of the main module.
     main: String,
     compatibility_date: String,
     compatibility_flags: Vec<String>,
-    /// Its bindings, as Miniflare has them.
+    /// The bindings in Miniflare's format.
     env: Map<String, Value>,
 }
 
 impl HubWorker {
-    /// A Worker as its wrangler file has it.
+    /// Creates a Worker from its wrangler file.
     pub fn new(config: &Table) -> Result<Self> {
         let text = |name: &str| {
             let value = config.get(name).and_then(toml::Value::as_str).map(str::to_owned);
@@ -72,7 +73,8 @@ impl HubWorker {
     }
 }
 
-/// A list of bindings in a wrangler file: its key, the member with the binding's name, and the binding as Miniflare has it.
+/// A list of bindings in a wrangler file: its key, the member with the binding's name, and the conversion to
+/// Miniflare's format.
 type List = (&'static str, &'static str, fn(&Value) -> Value);
 
 const LISTS: [List; 6] = [
@@ -95,7 +97,7 @@ const LISTS: [List; 6] = [
     }),
 ];
 
-/// The bindings of a wrangler file, as Miniflare has them.
+/// Returns the bindings of a wrangler file in Miniflare's format.
 fn env(config: &Table) -> Map<String, Value> {
     let config = json!(config);
     let mut env = Map::new();
@@ -119,16 +121,16 @@ fn env(config: &Table) -> Map<String, Value> {
     env
 }
 
-/// A running hub. It ends when this is dropped.
+/// A running hub. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Hub {
     process: Child,
-    /// Closed to end it.
+    /// Closing it ends the hub.
     stdin: Option<ChildStdin>,
 }
 
 impl Hub {
-    /// Starts the hub in the folder of the sockets, and returns when it serves.
+    /// Starts the hub in the run folder. Returns when the hub is ready.
     pub async fn start(repository: &Path, folder: &RunFolder, contents: &Contents, log: &Log) -> Result<Self> {
         let node_modules = repository.join("node_modules");
         let node = node_modules.join("node/bin/node");
@@ -136,8 +138,9 @@ impl Hub {
             bail!("{} is missing: run `cargo xtask setup`", node.display());
         }
         let workerd = folder.path().join("workerd");
-        // Miniflare does not end its runtime when Miniflare is killed, and gives it a debug port only on TCP. The first
-        // argument is `serve`. A runtime that crashed has left its socket.
+        // The wrapper is needed because Miniflare does not end its runtime when Miniflare is killed, and offers a debug
+        // port only on TCP. It replaces the first argument, `serve`. It also removes the socket that a crashed runtime
+        // has left behind.
         let wrapper = format!(
             "#!/bin/sh\nrm -f {HUB}\nshift\nexec setpriv --pdeathsig KILL '{}' serve --debug-port=unix:{HUB} \"$@\"\n",
             node_modules.join("workerd/bin/workerd").display()
@@ -157,7 +160,8 @@ impl Hub {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C in the terminal is for this process, which then ends the hub in order.
+            // The hub has a process group of its own, so that Ctrl-C in the terminal does not reach it. This process
+            // stops the hub in order.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -191,7 +195,7 @@ impl Hub {
         fs::remove_file(&ready).with_context(|| format!("cannot remove {}", ready.display()))
     }
 
-    /// Waits for what should not happen, the hub's end, and returns what it was.
+    /// Waits until the hub ends by itself, which is a failure, and describes how it ended.
     pub async fn failed(&mut self) -> String {
         match self.process.wait().await {
             Ok(status) => format!("the hub has ended ({status})"),
@@ -199,7 +203,7 @@ impl Hub {
         }
     }
 
-    /// Ends the hub, and returns when it has ended.
+    /// Ends the hub. Returns when it has ended.
     pub async fn stop(&mut self) -> Result<()> {
         drop(self.stdin.take());
         if timeout(STOP_TIMEOUT, self.process.wait()).await.is_err() {

@@ -1,5 +1,5 @@
-//! The local platform: dispatcher, dispatch namespace and customers on one machine, with simulated KV, R2 and D1 on
-//! disk, and Cloudflare's API for them.
+//! The local platform: the dispatcher, its dispatch namespace and customers on one machine, with simulated KV, R2 and
+//! D1 on disk and a local version of Cloudflare's API.
 //!
 //! ```text
 //! client -> front (--port) -> the dispatcher's process -> run/scripts/user1 -> user1's process
@@ -10,14 +10,14 @@
 //!                                               -> run/storage -> the process of a Worker that has all storage
 //! ```
 //!
-//! The hub is a Node.js program with one Miniflare, which has the simulators. It is started once. All other processes
-//! are raw `workerd`. The supervisor starts one when somebody connects to its socket, and ends it when nobody needs it.
-//! An upload starts a process. If that succeeds, it replaces the one before, whose requests go on to their end.
-//! `docs/architecture.md` has the details.
+//! The hub is a Node.js program that runs one Miniflare with the simulators. It is started once. All other processes
+//! are plain `workerd`. The supervisor starts a process when a client connects to its socket, and ends it when it is no
+//! longer used. An upload starts a new process. If it starts successfully, it replaces the previous process, which
+//! finishes its requests. `docs/architecture.md` has the details.
 //!
-//! It runs on Linux only: it needs `/proc`, and `setpriv` and `prlimit` of util-linux.
+//! The platform runs on Linux only: it needs `/proc`, and `setpriv` and `prlimit` of util-linux.
 //!
-//! `cargo xtask dev` runs it:
+//! `cargo xtask dev` runs the platform:
 //!
 //! ```no_run
 //! use local_platform::{Auth, LocalPlatform, Options};
@@ -95,14 +95,14 @@ use workerd::Workerd;
 pub use address_block::{AddressBlock, InvalidAddressBlock};
 pub use options::{Auth, Customer, Options, Var};
 
-/// How long the first request may take to succeed.
+/// The time that the dispatcher may take to answer its first request.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How often the hub is started again within [`RESTART_WINDOW`].
+/// The number of times that the hub is restarted within [`RESTART_WINDOW`].
 const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW: Duration = Duration::from_mins(1);
 
-/// A running local platform. Dropped without [`LocalPlatform::stop`], it kills its processes.
+/// A running local platform. If it is dropped without [`LocalPlatform::stop`], its processes are killed.
 #[derive(Debug)]
 pub struct LocalPlatform {
     options: Options,
@@ -111,20 +111,20 @@ pub struct LocalPlatform {
     server: Listener,
     local: Arc<Local>,
     hub: Hub,
-    /// What runs in the hub.
+    /// What the hub runs. It is needed again for a restart.
     contents: hub::Contents,
     log: Log,
-    /// Held as long as the platform runs.
+    /// Held while the platform runs.
     lock: StateLock,
 }
 
-/// Takes up new builds of the platform's Workers.
+/// Reloads the platform's Workers after they have been built again.
 #[derive(Clone, Debug)]
 pub struct Builds(Arc<Local>);
 
 impl Builds {
-    /// Lets requests that come from now on be served by the build of a Worker that is there now: `dispatcher`,
-    /// `customer-worker` or `outbound`.
+    /// Uses the current build of a Worker for new requests. The Worker is `dispatcher`, `customer-worker` or
+    /// `outbound`.
     pub async fn reload(&self, worker: &str) {
         let account = self.0.store().account().clone();
         self.0.processes.reload_built(&account, worker).await;
@@ -132,11 +132,11 @@ impl Builds {
 }
 
 impl LocalPlatform {
-    /// Starts the platform, and returns once the dispatcher answers.
+    /// Starts the platform. Returns when the dispatcher answers requests.
     pub async fn start(options: Options) -> Result<Self> {
         raise_file_limit()?;
         let state = options.state.clone();
-        // What Miniflare prints of a full disk says anything but that.
+        // Miniflare's own errors do not say that the disk is full.
         Self::try_start(options).await.map_err(|error| disk_is_full(&state).unwrap_or(error))
     }
 
@@ -147,7 +147,7 @@ impl LocalPlatform {
         let log = options.log.as_deref().map_or_else(|| Ok(Log::stdout()), Log::file)?;
         sweep(&state, &mut store)?;
         let store = Arc::new(Mutex::new(store));
-        // First of all the ports, so that a port in use is told before anything is started.
+        // The ports are bound before any process is started, so that a port in use is reported at once.
         let front = bind(options.port, "--port").await?;
         let listener = bind(options.api_port, "--api-port").await?;
         let folder = RunFolder::new(&state.join("run"), &Name::FOLDERS)?;
@@ -194,31 +194,31 @@ impl LocalPlatform {
         Ok(platform)
     }
 
-    /// What takes up new builds of the Workers.
+    /// Returns a handle that reloads the platform's Workers.
     #[must_use]
     pub fn builds(&self) -> Builds {
         Builds(self.local.clone())
     }
 
-    /// Where the dispatcher answers.
+    /// Returns the dispatcher's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.front.address()
     }
 
-    /// Where the local Cloudflare API answers.
+    /// Returns the base URL of the local Cloudflare API.
     #[must_use]
     pub fn api(&self) -> String {
         format!("http://{}/client/v4", self.server.address())
     }
 
-    /// The file that points wrangler and the operator's tool at the local API.
+    /// Returns the file of environment variables with which wrangler and the operator's tool use the local API.
     #[must_use]
     pub fn environment(&self) -> PathBuf {
         self.state.join("env")
     }
 
-    /// The scripts that requests reach, by name.
+    /// Returns the names of the scripts that requests can reach.
     #[must_use]
     pub fn scripts(&self) -> BTreeSet<String> {
         let own = self.options.customers.iter().filter(|customer| customer.worker.is_some());
@@ -226,7 +226,8 @@ impl LocalPlatform {
         self.local.store().account().scripts().map(|(name, _)| name.clone()).chain(own).collect()
     }
 
-    /// Starts the hub again whenever it fails. Returns when that is of no use.
+    /// Restarts the hub whenever it fails. Returns an error if the hub fails too often or cannot be started, or if the
+    /// state folder is gone.
     pub async fn keep_running(&mut self) -> anyhow::Error {
         let mut restarts: Vec<Instant> = Vec::new();
         loop {
@@ -251,7 +252,7 @@ impl LocalPlatform {
         }
     }
 
-    /// Ends the requests under way, then all processes, and returns when none of them is left.
+    /// Waits for running requests, then ends all processes. Returns when all of them have ended.
     pub async fn stop(mut self) -> Result<()> {
         tokio::join!(self.front.stop(), self.server.stop());
         self.local.processes.stop().await;
@@ -305,7 +306,7 @@ async fn wait_until_ready(dispatcher: SocketAddr) -> Result<()> {
 }
 
 impl Local {
-    /// The customers that the options say have a record, as those have that the operator's tool makes.
+    /// Writes a record for each customer of the platform that has none, as the operator's tool does.
     async fn write_records(&self, options: &Options, records: Option<&str>) -> Result<()> {
         let Some(records) = records else { return Ok(()) };
         let customers = customers(options, self.store().account());

@@ -1,4 +1,4 @@
-//! A port of 127.0.0.1 that is listened on until the platform stops.
+//! A server on a port of 127.0.0.1, which runs until the platform stops.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long requests under way have to end when the platform stops.
+/// The time that running requests have to finish when the platform stops.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// What listens on a port.
+/// A server on a port.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
@@ -21,7 +21,7 @@ pub struct Listener {
     task: JoinHandle<io::Result<()>>,
 }
 
-/// Takes a port, 0 for any that is free. `flag` is what says another.
+/// Binds a port; 0 is any free port. `flag` is the command-line flag for the port, for the error message.
 pub async fn bind(port: u16, flag: &str) -> Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow::anyhow!("port {port} is in use; choose another with {flag}"),
@@ -30,7 +30,7 @@ pub async fn bind(port: u16, flag: &str) -> Result<TcpListener> {
 }
 
 impl Listener {
-    /// Serves at a port until it is stopped, of which `serve` is told.
+    /// Serves on a bound socket. `serve` gets a receiver that completes when the server must stop.
     pub fn start<F>(socket: TcpListener, serve: impl FnOnce(TcpListener, oneshot::Receiver<()>) -> F) -> Result<Self>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
@@ -40,12 +40,12 @@ impl Listener {
         Ok(Self { address, stop, task: tokio::spawn(serve(socket, stopped)) })
     }
 
-    /// Where it listens.
+    /// Returns the server's address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes no new requests, and ends when those under way have, or their time is over.
+    /// Accepts no new requests, and waits up to [`DRAIN`] for the running ones. Requests that take longer are aborted.
     pub async fn stop(mut self) {
         drop(self.stop);
         if timeout(DRAIN, &mut self.task).await.is_err() {

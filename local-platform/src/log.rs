@@ -1,4 +1,4 @@
-//! Where what wrangler and the Workers print goes.
+//! The output of the hub and of all Workers.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, BufReader, Lines};
 
-/// A sink for lines, shared by all that print.
+/// A destination for lines of output. Clones share it.
 #[derive(Clone)]
 pub struct Log(Arc<Mutex<dyn Write + Send>>);
 
@@ -19,23 +19,23 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// This process's standard output.
+    /// Writes to the standard output of this process.
     pub fn stdout() -> Self {
         Self(Arc::new(Mutex::new(io::stdout())))
     }
 
-    /// A file, made anew.
+    /// Writes to a file. An existing file is replaced.
     pub fn file(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write the log {}", path.display()))?;
         Ok(Self(Arc::new(Mutex::new(file))))
     }
 
-    /// Writes a line. Where it cannot be written, there is no place left to say so.
+    /// Writes a line. Errors are ignored, because there is no other place to report them.
     pub fn line(&self, line: &str) {
         let _ = writeln!(self.0.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
     }
 
-    /// Writes the lines that are `wanted` until there are no more.
+    /// Writes the lines that `wanted` selects, until the input ends.
     pub async fn lines(self, mut lines: Lines<BufReader<impl AsyncRead + Unpin>>, wanted: impl Fn(&str) -> bool) {
         while let Ok(Some(line)) = lines.next_line().await {
             if wanted(&line) {

@@ -1,4 +1,4 @@
-//! What a local platform is told.
+//! The options of a local platform.
 
 use std::path::PathBuf;
 
@@ -6,60 +6,64 @@ use shared::customer::UserId;
 
 use super::address_block::AddressBlock;
 
-/// What to run, and where.
+/// The options of a local platform.
 #[derive(Debug)]
 pub struct Options {
-    /// The repository's root, whose Workers are built and whose npm packages are installed.
+    /// The repository's root. The Workers in it must be built, and its npm packages installed.
     pub repository: PathBuf,
-    /// A folder with other builds of the dispatcher and the customer Worker, which run in place of the repository's.
+    /// A folder with other builds of the dispatcher, the customer Worker and the outbound Worker, to be used instead of
+    /// the repository's.
     pub builds: Option<PathBuf>,
-    /// Where the platform keeps its storage between runs. One platform uses it at a time.
+    /// The folder in which storage is kept between runs. Only one platform can use it at a time.
     pub state: PathBuf,
-    /// The dispatcher's port on 127.0.0.1; 0 for any that is free.
+    /// The dispatcher's port on 127.0.0.1; 0 for any free port.
     pub port: u16,
-    /// The port of the local Cloudflare API on 127.0.0.1; 0 for any that is free.
+    /// The local Cloudflare API's port on 127.0.0.1; 0 for any free port.
     pub api_port: u16,
-    /// What clients of that API must have; made at the first start and kept in the state folder if `None`.
+    /// The token that the API's clients must send. If `None`, one is generated at the first start and kept in the state
+    /// folder.
     pub api_token: Option<String>,
-    /// Give the dispatcher customers' records, `CUSTOMERS`, even if its wrangler file does not.
+    /// Whether the dispatcher gets the binding `CUSTOMERS` to customers' records even if its wrangler file does not
+    /// have it.
     pub records: bool,
-    /// How the dispatcher knows who is asking.
+    /// How the dispatcher authenticates requests.
     pub auth: Auth,
-    /// Variables of the dispatcher, besides those of its wrangler file.
+    /// Variables of the dispatcher, in addition to those of its wrangler file.
     pub vars: Vec<Var>,
-    /// Customers that are made if they are not there, or whose Worker is one of their own in this run. If there are none, and
-    /// never were any: `user1` and `user2`.
+    /// Customers to create if they do not exist, or whose Worker is replaced for this run. If no customers are named at
+    /// the first start, `user1` and `user2` are created.
     pub customers: Vec<Customer>,
-    /// Wrangler files of Workers to run beside them, that no request from outside reaches by itself.
+    /// Wrangler files of further Workers to run in the hub. Requests from outside do not reach them directly.
     pub others: Vec<PathBuf>,
-    /// Addresses besides public ones that customers' Workers may connect to.
+    /// Non-public addresses that customers' Workers may connect to.
     pub allow: Vec<AddressBlock>,
-    /// Where what the Workers print goes; standard output if `None`.
+    /// The file for the output of the hub and of all Workers; standard output if `None`.
     pub log: Option<PathBuf>,
 }
 
-/// How the dispatcher knows who is asking, its variable `AUTH`.
+/// How the dispatcher authenticates requests: its variable `AUTH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Auth {
-    /// It believes `X-User-ID`.
+    /// It trusts the header `X-User-ID`.
     TrustedHeader,
-    /// By a token; the secrets are made at the first start and kept in the state folder, see [`platform::token`].
+    /// It requires a token. The secrets are generated at the first start and kept in the state folder; see
+    /// [`platform::token`].
     Token,
 }
 
 /// A variable of the dispatcher.
 #[derive(Clone, Debug)]
 pub struct Var {
-    /// Its name,
+    /// The variable's name.
     pub(super) name: String,
-    /// and its value.
+    /// The variable's value.
     pub(super) value: String,
 }
 
 impl std::str::FromStr for Var {
     type Err = &'static str;
 
-    /// Parses `NAME:VALUE`, as `wrangler dev --var` takes it.
+    /// Parses `NAME:VALUE`, the format of `wrangler dev --var`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some((name, value)) if !name.is_empty() => Ok(Self { name: name.to_owned(), value: value.to_owned() }),
@@ -71,10 +75,10 @@ impl std::str::FromStr for Var {
 /// A customer of the local platform.
 #[derive(Debug, Clone)]
 pub struct Customer {
-    /// Its id, the name of its script in the dispatch namespace.
+    /// The customer's user id, which is also the name of its script in the dispatch namespace.
     pub id: UserId,
-    /// A Worker of its own in place of the customer Worker: a JavaScript module, which gets the same storage, or a wrangler
-    /// file (`.toml`), which says all itself but for the name.
+    /// A Worker to run instead of the customer Worker. A JavaScript module gets the customer's storage. A wrangler file
+    /// (`.toml`) is used as it is, except for its name.
     pub worker: Option<PathBuf>,
 }
 

@@ -19,16 +19,16 @@ use tokio::time::{Instant, sleep, timeout};
 use super::run_folder::RunFolder;
 use super::workerd::{Config, Failure, Printed, Worker, Workerd, explained, missing_class, without_warnings};
 
-/// How long a process may take to start.
+/// The time that a process may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a process is asked for a sign of life while it has work,
+/// The interval at which a busy process is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_millis(500);
 
-/// and how long it has for one.
+/// The time that a process has to give a sign of life.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The CPU time between two pings from which on a process has work, even without a connection.
+/// The CPU time between two pings that makes a process without connections count as busy.
 const BUSY: Duration = Duration::from_millis(50);
 
 /// How much of a line that a process prints is read, in bytes.
@@ -37,42 +37,42 @@ const MAX_LINE: usize = 256 << 10;
 /// How much of what a process prints on standard error is kept, in bytes.
 const MAX_ERRORS: usize = 16 << 10;
 
-/// How long a process may compute without a sign of life.
+/// How long a process may be busy without a sign of life.
 #[derive(Clone, Copy, Debug)]
 pub struct HangLimit {
-    /// The CPU time.
+    /// The limit of the CPU time.
     pub cpu: Duration,
-    /// The time that passes, however busy the machine is.
+    /// The limit of the elapsed time, if there is one. It only applies to a process that has used CPU time.
     pub time: Option<Duration>,
 }
 
-/// What a process's Workers log, a line at a time: level and message.
+/// Receives each line that a process's Workers log: its level and its message.
 pub type LogSink = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
-/// A process that serves. It is killed when it is dropped.
+/// A process that is ready to serve. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
-    /// Where it takes connections,
+    /// The socket that accepts connections.
     socket: PathBuf,
-    /// and where it shows that it is alive.
+    /// The socket on which the process gives signs of life.
     ping: PathBuf,
-    /// When its last connection ended, or when it started.
+    /// The time at which the last connection ended, or at which the process started.
     last_used: Mutex<Instant>,
-    /// How long its start took.
+    /// The time that the start took.
     startup: Duration,
-    /// How many connections it has.
+    /// The number of connections.
     connections: watch::Sender<usize>,
-    /// Why it has ended, once it has.
+    /// Why the process has ended, or `None` while it runs.
     ended: watch::Receiver<Option<Failure>>,
     killer: Arc<Killer>,
-    /// Whether it has Durable Objects.
+    /// Whether the process has Durable Objects.
     has_objects: bool,
-    /// The first part of what it prints on standard error.
+    /// The first part of the process's standard error.
     said: Arc<Mutex<String>>,
     id: u32,
 }
 
-/// Ends a process, and knows why.
+/// Kills a process, and remembers the reason.
 #[derive(Debug, Default)]
 struct Killer {
     wanted: Notify,
@@ -92,14 +92,14 @@ impl Drop for Process {
     }
 }
 
-/// A connection to a process, which counts as long as this exists.
+/// A connection to a process. The process counts it until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     process: Arc<Process>,
 }
 
 impl Connection {
-    /// Connects.
+    /// Opens the connection.
     pub async fn open(&self) -> io::Result<UnixStream> {
         UnixStream::connect(&self.process.socket).await
     }
@@ -113,7 +113,7 @@ impl Drop for Connection {
 }
 
 impl Process {
-    /// Starts a process in a folder, where its sockets are. Returns once it serves, or what keeps it from it.
+    /// Starts a process in the run folder. Returns the process when it is ready to serve, or why it does not start.
     pub async fn start(
         workerd: &Workerd,
         folder: &RunFolder,
@@ -125,7 +125,7 @@ impl Process {
         let file = format!("{name}.capnp");
         let path = folder.path().join(&file);
         write_private(&path, workerd.config(&name, config))?;
-        // Secrets are in it.
+        // The configuration contains secrets, so the file is deleted after the start.
         let config_file = Files(vec![path]);
         let started = Instant::now();
         let mut child = workerd
@@ -186,7 +186,8 @@ impl Process {
         })))
     }
 
-    /// Starts a Worker without its Durable Objects' files, and ends it: what keeps it from starting, or how long that took.
+    /// Starts a Worker with its Durable Objects in memory, and ends it. Returns how long the start took, or why it does
+    /// not start.
     pub async fn check(workerd: &Workerd, folder: &RunFolder, worker: &Worker) -> Result<Result<Duration, Failure>> {
         let config = Config::Worker(Worker { objects: None, ..worker.clone() });
         let logged = Arc::new(Mutex::new(String::new()));
@@ -205,7 +206,7 @@ impl Process {
         };
         process.kill(Failure::Stopped);
         process.ended().await;
-        // It is a warning of workerd's, which may be on either output.
+        // workerd only warns about a missing class, on standard output or standard error.
         let said = format!("{}{}", locked(&process.said), locked(&logged));
         Ok(match missing_class(&said, worker.durable_objects.keys()) {
             Some(class) => Err(Failure::NoClass(class.to_owned())),
@@ -213,57 +214,58 @@ impl Process {
         })
     }
 
-    /// How long the start took.
+    /// Returns how long the start took.
     pub fn startup(&self) -> Duration {
         self.startup
     }
 
-    /// Whether it has not ended.
+    /// Whether the process is still running.
     pub fn is_running(&self) -> bool {
         self.ended.borrow().is_none()
     }
 
-    /// Waits until it has ended, and returns why.
+    /// Waits until the process has ended. Returns why.
     pub async fn ended(&self) -> Failure {
         let mut ended = self.ended.clone();
         let end = ended.wait_for(Option::is_some).await;
         end.ok().and_then(|end| end.clone()).unwrap_or(Failure::Crash("the process has ended".to_owned()))
     }
 
-    /// Takes up a connection, which counts from now on.
+    /// Returns a new connection, which counts from now on.
     pub fn connection(self: &Arc<Self>) -> Connection {
         self.connections.send_modify(|count| *count += 1);
         Connection { process: self.clone() }
     }
 
-    /// Whether it has a connection.
+    /// Whether the process has connections.
     pub fn has_connections(&self) -> bool {
         *self.connections.borrow() > 0
     }
 
-    /// Whether it has Durable Objects: it goes on without connections, as they may have alarms, and no other process may have
-    /// their files.
+    /// Whether the process has Durable Objects. Such a process keeps running without connections, because the objects
+    /// may have alarms. No other process may use their files at the same time.
     pub fn has_objects(&self) -> bool {
         self.has_objects
     }
 
-    /// Whether it has had no connection for so long.
+    /// Whether the process has had no connections for this time.
     pub fn is_idle(&self, time: Duration) -> bool {
         !self.has_connections() && locked(&self.last_used).elapsed() >= time
     }
 
-    /// Waits until it has no connection.
+    /// Waits until the process has no connections.
     pub async fn without_connections(&self) {
-        // The sender is this process's own.
+        // This cannot fail, because `self` owns the sender.
         let _ = self.connections.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// Ends it.
+    /// Kills the process.
     pub fn kill(&self, reason: Failure) {
         self.killer.kill(reason);
     }
 
-    /// Waits until the process computes without a sign of life for longer than it may. The limit may change meanwhile.
+    /// Waits until the process has been busy without a sign of life for longer than the limit. `limit` is called each
+    /// time, because the limit may change.
     pub async fn hangs(&self, limit: impl Fn() -> HangLimit) {
         let mut at_last_sign = self.cpu_time();
         let mut last_sign = Instant::now();
@@ -295,7 +297,7 @@ impl Process {
         matches!(timeout(PING_TIMEOUT, ask).await, Ok(Ok(_)))
     }
 
-    /// The CPU time that the process has used; see `proc_pid_stat(5)`.
+    /// Returns the CPU time that the process has used; see `proc_pid_stat(5)`.
     fn cpu_time(&self) -> Duration {
         let ticks = |stat: String| {
             let (_, after_name) = stat.rsplit_once(')')?;
@@ -310,7 +312,7 @@ impl Process {
 /// `sysconf(_SC_CLK_TCK)` on Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Files that are removed with this.
+/// Files that are deleted when this is dropped.
 #[derive(Debug)]
 struct Files(Vec<PathBuf>);
 
@@ -327,7 +329,7 @@ impl Drop for Files {
     }
 }
 
-/// Waits for the process, and ends it when that is wanted.
+/// Waits until the process ends, and kills it on request. Then records why it has ended.
 async fn wait(
     mut child: Child,
     errors: tokio::task::JoinHandle<()>,
@@ -344,13 +346,13 @@ async fn wait(
         },
     };
     drop(sockets);
-    // Fails only if it panics.
+    // This fails only if the task panics.
     let _ = errors.await;
     let reason = locked(&killer.reason).clone();
     end.send_replace(Some(reason.unwrap_or_else(|| failure(status, &locked(&said)))));
 }
 
-/// Why a process ended by itself.
+/// Returns why a process ended by itself.
 fn failure(status: io::Result<ExitStatus>, said: &str) -> Failure {
     if Workerd::is_out_of_memory(said) {
         return Failure::Memory;
@@ -392,7 +394,7 @@ async fn read_output(output: ChildStdout, ready: watch::Sender<bool>, log: LogSi
     }
 }
 
-/// Reads to the end, and keeps the first part.
+/// Reads standard error to its end, and keeps the first part.
 async fn read_errors(errors: ChildStderr, said: Arc<Mutex<String>>) {
     let mut errors = BufReader::new(errors);
     while let Some(line) = next_line(&mut errors).await {

@@ -1,4 +1,4 @@
-//! The scripts' processes, and how they follow the account.
+//! The processes of the dispatcher, the scripts, the databases and the storage. They are kept in sync with the account.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,30 +22,31 @@ use super::supervisor::{Name, Parameters, Supervisor};
 use super::workerd::{Binding, Config, Failure, Worker, Workerd};
 use platform::token::state_file;
 
-/// The scripts' processes, and how they follow the account.
+/// The processes of the dispatcher, the scripts, the databases and the storage.
 #[derive(Debug)]
 pub struct Processes {
     supervisor: Arc<Supervisor>,
     places: Arc<Places>,
-    /// Storage that the Worker for the local API was started with.
+    /// The storage in the current configuration of the storage Worker.
     bound: Arc<Mutex<BTreeSet<Storage>>>,
-    /// Scripts that an upload does not replace in this run: the options say what they run.
+    /// The scripts whose Worker the options name. Uploads do not replace them in this run.
     fixed: BTreeSet<String>,
     control: JoinHandle<std::io::Result<()>>,
     following: AsyncMutex<()>,
 }
 
-/// A script that has started, and may be taken.
+/// A script that has started successfully and can be put into service.
 #[derive(Debug)]
 pub enum Started {
-    /// Its process serves as soon as it is taken.
+    /// The script's process. It gets requests after [`Processes::take`].
     Running(Arc<Process>),
-    /// Its process has ended again, because two must not have the same Durable Objects.
+    /// The time that the start took. The process has ended again, because two processes must not have the same Durable
+    /// Objects.
     Checked(Duration),
 }
 
 impl Started {
-    /// How long the start took.
+    /// Returns how long the start took.
     pub fn time(&self) -> Duration {
         match self {
             Self::Running(process) => process.startup(),
@@ -55,7 +56,7 @@ impl Started {
 }
 
 impl Processes {
-    /// Listens for the hub, and on the sockets of all scripts and databases.
+    /// Listens on the supervisor's own socket and on the sockets of all processes. Starts none of them.
     pub fn start(
         workerd: Workerd,
         folder: RunFolder,
@@ -78,9 +79,9 @@ impl Processes {
         };
         let log = Arc::new(move |name: &Name, level: &str, message: &str| match name {
             Name::Script(script) => logs.add(script, level, message),
-            // The runtime says so for each unknown script.
+            // The runtime logs this for each unknown script.
             _ if message.starts_with("NOSENTRY RPC connection broken") => {}
-            // The dispatcher's own lines are JSON.
+            // The dispatcher logs lines of JSON, which must not get a prefix.
             Name::Dispatcher => logs.output().line(message),
             _ => logs.output().line(&format!("[{name}] {message}")),
         });
@@ -96,17 +97,17 @@ impl Processes {
         Ok(processes)
     }
 
-    /// What starts the processes.
+    /// Returns the supervisor, which starts the processes.
     pub fn supervisor(&self) -> &Arc<Supervisor> {
         &self.supervisor
     }
 
-    /// The folder of the sockets.
+    /// Returns the folder of the sockets.
     pub fn folder(&self) -> &RunFolder {
         self.supervisor.folder()
     }
 
-    /// What has a socket.
+    /// Returns the names of all sockets.
     fn names(&self, account: &Account) -> BTreeSet<Name> {
         let scripts = account.scripts().map(|(name, _)| name).chain(self.places.modules.keys());
         let of_dispatcher = self.places.dispatcher.bindings.values().filter_map(|binding| match binding {
@@ -117,9 +118,10 @@ impl Processes {
         scripts.cloned().map(Name::Script).chain(databases).chain([Name::Storage, Name::Dispatcher]).collect()
     }
 
-    /// Takes up which scripts and databases there are. Returns the storage whose files are deleted now.
+    /// Listens on the sockets of new scripts and databases, and ends the processes of deleted ones. Returns the storage
+    /// whose files have been deleted.
     pub async fn follow(&self, account: impl Fn() -> Account) -> Result<Vec<Storage>> {
-        // One after another, so that none takes up less than the one before.
+        // Calls run one after another, so that an older account never replaces a newer one.
         let _following = self.following.lock().await;
         let account = account();
         let wanted = self.names(&account);
@@ -129,7 +131,7 @@ impl Processes {
         for name in &wanted {
             self.supervisor.listen(name.clone())?;
         }
-        // The hub has other files open. They are empty, and go at the next start.
+        // The hub keeps the files of other storage open. They are empty, and are deleted at the next start.
         let is_closed = |storage: &&Storage| match storage {
             Storage::D1(_) => true,
             Storage::Objects(script) => !account.scripts().any(|(name, _)| name == script),
@@ -142,7 +144,7 @@ impl Processes {
         Ok(closed)
     }
 
-    /// Starts a script whose modules are in a folder: what keeps it from starting, or its process.
+    /// Starts a script. Returns the started script, or why it does not start.
     pub async fn try_script(&self, name: &str, worker: Worker) -> Result<Result<Started, Failure>> {
         let key = Name::Script(name.to_owned());
         let worker = worker.through(self.places.outbound(&self.supervisor.parameters(&key)));
@@ -153,7 +155,7 @@ impl Processes {
         Ok(self.supervisor.check(&worker).await?.map(Started::Checked))
     }
 
-    /// Lets a script serve from now on.
+    /// Puts a started script into service, unless the options name another Worker for it.
     pub async fn take(&self, name: &str, started: Started) -> Result<()> {
         let (key, is_fixed) = (Name::Script(name.to_owned()), self.fixed.contains(name));
         match started {
@@ -168,14 +170,14 @@ impl Processes {
         }
     }
 
-    /// Takes up that something besides a script's code has changed.
+    /// Restarts a script after a change of anything but its code. The next request starts the new process.
     pub async fn reload(&self, name: &str) {
         if !self.fixed.contains(name) {
             self.supervisor.reload(&Name::Script(name.to_owned())).await;
         }
     }
 
-    /// Starts the scripts with Durable Objects, which may have alarms that are due.
+    /// Starts the scripts with Durable Objects, because these may have alarms that are due.
     pub async fn start_objects(&self, account: &Account) {
         let names = account.scripts().filter(|(_, script)| !script.durable_objects.is_empty()).map(|(name, _)| name);
         for name in names.filter(|name| !self.fixed.contains(*name)) {
@@ -183,7 +185,7 @@ impl Processes {
         }
     }
 
-    /// Takes up that one of the platform's own Workers was built again.
+    /// Restarts the processes that use one of the platform's own Workers, after it was built again.
     pub async fn reload_built(&self, account: &Account, worker: &str) {
         if worker == "dispatcher" {
             return self.supervisor.reload(&Name::Dispatcher).await;
@@ -197,19 +199,19 @@ impl Processes {
         }
     }
 
-    /// Changes the dispatcher's `TOKEN_SECRETS`. Requests that come from now on are checked with them.
+    /// Changes the dispatcher's `TOKEN_SECRETS`. They are used for all new requests.
     pub async fn set_token_secrets(&self, json: &str) -> Result<()> {
         replace(&state_file(&self.places.state), json.as_bytes())?;
         self.supervisor.reload(&Name::Dispatcher).await;
         Ok(())
     }
 
-    /// The configuration of a script whose modules are in a folder.
+    /// Returns the folders, Workers and settings that the processes' configurations are built from.
     pub fn places(&self) -> &Places {
         &self.places
     }
 
-    /// Makes sure that the Worker for the local API has some storage.
+    /// Makes sure that the storage Worker is bound to some storage.
     pub async fn bind(&self, storage: &Storage) {
         if !locked(&self.bound).contains(storage) {
             self.supervisor.reload(&Name::Storage).await;
@@ -222,7 +224,7 @@ impl Processes {
         self.supervisor.stop().await;
     }
 
-    /// Removes the sockets. Nothing runs any more.
+    /// Deletes the folder of the sockets. All processes must have ended.
     pub fn clear(&self) -> Result<()> {
         let folder = self.supervisor.folder().path();
         match fs::remove_dir_all(folder) {

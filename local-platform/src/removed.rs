@@ -1,4 +1,4 @@
-//! Takes away the files of storage that is gone. Miniflare keeps them, and nothing of its own ever deletes them.
+//! Deletes the files of deleted storage. Miniflare never deletes them itself.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::account::{Storage, hex};
 
-/// Takes away the files of some storage. The runtime must not be running.
+/// Deletes the files of some storage. No process may have them open.
 pub fn remove_files(storage: &Storage, simulators: &Path) -> Result<()> {
     let remove = || match storage {
         Storage::Kv(id) => simulated(simulators, "kv", "miniflare-KVNamespaceObject", id),
@@ -21,7 +21,8 @@ pub fn remove_files(storage: &Storage, simulators: &Path) -> Result<()> {
     remove().with_context(|| format!("cannot take away the files of {storage:?}"))
 }
 
-/// A simulator keeps its values in a folder of its own, and what it knows of them in the database of a Durable Object.
+/// Deletes the files of a simulated resource. The simulator stores values in a folder of their own, and their metadata
+/// in the database of a Durable Object.
 fn simulated(simulators: &Path, kind: &str, class: &str, id: &str) -> io::Result<()> {
     let folder = simulators.join(kind);
     gone(fs::remove_dir_all(folder.join(id)))?;
@@ -31,7 +32,7 @@ fn simulated(simulators: &Path, kind: &str, class: &str, id: &str) -> io::Result
         .try_for_each(|kind| gone(fs::remove_file(folder.join(class).join(format!("{database}.{kind}")))))
 }
 
-/// The Durable Objects of a script are in a folder for each class: `customer-<script>-<class>`.
+/// Deletes the Durable Objects of a script. Each class has a folder called `customer-<script>-<class>`.
 fn objects(folder: &Path, script: &str) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -42,7 +43,7 @@ fn objects(folder: &Path, script: &str) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let class = name.to_str().and_then(|name| name.strip_prefix(&prefix));
-        // A class has no hyphen in its name; with one, it is another script's.
+        // Names of classes have no hyphen. If there is one, the folder belongs to another script.
         if class.is_some_and(|class| !class.contains('-')) {
             gone(fs::remove_dir_all(entry.path()))?;
         }
@@ -54,8 +55,9 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// The id of the Durable Object of this name, as workerd makes it of the name and the class's own key, and names its database:
-/// `idFromName` in <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/actor-id-impl.c++>.
+/// Returns the id of the Durable Object with this name. workerd derives it from the name and the class's unique key,
+/// and names the object's database after it: `idFromName` in
+/// <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/actor-id-impl.c++>.
 fn object_id(class: &str, name: &str) -> String {
     let key = Sha256::digest(class);
     let mac = |text: &[u8]| {

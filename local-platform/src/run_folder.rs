@@ -1,4 +1,4 @@
-//! The folder of the sockets, which is new at each start.
+//! The run folder, which contains the sockets. It is created anew at each start.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::store::fresh_folder;
 
-/// The folder that processes run in. Only its owner can look into it: whoever reaches a socket reaches what is behind it.
+/// The folder that processes run in. Only its owner can access it, because its sockets have no authentication.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -16,7 +16,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder, and folders in it.
+    /// Creates the folder and folders in it.
     pub fn new(path: &Path, folders: &[&str]) -> Result<Self> {
         let path = fresh_folder(path)?;
         for folder in folders {
@@ -26,13 +26,13 @@ impl RunFolder {
         Ok(Self { path, folder })
     }
 
-    /// Its path.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a socket in it for this process. It is short, wherever the folder is: a socket's path has at most 107
-    /// bytes (`unix(7)`).
+    /// Returns a path by which this process reaches a socket. It does not contain the folder's own path, because a
+    /// socket's path can have at most 107 bytes (`unix(7)`).
     pub fn socket(&self, name: &str) -> PathBuf {
         format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()).into()
     }

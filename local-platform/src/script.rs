@@ -1,16 +1,16 @@
-//! What a script of the dispatch namespace is called, and which storage its bindings name.
+//! The names of scripts' Workers, and the storage that bindings refer to.
 
 use serde_json::{Map, Value};
 
 use super::account::Storage;
 use cloudflare_api::{Resource, ResourceKind};
 
-/// The name of a script's Worker. No other Worker's name starts like that.
+/// Returns the name of a script's Worker. No other Worker's name has this prefix.
 pub fn worker_name(script: &str) -> String {
     format!("customer-{script}")
 }
 
-/// The storage that a binding names, if it is of such a kind.
+/// Returns the storage that a binding refers to, or `None` if it is another kind of binding.
 pub fn stored(binding: &Map<String, Value>) -> Option<Storage> {
     let Resource { kind, name, .. } = Resource::named_by(&binding.clone().into())?;
     Some(match kind {

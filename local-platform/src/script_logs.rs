@@ -1,4 +1,4 @@
-//! What scripts log, by script.
+//! The log lines of scripts.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +16,19 @@ const KEPT_BYTES: usize = 16 << 20;
 /// How many bytes of a message are kept.
 const MAX_MESSAGE: usize = 16 << 10;
 
-/// How many lines a reader may be behind. It misses those that are older.
+/// The number of lines that a reader may lag behind. It misses older lines.
 const MAX_BEHIND: usize = 1_000;
 
 /// A line of a script's log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
-    /// When it was logged (RFC 3339).
+    /// The time at which it was logged (RFC 3339).
     pub timestamp: String,
-    /// The script.
+    /// The script's name.
     pub script: String,
-    /// `log`, `info`, `warn`, `error` or `debug`.
+    /// The level: `log`, `info`, `warn`, `error` or `debug`.
     pub level: String,
-    /// What was logged.
+    /// The logged text.
     pub message: String,
 }
 
@@ -48,12 +48,12 @@ pub struct ScriptLogs {
 }
 
 impl ScriptLogs {
-    /// Without a line.
+    /// Creates an empty log.
     pub fn new(output: Log) -> Self {
         Self { kept: Mutex::default(), sender: broadcast::Sender::new(MAX_BEHIND), output }
     }
 
-    /// The platform's own output.
+    /// Returns the platform's output.
     pub fn output(&self) -> &Log {
         &self.output
     }
@@ -75,7 +75,7 @@ impl ScriptLogs {
         let _ = self.sender.send(line);
     }
 
-    /// The lines that are kept, and those that come from now on.
+    /// Returns the lines that are kept, and a receiver of new lines.
     pub fn read(&self) -> (Vec<Arc<Line>>, broadcast::Receiver<Arc<Line>>) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         (kept.lines.iter().cloned().collect(), self.sender.subscribe())

@@ -1,4 +1,5 @@
-//! The state folder: what is in it before anything runs, and whose it is.
+//! Prepares the state folder before anything runs: its lock, the account, the API token and the deletion of unused
+//! files.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +18,7 @@ use super::options::{Customer, Options};
 use super::removed::remove_files;
 use super::store::Store;
 
-/// The state folder is this platform's.
+/// A lock on the state folder. It is held while the platform runs.
 #[derive(Debug)]
 pub struct StateLock {
     path: PathBuf,
@@ -25,7 +26,7 @@ pub struct StateLock {
 }
 
 impl StateLock {
-    /// Takes the folder. Two platforms on the same storage would damage it.
+    /// Locks the folder. Two platforms would damage each other's storage.
     pub fn take(state: &Path) -> Result<Self> {
         let path = state.join("lock");
         let file =
@@ -39,8 +40,8 @@ impl StateLock {
         }
     }
 
-    /// Returns when the folder has been deleted or replaced: the simulators go on with what nobody can open again, and would
-    /// say that it was stored.
+    /// Returns when the folder has been deleted or replaced. The simulators would go on writing to the deleted files
+    /// and report that the data was stored.
     pub async fn lost(&self) {
         let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         let held = self.file.metadata().map(id).ok();
@@ -56,7 +57,8 @@ pub fn prepare_state(state: &Path) -> Result<PathBuf> {
         .with_context(|| format!("cannot use {} as the state folder", state.display()))
 }
 
-/// The local account with the customers that the options say, and the KV namespace of customers' records, if there is one.
+/// Opens the local account and creates the customers of the options. Also returns the id of the KV namespace with
+/// customers' records, if there is one.
 pub fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<String>)> {
     for (at, customer) in options.customers.iter().enumerate() {
         if options.customers[..at].iter().any(|other| other.id == customer.id) {
@@ -76,7 +78,8 @@ pub fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<St
         for Customer { id, worker } in &options.customers {
             match worker {
                 None => account.seed(id.as_str(), &id.resource_name(), &settings),
-                // A script that was uploaded under its name comes back when this run is over.
+                // A script that was uploaded under this name stays in the account. It runs again once the option is
+                // gone.
                 Some(_) => account.make_storage(&id.resource_name()),
             }
         }
@@ -92,12 +95,13 @@ pub fn open_account(options: &Options, state: &Path) -> Result<(Store, Option<St
     Ok((store, records))
 }
 
-/// The customers of a platform that is started for the first time and told of none.
+/// The customers that are created at the first start if the options name none.
 fn first_customers() -> [UserId; 2] {
     ["user1", "user2"].map(|id| id.parse().expect("a valid id"))
 }
 
-/// The customers that a platform starts with.
+/// Returns the customers that the platform starts with: those of the options, or else the first customers that still
+/// exist.
 pub fn customers(options: &Options, account: &Account) -> Vec<Customer> {
     if !options.customers.is_empty() {
         return options.customers.clone();
@@ -106,7 +110,8 @@ pub fn customers(options: &Options, account: &Account) -> Vec<Customer> {
     first_customers().into_iter().filter(there).map(|id| Customer { id, worker: None }).collect()
 }
 
-/// The token of the local API: the one that the options say, or one that is kept in the state folder.
+/// Returns the token of the local API: that of the options, or else the one in the state folder. It is generated if it
+/// does not exist.
 pub fn api_token(options: &Options, state: &Path) -> Result<String> {
     if let Some(token) = &options.api_token {
         return Ok(token.clone());
@@ -123,7 +128,7 @@ pub fn api_token(options: &Options, state: &Path) -> Result<String> {
     Ok(token)
 }
 
-/// Takes away what nobody has any more. The runtime is not running.
+/// Deletes the files of deleted storage, and modules that no script uses. The runtime must not be running.
 pub fn sweep(state: &Path, store: &mut Store) -> Result<()> {
     let account = store.account();
     // The objects of a script that exists again are its own.
@@ -141,9 +146,9 @@ pub fn sweep(state: &Path, store: &mut Store) -> Result<()> {
     store.sweep_modules()
 }
 
-/// Says so, if it is.
+/// Returns an error if the disk of the state folder is full.
 pub fn disk_is_full(state: &Path) -> Option<anyhow::Error> {
-    /// What the simulators' empty databases take, and more.
+    /// The space that the simulators' empty databases need, with a margin, in bytes.
     const ENOUGH: u64 = 256 << 10;
 
     let disk = statvfs(state).ok()?;

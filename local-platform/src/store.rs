@@ -1,4 +1,4 @@
-//! Keeps the local account in the state folder.
+//! Stores the local account in the state folder.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::account::{Account, Code};
 use platform::token::write_private;
 
-/// The account and where it is kept.
+/// The account, and the state folder in which it is stored.
 #[derive(Debug)]
 pub struct Store {
     state: PathBuf,
@@ -18,7 +18,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Reads the account of a state folder; a new one if there is none.
+    /// Reads the account from a state folder. Creates a new account if there is none.
     pub fn open(state: &Path) -> Result<Self> {
         let path = state.join(FILE);
         let account = match fs::read(&path) {
@@ -30,17 +30,18 @@ impl Store {
         Ok(Self { state: state.to_owned(), account })
     }
 
-    /// Whether nothing was kept yet.
+    /// Whether the account has not been stored yet.
     pub fn is_new(&self) -> bool {
         !self.state.join(FILE).exists()
     }
 
-    /// The account.
+    /// Returns the account.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Changes the account. What `change` does holds once it is on the disk, and not at all if anything fails.
+    /// Changes the account. The change takes effect when it has been written to disk. If anything fails, nothing
+    /// changes.
     pub fn change<T, E: From<anyhow::Error>>(
         &mut self,
         change: impl FnOnce(&mut Account) -> Result<T, E>,
@@ -53,12 +54,13 @@ impl Store {
         Ok(changed)
     }
 
-    /// The folder of a script's modules.
+    /// Returns the folder of a script's modules.
     pub fn modules(&self, digest: &str) -> PathBuf {
         modules_folder(&self.state, digest)
     }
 
-    /// Keeps modules that are in a folder of the state folder's, which is moved.
+    /// Moves a folder of modules to its permanent place, unless the same modules are already stored. The folder must be
+    /// inside the state folder, so that it can be renamed.
     pub fn keep_modules(&self, digest: &str, folder: &Path) -> Result<()> {
         let kept = self.modules(digest);
         if kept.exists() {
@@ -68,7 +70,7 @@ impl Store {
         keep().with_context(|| format!("cannot keep modules in {}", kept.display()))
     }
 
-    /// Takes away the folders of modules that no script has any more.
+    /// Deletes the folders of modules that no script uses.
     pub fn sweep_modules(&self) -> Result<()> {
         let scripts = self.account.namespaces.values().flat_map(|namespace| namespace.scripts.values());
         let used: BTreeSet<&str> = scripts
@@ -96,12 +98,13 @@ impl Store {
 
 const FILE: &str = "account.json";
 
-/// The folder of a script's modules.
+/// Returns the folder of a script's modules.
 pub fn modules_folder(state: &Path, digest: &str) -> PathBuf {
     state.join("scripts").join(digest)
 }
 
-/// Writes a file, which only its owner may read, in one step: whenever this is killed, there is the old one or the new one.
+/// Writes a file atomically: if this process is killed, the file is either the old one or the new one. Only the owner
+/// can read it.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let beside = path.with_extension("new");
     write_private(&beside, content)?;
@@ -109,7 +112,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     rename().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A folder with nothing in it, that only its owner can look into.
+/// Creates an empty folder that only its owner can access. An existing folder is deleted.
 pub fn fresh_folder(folder: &Path) -> Result<PathBuf> {
     let make = || {
         if folder.exists() {

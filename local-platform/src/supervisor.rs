@@ -1,12 +1,14 @@
-//! Runs a process for each script, each D1 database and the local API's storage, when somebody connects to its socket.
+//! Runs the dispatcher, each script, each D1 database and the local API's storage in a process of its own. A process is
+//! started when a client connects to its socket.
 //!
 //! ```text
-//! hub, scripts -> run/scripts/<name>   -> the process that runs the script now
-//!              -> run/databases/<id>   -> the process that has the database
+//! dispatcher, hub         -> run/scripts/<name>  -> the script's current process
+//! scripts, storage Worker -> run/databases/<id>  -> the database's current process
+//! local API               -> run/storage         -> the storage Worker's current process
 //! ```
 //!
-//! The supervisor listens on the sockets and passes bytes on, so that it knows what is under way: a process that is
-//! replaced gets no new connection, and is ended when its last one has ended.
+//! The supervisor listens on the sockets and forwards the bytes, so it knows the connections of each process. A process
+//! that is replaced gets no new connections. It is ended after its last connection is closed; see [`DRAIN`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -29,62 +31,64 @@ use super::process::{Connection, HangLimit, LogSink, Process};
 use super::run_folder::RunFolder;
 use super::workerd::{Config, Failure, SCRIPTS, Worker, Workerd};
 
-/// How many processes start at the same time. More would only make each slower.
+/// The number of processes that start at the same time. Starting more at once would only make each start slower.
 const STARTS: usize = 3;
 
-/// How long requests under way have after their process was replaced, and how long `waitUntil` has after the last of them:
-/// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>.
+/// The time that requests have to finish after their process was replaced, and the time that `waitUntil` has after the
+/// last of these requests: <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// How long requests have before a process with Durable Objects is replaced, which must end first.
+/// The time that requests have to finish before a process with Durable Objects is replaced. Such a process must end
+/// before the next one starts.
 const DRAIN_OBJECTS: Duration = Duration::from_secs(2);
 
-/// How many replaced processes without requests are kept for their `waitUntil`.
+/// The number of replaced processes without requests that are kept for their `waitUntil`.
 const MAX_LINGERING: usize = 8;
 
-/// How long a process without connections is kept.
+/// The time after which a process without connections is ended, unless it has Durable Objects.
 const IDLE: Duration = Duration::from_mins(2);
 
-/// The CPU time that a process may use without a sign of life: at least this,
+/// The minimum of the CPU time that a process may use without a sign of life.
 const MIN_CPU: Duration = Duration::from_secs(2);
 
-/// and this unless its customer's record has `limits.cpuMs`.
+/// The CPU time that a process may use without a sign of life if its customer's record has no `limits.cpuMs`.
 const DEFAULT_CPU: Duration = Duration::from_secs(30);
 
-/// How long a database may compute without a sign of life. Its client gets a reply within 30 s.
+/// The time for which a database may be busy without a sign of life. Its client must get a reply within 30 seconds.
 const DATABASE_TIME: Duration = Duration::from_secs(15);
 
-/// The pause before a process that crashed twice in a row is started again. It doubles, up to a limit.
+/// The pause before a process that crashed twice in a row is started again. It doubles with each further crash, up to
+/// [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a process must have run for the next crash to count as the first.
+/// The time that a process must have run for its crash to count as the first one.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// How long the reason of a failure is remembered for those whose requests it ended.
+/// The time for which the reason of a failure is kept for the clients whose requests have failed.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
-/// Buffers between two sockets, in bytes.
+/// The size of a buffer between two sockets, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// What a socket leads to.
+/// Identifies a process and its socket. The process behind a socket may be replaced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     /// A script of the dispatch namespace.
     Script(String),
     /// A D1 database, by its id.
     Database(String),
-    /// The Worker that has all storage, for the local API.
+    /// The Worker that has all storage. The local API uses it.
     Storage,
     /// The dispatcher.
     Dispatcher,
 }
 
 impl Name {
-    /// The folders of the sockets.
+    /// The folders that contain sockets, relative to the run folder.
     pub const FOLDERS: [&str; 2] = [SCRIPTS, "databases"];
 
-    /// The socket, relative to the folder that processes run in.
+    /// Returns the socket's path relative to the run folder.
     pub fn socket(&self) -> String {
         match self {
             Self::Script(name) => format!("{SCRIPTS}/{name}"),
@@ -106,16 +110,16 @@ impl fmt::Display for Name {
     }
 }
 
-/// The parameters of the outbound Worker for a script: what the dispatcher said last.
+/// The parameters of the outbound Worker for a script, as last set by the dispatcher.
 pub type Parameters = Map<String, Value>;
 
-/// What a process of this name runs now.
+/// Returns the current configuration of the process with this name.
 pub type Source = Box<dyn Fn(&Name, &Parameters) -> Result<Config> + Send + Sync>;
 
-/// What Workers log: the script, the level, the message.
+/// Receives what Workers log: the name of the process, the level and the message.
 pub type ScriptLog = Arc<dyn Fn(&Name, &str, &str) + Send + Sync>;
 
-/// The sockets and the processes.
+/// Listens on the sockets and runs the processes.
 pub struct Supervisor {
     workerd: Workerd,
     folder: RunFolder,
@@ -123,7 +127,8 @@ pub struct Supervisor {
     log: ScriptLog,
     starts: Semaphore,
     services: Mutex<BTreeMap<Name, Listening>>,
-    /// What the dispatcher said of scripts. It says it once, so that this outlives a script that is deleted and comes back.
+    /// The settings from the dispatcher. It sends a script's settings only when they change, so they are kept when the
+    /// script is deleted: a script with the same name may be uploaded later.
     settings: Mutex<BTreeMap<Name, Settings>>,
     setting: AsyncMutex<()>,
     lingering: Mutex<VecDeque<Arc<Process>>>,
@@ -135,30 +140,30 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// What is behind a socket, and the task that listens on it.
+/// A service and the task that listens on its socket.
 type Listening = (Arc<Service>, JoinHandle<()>);
 
-/// What is behind a socket.
+/// A socket and its processes.
 #[derive(Debug)]
 struct Service {
     name: Name,
-    /// The process that takes new connections. Locked while it starts, and while it is decided whether it ends.
+    /// The process that gets new connections. It is locked while the process starts and while it is replaced or ended.
     current: AsyncMutex<Option<Arc<Process>>>,
-    /// All processes that have not ended: the current one, and those that it has replaced.
+    /// All processes that have not ended: the current one and those that it has replaced.
     processes: Mutex<Vec<Arc<Process>>>,
     failures: Mutex<Failures>,
 }
 
-/// What the dispatcher says of a script.
+/// The dispatcher's settings for a script.
 #[derive(Clone, Debug, Default)]
 struct Settings {
-    /// The CPU time that it may use without a sign of life.
+    /// The CPU time that the script may use without a sign of life.
     cpu: Option<Duration>,
-    /// The parameters of its outbound Worker.
+    /// The parameters of the script's outbound Worker.
     parameters: Parameters,
 }
 
-/// A connection that counts for its process as long as it exists.
+/// A connection to a process. The process counts it until it is dropped.
 #[derive(Debug)]
 pub struct Stream {
     stream: UnixStream,
@@ -189,7 +194,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// What went wrong lately.
+/// The recent failures of a service.
 #[derive(Debug, Default)]
 struct Failures {
     last: Option<(Instant, Failure)>,
@@ -202,7 +207,7 @@ impl Failures {
         self.last = Some((Instant::now(), failure));
     }
 
-    /// The last one, if the process must not be started again yet.
+    /// Returns the last failure if the process must not be started again yet.
     fn pause(&self) -> Option<Failure> {
         let (when, failure) = self.last.as_ref()?;
         let doublings = self.in_a_row.checked_sub(2)?;
@@ -212,7 +217,7 @@ impl Failures {
 }
 
 impl Supervisor {
-    /// A supervisor whose sockets are in a folder.
+    /// Creates a supervisor whose sockets are in `folder`.
     pub fn new(workerd: Workerd, folder: RunFolder, source: Source, log: ScriptLog) -> Arc<Self> {
         Arc::new(Self {
             workerd,
@@ -227,12 +232,12 @@ impl Supervisor {
         })
     }
 
-    /// The folder of the sockets.
+    /// Returns the folder of the sockets.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
     }
 
-    /// Listens on the socket of this name from now on, if it does not already.
+    /// Listens on the socket of this name, unless it already does.
     pub fn listen(self: &Arc<Self>, name: Name) -> Result<()> {
         let mut services = locked(&self.services);
         if services.contains_key(&name) {
@@ -251,12 +256,12 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The names of the sockets that are listened on.
+    /// Returns the names of the sockets that the supervisor listens on.
     pub fn names(&self) -> BTreeSet<Name> {
         locked(&self.services).keys().cloned().collect()
     }
 
-    /// A connection to the process of a name, which is started if there is none.
+    /// Connects to the process of this name. Starts the process if it is not running.
     pub async fn connect(self: &Arc<Self>, name: &Name) -> io::Result<Stream> {
         let gone = || io::Error::new(ErrorKind::NotConnected, format!("{name} does not run"));
         let service = self.service(name).ok_or_else(gone)?;
@@ -265,7 +270,7 @@ impl Supervisor {
         Ok(Stream { stream, _connection: connection })
     }
 
-    /// Starts the process of a name, if it has none.
+    /// Starts the process of this name if it is not running.
     pub async fn start(self: &Arc<Self>, name: &Name) {
         if let Some(service) = self.service(name) {
             drop(self.connection(&service).await);
@@ -276,19 +281,21 @@ impl Supervisor {
         locked(&self.services).get(name).map(|(service, _)| service.clone())
     }
 
-    /// Starts a process for a script that may be taken, with its storage: what keeps it from starting, or the process.
+    /// Starts a process that may become the current one of this name. Returns the process, or why it does not start.
     pub async fn prepare(&self, name: &Name, config: &Config) -> Result<Result<Arc<Process>, Failure>> {
         let _permit = self.starts.acquire().await.context("the semaphore is never closed")?;
         Process::start(&self.workerd, &self.folder, config, self.log_of(name)).await
     }
 
-    /// Starts a Worker without its Durable Objects, and ends it: what keeps it from starting, or how long that took.
+    /// Starts a Worker with its Durable Objects in memory, and ends it. Returns how long the start took, or why it does
+    /// not start.
     pub async fn check(&self, worker: &Worker) -> Result<Result<Duration, Failure>> {
         let _permit = self.starts.acquire().await.context("the semaphore is never closed")?;
         Process::check(&self.workerd, &self.folder, worker).await
     }
 
-    /// Lets a process serve what comes from now on. The one before serves what has come already.
+    /// Makes a process the current one. New connections go to it. The previous process keeps its connections until they
+    /// end.
     pub async fn replace(self: &Arc<Self>, name: Name, process: Arc<Process>) -> Result<()> {
         self.listen(name.clone())?;
         let service = self.service(&name).context("it listens")?;
@@ -301,8 +308,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Takes up that a script has changed: its next process is started by whoever connects next. With Durable Objects, the old
-    /// one ends first.
+    /// Replaces the current process after a change. The next connection starts a process with the change. The old
+    /// process keeps its connections until they end. If it has Durable Objects, it is ended before this returns.
     pub async fn reload(self: &Arc<Self>, name: &Name) {
         let Some(service) = self.service(name) else { return };
         let mut current = service.current.lock().await;
@@ -312,7 +319,7 @@ impl Supervisor {
             current.take();
             return self.retire(old);
         }
-        // Those that are still there then are cut off.
+        // Connections that are still open are closed after that.
         let _ = timeout(DRAIN_OBJECTS, old.without_connections()).await;
         old.kill(Failure::Stopped);
         old.ended().await;
@@ -331,11 +338,11 @@ impl Supervisor {
         });
     }
 
-    /// Does not listen any more, and ends the process.
+    /// Stops listening on the socket of this name, and ends its processes.
     pub async fn remove(&self, name: &Name) {
         let Some((service, task)) = locked(&self.services).remove(name) else { return };
         task.abort();
-        // It is gone already if the folder is.
+        // The file does not exist if the run folder was deleted.
         let _ = fs::remove_file(self.folder.socket(&name.socket()));
         service.current.lock().await.take();
         let processes = locked(&service.processes).clone();
@@ -353,17 +360,17 @@ impl Supervisor {
         }
     }
 
-    /// Limits the CPU time that a script may use without a sign of life.
+    /// Limits the CPU time that a script may use without a sign of life. `None` is [`DEFAULT_CPU`].
     pub fn set_cpu_limit(&self, name: &Name, limit: Option<Duration>) {
         locked(&self.settings).entry(name.clone()).or_default().cpu = limit;
     }
 
-    /// The outbound Worker's parameters for a script.
+    /// Returns the outbound Worker's parameters for a script.
     pub fn parameters(&self, name: &Name) -> Parameters {
         locked(&self.settings).get(name).map(|settings| settings.parameters.clone()).unwrap_or_default()
     }
 
-    /// Changes the outbound Worker's parameters for a script. Its next process has them.
+    /// Changes the outbound Worker's parameters for a script. The script's next process has them.
     pub async fn set_parameters(self: &Arc<Self>, name: &Name, parameters: Parameters) {
         // Whoever comes meanwhile waits until the change has been made.
         let _setting = self.setting.lock().await;
@@ -376,7 +383,7 @@ impl Supervisor {
         }
     }
 
-    /// How long the process of a name may compute without a sign of life.
+    /// Returns how long the process of this name may be busy without a sign of life.
     fn hang_limit(&self, name: &Name) -> HangLimit {
         let wanted = locked(&self.settings).get(name).and_then(|settings| settings.cpu);
         HangLimit {
@@ -385,9 +392,9 @@ impl Supervisor {
         }
     }
 
-    /// Why requests to a script have failed just now; `None` if no process of it has.
+    /// Returns why requests to a script have just failed, or `None` if none of its processes has failed.
     pub async fn failure(&self, name: &Name) -> Option<Failure> {
-        /// How long the end of a process may take to be known.
+        /// The time that may pass until the end of a process is noticed.
         const PATIENCE: Duration = Duration::from_millis(300);
 
         let service = self.service(name)?;
@@ -402,12 +409,13 @@ impl Supervisor {
         }
     }
 
-    /// Whether a socket of this name is listened on.
+    /// Whether the supervisor listens on the socket of this name.
     pub fn knows(&self, name: &Name) -> bool {
         locked(&self.services).contains_key(name)
     }
 
-    /// A connection to the process of a service, which is started if there is none.
+    /// Returns a connection to the current process of a service, which is started if it is not running. Returns `None`
+    /// if it does not start or has crashed too recently.
     async fn connection(self: &Arc<Self>, service: &Arc<Service>) -> Option<Connection> {
         let mut current = service.current.lock().await;
         if let Some(process) = current.as_ref().filter(|process| process.is_running()) {
@@ -437,7 +445,7 @@ impl Supervisor {
         None
     }
 
-    /// Ends a process that hangs or that nobody uses, and remembers why one has ended.
+    /// Ends a process that hangs or is idle, and records why a process has failed.
     fn watch(self: &Arc<Self>, service: &Arc<Service>, process: &Arc<Process>) {
         locked(&service.processes).push(process.clone());
         let (supervisor, service, process) = (self.clone(), service.clone(), process.clone());
@@ -462,7 +470,8 @@ impl Supervisor {
         });
     }
 
-    /// Ends a process when nobody uses it any more, or its time is over.
+    /// Ends a replaced process. Its connections have [`DRAIN`] to end. Then its `waitUntil` has the same time, unless
+    /// too many other processes are replaced meanwhile.
     fn retire(self: &Arc<Self>, process: Arc<Process>) {
         let supervisor = self.clone();
         tokio::spawn(async move {
@@ -508,7 +517,7 @@ impl Service {
             if !process.is_idle(IDLE) || process.has_objects() {
                 continue;
             }
-            // Who comes meanwhile waits, and starts another one.
+            // New connections wait for this lock and then start another process.
             let mut current = self.current.lock().await;
             if process.is_idle(IDLE) && current.as_ref().is_some_and(|current| Arc::ptr_eq(current, process)) {
                 process.kill(Failure::Stopped);
@@ -536,13 +545,14 @@ async fn serve(supervisor: Weak<Supervisor>, service: Arc<Service>, listener: Un
     }
 }
 
-/// Passes a connection on to the process. A client whose connection is closed asks for the reason.
+/// Forwards a connection to the current process. If there is none, the connection is closed, and the client asks for
+/// the reason; see `control`.
 async fn forward(supervisor: Arc<Supervisor>, service: Arc<Service>, mut client: UnixStream) {
-    // The process may end in the moment between.
+    // The process may end before it is connected to, so there is a second attempt.
     for _ in 0..2 {
         let Some(connection) = supervisor.connection(&service).await else { return };
         if let Ok(mut process) = connection.open().await {
-            // How it ends makes no difference: both sides see it.
+            // The outcome is ignored: both sides see how the connection ends.
             let _ = copy_bidirectional_with_sizes(&mut client, &mut process, BUFFER, BUFFER).await;
             return;
         }

@@ -1,7 +1,7 @@
-//! What the platform knows of workerd's internals: its configuration and its command line, and what it prints.
+//! Everything that depends on workerd's internals: its configuration, its command line and its output.
 //!
-//! The configuration: <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>. Miniflare's
-//! simulators are reached as Miniflare's own Workers reach them, see `local-platform/namespace/`.
+//! The configuration's schema is <https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp>.
+//! Workers reach Miniflare's simulators in the same way as in Miniflare; see `local-platform/namespace/`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -13,85 +13,85 @@ use tokio::process::Command;
 
 use super::address_block::AddressBlock;
 
-/// How much memory a process may use for its data, in bytes. Less than 512 MiB does not start.
+/// The limit of a process's data, in bytes. workerd does not start with less than 512 MiB.
 const MAX_DATA: u64 = 1 << 30;
 
-/// How much memory JavaScript values may take, in MiB, as on Cloudflare:
+/// The limit of JavaScript values, in MiB. It is the same as on Cloudflare:
 /// <https://developers.cloudflare.com/workers/platform/limits/>.
 const MAX_HEAP_MIB: u64 = 128;
 
-/// The socket by which a process shows that it is alive.
+/// The suffix of the socket on which a process shows that it is alive.
 const PING: &str = ".ping";
 
-/// Where the programs are.
+/// The installed runtime and the Workers that are part of the platform.
 #[derive(Debug)]
 pub struct Workerd {
     program: PathBuf,
-    /// Miniflare's Workers, which simulate services.
+    /// The folder of Miniflare's Workers, which simulate services.
     simulators: PathBuf,
     /// The folder of the platform's own Workers.
     own: PathBuf,
-    /// The newest compatibility date that the runtime knows.
+    /// The newest compatibility date that the runtime supports.
     newest: String,
 }
 
-/// A service that a process serves, and what it may reach.
+/// What a process runs.
 #[derive(Clone, Debug)]
 pub enum Config {
-    /// A script.
+    /// A script of the dispatch namespace.
     Worker(Worker),
-    /// The dispatcher, which takes requests by HTTP.
+    /// The dispatcher, which accepts HTTP requests.
     Dispatcher(Worker),
-    /// The Worker that has all storage, which takes requests by HTTP.
+    /// The Worker that has all storage, which accepts HTTP requests.
     Storage(Worker),
-    /// The simulator of D1, with the folder of the databases.
+    /// The simulator of D1. `folder` contains the databases.
     Database { folder: PathBuf },
 }
 
 /// A Worker.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    /// Its name, which its caches and its Durable Objects have.
+    /// The Worker's name. Its caches and its Durable Objects are stored under it.
     pub name: String,
-    /// The modules; the main one is the first.
+    /// The modules. The first one is the main module.
     pub modules: Vec<Module>,
-    /// Whether the main module is a script of the old kind, without exports.
+    /// Whether the main module is a service-worker script, which has no exports.
     pub has_no_exports: bool,
-    /// See <https://developers.cloudflare.com/workers/configuration/compatibility-dates/>.
+    /// The compatibility date: <https://developers.cloudflare.com/workers/configuration/compatibility-dates/>.
     pub compatibility_date: String,
-    /// Likewise.
+    /// The compatibility flags: <https://developers.cloudflare.com/workers/configuration/compatibility-flags/>.
     pub compatibility_flags: Vec<String>,
     /// The bindings, by name.
     pub bindings: BTreeMap<String, Binding>,
-    /// The classes of Durable Objects, and whether they use SQL.
+    /// The classes of Durable Objects, and whether they use SQLite.
     pub durable_objects: BTreeMap<String, bool>,
-    /// Where Durable Objects keep their data; in memory if `None`.
+    /// The folder in which Durable Objects store their data. If `None`, the data is stored in memory.
     pub objects: Option<PathBuf>,
-    /// The Worker that all its requests go through, in the same process.
+    /// The Worker that all outgoing requests go through. It runs in the same process.
     pub outbound: Option<Box<Worker>>,
-    /// Addresses besides public ones that it may connect to.
+    /// Non-public addresses that the Worker may connect to.
     pub allow: Vec<AddressBlock>,
-    /// Whether it is the operator's own, and may connect to every address.
+    /// Whether the Worker is the operator's own. Such a Worker may connect to any address.
     pub is_trusted: bool,
 }
 
 /// A module.
 #[derive(Clone, Debug)]
 pub struct Module {
-    /// What others import it as.
+    /// The name by which other modules import it.
     pub name: String,
-    /// What it is.
+    /// The module's type.
     pub kind: ModuleKind,
-    /// The file.
+    /// The module's file.
     pub path: PathBuf,
 }
 
-/// What a Worker finds in its `env`.
+/// A member of a Worker's `env`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// A text.
+    /// A string.
     Text(String),
-    /// A value, as JSON.
+    /// A JSON value.
     Json(String),
     /// A KV namespace, by its id.
     Kv(String),
@@ -101,44 +101,44 @@ pub enum Binding {
     Database(String),
     /// A rate limiter.
     RateLimit {
-        /// Its namespace.
+        /// The rate limiter's namespace.
         namespace: String,
-        /// How many requests in a period.
+        /// The number of requests allowed in a period.
         limit: u64,
-        /// The period, in seconds.
+        /// The length of a period, in seconds.
         period: u64,
     },
     /// A class of Durable Objects.
     DurableObjects(String),
-    /// An Analytics Engine dataset, which keeps nothing.
+    /// An Analytics Engine dataset, by its name. It stores nothing.
     Dataset(String),
-    /// A queue, which keeps nothing.
+    /// A queue. It drops all messages.
     Queue,
-    /// A Worker of the hub, by its name.
+    /// A Worker in the hub, by its name.
     Service(String),
-    /// The dispatch namespace. The hub has some of its scripts: its Workers, by the scripts' names.
+    /// The dispatch namespace. The map contains the scripts that run in the hub, and the names of their Workers.
     Namespace(BTreeMap<String, String>),
 }
 
-/// Why a process does not start, or has ended.
+/// Why a process does not start or has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The script does not export a class of Durable Objects that it has.
+    /// The script does not export this class of Durable Objects, which it is configured with.
     NoClass(String),
-    /// The script does not start, in workerd's words.
+    /// The script does not start, for the reason that workerd gives.
     Start(String),
-    /// It used more memory than it may.
+    /// The process exceeded its memory limit.
     Memory,
-    /// It computed without giving a sign of life.
+    /// The process was busy for too long without a sign of life.
     Cpu,
-    /// It was ended on purpose.
+    /// The process was ended on purpose.
     Stopped,
-    /// Anything else.
+    /// Any other failure.
     Crash(String),
 }
 
 impl fmt::Display for Failure {
-    /// In the words that Cloudflare's runtime uses, where it has some: the dispatcher knows them.
+    /// Formats a failure in the words of Cloudflare's runtime, if it has any for it. The dispatcher recognizes these.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoClass(class) => write!(formatter, "the script does not export the class {class}"),
@@ -151,24 +151,24 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a process prints.
+/// A line of a process's output.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Printed {
-    /// It serves.
+    /// The process is ready to serve.
     Ready,
-    /// A Worker has logged something.
+    /// A Worker has logged a message.
     Log {
-        /// `log`, `warn`, `error`, ...
+        /// The level: `log`, `warn`, `error`, ...
         level: String,
-        /// What.
+        /// The message.
         message: String,
     },
-    /// Nothing of interest.
+    /// Any other line.
     Other,
 }
 
 impl Workerd {
-    /// The runtime that set-up has installed.
+    /// Finds the runtime that `cargo xtask setup` has installed.
     pub async fn new(repository: &Path) -> Result<Self> {
         let repository = repository.canonicalize().context("cannot find the repository")?;
         let node_modules = repository.join("node_modules");
@@ -181,14 +181,16 @@ impl Workerd {
         Ok(Self { program, simulators: node_modules.join("miniflare/dist/src/workers"), own, newest })
     }
 
-    /// The command that starts a process with a configuration file. Files and sockets are in the folder it runs in. The
-    /// process ends with this thread, and cannot use more than [`MAX_DATA`].
+    /// Returns the command that starts a process with a configuration file. The process runs in the folder that
+    /// contains its files and sockets. It is killed when the thread that spawned it ends, and cannot use more than
+    /// [`MAX_DATA`].
     pub fn command(&self, folder: &Path, process: &str, file: &str, config: &Config) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "prlimit", &format!("--data={MAX_DATA}"), "--core=0"]);
         command.arg(&self.program).args(["serve", "--import-path=/", "--control-fd=1"]);
         if matches!(config, Config::Database { .. } | Config::Dispatcher(_)) {
-            // For the simulator's own flags, and for the dispatch namespace. A script must not have experimental ones.
+            // The D1 simulator's compatibility flags and the dispatch namespace are experimental features. Scripts must
+            // not have them.
             command.arg("--experimental");
         }
         command.arg(format!("--debug-port=unix:{process}")).arg(file);
@@ -200,15 +202,15 @@ impl Workerd {
         command
     }
 
-    /// Whether a process that printed this has used more memory than it may.
+    /// Whether the output of a process shows that it ran out of memory.
     pub fn is_out_of_memory(said: &str) -> bool {
-        // What V8 prints before it gives up, and what the allocator prints.
+        // Messages of V8 and of memory allocators.
         ["last resort; GC", "<--- Last few GCs", "Cannot allocate memory", "out of memory", "bad_alloc"]
             .iter()
             .any(|words| said.contains(words))
     }
 
-    /// The text of a process's configuration.
+    /// Returns the text of a process's configuration file.
     pub fn config(&self, process: &str, config: &Config) -> String {
         let mut services = Services::default();
         let mut text = String::new();
@@ -258,7 +260,7 @@ impl Workerd {
     }
 
     fn worker(&self, text: &mut String, services: &mut Services, constant: &str, worker: &Worker) {
-        // Other addresses of this machine and its network are for nobody.
+        // Only the operator's own Workers may connect to this machine and its network.
         let mut allowed = vec![quoted("public")];
         allowed.extend(worker.is_trusted.then(|| quoted("private")));
         allowed.extend(worker.allow.iter().map(|block| quoted(&block.to_string())));
@@ -309,7 +311,7 @@ impl Workerd {
         text.push_str("]);\n");
     }
 
-    /// A Worker of the platform's own.
+    /// Adds one of the platform's own Workers.
     fn own_worker(&self, text: &mut String, services: &mut Services, name: &str, bindings: &str) {
         services.0.insert(name.to_owned(), format!("worker = .{name}"));
         let path = quoted(&self.own.join(format!("{name}.js")).to_string_lossy());
@@ -323,7 +325,8 @@ impl Workerd {
         );
     }
 
-    /// Miniflare's simulator of D1, as its own configuration has it: an entry in front of a Durable Object for each database.
+    /// Adds Miniflare's simulator of D1, configured as in Miniflare: an entry Worker in front of a Durable Object for
+    /// each database.
     fn database(&self, text: &mut String, services: &mut Services, folder: &Path) {
         let module = |name: &str| quoted(&self.simulators.join("d1").join(name).to_string_lossy());
         services.0.insert("databases".to_owned(), disk(folder));
@@ -351,7 +354,7 @@ impl Workerd {
         );
     }
 
-    /// Miniflare's modules that wrap bindings or that its simulators import.
+    /// Returns the modules that wrap bindings or that Miniflare's simulators import.
     fn extensions(&self, config: &Config) -> String {
         let simulator = |path: &str| self.simulators.join(path);
         let used = match config {
@@ -366,7 +369,8 @@ impl Workerd {
                 ("miniflare:zod", simulator("shared/zod.worker.js")),
             ],
         };
-        // An internal module is for the runtime alone: a simulator could not import it, and a script must not.
+        // Only the runtime can import internal modules. The simulator of D1 must be able to import its modules, but
+        // scripts must not import the others.
         let internal = !matches!(config, Config::Database { .. });
         let module = |(name, path): &(&str, PathBuf)| {
             let path = quoted(&path.to_string_lossy());
@@ -384,12 +388,12 @@ const SERVICE: &str = "local-namespace:script";
 /// The inner binding that connects to other processes.
 const PORT: &str = "(name = \"port\", workerdDebugPort = void)";
 
-/// The services that a Worker reaches, by name: the rest of their configuration.
+/// The services that a process's Workers can reach: their configuration by name.
 #[derive(Debug, Default)]
 struct Services(BTreeMap<String, String>);
 
 impl Services {
-    /// A service behind a socket, with headers that are added to each request. Returns its name.
+    /// Adds a service behind a socket. The runtime adds the headers to each request. Returns the service's quoted name.
     fn external(&mut self, name: &str, socket: &str, headers: &[(&str, &str)]) -> String {
         let headers =
             headers.iter().map(|(name, value)| format!("(name = {}, value = {})", quoted(name), quoted(value)));
@@ -400,7 +404,7 @@ impl Services {
         quoted(name)
     }
 
-    /// A simulator, which finds the storage in a header.
+    /// Adds a simulator, which reads the storage's id from a header. Returns the service's quoted name.
     fn simulator(&mut self, kind: &str, socket: &str, id: &str) -> String {
         self.external(&format!("{kind}:{id}"), socket, &[("MF-Namespace", id)])
     }
@@ -448,16 +452,16 @@ impl Binding {
     }
 }
 
-/// The folder of the scripts' sockets, in the folder that processes run in.
+/// The folder of the scripts' sockets, relative to the run folder.
 pub const SCRIPTS: &str = "scripts";
 
-/// The socket of the hub's debug port, which leads to its Workers, likewise.
+/// The socket of the hub's debug port, through which its Workers are reached, relative to the run folder.
 pub const HUB: &str = "hub";
 
-/// The socket on which the supervisor answers the dispatch namespace, likewise.
+/// The socket on which the supervisor serves dispatch namespaces, relative to the run folder.
 pub const SUPERVISOR: &str = "supervisor";
 
-/// The socket of a D1 database's process, relative to the folder that processes run in.
+/// Returns the socket of a D1 database's process, relative to the run folder.
 pub fn database_socket(id: &str) -> String {
     format!("databases/{id}")
 }
@@ -480,7 +484,7 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     text.push('\n');
 }
 
-/// A text as the configuration has it.
+/// Formats a text as a quoted string of the configuration.
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for byte in text.bytes() {
@@ -495,7 +499,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 impl Printed {
-    /// Reads a line of standard output.
+    /// Parses a line of a process's output.
     pub fn read(line: &str) -> Self {
         let Ok(json) = serde_json::from_str::<serde_json::Value>(line) else {
             // A log line that was cut off.
@@ -512,8 +516,8 @@ impl Printed {
     }
 }
 
-/// The class of Durable Objects that workerd says a script does not export. It is a warning of workerd's; wrangler does not
-/// start with it.
+/// Returns the class of Durable Objects that is not exported according to workerd's output. workerd only warns about
+/// it, but wrangler does not start such a script.
 pub fn missing_class<'c>(said: &str, mut classes: impl Iterator<Item = &'c String>) -> Option<&'c str> {
     let warned = |class: &&String| {
         let named = format!("the class \"{class}\", but no such Durable Object class is exported");
@@ -522,7 +526,7 @@ pub fn missing_class<'c>(said: &str, mut classes: impl Iterator<Item = &'c Strin
     classes.find(warned).map(String::as_str)
 }
 
-/// The module that workerd does not find. Which words it has for that depends on the compatibility date.
+/// Returns the module that workerd cannot find. The message depends on the compatibility date.
 fn missing_module(said: &str) -> Option<&str> {
     if let Some((_, rest)) = said.split_once("No such module \"") {
         return rest.split_once('"').map(|(module, _)| module);
@@ -532,14 +536,14 @@ fn missing_module(said: &str) -> Option<&str> {
     Some(url.strip_prefix("file:///bundle/").unwrap_or(url))
 }
 
-/// What workerd says without its warnings, which are not why a script does not start.
+/// Removes warnings from workerd's output. They do not explain why a script does not start.
 pub fn without_warnings(said: &str) -> String {
     let lines = said.lines().map(|line| line.trim_start_matches("service script: "));
     let lines = lines.filter(|line| !line.contains(": warning: ") && !line.contains(" became the default "));
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
-/// What workerd says, and what to do about it where that is known.
+/// Adds advice to workerd's output if the cause is known.
 pub fn explained(said: &str) -> String {
     if let Some(module) = missing_module(said) {
         let advice = if module.starts_with("node:") {
@@ -557,7 +561,7 @@ pub fn explained(said: &str) -> String {
     if said.contains("Unrecognized import attributes") || said.contains("is not of type \"json\"") {
         return format!("{said}\nimport a .json module without `with {{ type: \"json\" }}`");
     }
-    // What workerd could be told, Cloudflare cannot.
+    // workerd suggests a command-line flag, which does not exist on Cloudflare.
     match said.split_once(" is experimental and may break") {
         Some((flag, _)) => {
             format!("{flag} is experimental and cannot yet be used in Workers deployed to Cloudflare")
@@ -566,25 +570,25 @@ pub fn explained(said: &str) -> String {
     }
 }
 
-/// What a module is.
+/// The type of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModuleKind {
     /// An ECMAScript module.
     EsModule,
-    /// A module of Node's kind.
+    /// A `CommonJS` module.
     CommonJs,
-    /// WebAssembly.
+    /// A WebAssembly module.
     Wasm,
     /// A text.
     Text,
     /// Bytes.
     Data,
-    /// JSON, which is kept as an ECMAScript module that exports what it says.
+    /// JSON. It is stored as an ECMAScript module that exports the value.
     Json,
 }
 
 impl ModuleKind {
-    /// What a module of this media type is; `None` if the local runtime has nothing for it.
+    /// Returns the type of a module with this media type, or `None` if the local runtime does not support it.
     pub fn of(media_type: &str) -> Option<Self> {
         Some(match media_type {
             "application/javascript+module" | "text/javascript+module" => Self::EsModule,
@@ -597,7 +601,7 @@ impl ModuleKind {
         })
     }
 
-    /// Its name in workerd's configuration.
+    /// Returns the type's name in workerd's configuration.
     pub fn workerd(self) -> &'static str {
         match self {
             Self::EsModule | Self::Json => "esModule",

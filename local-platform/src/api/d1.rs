@@ -45,7 +45,7 @@ fn no_database(id: &str) -> Refusal {
     Refusal::not_found(7404, format!("The database {id} could not be found"))
 }
 
-/// A database by its id or, as wrangler asks for it, by its name.
+/// Finds a database by its id or by its name. wrangler asks for it by name.
 fn found<'a>(account: &'a Account, id: &str) -> Result<(&'a String, &'a Database), Refusal> {
     let mut databases = account.databases.iter();
     databases.find(|(other, database)| *other == id || database.name == id).ok_or_else(|| no_database(id))
@@ -91,7 +91,7 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
     Ok(Success::new(Value::Null))
 }
 
-/// SQL, which may be several statements as long as there are no `params`.
+/// SQL. It may contain several statements if there are no `params`.
 #[derive(Deserialize, Serialize)]
 struct Statement {
     sql: String,
@@ -111,7 +111,7 @@ fn malformed(why: impl Display) -> Refusal {
 }
 
 impl Statements {
-    /// Each statement by itself, in order. All are executed in one transaction.
+    /// Returns the single statements in their order. They are executed in one transaction.
     fn apart(self) -> Result<Vec<Statement>, Refusal> {
         let (given, is_batch) = match self {
             Self::Batch { batch } => (batch, true),

@@ -44,7 +44,8 @@ fn no_namespace() -> Refusal {
     Refusal::not_found(10013, "namespace not found")
 }
 
-/// The title that a namespace is to have, which no other has.
+/// Checks the title of a namespace: its length, and that no other namespace has it. `own` is the id of the namespace if
+/// it already exists.
 fn new_title(account: &Account, title: &str, own: Option<&str>) -> Result<(), Refusal> {
     if title.is_empty() || title.len() > 512 {
         return Err(Refusal::bad(10047, "a namespace's title is 1 to 512 bytes"));
@@ -104,7 +105,7 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
 }
 
 impl Local {
-    /// Asks the simulator of a namespace.
+    /// Sends a request to the simulator of a namespace.
     async fn kv(&self, id: &str, call: Call<'_>) -> Result<Answer, Refusal> {
         if !self.read(|account| account.kv_namespaces.contains_key(id)) {
             return Err(no_namespace());
@@ -153,7 +154,7 @@ async fn metadata(State(local): Api, Path((_, id, key)): Path<(String, String, S
     Ok(Success::new(found["metadata"].clone()))
 }
 
-/// When a value expires, as a query says it.
+/// Returns the options that set a value's expiration, from the parameters of a query.
 fn expiry(query: &Query) -> Result<Map<String, Value>, Refusal> {
     let mut options = Map::new();
     for (parameter, option) in [("expiration", "expiration"), ("expiration_ttl", "expirationTtl")] {
@@ -208,7 +209,7 @@ impl Local {
 }
 
 impl Local {
-    /// Writes a value under a key that has none.
+    /// Writes a value if its key does not exist.
     pub async fn put_if_missing(&self, id: &str, key: &str, value: &str) -> anyhow::Result<()> {
         let failed = |refusal: Refusal| anyhow::anyhow!("{refusal}");
         let found = self.kv(id, Call::new("kv.get").key(key)).await.map_err(failed)?;
@@ -224,16 +225,16 @@ async fn unset(State(local): Api, Path((_, id, key)): Path<(String, String, Stri
     Ok(Success::new(json!({})))
 }
 
-/// How many values are written or deleted at once,
+/// The maximum number of values that a request writes or deletes.
 const MAX_WRITES: usize = 10_000;
 
-/// and how many are read.
+/// The maximum number of values that a request reads.
 const MAX_READS: usize = 100;
 
-/// The shortest time that a value is kept for, in seconds.
+/// The minimum time until a value expires, in seconds.
 const MIN_TTL: u64 = 60;
 
-/// The longest key, in bytes.
+/// The maximum length of a key, in bytes.
 const MAX_KEY: usize = 512;
 
 fn check_count(operation: &str, what: &str, count: usize, limit: usize) -> Result<(), Refusal> {
@@ -244,7 +245,7 @@ fn check_count(operation: &str, what: &str, count: usize, limit: usize) -> Resul
     Ok(())
 }
 
-/// A value among many.
+/// One of several values to write.
 #[derive(Deserialize)]
 struct Pair {
     key: String,
@@ -257,14 +258,14 @@ struct Pair {
 }
 
 impl Pair {
-    /// The key, the value, and what else is said of it, if a namespace takes all of that.
+    /// Returns the key, the value and the options, if all of them are valid.
     fn checked(self, now: u64) -> Result<(String, Bytes, Map<String, Value>), Refusal> {
         let Self { key, value, expiration, expiration_ttl, metadata, base64 } = self;
         let bad = |why: &str| Refusal::bad(10033, format!("bulk put: '{why}', of the key {key:?}"));
         if key.is_empty() || key.len() > MAX_KEY || key == "." || key == ".." {
             return Err(bad("a key is 1 to 512 bytes, and not . or .."));
         }
-        // A time to live takes precedence.
+        // A time to live takes precedence over a time of expiration.
         let expiration = expiration.filter(|_| expiration_ttl.is_none());
         if expiration_ttl.is_some_and(|ttl| ttl < MIN_TTL) {
             return Err(bad("expiration_ttl must be at least 60 seconds"));
@@ -292,7 +293,7 @@ async fn set_many(State(local): Api, Path((_, id)): Path<(String, String)>, body
     let count = pairs.len();
     check_count("bulk put", "key/value pairs", count, MAX_WRITES)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    // All are checked before the first is written.
+    // All values are checked before the first one is written.
     let pairs: Vec<_> = pairs.into_iter().map(|pair| pair.checked(now)).collect::<Result<_, _>>()?;
     for (key, value, options) in pairs {
         local.put(&id, &key, value, options).await?;
@@ -309,7 +310,7 @@ async fn unset_many(State(local): Api, Path((_, id)): Path<(String, String)>, bo
     Ok(Success::new(json!({ "successful_key_count": keys.len(), "unsuccessful_keys": [] })))
 }
 
-/// Which values are to be read, and how.
+/// The values to read, and the format.
 #[derive(Deserialize)]
 struct Wanted {
     keys: BTreeSet<String>,
@@ -319,7 +320,7 @@ struct Wanted {
     with_metadata: bool,
 }
 
-/// What a value is read as.
+/// The format in which values are read.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum ValueKind {

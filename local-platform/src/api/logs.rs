@@ -1,4 +1,4 @@
-//! What scripts log. Cloudflare has this elsewhere (Workers Logs); here, it is a stream of lines of JSON.
+//! The logs of scripts. Cloudflare has them in another place (Workers Logs). Here, they are a stream of JSON lines.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ pub fn routes() -> Router<Arc<Local>> {
 
 #[derive(Debug, Deserialize)]
 struct Wanted {
-    /// One script's; all scripts' if `None`.
+    /// The script whose lines are wanted, or `None` for all scripts.
     script: Option<String>,
-    /// Go on with what comes.
+    /// Whether the stream continues with new lines.
     #[serde(default)]
     follow: bool,
 }
@@ -46,7 +46,7 @@ async fn logs(
         loop {
             match receiver.recv().await {
                 Ok(line) => return Some((line, receiver)),
-                // The reader was too slow, and goes on with what there is.
+                // The reader was too slow. It continues with the oldest line that it can still get.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }

@@ -1,7 +1,7 @@
-//! The local Cloudflare API: what the operator's tool, wrangler and other clients ask of
-//! `https://api.cloudflare.com/client/v4`, answered from the state folder and the local simulators.
+//! The local Cloudflare API. It answers the requests that the operator's tool, wrangler and other clients send to
+//! `https://api.cloudflare.com/client/v4`, from the state folder and the local simulators.
 //!
-//! It listens on 127.0.0.1 alone and wants a token, so that no page in a browser can drive it.
+//! It listens on 127.0.0.1 only and requires a token, so that no page in a browser can use it.
 
 mod d1;
 mod kv;
@@ -39,39 +39,40 @@ use super::script_logs::ScriptLogs;
 use super::store::Store;
 use reply::{Page, Query, Refusal, Success};
 
-/// The largest body that is taken, in bytes: as much as Cloudflare's API takes.
+/// The largest request body, in bytes. It is the limit of Cloudflare's API.
 const MAX_BODY: usize = 100 << 20;
 
-/// What the API answers from.
+/// The state of the local API.
 #[derive(Debug)]
 pub struct Local {
-    /// The account.
+    /// The store of the account.
     pub store: Arc<Mutex<Store>>,
-    /// What the scripts run in.
+    /// The processes that run the scripts.
     pub processes: Processes,
-    /// The way to the storage.
+    /// The client for the storage.
     pub door: Door,
-    /// What scripts log.
+    /// The logs of scripts.
     pub logs: Arc<ScriptLogs>,
-    /// What a client must have.
+    /// The token that clients must send.
     pub token: String,
-    /// A folder for uploads that are not taken yet.
+    /// The folder for uploads that are not accepted yet.
     pub incoming: PathBuf,
-    /// The dispatcher's bindings, as the API tells them.
+    /// The dispatcher's bindings in the API's format.
     pub dispatcher: Vec<Value>,
-    /// Held while an upload becomes the script that serves, so that the last one that is kept is the one that does.
+    /// Held while an upload is stored and put into service, so that the last upload that is stored is also the one that
+    /// serves.
     pub taking: tokio::sync::Mutex<()>,
 }
 
 type Api = State<Arc<Local>>;
 
 impl Local {
-    /// The account and where it is kept.
+    /// Locks the store of the account.
     pub fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks something up in the account.
+    /// Reads from the account.
     fn read<T>(&self, read: impl FnOnce(&Account) -> T) -> T {
         read(self.store().account())
     }
@@ -81,7 +82,8 @@ impl Local {
         self.store().change(change)
     }
 
-    /// Takes up that some storage is new, or gone: the scripts that are bound to it must not have what was there before.
+    /// Updates everything after storage was created or deleted. Deleted storage is emptied, and the scripts that are
+    /// bound to the storage are restarted, because they must not have what was there before.
     async fn unbind(&self, storage: &Storage) -> Result<(), Refusal> {
         self.purge(storage).await?;
         self.follow().await?;
@@ -94,7 +96,7 @@ impl Local {
         Ok(())
     }
 
-    /// Lets the processes take up which scripts and databases the account has.
+    /// Updates the processes to the scripts and databases of the account.
     async fn follow(&self) -> Result<(), Refusal> {
         let closed = self.processes.follow(|| self.read(Account::clone)).await?;
         if closed.is_empty() {
@@ -106,8 +108,9 @@ impl Local {
         })
     }
 
-    /// Takes up that the scripts of a namespace have changed, and one of them besides its code. The runtime need only know of the
-    /// dispatcher's.
+    /// Updates the processes after scripts of a namespace were changed or deleted. Restarts `script`, in which
+    /// something other than the code has changed. Only the dispatcher's namespace matters, because other scripts are
+    /// not served.
     async fn changed(&self, namespace: &str, script: Option<&str>) -> Result<(), Refusal> {
         if namespace != NAMESPACE {
             return Ok(());
@@ -119,7 +122,7 @@ impl Local {
         Ok(())
     }
 
-    /// Deletes what is in storage that is gone from the account, and that the hub has open.
+    /// Deletes the contents of storage that was deleted but that the hub has open.
     async fn purge(&self, storage: &Storage) -> Result<(), Refusal> {
         if !self.read(|account| account.removed.contains(storage)) {
             return Ok(());
@@ -132,7 +135,8 @@ impl Local {
         self.ask(storage.clone(), Call::new(operation), 10001).await.map(drop)
     }
 
-    /// Asks the simulator of some storage, which is in the account. What the simulator has against it is told with `code`.
+    /// Sends a request to the simulator of some storage in the account. Turns simulator errors into API errors with
+    /// this code.
     async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<Answer, Refusal> {
         self.processes.bind(&storage).await;
         let reply = self.door.ask(&storage, call).await?;
@@ -143,7 +147,7 @@ impl Local {
     }
 }
 
-/// Answers at a port of 127.0.0.1 that is taken already.
+/// Serves on a bound port of 127.0.0.1.
 pub fn start(socket: TcpListener, local: Arc<Local>) -> Result<Listener> {
     Listener::start(socket, |socket, stopped| {
         axum::serve(socket, router(local)).with_graceful_shutdown(async { drop(stopped.await) }).into_future()
@@ -191,7 +195,7 @@ async fn only_with_token(State(local): Api, request: Request, next: Next) -> Res
         return Refusal::new(StatusCode::UNAUTHORIZED, 10000, "Authentication error").into_response();
     }
     let response = next.run(request).await;
-    // What axum itself refuses is a text.
+    // axum's own errors are plain text. They are converted to the API's format.
     let is_text =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     if is_text && response.status().is_client_error() {
@@ -202,7 +206,7 @@ async fn only_with_token(State(local): Api, request: Request, next: Next) -> Res
     response
 }
 
-/// What a refusal of axum's is at most, in bytes.
+/// The largest error of axum that is read, in bytes.
 const MAX_REFUSAL: usize = 4096;
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -211,13 +215,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Compares tokens in a time that does not depend on where they differ.
+/// Compares tokens in constant time.
 fn same(given: &str, wanted: &str) -> bool {
     given.len() == wanted.len() && given.bytes().zip(wanted.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 async fn only_this_account(State(local): Api, request: Request, next: Next) -> Response {
-    // The path here is without what the outer router has taken off.
+    // The path of `request` lacks the part that the outer router has removed.
     let original = request.extensions().get::<axum::extract::OriginalUri>().map(|uri| uri.path().to_owned());
     let id = original.as_deref().and_then(|path| path.split('/').nth(4));
     if id != Some(&*local.read(|account| account.id.clone())) {

@@ -43,7 +43,7 @@ fn described(name: &str, namespace: &Namespace) -> Value {
     })
 }
 
-/// What is said of a namespace that is not there.
+/// Returns the error for a namespace that does not exist.
 pub fn no_namespace() -> Refusal {
     Refusal::not_found(100_119, "workers.api.error.dispatch_namespace_not_found")
 }
@@ -120,7 +120,7 @@ async fn remove(State(local): Api, Path((_, name)): Path<(String, String)>) -> R
     Ok(Success::new(Value::Null))
 }
 
-/// The settings of a Worker of the account's: there is the dispatcher.
+/// Returns the settings of a Worker of the account. The dispatcher is the only one.
 async fn worker_settings(State(local): Api, Path((_, script)): Path<(String, String)>) -> Result<Success, Refusal> {
     if script != "dispatcher" {
         return Err(no_worker().await);
@@ -134,7 +134,7 @@ struct Secret {
     text: String,
 }
 
-/// Sets a secret of the dispatcher's, as `wrangler secret put` does: there is `TOKEN_SECRETS`.
+/// Sets a secret of the dispatcher, as `wrangler secret put` does. `TOKEN_SECRETS` is the only one.
 async fn set_worker_secret(
     State(local): Api,
     Path((_, script)): Path<(String, String)>,

@@ -1,4 +1,5 @@
-//! Queues, which scripts send to. Nothing here takes from them: <https://developers.cloudflare.com/api/resources/queues/>.
+//! Queues that scripts send messages to: <https://developers.cloudflare.com/api/resources/queues/>. Nothing consumes
+//! the messages here.
 
 use std::sync::Arc;
 

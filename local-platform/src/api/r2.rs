@@ -26,7 +26,7 @@ pub fn routes() -> Router<Arc<Local>> {
         .route("/r2/buckets/{name}/objects/{*key}", object)
 }
 
-/// The largest object that this API takes, in bytes.
+/// The largest object that this API accepts, in bytes.
 const MAX_OBJECT: u64 = 300 << 20;
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct Wanted {
     name: String,
 }
 
-/// The jurisdiction that a request is about; a bucket is only seen from its own.
+/// Returns the jurisdiction that a request is for. A bucket is only visible in its own jurisdiction.
 fn jurisdiction(headers: &HeaderMap) -> Result<Option<Jurisdiction>, Refusal> {
     match headers.get("cf-r2-jurisdiction").map(HeaderValue::as_bytes) {
         None | Some(b"" | b"default") => Ok(None),
@@ -66,7 +66,7 @@ async fn list(
     let wanted = jurisdiction(&headers)?;
     let per_page = query.get("per_page").map_or(Ok(1000), |number| number.parse::<usize>());
     let per_page = per_page.map_err(|_| Refusal::bad(10001, "per_page must be a number"))?.clamp(1, 1000);
-    // The cursor is the last name of the page before.
+    // The cursor is the last name on the previous page.
     let after = query.get("cursor").or_else(|| query.get("start_after")).cloned().unwrap_or_default();
     let contained = query.get("name_contains").cloned().unwrap_or_default();
     let mut buckets: Vec<(String, Value)> = local.read(|account| {
@@ -95,7 +95,7 @@ async fn create(State(local): Api, headers: HeaderMap, body: Bytes) -> Result<Su
             return Err(Refusal::new(StatusCode::CONFLICT, 10004, message));
         }
         account.new_bucket(&name, jurisdiction);
-        // It was emptied when it was deleted.
+        // The bucket with this name was emptied when it was deleted.
         account.removed.remove(&Storage::R2(name.clone()));
         Ok(described(&name, &account.buckets[&name]))
     })?;
@@ -130,7 +130,7 @@ async fn remove(
 }
 
 impl Local {
-    /// A bucket as the API describes it.
+    /// Returns a bucket in the API's format.
     fn bucket(&self, name: &str, headers: &HeaderMap) -> Result<Value, Refusal> {
         let wanted = jurisdiction(headers)?;
         let found = self.read(|account| {
@@ -140,7 +140,7 @@ impl Local {
         found.ok_or_else(no_bucket)
     }
 
-    /// Asks the simulator of a bucket.
+    /// Sends a request to the simulator of a bucket.
     async fn r2(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<Answer, Refusal> {
         self.bucket(name, headers)?;
         self.ask(Storage::R2(name.to_owned()), call, 10001).await
@@ -179,7 +179,7 @@ async fn objects(
     Ok(Success::new(listed["objects"].clone()).with_info(info))
 }
 
-/// Those of a request's or a reply's headers that are about the object.
+/// Returns the headers of a request or a reply that describe the object.
 fn of_object(headers: &HeaderMap) -> HeaderMap {
     let kept = [
         header::CONTENT_TYPE,
@@ -193,7 +193,7 @@ fn of_object(headers: &HeaderMap) -> HeaderMap {
     kept.into_iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
 }
 
-/// The conditions that an object is read under. There is no `Range` among them.
+/// Returns the conditions under which an object is read. `Range` is not supported.
 fn conditions(headers: &HeaderMap) -> HeaderMap {
     let known = |name: &HeaderName| [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE].contains(name);
     headers.iter().filter(|(name, _)| known(name)).map(|(name, value)| (name.clone(), value.clone())).collect()

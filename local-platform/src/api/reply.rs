@@ -1,4 +1,4 @@
-//! What the API's replies look like: <https://developers.cloudflare.com/fundamentals/api/how-to/make-api-calls/>.
+//! The format of the API's replies: <https://developers.cloudflare.com/fundamentals/api/how-to/make-api-calls/>.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Cloudflare's number for most of what is wrong with a script.
+/// Cloudflare's error code for most errors in a script.
 pub const INVALID: u64 = 10021;
 
-/// What was asked for.
+/// A successful reply.
 #[derive(Debug)]
 pub struct Success {
     result: Value,
@@ -19,12 +19,12 @@ pub struct Success {
 }
 
 impl Success {
-    /// A result.
+    /// Creates a reply with a result.
     pub fn new(result: Value) -> Self {
         Self { result, info: None, messages: Vec::new() }
     }
 
-    /// A whole list.
+    /// Creates a reply with a whole list.
     pub fn list(list: impl IntoIterator<Item = Value>) -> Self {
         let list: Vec<Value> = list.into_iter().collect();
         let count = list.len();
@@ -32,7 +32,7 @@ impl Success {
         Self { info: Some(info), ..Self::new(list.into()) }
     }
 
-    /// A page of a list.
+    /// Creates a reply with one page of a list.
     pub fn page(list: Vec<Value>, page: Page) -> Self {
         let total = list.len();
         let start = page.page.saturating_sub(1).saturating_mul(page.per_page);
@@ -41,28 +41,28 @@ impl Success {
         Self { info: Some(info), ..Self::new(list.into()) }
     }
 
-    /// With what a list says of itself.
+    /// Sets the information about a list.
     pub fn with_info(self, info: Value) -> Self {
         Self { info: Some(info), ..self }
     }
 
-    /// With what the client should know besides.
+    /// Sets messages for the client.
     pub fn with_messages(self, messages: Vec<String>) -> Self {
         Self { messages, ..self }
     }
 }
 
-/// Which page of a list, as clients ask for it.
+/// The page of a list that a client asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// The number of the page, the first is 1.
+    /// The page's number. The first page is 1.
     pub page: usize,
-    /// How many there are on a page.
+    /// The number of entries on a page.
     pub per_page: usize,
 }
 
 impl Page {
-    /// The page that a query asks for; at most 1000 on one.
+    /// Reads the page from a query. A page has at most 1000 entries.
     pub fn of(query: &Query) -> Result<Self, Refusal> {
         let number = |name: &str, default| match query.get(name) {
             None => Ok(default),
@@ -75,7 +75,7 @@ impl Page {
     }
 }
 
-/// The query's parameters.
+/// The parameters of a query.
 pub type Query = std::collections::HashMap<String, String>;
 
 impl IntoResponse for Success {
@@ -90,7 +90,7 @@ impl IntoResponse for Success {
     }
 }
 
-/// Why something is not done.
+/// A reply with an error.
 #[derive(Debug, thiserror::Error)]
 #[error("{message} [code: {code}]")]
 pub struct Refusal {
@@ -100,23 +100,23 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with Cloudflare's number for it.
+    /// Creates an error with Cloudflare's code.
     pub fn new(status: StatusCode, code: u64, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 
-    /// What was sent cannot be taken.
+    /// Creates an error for an invalid request.
     pub fn bad(code: u64, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// What was named is not there.
+    /// Creates an error for something that does not exist.
     pub fn not_found(code: u64, message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 }
 
-/// What fails here, and not by the client's doing.
+/// Reports an internal error, which is not the client's fault.
 impl From<anyhow::Error> for Refusal {
     fn from(error: anyhow::Error) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, 10013, format!("the local Cloudflare API failed: {error:#}"))
@@ -131,7 +131,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A body that is JSON, whatever type it says it is of: clients leave that out.
+/// Parses a JSON body. The media type is ignored, because clients leave it out.
 pub fn json_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|error| Refusal::bad(10026, format!("the body is not the JSON expected: {error}")))

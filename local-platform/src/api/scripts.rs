@@ -44,7 +44,7 @@ pub fn routes() -> Router<Arc<Local>> {
         .route(&under("/tags/{tag}"), put(tag).delete(untag))
 }
 
-/// A script's place: account, namespace, script.
+/// The parameters of a script's path: account, namespace, script.
 type Place = Path<(String, String, String)>;
 
 fn no_script() -> Refusal {
@@ -62,12 +62,12 @@ fn find_mut<'a>(account: &'a mut Account, namespace: &str, script: &str) -> Resu
 }
 
 impl Local {
-    /// A script.
+    /// Returns a script.
     pub fn script(&self, namespace: &str, script: &str) -> Result<Script, Refusal> {
         self.read(|account| find(account, namespace, script).cloned())
     }
 
-    /// Changes a script. Its next process has the change, if its namespace is the dispatcher's.
+    /// Changes a script. If its namespace is the dispatcher's, its next process has the change.
     async fn change_script(
         &self,
         namespace: &str,
@@ -101,7 +101,7 @@ fn described(name: &str, script: &Script) -> Value {
     })
 }
 
-/// What the API tells of a binding: everything but what is secret.
+/// Returns a binding as the API shows it, without secrets.
 fn told(binding: &Binding) -> Value {
     let mut told = binding.clone();
     match member(binding, "type") {
@@ -112,7 +112,7 @@ fn told(binding: &Binding) -> Value {
     told.into()
 }
 
-/// The scripts that have the tags which a query asks for: `tags=a:yes,b:no`.
+/// Returns the scripts that match the tags of a query: `tags=a:yes,b:no`.
 fn with_tags<'a>(
     account: &'a Account,
     namespace: &str,
@@ -180,7 +180,7 @@ async fn remove(State(local): Api, Path((_, namespace, name)): Place) -> Result<
     Ok(Success::new(Value::Null))
 }
 
-/// What a script is called in wrangler's files, too.
+/// Checks the name of a script. The same names are valid in wrangler's files.
 fn check_name(name: &str) -> Result<(), Refusal> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     if name.is_empty() || name.len() > 63 || !name.bytes().all(inner) || name.starts_with('-') {
@@ -199,12 +199,12 @@ async fn upload(
     check_name(&name)?;
     let strict = query.get("bindings_inherit").is_some_and(|how| how == "strict");
     let upload = Upload::read(form).await?;
-    // What is not said again is gone when there is new code, and stays when there is none.
+    // With new code, everything that the upload does not mention is removed. Without new code, it is kept.
     let rest = if upload.modules.is_empty() { Rest::Stays } else { Rest::Goes };
     local.take(&namespace, &name, upload, rest, strict).await
 }
 
-/// The code alone, in a form as for an upload; everything else stays.
+/// Replaces the code. The form is that of an upload. Everything else is kept.
 async fn set_content(
     State(local): Api,
     Path((_, namespace, name)): Place,
@@ -219,7 +219,7 @@ async fn set_content(
     local.take(&namespace, &name, Upload { metadata, modules }, Rest::Stays, false).await
 }
 
-/// Everything but the code; what is not said stays.
+/// Changes everything but the code. Settings that the form does not mention are kept.
 async fn set_settings(
     State(local): Api,
     Path((_, namespace, name)): Place,
@@ -231,7 +231,7 @@ async fn set_settings(
     Ok(Success::new(described_settings(&local.script(&namespace, &name)?)))
 }
 
-/// The modules, as a form; `cf-entrypoint` names the main one.
+/// Returns the modules as a form. The header `cf-entrypoint` names the main module.
 async fn content(State(local): Api, Path((_, namespace, name)): Place) -> Result<Response, Refusal> {
     let script = local.script(&namespace, &name)?;
     let Code::Uploaded(modules) = &script.code else {
@@ -301,7 +301,7 @@ struct Secret {
 }
 
 impl Secret {
-    /// Gives it to a script, in place of an older one of that name.
+    /// Adds the secret to a script. A secret of the same name is replaced.
     fn set(self, script: &mut Script) -> Result<(), Refusal> {
         let Self { name: called, text } = self;
         if script.bindings.iter().any(|binding| name(binding) == called && !is(binding, "secret_text")) {
@@ -326,18 +326,18 @@ async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body
     Ok(Success::new(told))
 }
 
-/// How many secrets can be changed at once:
+/// The maximum number of secrets in a request:
 /// <https://developers.cloudflare.com/changelog/post/2026-06-03-bulk-secrets-api/>.
 const MAX_SECRETS: usize = 100;
 
-/// Several secrets by their names, `null` for those that go. What is not named stays.
+/// Secrets by their names; `null` deletes one. Secrets that are not mentioned are kept.
 #[derive(Deserialize)]
 struct Secrets {
     #[serde(default)]
     secrets: BTreeMap<String, Option<Secret>>,
 }
 
-/// Changes several secrets at once: all of them, or none.
+/// Changes several secrets: either all of them or none.
 async fn set_secrets(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
     let Secrets { secrets } = json_body(&body)?;
     if secrets.len() > MAX_SECRETS {
@@ -353,7 +353,7 @@ async fn set_secrets(State(local): Api, Path((_, namespace, script)): Place, bod
                         return Err(Refusal::bad(INVALID, message));
                     }
                     Some(secret) => secret.set(script)?,
-                    // One that is gone already is what was asked for.
+                    // It is not an error if the secret does not exist.
                     None => script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called)),
                 }
             }
@@ -370,7 +370,7 @@ fn no_secret() -> Refusal {
     Refusal::not_found(10056, "the script has no such secret")
 }
 
-/// A place, and what is named in it.
+/// The parameters of a path below a script's: account, namespace, script, secret or tag.
 type Named = Path<(String, String, String, String)>;
 
 async fn secret(State(local): Api, Path((_, namespace, script, called)): Named) -> Result<Success, Refusal> {
@@ -395,7 +395,7 @@ async fn tags(State(local): Api, Path((_, namespace, name)): Place) -> Result<Su
 }
 
 impl Local {
-    /// Changes what a script is tagged with, which the runtime need not know.
+    /// Changes the tags of a script. Its process does not depend on them.
     fn change_tags(
         &self,
         namespace: &str,

@@ -1,6 +1,7 @@
-//! Takes SQL apart into its statements, as SQLite does: <https://www.sqlite.org/c3ref/complete.html>.
+//! Splits SQL into statements in the same way as SQLite: <https://www.sqlite.org/c3ref/complete.html>.
 
-/// The statements in a text, without the semicolons that end them. What is no SQL, only spaces and comments, is left out.
+/// Returns the statements without the semicolons that end them. Statements that consist only of spaces and comments are
+/// left out.
 pub fn statements(sql: &str) -> Vec<&str> {
     let mut statements = Vec::new();
     let (mut start, mut at) = (0, 0);
@@ -19,22 +20,22 @@ pub fn statements(sql: &str) -> Vec<&str> {
     statements
 }
 
-/// Where in a statement something stands.
+/// A position in a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Before it.
+    /// Before the first token.
     Start,
-    /// Behind `EXPLAIN` and what may follow that.
+    /// After `EXPLAIN` and the keywords that may follow it.
     Explain,
-    /// Behind `CREATE` and what may follow that.
+    /// After `CREATE` and the keywords that may follow it.
     Create,
-    /// In one that ends with a semicolon.
+    /// In a statement that ends with the next semicolon.
     Plain,
-    /// In a trigger, in which there are statements,
+    /// In a trigger, which contains statements with semicolons of their own.
     Trigger,
-    /// behind one of those,
+    /// After a semicolon in a trigger.
     TriggerSemicolon,
-    /// and behind `END` there, with which it ends.
+    /// After an `END` that follows a semicolon in a trigger. The next semicolon ends the trigger.
     TriggerEnd,
 }
 
@@ -60,7 +61,7 @@ impl Place {
     }
 }
 
-/// The smallest part of SQL.
+/// A token of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token<'s> {
     /// A space or a comment.
@@ -68,11 +69,11 @@ enum Token<'s> {
     Semicolon,
     /// A keyword or a name.
     Word(&'s [u8]),
-    /// A string, a quoted name, a sign.
+    /// A string, a quoted name or another character.
     Other,
 }
 
-/// The first part of a text, and how long it is.
+/// Returns the first token of a text and its length.
 fn next_token(text: &[u8]) -> Option<(Token<'_>, usize)> {
     let until = |end: &[u8]| {
         let found = text.get(end.len()..).and_then(|rest| rest.windows(end.len()).position(|window| window == end));
@@ -84,7 +85,7 @@ fn next_token(text: &[u8]) -> Option<(Token<'_>, usize)> {
         b'-' if text.starts_with(b"--") => (Token::Nothing, closed_by(b'\n')),
         b'/' if text.starts_with(b"/*") => (Token::Nothing, until(b"*/")),
         b';' => (Token::Semicolon, 1),
-        // One that is doubled within is the end of one and the start of the next.
+        // A doubled quote in a string counts as the end of one string and the start of the next.
         quote @ (b'\'' | b'"' | b'`') => (Token::Other, closed_by(quote)),
         b'[' => (Token::Other, closed_by(b']')),
         _ => {

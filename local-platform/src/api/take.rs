@@ -1,4 +1,4 @@
-//! Takes uploads: what becomes of a script, its code and its bindings.
+//! Applies uploads to scripts: code, bindings and settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,17 +21,17 @@ use crate::binding_types::{is, name, unsupported_bindings};
 use crate::processes::Started;
 use crate::workerd::Failure;
 
-/// What becomes of what an upload does not say.
+/// What happens to the parts of a script that an upload does not mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// It stays.
+    /// They are kept.
     Stays,
-    /// It is gone.
+    /// They are removed.
     Goes,
 }
 
 impl Local {
-    /// Takes an upload: all of it, or nothing.
+    /// Applies an upload: either completely or not at all.
     pub async fn take(
         &self,
         namespace: &str,
@@ -52,7 +52,7 @@ impl Local {
         self.read(|account| check_script(account, &script))?;
         let mut messages = unsupported_bindings(&script.bindings);
         messages.extend(self.read(|account| shared_counters(account, &self.dispatcher, (namespace, name), &script)));
-        // It takes a moment, in which others are served.
+        // Compression takes a while, so it must not block other requests.
         let modules = match modules {
             Some((modules, contents)) => {
                 let checked = spawn_blocking(move || check_size(&modules, &contents).map(|()| (modules, contents)));
@@ -61,7 +61,7 @@ impl Local {
             None => None,
         };
 
-        // The modules go where nobody looks for them until the account has them.
+        // The modules are in a temporary folder until the upload is accepted.
         let mut folder = None;
         let started;
         if let Code::Uploaded(kept) = &script.code {
@@ -75,7 +75,7 @@ impl Local {
             };
             started = self.start(name, &path, &script, old.as_ref()).await?;
         } else {
-            // The repository's own code starts; what is said of it need not be so.
+            // The code was built in the repository, but the new settings may keep it from starting.
             started = self.start(name, &self.processes.places().customer_worker, &script, old.as_ref()).await?;
         }
         let tried = script;
@@ -90,10 +90,10 @@ impl Local {
                 store.keep_modules(digest, folder.path())?;
             }
             store.change(|account| {
-                // Once more, with what may have changed meanwhile.
+                // The script is computed again, because it may have changed in the meantime.
                 let namespace = account.namespaces.get_mut(namespace).ok_or_else(no_namespace)?;
                 let mut script = script_of(namespace.scripts.get(name), new_code, metadata, rest, strict)?;
-                // Its version is the one that has started.
+                // The script's version must be that of the process that was started.
                 script.modified.clone_from(&tried.modified);
                 namespace.scripts.insert(name.to_owned(), script.clone());
                 Ok::<_, Refusal>(script)
@@ -128,7 +128,7 @@ impl Local {
 }
 
 impl Local {
-    /// Starts a script whose modules are in a folder. `old` is the script as it was.
+    /// Starts a script whose modules are in `folder`. `old` is the script before the upload.
     async fn start(
         &self,
         name: &str,
@@ -155,7 +155,7 @@ fn write_all(folder: &Path, contents: &BTreeMap<String, Bytes>) -> std::io::Resu
     Ok(())
 }
 
-/// The script that there is after an upload.
+/// Returns the script after an upload.
 fn script_of(
     old: Option<&Script>,
     code: Option<Code>,
@@ -174,7 +174,8 @@ fn script_of(
             modified: now(),
             bindings: Vec::new(),
             tags: old.map(|old| old.tags.clone()).unwrap_or_default(),
-            // What a script has that says none: https://developers.cloudflare.com/workers/configuration/compatibility-dates/
+            // The default compatibility date:
+            // https://developers.cloudflare.com/workers/configuration/compatibility-dates/
             compatibility_date: "2021-11-02".to_owned(),
             compatibility_flags: Vec::new(),
             durable_objects: old.map(|old| old.durable_objects.clone()).unwrap_or_default(),
@@ -212,10 +213,10 @@ fn script_of(
     Ok(script)
 }
 
-/// What is kept of an upload's metadata besides.
+/// The other members of an upload's metadata that are stored.
 const SETTINGS: [&str; 6] = ["limits", "logpush", "observability", "placement", "tail_consumers", "usage_model"];
 
-/// New bindings, and the old ones that stay.
+/// Returns the new bindings and those old ones that are kept.
 fn merged(
     old: Option<&Script>,
     new: Vec<Map<String, Value>>,
@@ -232,7 +233,7 @@ fn merged(
         if bindings.iter().any(|other| name(other) == called) {
             return Err(Refusal::bad(INVALID, format!("there are two bindings called {called}")));
         }
-        // One that is to stay as it is, or a secret as it was told, without its text.
+        // The binding is inherited, or it is a secret without its text, as the API shows it.
         if is(&binding, "inherit") || (is(&binding, "secret_text") && !binding.contains_key("text")) {
             let old_name = binding.get("old_name").and_then(Value::as_str).unwrap_or(&called);
             match old.iter().find(|binding| name(binding) == old_name) {

@@ -1,4 +1,5 @@
-//! What there is nothing of on this machine. A client that looks it up is told so, and not that it does not exist.
+//! Resources that do not exist on this machine. A client that asks for one gets an error other than "not found", which
+//! would be misleading.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is uploaded as a script: <https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/>.
+//! Parses uploads of scripts: <https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use crate::account::{Modules, hex};
 use crate::workerd::ModuleKind;
 use platform::code::{PYTHON_IS_NOT_SUPPORTED, is_python, json_module};
 
-/// An upload: what it says of the script, and its modules, none if the script keeps those that it has.
+/// An upload. If it has no modules, the script keeps those that it has.
 #[derive(Debug)]
 pub struct Upload {
-    /// What describes the script.
+    /// The script's metadata.
     pub metadata: Metadata,
     /// The modules, by name.
     pub modules: BTreeMap<String, Module>,
@@ -25,85 +25,85 @@ pub struct Upload {
 /// A module.
 #[derive(Debug)]
 pub struct Module {
-    /// What it is.
+    /// The module's media type.
     pub media_type: String,
-    /// Its bytes.
+    /// The module's content.
     pub content: Bytes,
 }
 
-/// What is in modules, by name.
+/// The contents of modules, by name.
 pub type Contents = BTreeMap<String, Bytes>;
 
-/// What describes a script.
+/// The metadata of a script.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Metadata {
-    /// The module with the exports.
+    /// The main module, which has the exports.
     pub main_module: Option<String>,
-    /// The part with a script of the old kind.
+    /// The part that contains a service-worker script.
     pub body_part: Option<String>,
     /// The bindings.
     pub bindings: Option<Vec<Map<String, Value>>>,
-    /// The types of the bindings that stay as they are if `bindings` has none of their name.
+    /// The types of the existing bindings that are kept unless `bindings` has one of the same name.
     pub keep_bindings: Option<BTreeSet<String>>,
-    /// What the script is tagged with.
+    /// The script's tags.
     pub tags: Option<BTreeSet<String>>,
-    /// Of what date the runtime behaves.
+    /// The compatibility date.
     pub compatibility_date: Option<String>,
-    /// And how it differs.
+    /// The compatibility flags.
     pub compatibility_flags: Option<Vec<String>>,
-    /// What becomes of classes of Durable Objects.
+    /// The migrations of Durable Objects.
     pub migrations: Option<Migrations>,
-    /// What the script exports, which says the same of classes of Durable Objects without steps.
+    /// The script's exports. For Durable Objects, they are an alternative to `migrations`.
     pub exports: Option<Map<String, Value>>,
     /// Static assets.
     pub assets: Option<Value>,
-    /// Everything else.
+    /// All other members.
     #[serde(flatten)]
     pub others: Map<String, Value>,
 }
 
-/// Steps after the last one that was taken, or one step.
+/// Migrations of Durable Objects: several steps or a single one.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Migrations {
     /// The tag of the last step.
     pub new_tag: Option<String>,
-    /// The tag that the script has.
+    /// The tag that the script is expected to have.
     pub old_tag: Option<String>,
-    /// Several,
+    /// Several steps.
     pub steps: Vec<Migration>,
-    /// or one.
+    /// A single step.
     #[serde(flatten)]
     pub step: Migration,
 }
 
-/// What becomes of classes.
+/// A step of a migration.
 #[expect(clippy::struct_field_names, reason = "the API's own names")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Migration {
-    /// New ones that keep their data as keys and values,
+    /// New classes that store their data as keys and values.
     pub new_classes: Vec<String>,
-    /// or in `SQLite`.
+    /// New classes that store their data in SQLite.
     pub new_sqlite_classes: Vec<String>,
-    /// Old ones with new names.
+    /// Classes that get new names.
     pub renamed_classes: Vec<Renamed>,
-    /// Those that are gone, with their data.
+    /// Classes that are deleted together with their data.
     pub deleted_classes: Vec<String>,
 }
 
 /// A class that gets a new name.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Renamed {
-    /// The old one.
+    /// The old name.
     pub from: String,
-    /// The new one.
+    /// The new name.
     pub to: String,
 }
 
 impl Migrations {
-    /// Does to the classes what is said here. A class is there with whether it keeps its data in `SQLite`.
+    /// Applies the migrations to a script's classes. The values say whether a class stores its data in SQLite.
     pub fn apply(self, classes: &mut BTreeMap<String, bool>) -> Result<(), Refusal> {
         for step in self.steps.into_iter().chain([self.step]) {
             for Renamed { from, to } in step.renamed_classes {
@@ -120,7 +120,7 @@ impl Migrations {
     }
 }
 
-/// Does to the classes what is said of exports: <https://developers.cloudflare.com/durable-objects/reference/>.
+/// Applies a script's exports to its classes: <https://developers.cloudflare.com/durable-objects/reference/>.
 pub fn apply_exports(exports: &Map<String, Value>, classes: &mut BTreeMap<String, bool>) -> Result<(), Refusal> {
     for (class, export) in exports.iter().filter(|(_, export)| export["type"] == "durable-object") {
         match export["state"].as_str().unwrap_or("created") {
@@ -147,7 +147,7 @@ fn no_class(name: &str) -> Refusal {
 }
 
 impl Upload {
-    /// Reads the form.
+    /// Reads an upload from a form.
     pub async fn read(mut form: Multipart) -> Result<Self, Refusal> {
         let mut metadata: Option<Metadata> = None;
         let mut parts = Vec::new();
@@ -156,7 +156,7 @@ impl Upload {
             let file_name = field.file_name().map(str::to_owned);
             let media_type = field.content_type().unwrap_or("text/plain").to_owned();
             let content = field.bytes().await.map_err(bad_form)?;
-            // Where the settings are sent alone, they are called so.
+            // The part is called `settings` in a request that only changes settings.
             if ["metadata", "settings"].contains(&&*name) {
                 metadata = Some(json_body(&content)?);
             } else {
@@ -164,7 +164,7 @@ impl Upload {
             }
         }
         let metadata = metadata.ok_or_else(|| Refusal::bad(INVALID, "the form has no part `metadata`"))?;
-        // Cloudflare's own clients call all parts the same, and the modules by their files' names.
+        // Cloudflare's own clients use one name for all parts, and put the modules' names into the file names.
         let main = metadata.main_module.as_ref().or(metadata.body_part.as_ref());
         let by_part = parts.iter().any(|(name, ..)| Some(name) == main);
         let mut modules = BTreeMap::new();
@@ -177,7 +177,8 @@ impl Upload {
         Ok(Self { metadata, modules })
     }
 
-    /// The modules as they are kept, and what is kept of them; `None` if there are none.
+    /// Checks the modules and takes them out of the upload. Returns their description and their contents, or `None` if
+    /// there are none.
     pub fn modules(&mut self) -> Result<Option<(Modules, Contents)>, Refusal> {
         let service_worker = self.metadata.body_part.is_some();
         let mut main = self.metadata.main_module.take().or(self.metadata.body_part.take());
@@ -185,7 +186,8 @@ impl Upload {
         if let (true, Some(name)) = (service_worker, &mut main)
             && let Some(part) = parts.remove(name)
         {
-            // wrangler knows a script by its ending, and nobody imports this one.
+            // wrangler recognizes such a script by its file extension. No module imports it, so its name does not
+            // matter.
             name.push_str(".js");
             parts.insert(name.clone(), part);
         }
@@ -209,7 +211,7 @@ impl Upload {
                 return Err(Refusal::bad(INVALID, message));
             }
             if name == modules.main && !service_worker {
-                // Not all clients know that it is no file like others.
+                // Some clients send another media type for the main module.
                 "application/javascript+module".clone_into(&mut media_type);
             }
             let content = match ModuleKind::of(&media_type) {
@@ -243,7 +245,7 @@ fn bad_form(error: axum::extract::multipart::MultipartError) -> Refusal {
     Refusal::bad(INVALID, format!("the form cannot be read: {}", error.body_text()))
 }
 
-/// The name of a module as that of a file, which cannot leave its folder.
+/// Converts a module's name to the name of a file, which cannot be outside of its folder.
 fn file_name(name: &str) -> Result<String, Refusal> {
     let path = name.strip_prefix("./").unwrap_or(name);
     let plain = |character: char| !character.is_control() && !"\\\"*:".contains(character);
@@ -255,7 +257,7 @@ fn file_name(name: &str) -> Result<String, Refusal> {
     Ok(path.to_owned())
 }
 
-/// A name for modules that no others have.
+/// Returns a digest that identifies the modules.
 fn digest(modules: &Modules, contents: &Contents) -> String {
     let mut hash = Sha256::new();
     let mut put = |bytes: &[u8]| {

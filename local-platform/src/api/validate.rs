@@ -1,5 +1,5 @@
-//! What Cloudflare refuses in a script, with its numbers where they are known:
-//! <https://developers.cloudflare.com/workers/observability/errors/#errors-on-worker-upload>. Sizes and counts are those of
+//! The checks that Cloudflare makes of scripts, with its error codes where they are known:
+//! <https://developers.cloudflare.com/workers/observability/errors/#errors-on-worker-upload>. Sizes and counts are from
 //! <https://developers.cloudflare.com/workers/platform/limits/>.
 
 use std::collections::BTreeSet;
@@ -19,13 +19,13 @@ use crate::script::stored;
 use platform::code::PYTHON_IS_NOT_SUPPORTED;
 use platform::manifest::{MAX_VARIABLE_LEN, MAX_VARIABLES, RESERVED_NAMES, is_rate_limiter};
 
-/// How many tags a script may have.
+/// The maximum number of tags of a script.
 const MAX_TAGS: usize = 8;
 
-/// How large a script may be, compressed, in bytes.
+/// The maximum size of a script after compression, in bytes.
 const MAX_SCRIPT: usize = 10 << 20;
 
-/// Checks all that an upload says of a script, and that what it is bound to is there.
+/// Checks a script's bindings, tags and compatibility settings, and that the resources that it is bound to exist.
 pub fn check_script(account: &Account, script: &Script) -> Result<(), Refusal> {
     check_bindings(&script.bindings)?;
     check_tags(&script.tags)?;
@@ -42,7 +42,7 @@ pub fn check_script(account: &Account, script: &Script) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks bindings by themselves.
+/// Checks the bindings without looking up the resources.
 pub fn check_bindings(bindings: &[Binding]) -> Result<(), Refusal> {
     let variables = bindings.iter().filter_map(|binding| Some((binding, variable_size(binding)?)));
     let variables: Vec<(&Binding, usize)> = variables.collect();
@@ -60,7 +60,7 @@ pub fn check_bindings(bindings: &[Binding]) -> Result<(), Refusal> {
     bindings.iter().try_for_each(check_binding)
 }
 
-/// The size of a variable or a secret; none if it is another binding.
+/// Returns the size of a variable or a secret, or `None` for other bindings.
 fn variable_size(binding: &Binding) -> Option<usize> {
     match member(binding, "type") {
         "plain_text" | "secret_text" => Some(member(binding, "text").len()),
@@ -110,7 +110,7 @@ fn is_limit(simple: &Value) -> bool {
     simple["limit"].as_u64().is_some_and(|limit| limit > 0) && matches!(simple["period"].as_u64(), Some(10 | 60))
 }
 
-/// Checks how many tags a script has.
+/// Checks the number of tags.
 pub fn check_tags(tags: &BTreeSet<String>) -> Result<(), Refusal> {
     if tags.len() > MAX_TAGS {
         return Err(Refusal::bad(INVALID, format!("{} tags are more than the {MAX_TAGS} of a script", tags.len())));
@@ -118,7 +118,7 @@ pub fn check_tags(tags: &BTreeSet<String>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A day, and not one to come.
+/// Checks that a compatibility date is valid and not in the future.
 fn check_date(date: &str) -> Result<(), Refusal> {
     let day = format!("{date}T00:00:00Z");
     match humantime::parse_rfc3339(&day) {
@@ -128,7 +128,7 @@ fn check_date(date: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The runtime checks the flags when it starts the script, all but these.
+/// Refuses the flags for Python. The runtime checks all other flags when it starts the script.
 fn check_flags(flags: &[String]) -> Result<(), Refusal> {
     match flags.iter().find(|flag| flag.starts_with("python_workers")) {
         Some(flag) => Err(Refusal::bad(INVALID, format!("the compatibility flag {flag}: {PYTHON_IS_NOT_SUPPORTED}"))),
@@ -136,7 +136,7 @@ fn check_flags(flags: &[String]) -> Result<(), Refusal> {
     }
 }
 
-/// What a script is bound to must be there, where the account knows it.
+/// Checks that a binding's resource exists, if it is of a kind that the account has.
 fn check_resource(account: &Account, binding: &Binding) -> Result<(), Refusal> {
     let queue = member(binding, "queue_name");
     let missing = match stored(binding) {
@@ -152,14 +152,14 @@ fn check_resource(account: &Account, binding: &Binding) -> Result<(), Refusal> {
     Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))))
 }
 
-/// A bucket of another jurisdiction is another bucket.
+/// Whether a bucket is in the binding's jurisdiction. A bucket in another jurisdiction is a different bucket.
 fn is_of_jurisdiction(account: &Account, storage: &Storage, binding: &Binding) -> bool {
     let Storage::R2(bucket) = storage else { return true };
     let wanted = binding.get("jurisdiction").filter(|wanted| !wanted.is_null() && *wanted != "default");
     account.buckets[bucket].jurisdiction.map(|there| serde_json::json!(there)).as_ref() == wanted
 }
 
-/// A class of Durable Objects must have been migrated to.
+/// Checks that a class of Durable Objects was created by a migration.
 fn check_class(script: &Script, binding: &Binding) -> Result<(), Refusal> {
     let class = member(binding, "class_name");
     let is_own = is(binding, "durable_object_namespace") && !class.is_empty() && !binding.contains_key("script_name");
@@ -174,7 +174,8 @@ fn check_class(script: &Script, binding: &Binding) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The script exports no such class of Durable Objects. `old` is the script as it was.
+/// Returns the error for a class of Durable Objects that the script does not export. `old` is the script before the
+/// upload.
 pub fn no_such_class(class: &str, old: Option<&Script>) -> Refusal {
     if old.is_some_and(|old| old.durable_objects.contains_key(class)) {
         let message = format!(
@@ -186,13 +187,14 @@ pub fn no_such_class(class: &str, old: Option<&Script>) -> Refusal {
     Refusal::bad(10070, format!("Cannot apply new-class migration to class '{class}' that is not exported by script"))
 }
 
-/// Checks how large the modules are, all together and compressed, as wrangler counts; source maps do not count.
+/// Checks the total size of the modules after compression, counted in the same way as wrangler does. Source maps do not
+/// count.
 pub fn check_size(modules: &Modules, contents: &Contents) -> Result<(), Refusal> {
     let counted = || {
         let counted = contents.iter().filter(|(name, _)| modules.media_types[*name] != "application/source-map");
         counted.map(|(_, content)| content)
     };
-    // What is smaller to begin with does not get larger by more than a few bytes.
+    // Small modules need not be compressed, because compression adds at most a few bytes.
     if counted().map(Bytes::len).sum::<usize>() <= MAX_SCRIPT || fits(counted(), MAX_SCRIPT) {
         return Ok(());
     }
@@ -200,14 +202,14 @@ pub fn check_size(modules: &Modules, contents: &Contents) -> Result<(), Refusal>
     Err(Refusal::bad(10027, message))
 }
 
-/// Whether bytes take no more than so many, compressed.
+/// Whether the contents fit into `limit` bytes after compression.
 fn fits<'c>(contents: impl Iterator<Item = &'c Bytes>, limit: usize) -> bool {
     let mut compressed = GzEncoder::new(Remaining(limit), Compression::default());
     let mut contents = contents;
     contents.try_for_each(|content| compressed.write_all(content)).and_then(|()| compressed.finish().map(drop)).is_ok()
 }
 
-/// Counts what is written, and fails at more than there may be.
+/// Counts the bytes that are written, and fails if they exceed the limit.
 struct Remaining(usize);
 
 impl Write for Remaining {
@@ -221,8 +223,8 @@ impl Write for Remaining {
     }
 }
 
-/// Which of a script's rate limiters count together with others of the account's, a sentence for each. Cloudflare takes that
-/// without a word.
+/// Describes the script's rate limiters that share their counters with other scripts of the account: one sentence each.
+/// Cloudflare accepts such rate limiters without a warning.
 pub fn shared_counters(account: &Account, dispatcher: &[Value], own: (&str, &str), script: &Script) -> Vec<String> {
     let id = |binding: &Binding| is(binding, "ratelimit").then(|| member(binding, "namespace_id").to_owned());
     let of_dispatcher: BTreeSet<String> = dispatcher.iter().filter_map(|binding| id(binding.as_object()?)).collect();
