@@ -119,7 +119,7 @@ async fn every_process_that_is_killed_is_started_again() {
     expect_success(user.post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
     let kinds: [(&str, IsOfKind); 4] = [
         ("the hub", |line| line.contains("hub.js")),
-        ("the hub's runtime", |line| line.contains("workerd serve --binary")),
+        ("the hub's runtime", |line| line.contains("--debug-port=unix:hub")),
         ("the dispatcher", |line| line.contains("=unix:p") && line.contains("--experimental")),
         ("a script", |line| line.contains("=unix:p") && !line.contains("--experimental")),
     ];

@@ -50,7 +50,7 @@ async fn kill_during_writes(min_rounds: u64) {
         // Kills the hub, its runtime, all other processes, all of them, and the whole platform in turn.
         let all = processes(state.path());
         let is_hub = |line: &str| line.contains("hub.js");
-        let is_hubs_runtime = |line: &str| line.contains("workerd serve --binary");
+        let is_hubs_runtime = |line: &str| line.contains("--debug-port=unix:hub");
         let is_process = |line: &str| line.contains("--debug-port=unix:p");
         let killed: Vec<String> = match round % 5 {
             0 => all.into_iter().filter(|line| is_hub(line)).collect(),
