@@ -105,7 +105,7 @@ pub fn api_bindings(config: &Table) -> Vec<serde_json::Value> {
 
 /// Returns the id of the KV namespace with customers' records, if the dispatcher's wrangler file binds it.
 pub fn records(repository: &Path) -> Result<Option<String>> {
-    Ok(bound_records(&deployed(&repository.join("wrangler.toml"))?).map(ToOwned::to_owned))
+    Ok(bound_records(&read(&repository.join("wrangler.toml"))?).map(ToOwned::to_owned))
 }
 
 fn bound_records(config: &Table) -> Option<&str> {
@@ -130,10 +130,7 @@ pub fn hosted_worker(customer: &Customer) -> Result<Table> {
 ///
 /// `[build]` is removed and `no_bundle` is set, because the Workers are already built and bundled.
 pub fn deployed(path: &Path) -> Result<Table> {
-    let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut config: Table = source.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
-    config.remove("build");
-    config.insert("no_bundle".to_owned(), Value::Boolean(true));
+    let mut config = read(path)?;
     let main = config.get("main").and_then(Value::as_str).with_context(|| format!("{} has no main", path.display()))?;
     let main = path.with_file_name(main);
     let main =
@@ -150,13 +147,19 @@ pub fn deployed(path: &Path) -> Result<Table> {
 /// Reads the wrangler file of one of the platform's own Workers. If the options name a folder of builds, `main` is the
 /// build in that folder.
 pub fn built(options: &Options, worker: &str, path: &Path) -> Result<Table> {
-    let mut config = deployed(path)?;
-    if let Some(builds) = &options.builds {
-        let main = builds.join(worker).join("index.js");
-        let main = main.canonicalize().with_context(|| format!("there is no {}", main.display()))?;
-        config.insert("main".to_owned(), Value::String(text(&main)?));
-    }
+    // The Worker's own build need not exist.
+    let Some(builds) = &options.builds else { return deployed(path) };
+    let main = builds.join(worker).join("index.js");
+    let main = main.canonicalize().with_context(|| format!("there is no {}", main.display()))?;
+    let mut config = read(path)?;
+    config.insert("main".to_owned(), Value::String(text(&main)?));
     Ok(config)
+}
+
+/// Reads a wrangler file.
+fn read(path: &Path) -> Result<Table> {
+    let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    source.parse().with_context(|| format!("{} is not valid TOML", path.display()))
 }
 
 /// Returns the packages of the Miniflare plugins that provide bindings.
