@@ -127,8 +127,6 @@ pub fn hosted_worker(customer: &Customer) -> Result<Table> {
 }
 
 /// Reads a wrangler file, and makes the paths in it absolute: `main` and the packages of plugins.
-///
-/// `[build]` is removed and `no_bundle` is set, because the Workers are already built and bundled.
 pub fn deployed(path: &Path) -> Result<Table> {
     let mut config = read(path)?;
     let main = config.get("main").and_then(Value::as_str).with_context(|| format!("{} has no main", path.display()))?;
