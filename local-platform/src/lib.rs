@@ -55,6 +55,7 @@ mod door;
 mod front;
 mod hub;
 mod listener;
+mod lock;
 mod log;
 mod options;
 mod process;

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, BufReader, Lines};
+
+use super::lock::locked;
 
 /// A destination for lines of output. Clones share it.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ impl Log {
 
     /// Writes a line. Errors are ignored, because there is no other place to report them.
     pub fn line(&self, line: &str) {
-        let _ = writeln!(self.0.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
+        let _ = writeln!(locked(&self.0), "{line}");
     }
 
     /// Writes the lines that `wanted` selects, until the input ends.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::account::{Account, Code, Storage};
 use super::control;
 use super::definition::Places;
+use super::lock::locked;
 use super::process::Process;
 use super::removed::remove_files;
 use super::run_folder::RunFolder;
@@ -86,8 +87,6 @@ impl Processes {
             _ => logs.output().line(&format!("[{name}] {message}")),
         });
         let supervisor = Supervisor::new(workerd, folder, source, log);
-        supervisor.listen(Name::Storage)?;
-        supervisor.listen(Name::Dispatcher)?;
         let control = control::start(supervisor.clone())?;
         let processes = Self { supervisor, places, bound, fixed, control, following: AsyncMutex::default() };
         let account = locked(store).account().clone();
@@ -234,8 +233,4 @@ impl Processes {
             _ => Ok(()),
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

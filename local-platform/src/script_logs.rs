@@ -1,12 +1,13 @@
 //! The log lines of scripts.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::account::now;
+use super::lock::locked;
 use super::log::Log;
 
 /// How many lines are kept, and how many bytes of them.
@@ -64,7 +65,7 @@ impl ScriptLogs {
         let end = (0..=MAX_MESSAGE.min(message.len())).rfind(|end| message.is_char_boundary(*end)).unwrap_or(0);
         let (script, level, message) = (script.to_owned(), level.to_owned(), message[..end].to_owned());
         let line = Arc::new(Line { timestamp: now(), script, level, message });
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = locked(&self.kept);
         kept.bytes += line.message.len();
         kept.lines.push_back(line.clone());
         while kept.lines.len() > KEPT || kept.bytes > KEPT_BYTES {
@@ -77,7 +78,7 @@ impl ScriptLogs {
 
     /// Returns the lines that are kept, and a receiver of new lines.
     pub fn read(&self) -> (Vec<Arc<Line>>, broadcast::Receiver<Arc<Line>>) {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = locked(&self.kept);
         (kept.lines.iter().cloned().collect(), self.sender.subscribe())
     }
 }

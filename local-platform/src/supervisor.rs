@@ -15,7 +15,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::lock::locked;
 use super::process::{Connection, HangLimit, LogSink, Process};
 use super::run_folder::RunFolder;
 use super::workerd::{Config, Failure, SCRIPTS, Worker, Workerd};
@@ -557,8 +558,4 @@ async fn forward(supervisor: Arc<Supervisor>, service: Arc<Service>, mut client:
             return;
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

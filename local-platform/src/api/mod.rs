@@ -18,7 +18,7 @@ mod upload;
 mod validate;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Result;
 use axum::Router;
@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use super::account::{Account, NAMESPACE, Storage};
 use super::door::{Answer, Call, Door};
 use super::listener::Listener;
+use super::lock::locked;
 use super::processes::Processes;
 use super::script::stored;
 use super::script_logs::ScriptLogs;
@@ -69,7 +70,7 @@ type Api = State<Arc<Local>>;
 impl Local {
     /// Locks the store of the account.
     pub fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.store)
     }
 
     /// Reads from the account.
