@@ -3,7 +3,7 @@
 // databases run in processes of their own, which the platform's supervisor starts.
 //
 // The supervisor writes a line of JSON to standard input (see `Hub` in local-platform/src/hub.rs), and closes standard
-// input to end the hub. The hub serves on the sockets in `doors`. It creates the file `ready` when it is ready.
+// input to end the hub. The hub serves on the sockets in `served`. It creates the file `ready` when it is ready.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -57,7 +57,7 @@ function own(name, env) {
 }
 
 /** The sockets that other processes connect to, and the services behind them. */
-const doors = {
+const served = {
   kv: "kv:ns:entry",
   r2: "r2:bucket:entry",
   ratelimit: "ratelimit:ns:entry",
@@ -66,7 +66,7 @@ const doors = {
 };
 
 const simulators = own("queue", {
-  DOORS: plugin({ doors, folder: options.folder, supervisor: options.supervisor }),
+  SOCKETS: plugin({ served, folder: options.folder, supervisor: options.supervisor }),
   // Miniflare only runs a simulator if a Worker is bound to it.
   KV: { type: "kv", id: "none" },
   R2: { type: "r2", name: "none" },

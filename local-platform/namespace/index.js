@@ -9,7 +9,7 @@
  *   Workers).
  * - One script as a service: `script` (the script's socket) and `entrypoint`.
  * - A service of Miniflare: `service`.
- * - Sockets to serve: `doors` (socket -> service), `folder` (the sockets' folder) and `supervisor` (the supervisor's
+ * - Sockets to serve: `served` (socket -> service), `folder` (the sockets' folder) and `supervisor` (the supervisor's
  *   socket). The Worker gets no binding.
  */
 import { readFileSync, rmSync } from "node:fs";
@@ -46,7 +46,7 @@ export const plugins = {
   [NAME]: {
     getBindings: (worker) =>
       namespaces(worker).flatMap(([name, { dev: { options = {} } }]) => {
-        if (options.doors !== undefined) return [];
+        if (options.served !== undefined) return [];
         if (options.service !== undefined) return [{ name, service: { name: options.service } }];
         if (options.script !== undefined) return [oneScript(name, options)];
         return [namespace(name, options)];
@@ -57,16 +57,16 @@ export const plugins = {
 
     /** Returns the sockets that the hub serves, and the service that connects to the supervisor. */
     getServices: ({ options }) => {
-      const doors = namespaces(options).flatMap(([, { dev }]) => (dev.options?.doors ? [dev.options] : []));
-      if (doors.length === 0) return [];
-      const [{ doors: served, supervisor, folder }] = doors;
+      const [settings] = namespaces(options).flatMap(([, { dev }]) => (dev.options?.served ? [dev.options] : []));
+      if (settings === undefined) return [];
+      const { served, supervisor, folder } = settings;
       return {
         services: [{ name: SUPERVISOR, external: { address: `unix:${supervisor}`, http: {} } }],
         extensions: [],
         sockets: Object.entries(served).map(([socket, service]) => {
           // A runtime that crashed leaves its sockets behind. A new runtime could not start with them.
           rmSync(`${folder}/${socket}`, { force: true });
-          return { name: `door:${socket}`, address: `unix:${socket}`, service: { name: service }, http: {} };
+          return { name: `socket:${socket}`, address: `unix:${socket}`, service: { name: service }, http: {} };
         }),
       };
     },

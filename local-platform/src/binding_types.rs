@@ -95,18 +95,18 @@ pub fn member<'b>(binding: &'b Binding, name: &str) -> &'b str {
 }
 
 /// Whether a binding has a type.
-pub fn is(binding: &Binding, kind: &str) -> bool {
+pub fn has_type(binding: &Binding, kind: &str) -> bool {
     member(binding, "type") == kind
 }
 
 /// Returns a binding's name.
-pub fn name(binding: &Binding) -> &str {
+pub fn binding_name(binding: &Binding) -> &str {
     member(binding, "name")
 }
 
 /// Returns why a binding is invalid: its type is unknown, or a required member is missing.
 pub fn fault(binding: &Binding) -> Option<String> {
-    let (name, kind) = (name(binding), member(binding, "type"));
+    let (name, kind) = (binding_name(binding), member(binding, "type"));
     let Some(known) = TYPES.iter().find(|known| known.name == kind) else {
         return Some(format!("binding {name} of type {kind} is invalid: there is no such type of bindings"));
     };
@@ -144,9 +144,9 @@ pub fn works(binding: &Binding) -> bool {
 
 /// Describes the bindings that do not work locally: one sentence each, with the reason.
 pub fn unsupported_bindings<'b>(bindings: impl IntoIterator<Item = &'b Binding>) -> Vec<String> {
-    let unsupported = bindings
-        .into_iter()
-        .filter_map(|binding| Some(format!("env.{} is not there locally: {}", name(binding), missing(binding)?)));
+    let unsupported = bindings.into_iter().filter_map(|binding| {
+        Some(format!("env.{} is not there locally: {}", binding_name(binding), missing(binding)?))
+    });
     unsupported.collect()
 }
 
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_work_here_is_said_with_the_reason() {
+    fn unsupported_bindings_come_with_the_reason() {
         for known in TYPES {
             let binding = complete(known, 0);
             let said = unsupported_bindings([&binding]);

@@ -79,17 +79,25 @@ const LISTS: [List; 6] = [
         name: "binding",
         members: &[("dataset", "dataset")],
     },
-    List { kind: "service", key: "services", name: "binding", members: &[("service", "service")] },
+    List {
+        kind: "service",
+        key: "services",
+        name: "binding",
+        members: &[("service", "service"), ("entrypoint", "entrypoint")],
+    },
 ];
 
-/// Converts the bindings of a wrangler file to the API's format: those in [`LISTS`] and the variables.
+/// Converts the bindings of a wrangler file to the API's format: those in [`LISTS`], the variables and the version
+/// metadata.
 pub fn api_bindings(config: &Table) -> Vec<serde_json::Value> {
     let mut bindings = Vec::new();
     for List { kind, key, name, members } in LISTS {
         for entry in config.get(key).and_then(Value::as_array).into_iter().flatten() {
             let mut binding = json!({ "type": kind, "name": entry.get(name) });
             for (api, file) in members {
-                binding[*api] = json!(entry.get(file));
+                if let Some(value) = entry.get(file) {
+                    binding[*api] = json!(value);
+                }
             }
             bindings.push(binding);
         }
@@ -99,6 +107,9 @@ pub fn api_bindings(config: &Table) -> Vec<serde_json::Value> {
             Value::String(text) => json!({ "type": "plain_text", "name": name, "text": text }),
             other => json!({ "type": "json", "name": name, "json": other }),
         });
+    }
+    if let Some(name) = config.get("version_metadata").and_then(|section| section.get("binding")) {
+        bindings.push(json!({ "type": "version_metadata", "name": name }));
     }
     bindings
 }
@@ -155,7 +166,7 @@ pub fn built(options: &Options, worker: &str, path: &Path) -> Result<Table> {
 }
 
 /// Reads a wrangler file.
-fn read(path: &Path) -> Result<Table> {
+pub fn read(path: &Path) -> Result<Table> {
     let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     source.parse().with_context(|| format!("{} is not valid TOML", path.display()))
 }
@@ -181,23 +192,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_dispatcher_shares_by_name_is_told() {
+    fn bindings_have_the_formats_of_the_api() {
         let config = toml! {
             vars = { AUTH = "token", LIMITS = { a = 1 } }
             kv_namespaces = [{ binding = "CUSTOMERS", id = "k" }]
             ratelimits = [{ name = "RATE_LIMIT", namespace_id = "1001", simple = { limit = 9, period = 60 } }]
             analytics_engine_datasets = [{ binding = "ANALYTICS", dataset = "d" }]
-            services = [{ binding = "BILLING", service = "b" }]
+            services = [{ binding = "BILLING", service = "b" }, { binding = "MAIL", service = "m", entrypoint = "Mail" }]
+            version_metadata = { binding = "VERSION" }
         };
         let expected = json!([
             { "type": "kv_namespace", "name": "CUSTOMERS", "namespace_id": "k" },
             { "type": "ratelimit", "name": "RATE_LIMIT", "namespace_id": "1001", "simple": { "limit": 9, "period": 60 } },
             { "type": "analytics_engine", "name": "ANALYTICS", "dataset": "d" },
             { "type": "service", "name": "BILLING", "service": "b" },
+            { "type": "service", "name": "MAIL", "service": "m", "entrypoint": "Mail" },
             { "type": "plain_text", "name": "AUTH", "text": "token" },
             { "type": "json", "name": "LIMITS", "json": { "a": 1 } },
+            { "type": "version_metadata", "name": "VERSION" },
         ]);
         assert_eq!(serde_json::Value::from(api_bindings(&config)), expected);
-        assert_eq!(api_bindings(&Table::new()), [serde_json::Value::Null; 0]);
+        assert!(api_bindings(&Table::new()).is_empty());
     }
 }

@@ -75,7 +75,7 @@ pub fn start(socket: TcpListener, supervisor: Arc<Supervisor>) -> Result<Listene
     // This is not a `Router`, because that would give the reply to a HEAD request the length of its empty body.
     let service = Shared::new(service_fn(move |request| answer(client.clone(), request)));
     Listener::start(socket, |socket, stopped| {
-        axum::serve(socket.tap_io(without_delay), service)
+        axum::serve(socket.tap_io(set_nodelay), service)
             .with_graceful_shutdown(async { drop(stopped.await) })
             .into_future()
     })
@@ -92,7 +92,7 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
     if let Err(refusal) = check(&request) {
         return Ok(problem(&refusal, &id));
     }
-    *request.uri_mut() = inward(request.uri());
+    *request.uri_mut() = dispatcher_uri(request.uri());
     if is_websocket(&request) {
         return Ok(websocket(client, request, &id).await);
     }
@@ -107,7 +107,7 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
     let body_ends = Arc::new(Notify::new());
     if is_marked {
         let body = std::mem::take(request.body_mut());
-        *request.body_mut() = Body::from_stream(marked(body.into_data_stream(), body_ends.clone()));
+        *request.body_mut() = Body::from_stream(with_end_mark(body.into_data_stream(), body_ends.clone()));
     }
     // The request runs in a task of its own: this function is dropped when the client disconnects, but the mark must
     // still be sent.
@@ -122,7 +122,7 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
             reply.map(Body::new)
         }
         // The client has disconnected while it sent the body, or the body was malformed.
-        Ok(Err(error)) if error.source().is_some_and(is_clients) => {
+        Ok(Err(error)) if error.source().is_some_and(is_client_error) => {
             problem(&Problem::invalid_body("it broke off, or its chunks are malformed"), &id)
         }
         Ok(Err(error)) => {
@@ -155,7 +155,10 @@ fn clean(headers: &mut HeaderMap) {
 const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
 /// Appends a mark to a body: [`COMPLETE`], or [`BROKEN`] if the body fails.
-fn marked(body: BodyDataStream, ends: Arc<Notify>) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + Send {
+fn with_end_mark(
+    body: BodyDataStream,
+    ends: Arc<Notify>,
+) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + Send {
     stream::unfold(Some((body, ends)), |state| async {
         let (mut body, ends) = state?;
         match body.next().await {
@@ -291,7 +294,7 @@ fn leads_to_dispatcher(uri: &Uri) -> bool {
         })
 }
 
-fn inward(uri: &Uri) -> Uri {
+fn dispatcher_uri(uri: &Uri) -> Uri {
     let mut parts = uri::Parts::default();
     parts.scheme = Some(uri::Scheme::HTTP);
     parts.authority = Some(uri::Authority::from_static("runtime"));
@@ -307,7 +310,7 @@ fn request_id(headers: &HeaderMap) -> RequestId {
 }
 
 /// Sends small replies without delay. Errors are ignored, because they only cost time.
-fn without_delay(stream: &mut TcpStream) {
+fn set_nodelay(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
@@ -350,7 +353,7 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// Whether a request failed because of its body.
-fn is_clients(error: &(dyn Error + 'static)) -> bool {
+fn is_client_error(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
 }
 
@@ -403,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_hosts_and_nothing_else() {
+    fn only_hosts_are_accepted() {
         for host in
             ["localhost", "127.0.0.1:8787", "user1.example.com", "[::1]:8787", "a_b", "xn--bcher-kva.example:80"]
         {
@@ -431,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_runtimes_own_pages_are_kept_from_the_dispatcher() {
+    fn only_the_runtimes_own_pages_are_withheld() {
         for (uri, leads) in [
             ("/", true),
             ("/files?key=/cdn-cgi/x", true),

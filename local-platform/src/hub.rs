@@ -16,7 +16,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 use toml::Table;
 
+use super::config::api_bindings;
 use super::log::Log;
+use super::ping::answers;
 use super::run_folder::RunFolder;
 use super::workerd::{HUB, SCRIPTS, SUPERVISOR};
 
@@ -25,6 +27,13 @@ const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The time that the hub has to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The time after which a hub that does not answer has failed, and the pause between two questions.
+const SILENCE: Duration = Duration::from_secs(15);
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// One of the hub's sockets. The Worker behind it answers at once; see `queue.js`.
+const PING: &str = "queue";
 
 /// The file that the hub creates when it is ready.
 const READY: &str = "ready";
@@ -73,52 +82,38 @@ impl HubWorker {
     }
 }
 
-/// A list of bindings in a wrangler file: its key, the member with the binding's name, and the conversion to
-/// Miniflare's format.
-type List = (&'static str, &'static str, fn(&Value) -> Value);
-
-const LISTS: [List; 6] = [
-    ("kv_namespaces", "binding", |entry| json!({ "type": "kv", "id": entry["id"] })),
-    ("r2_buckets", "binding", |entry| json!({ "type": "r2", "name": entry["bucket_name"] })),
-    ("d1_databases", "binding", |entry| json!({ "type": "d1", "id": entry["database_id"] })),
-    (
-        "ratelimits",
-        "name",
-        |entry| json!({ "type": "rate-limit", "namespace": entry["namespace_id"], "simple": entry["simple"] }),
-    ),
-    (
-        "analytics_engine_datasets",
-        "binding",
-        |entry| json!({ "type": "analytics-engine-dataset", "name": entry["dataset"] }),
-    ),
-    ("services", "binding", |entry| match entry.get("entrypoint") {
-        Some(entrypoint) => json!({ "type": "worker", "worker": entry["service"], "exportName": entrypoint }),
-        None => json!({ "type": "worker", "worker": entry["service"] }),
-    }),
-];
-
 /// Returns the bindings of a wrangler file in Miniflare's format.
 fn env(config: &Table) -> Map<String, Value> {
-    let config = json!(config);
-    let mut env = Map::new();
-    let entries = |list: &Value| list.as_array().cloned().unwrap_or_default();
-    for (key, name, binding) in LISTS {
-        for entry in entries(&config[key]) {
-            env.extend(entry[name].as_str().map(|name| (name.to_owned(), binding(&entry))));
+    let bindings = api_bindings(config);
+    let known = bindings.iter().filter_map(|binding| Some((binding["name"].as_str()?, miniflare_binding(binding)?)));
+    let plugins = json!(config)["unsafe"]["bindings"].as_array().cloned().unwrap_or_default();
+    let plugins = plugins.iter().filter_map(|binding| {
+        let kind = format!("unsafe:{}", binding["type"].as_str()?);
+        Some((binding["name"].as_str()?, json!({ "type": kind, "dev": binding["dev"] })))
+    });
+    known.chain(plugins).map(|(name, binding)| (name.to_owned(), binding)).collect()
+}
+
+/// Converts a binding from the API's format to Miniflare's.
+fn miniflare_binding(binding: &Value) -> Option<Value> {
+    let member = |name: &str| &binding[name];
+    Some(match binding["type"].as_str()? {
+        "kv_namespace" => json!({ "type": "kv", "id": member("namespace_id") }),
+        "r2_bucket" => json!({ "type": "r2", "name": member("bucket_name") }),
+        "d1" => json!({ "type": "d1", "id": member("id") }),
+        "ratelimit" => {
+            json!({ "type": "rate-limit", "namespace": member("namespace_id"), "simple": member("simple") })
         }
-    }
-    for (name, value) in config["vars"].as_object().into_iter().flatten() {
-        let kind = if value.is_string() { "text" } else { "json" };
-        env.insert(name.clone(), json!({ "type": kind, "value": value }));
-    }
-    if let Some(name) = config["version_metadata"]["binding"].as_str() {
-        env.insert(name.to_owned(), json!({ "type": "version-metadata" }));
-    }
-    for entry in entries(&config["unsafe"]["bindings"]) {
-        let kind = format!("unsafe:{}", entry["type"].as_str().unwrap_or_default());
-        env.extend(entry["name"].as_str().map(|name| (name.to_owned(), json!({ "type": kind, "dev": entry["dev"] }))));
-    }
-    env
+        "analytics_engine" => json!({ "type": "analytics-engine-dataset", "name": member("dataset") }),
+        "service" => match member("entrypoint") {
+            Value::Null => json!({ "type": "worker", "worker": member("service") }),
+            entrypoint => json!({ "type": "worker", "worker": member("service"), "exportName": entrypoint }),
+        },
+        "plain_text" => json!({ "type": "text", "value": member("text") }),
+        "json" => json!({ "type": "json", "value": member("json") }),
+        "version_metadata" => json!({ "type": "version-metadata" }),
+        _ => return None,
+    })
 }
 
 /// A running hub. It is killed when this is dropped.
@@ -127,6 +122,8 @@ pub struct Hub {
     process: Child,
     /// Closing it ends the hub.
     stdin: Option<ChildStdin>,
+    /// The socket on which the hub is asked for signs of life.
+    ping: PathBuf,
 }
 
 impl Hub {
@@ -166,8 +163,8 @@ impl Hub {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the hub: is setpriv (util-linux) installed?")?;
-        tokio::spawn(log.clone().lines(BufReader::new(process.stdout.take().context("piped")?).lines(), |_| true));
-        tokio::spawn(log.clone().lines(BufReader::new(process.stderr.take().context("piped")?).lines(), |_| true));
+        tokio::spawn(log.clone().lines(BufReader::new(process.stdout.take().context("piped")?).lines()));
+        tokio::spawn(log.clone().lines(BufReader::new(process.stderr.take().context("piped")?).lines()));
         let mut options = serde_json::to_value(contents).context("this is JSON")?;
         options["folder"] = folder.path().to_str().context("the state folder's path is not UTF-8")?.into();
         options["scripts"] = SCRIPTS.into();
@@ -176,7 +173,7 @@ impl Hub {
         options["ready"] = READY.into();
         let mut stdin = process.stdin.take().context("piped")?;
         stdin.write_all(format!("{options}\n").as_bytes()).await.context("the hub has ended at once")?;
-        let mut hub = Self { process, stdin: Some(stdin) };
+        let mut hub = Self { process, stdin: Some(stdin), ping: folder.path().join(PING) };
         hub.serves(folder).await?;
         Ok(hub)
     }
@@ -195,11 +192,19 @@ impl Hub {
         fs::remove_file(&ready).with_context(|| format!("cannot remove {}", ready.display()))
     }
 
-    /// Waits until the hub ends by itself, which is a failure, and describes how it ended.
+    /// Waits until the hub ends by itself or does not answer any more. In both cases it has ended when this returns.
+    /// Describes the failure.
     pub async fn failed(&mut self) -> String {
-        match self.process.wait().await {
+        let ended = |status| match status {
             Ok(status) => format!("the hub has ended ({status})"),
             Err(error) => format!("cannot wait for the hub: {error}"),
+        };
+        tokio::select! {
+            status = self.process.wait() => ended(status),
+            () = is_silent(&self.ping) => match self.process.kill().await {
+                Ok(()) => format!("the hub has not answered for {} seconds", SILENCE.as_secs()),
+                Err(error) => format!("cannot end the hub: {error}"),
+            }
         }
     }
 
@@ -210,5 +215,17 @@ impl Hub {
             self.process.kill().await.context("cannot end the hub")?;
         }
         Ok(())
+    }
+}
+
+/// Returns when the hub's runtime has not answered for [`SILENCE`]: it hangs, or Miniflare has failed to restart it.
+async fn is_silent(socket: &Path) {
+    let first_answer = async || {
+        while !answers(socket, SILENCE).await {
+            sleep(PING_EVERY).await;
+        }
+    };
+    while timeout(SILENCE, first_answer()).await.is_ok() {
+        sleep(PING_EVERY).await;
     }
 }

@@ -50,14 +50,14 @@ mod api;
 mod binding_types;
 mod config;
 mod control;
-mod definition;
-mod door;
+mod definitions;
 mod front;
 mod hub;
 mod listener;
 mod lock;
 mod log;
 mod options;
+mod ping;
 mod process;
 mod processes;
 mod removed;
@@ -65,6 +65,7 @@ mod run_folder;
 mod script;
 mod script_logs;
 mod state;
+mod storage_client;
 mod store;
 mod supervisor;
 mod workerd;
@@ -80,8 +81,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use api::Local;
 use binding_types::unsupported_bindings;
-use definition::Places;
-use door::Door;
+use definitions::Definitions;
 use hub::{Hub, HubWorker};
 use listener::{Listener, bind};
 use log::Log;
@@ -89,6 +89,7 @@ use processes::Processes;
 use run_folder::RunFolder;
 use script_logs::ScriptLogs;
 use state::{StateLock, api_token, customers, disk_is_full, open_account, prepare_state, sweep};
+use storage_client::StorageClient;
 use store::{fresh_folder, replace};
 use supervisor::Name;
 use workerd::Workerd;
@@ -152,14 +153,14 @@ impl LocalPlatform {
         let front = bind(options.port, "--port").await?;
         let listener = bind(options.api_port, "--api-port").await?;
         let folder = RunFolder::new(&state.join("run"), &Name::FOLDERS)?;
-        let places = Places::new(&options, &state, records.as_deref())?;
-        let contents = hub_contents(&options, &places)?;
+        let definitions = Definitions::new(&options, &state, records.as_deref())?;
+        let contents = hub_contents(&options, &definitions)?;
         let fixed = options.customers.iter().filter(|customer| customer.worker.is_some());
         let fixed: BTreeSet<String> = fixed.map(|customer| customer.id.to_string()).collect();
-        let door = Door::new(folder.socket(&Name::Storage.socket()))?;
+        let storage = StorageClient::new(folder.socket(&Name::Storage.socket()))?;
         let logs = Arc::new(ScriptLogs::new(log.clone()));
         let workerd = Workerd::new(&options.repository).await?;
-        let processes = Processes::start(workerd, folder, places, fixed, &store, logs.clone())?;
+        let processes = Processes::start(workerd, folder, definitions, fixed, &store, logs.clone())?;
         let front = front::start(front, processes.supervisor().clone())?;
         let mut hub = Hub::start(&options.repository, processes.folder(), &contents, &log).await?;
         tokio::select! {
@@ -169,12 +170,12 @@ impl LocalPlatform {
         let local = Arc::new(Local {
             store,
             processes,
-            door,
+            storage,
             logs,
             token: api_token(&options, &state)?,
             incoming: fresh_folder(&state.join("incoming"))?,
             dispatcher: config::dispatcher_bindings(&options.repository, &options, records.as_deref())?,
-            taking: tokio::sync::Mutex::default(),
+            applying: tokio::sync::Mutex::default(),
         });
         local.write_records(&options, records.as_deref()).await?;
         let server = api::start(listener, local.clone())?;
@@ -258,6 +259,7 @@ impl LocalPlatform {
         tokio::join!(self.front.stop(), self.server.stop());
         self.local.processes.stop().await;
         self.hub.stop().await?;
+        self.log.flush().await;
         self.local.processes.clear()
     }
 
@@ -281,8 +283,8 @@ fn raise_file_limit() -> Result<()> {
 }
 
 /// What runs in the hub, as the options say.
-fn hub_contents(options: &Options, places: &Places) -> Result<hub::Contents> {
-    let hosted = definition::hosted(options);
+fn hub_contents(options: &Options, definitions: &Definitions) -> Result<hub::Contents> {
+    let hosted = definitions::hosted(options);
     let mut workers = Vec::new();
     for path in &options.others {
         workers.push(HubWorker::new(&config::deployed(path)?)?);
@@ -290,7 +292,7 @@ fn hub_contents(options: &Options, places: &Places) -> Result<hub::Contents> {
     for customer in options.customers.iter().filter(|customer| hosted.contains_key(customer.id.as_str())) {
         workers.push(HubWorker::new(&config::hosted_worker(customer)?)?);
     }
-    Ok(hub::Contents { workers, hosted, storage: places.storage() })
+    Ok(hub::Contents { workers, hosted, storage: definitions.storage() })
 }
 
 async fn wait_until_ready(dispatcher: SocketAddr) -> Result<()> {

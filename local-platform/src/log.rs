@@ -3,46 +3,143 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, BufReader, Lines};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use super::lock::locked;
+/// The number of lines that may wait to be written.
+const MAX_WAITING: usize = 10_000;
+
+/// The time that [`Log::flush`] waits.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A destination for lines of output. Clones share it.
-#[derive(Clone)]
-pub struct Log(Arc<Mutex<dyn Write + Send>>);
+///
+/// A thread writes the lines, because the output may block: a terminal can be paused, and nobody may read a pipe. The
+/// platform goes on meanwhile, and drops lines when too many wait.
+#[derive(Clone, Debug)]
+pub struct Log {
+    entries: mpsc::Sender<Entry>,
+    dropped: Arc<AtomicUsize>,
+}
 
-impl std::fmt::Debug for Log {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Log")
-    }
+#[derive(Debug)]
+enum Entry {
+    Line(String),
+    Flush(oneshot::Sender<()>),
 }
 
 impl Log {
     /// Writes to the standard output of this process.
     pub fn stdout() -> Self {
-        Self(Arc::new(Mutex::new(io::stdout())))
+        Self::new(io::stdout())
     }
 
     /// Writes to a file. An existing file is replaced.
     pub fn file(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write the log {}", path.display()))?;
-        Ok(Self(Arc::new(Mutex::new(file))))
+        Ok(Self::new(file))
     }
 
-    /// Writes a line. Errors are ignored, because there is no other place to report them.
-    pub fn line(&self, line: &str) {
-        let _ = writeln!(locked(&self.0), "{line}");
-    }
-
-    /// Writes the lines that `wanted` selects, until the input ends.
-    pub async fn lines(self, mut lines: Lines<BufReader<impl AsyncRead + Unpin>>, wanted: impl Fn(&str) -> bool) {
-        while let Ok(Some(line)) = lines.next_line().await {
-            if wanted(&line) {
-                self.line(&line);
+    fn new(mut output: impl Write + Send + 'static) -> Self {
+        let (entries, mut waiting) = mpsc::channel(MAX_WAITING);
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let log = Self { entries, dropped: dropped.clone() };
+        thread::spawn(move || {
+            while let Some(entry) = waiting.blocking_recv() {
+                let missing = dropped.swap(0, Ordering::Relaxed);
+                if missing > 0 {
+                    // Errors are ignored, because there is no other place to report them.
+                    let _ = writeln!(output, "({missing} lines were dropped, because the output was too slow)");
+                }
+                match entry {
+                    Entry::Line(line) => drop(writeln!(output, "{line}")),
+                    // Nobody may be waiting any more.
+                    Entry::Flush(done) => drop(done.send(())),
+                }
             }
+        });
+        log
+    }
+
+    /// Writes a line.
+    pub fn line(&self, line: &str) {
+        if self.entries.try_send(Entry::Line(line.to_owned())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until all lines so far have been written, but not for longer than a second.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let flush = async {
+            if self.entries.send(Entry::Flush(done)).await.is_ok() {
+                // The thread answers unless it has panicked.
+                let _ = written.await;
+            }
+        };
+        // Lines that cannot be written are lost.
+        let _ = timeout(FLUSH_TIMEOUT, flush).await;
+    }
+
+    /// Writes the lines of an input, until it ends.
+    pub async fn lines(self, mut lines: Lines<BufReader<impl AsyncRead + Unpin>>) {
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.line(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+    use crate::lock::locked;
+
+    /// An output that blocks until it may write.
+    struct Slow {
+        may_write: mpsc::Receiver<()>,
+        written: Arc<Mutex<String>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // After the sender is dropped, everything is written.
+            let _ = self.may_write.recv();
+            locked(&self.written).push_str(&String::from_utf8_lossy(bytes));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blocked_output_blocks_nobody_and_drops_are_reported() {
+        let (allow, may_write) = mpsc::channel();
+        let written = Arc::new(Mutex::new(String::new()));
+        let log = Log::new(Slow { may_write, written: written.clone() });
+        let extra = 5;
+        for number in 0..=MAX_WAITING + extra {
+            log.line(&number.to_string());
+        }
+        log.flush().await;
+        assert_eq!(*locked(&written), "");
+        drop(allow);
+        log.flush().await;
+        let written = locked(&written).clone();
+        let mut lines = written.lines();
+        assert_eq!(lines.next(), Some("0"));
+        let report = lines.find(|line| line.starts_with('(')).expect("a report");
+        let dropped: usize = report[1..].split(' ').next().expect("a number").parse().expect("a number");
+        assert!((extra..=extra + 1).contains(&dropped), "{report}");
     }
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use platform::token::write_private;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lock::locked;
+use super::ping::answers;
 use super::run_folder::RunFolder;
 use super::workerd::{Config, Failure, Printed, Worker, Workerd, explained, missing_class, without_warnings};
 
@@ -69,7 +70,7 @@ pub struct Process {
     /// Whether the process has Durable Objects.
     has_objects: bool,
     /// The first part of the process's standard error.
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     id: u32,
 }
 
@@ -141,8 +142,8 @@ impl Process {
             .context("cannot start a process: are setpriv and prlimit (util-linux) installed?")?;
         let id = child.id().context("the process ended at once")?;
         let output = child.stdout.take().context("stdout is piped")?;
-        let said = Arc::new(Mutex::new(String::new()));
-        let errors = tokio::spawn(read_errors(child.stderr.take().context("stderr is piped")?, said.clone()));
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let errors = tokio::spawn(read_errors(child.stderr.take().context("stderr is piped")?, stderr.clone()));
         let (ready, readiness) = watch::channel(false);
         tokio::spawn(read_output(output, ready, log));
         let serves =
@@ -153,9 +154,9 @@ impl Process {
         if serves != Ok(true) {
             child.kill().await.context("cannot end a process")?;
             errors.await.context("nothing panics")?;
-            let said = locked(&said).clone();
+            let stderr = locked(&stderr).clone();
             return Ok(Err(match serves {
-                Ok(_) => Failure::Start(explained(&without_warnings(&said))),
+                Ok(_) => Failure::Start(explained(&without_warnings(&stderr))),
                 Err(_) => {
                     Failure::Start(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs()))
                 }
@@ -163,7 +164,7 @@ impl Process {
         }
         let killer = Arc::new(Killer::default());
         let (end, ended) = watch::channel(None);
-        tokio::spawn(wait(child, errors, killer.clone(), sockets, said.clone(), end));
+        tokio::spawn(wait(child, errors, killer.clone(), sockets, stderr.clone(), end));
         let socket = match config {
             Config::Worker(_) => folder.socket(&name),
             Config::Storage(_) | Config::Dispatcher(_) | Config::Database { .. } => {
@@ -182,7 +183,7 @@ impl Process {
             ended,
             killer,
             has_objects,
-            said,
+            stderr,
             id,
         })))
     }
@@ -208,8 +209,8 @@ impl Process {
         process.kill(Failure::Stopped);
         process.ended().await;
         // workerd only warns about a missing class, on standard output or standard error.
-        let said = format!("{}{}", locked(&process.said), locked(&logged));
-        Ok(match missing_class(&said, worker.durable_objects.keys()) {
+        let output = format!("{}{}", locked(&process.stderr), locked(&logged));
+        Ok(match missing_class(&output, worker.durable_objects.keys()) {
             Some(class) => Err(Failure::NoClass(class.to_owned())),
             None => Ok(process.startup),
         })
@@ -276,7 +277,7 @@ impl Process {
             let now = self.cpu_time();
             let has_work = self.has_connections() || now.saturating_sub(before) > BUSY;
             before = now;
-            if !has_work || self.answers().await {
+            if !has_work || answers(&self.ping, PING_TIMEOUT).await {
                 at_last_sign = self.cpu_time();
                 last_sign = Instant::now();
                 continue;
@@ -287,15 +288,6 @@ impl Process {
                 return;
             }
         }
-    }
-
-    async fn answers(&self) -> bool {
-        let ask = async {
-            let mut stream = UnixStream::connect(&self.ping).await?;
-            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-            stream.read_u8().await
-        };
-        matches!(timeout(PING_TIMEOUT, ask).await, Ok(Ok(_)))
     }
 
     /// Returns the CPU time that the process has used; see `proc_pid_stat(5)`.
@@ -336,7 +328,7 @@ async fn wait(
     errors: tokio::task::JoinHandle<()>,
     killer: Arc<Killer>,
     sockets: Files,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     end: watch::Sender<Option<Failure>>,
 ) {
     let status = tokio::select! {
@@ -350,12 +342,12 @@ async fn wait(
     // This fails only if the task panics.
     let _ = errors.await;
     let reason = locked(&killer.reason).clone();
-    end.send_replace(Some(reason.unwrap_or_else(|| failure(status, &locked(&said)))));
+    end.send_replace(Some(reason.unwrap_or_else(|| failure(status, &locked(&stderr)))));
 }
 
 /// Returns why a process ended by itself.
-fn failure(status: io::Result<ExitStatus>, said: &str) -> Failure {
-    if Workerd::is_out_of_memory(said) {
+fn failure(status: io::Result<ExitStatus>, stderr: &str) -> Failure {
+    if Workerd::is_out_of_memory(stderr) {
         return Failure::Memory;
     }
     match status {
@@ -396,17 +388,17 @@ async fn read_output(output: ChildStdout, ready: watch::Sender<bool>, log: LogSi
 }
 
 /// Reads standard error to its end, and keeps the first part.
-async fn read_errors(errors: ChildStderr, said: Arc<Mutex<String>>) {
+async fn read_errors(errors: ChildStderr, stderr: Arc<Mutex<String>>) {
     let mut errors = BufReader::new(errors);
     while let Some(line) = next_line(&mut errors).await {
         let line = match Printed::read(&line) {
             Printed::Log { message, .. } => message,
             _ => line,
         };
-        let mut said = locked(&said);
-        if said.len() + line.len() < MAX_ERRORS {
-            said.push_str(&line);
-            said.push('\n');
+        let mut stderr = locked(&stderr);
+        if stderr.len() + line.len() < MAX_ERRORS {
+            stderr.push_str(&line);
+            stderr.push('\n');
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::account::{Account, Code, Storage};
 use super::control;
-use super::definition::Places;
+use super::definitions::Definitions;
 use super::lock::locked;
 use super::process::Process;
 use super::removed::remove_files;
@@ -27,7 +27,7 @@ use platform::token::state_file;
 #[derive(Debug)]
 pub struct Processes {
     supervisor: Arc<Supervisor>,
-    places: Arc<Places>,
+    definitions: Arc<Definitions>,
     /// The storage in the current configuration of the storage Worker.
     bound: Arc<Mutex<BTreeSet<Storage>>>,
     /// The scripts whose Worker the options name. Uploads do not replace them in this run.
@@ -61,21 +61,21 @@ impl Processes {
     pub fn start(
         workerd: Workerd,
         folder: RunFolder,
-        places: Places,
+        definitions: Definitions,
         fixed: BTreeSet<String>,
         store: &Arc<Mutex<Store>>,
         logs: Arc<ScriptLogs>,
     ) -> Result<Self> {
-        let places = Arc::new(places);
+        let definitions = Arc::new(definitions);
         let bound = Arc::new(Mutex::default());
         let source = {
-            let (places, bound, store) = (places.clone(), bound.clone(), store.clone());
+            let (definitions, bound, store) = (definitions.clone(), bound.clone(), store.clone());
             Box::new(move |name: &Name, parameters: &Parameters| {
                 let account = locked(&store).account().clone();
                 if *name == Name::Storage {
                     *locked(&bound) = account.storage().into_iter().chain(account.removed.iter().cloned()).collect();
                 }
-                places.config(&account, name, parameters)
+                definitions.config(&account, name, parameters)
             })
         };
         let log = Arc::new(move |name: &Name, level: &str, message: &str| match name {
@@ -88,7 +88,7 @@ impl Processes {
         });
         let supervisor = Supervisor::new(workerd, folder, source, log);
         let control = control::start(supervisor.clone())?;
-        let processes = Self { supervisor, places, bound, fixed, control, following: AsyncMutex::default() };
+        let processes = Self { supervisor, definitions, bound, fixed, control, following: AsyncMutex::default() };
         let account = locked(store).account().clone();
         for name in processes.names(&account) {
             processes.supervisor.listen(name)?;
@@ -108,8 +108,8 @@ impl Processes {
 
     /// Returns the names of all sockets.
     fn names(&self, account: &Account) -> BTreeSet<Name> {
-        let scripts = account.scripts().map(|(name, _)| name).chain(self.places.modules.keys());
-        let of_dispatcher = self.places.dispatcher.bindings.values().filter_map(|binding| match binding {
+        let scripts = account.scripts().map(|(name, _)| name).chain(self.definitions.modules.keys());
+        let of_dispatcher = self.definitions.dispatcher.bindings.values().filter_map(|binding| match binding {
             Binding::Database(id) => Some(id),
             _ => None,
         });
@@ -138,15 +138,15 @@ impl Processes {
         };
         let closed: Vec<Storage> = account.removed.iter().filter(is_closed).cloned().collect();
         for storage in &closed {
-            remove_files(storage, &self.places.storage())?;
+            remove_files(storage, &self.definitions.storage())?;
         }
         Ok(closed)
     }
 
     /// Starts a script. Returns the started script, or why it does not start.
-    pub async fn try_script(&self, name: &str, worker: Worker) -> Result<Result<Started, Failure>> {
+    pub async fn start_script(&self, name: &str, worker: Worker) -> Result<Result<Started, Failure>> {
         let key = Name::Script(name.to_owned());
-        let worker = worker.through(self.places.outbound(&self.supervisor.parameters(&key)));
+        let worker = worker.through(self.definitions.outbound(&self.supervisor.parameters(&key)));
         if worker.durable_objects.is_empty() {
             let process = self.supervisor.prepare(&key, &Config::Worker(worker)).await?;
             return Ok(process.map(Started::Running));
@@ -155,7 +155,7 @@ impl Processes {
     }
 
     /// Puts a started script into service, unless the options name another Worker for it.
-    pub async fn take(&self, name: &str, started: Started) -> Result<()> {
+    pub async fn put_into_service(&self, name: &str, started: Started) -> Result<()> {
         let (key, is_fixed) = (Name::Script(name.to_owned()), self.fixed.contains(name));
         match started {
             _ if is_fixed => Ok(()),
@@ -191,7 +191,7 @@ impl Processes {
         }
         for (name, script) in account.scripts() {
             let is_built = worker == "customer-worker" && script.code == Code::Built;
-            let goes_through = worker == "outbound" && self.places.outbound.is_some();
+            let goes_through = worker == "outbound" && self.definitions.outbound.is_some();
             if is_built || goes_through {
                 self.reload(name).await;
             }
@@ -200,14 +200,14 @@ impl Processes {
 
     /// Changes the dispatcher's `TOKEN_SECRETS`. They are used for all new requests.
     pub async fn set_token_secrets(&self, json: &str) -> Result<()> {
-        replace(&state_file(&self.places.state), json.as_bytes())?;
+        replace(&state_file(&self.definitions.state), json.as_bytes())?;
         self.supervisor.reload(&Name::Dispatcher).await;
         Ok(())
     }
 
     /// Returns the folders, Workers and settings that the processes' configurations are built from.
-    pub fn places(&self) -> &Places {
-        &self.places
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
     }
 
     /// Makes sure that the storage Worker is bound to some storage.

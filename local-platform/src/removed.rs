@@ -25,11 +25,11 @@ pub fn remove_files(storage: &Storage, simulators: &Path) -> Result<()> {
 /// in the database of a Durable Object.
 fn simulated(simulators: &Path, kind: &str, class: &str, id: &str) -> io::Result<()> {
     let folder = simulators.join(kind);
-    gone(fs::remove_dir_all(folder.join(id)))?;
+    ignore_missing(fs::remove_dir_all(folder.join(id)))?;
     let database = object_id(class, id);
     ["sqlite", "sqlite-shm", "sqlite-wal"]
         .iter()
-        .try_for_each(|kind| gone(fs::remove_file(folder.join(class).join(format!("{database}.{kind}")))))
+        .try_for_each(|kind| ignore_missing(fs::remove_file(folder.join(class).join(format!("{database}.{kind}")))))
 }
 
 /// Deletes the Durable Objects of a script. Each class has a folder called `customer-<script>-<class>`.
@@ -45,13 +45,13 @@ fn objects(folder: &Path, script: &str) -> io::Result<()> {
         let class = name.to_str().and_then(|name| name.strip_prefix(&prefix));
         // Names of classes have no hyphen. If there is one, the folder belongs to another script.
         if class.is_some_and(|class| !class.contains('-')) {
-            gone(fs::remove_dir_all(entry.path()))?;
+            ignore_missing(fs::remove_dir_all(entry.path()))?;
         }
     }
     Ok(())
 }
 
-fn gone(result: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_others_goes() {
+    fn other_files_stay() {
         let simulators = TempDir::new().expect("a folder");
         let file = |path: &str| {
             let path = simulators.path().join(path);
@@ -109,8 +109,8 @@ mod tests {
             file("do/customer-b-Room/1.sqlite"),
         ];
         for storage in [Storage::R2("customer-a".to_owned()), Storage::Objects("a".to_owned())] {
-            remove_files(&storage, simulators.path()).expect("gone");
-            remove_files(&storage, simulators.path()).expect("gone already");
+            remove_files(&storage, simulators.path()).expect("ignore_missing");
+            remove_files(&storage, simulators.path()).expect("ignore_missing already");
         }
         assert!(own.iter().all(|path| !path.exists()));
         assert!(others.iter().all(|path| path.exists()));

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -35,6 +35,9 @@ use super::workerd::{Config, Failure, SCRIPTS, Worker, Workerd};
 /// The number of processes that start at the same time. Starting more at once would only make each start slower.
 const STARTS: usize = 3;
 
+/// The time after which a start no longer counts among [`STARTS`], so that slow scripts do not hold up others.
+const SLOW_START: Duration = Duration::from_millis(500);
+
 /// The time that requests have to finish after their process was replaced, and the time that `waitUntil` has after the
 /// last of these requests: <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -43,8 +46,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// before the next one starts.
 const DRAIN_OBJECTS: Duration = Duration::from_secs(2);
 
-/// The number of replaced processes without requests that are kept for their `waitUntil`.
-const MAX_LINGERING: usize = 8;
+/// The number of replaced processes without requests that are kept for their `waitUntil`: of one script, and of all. One
+/// script alone cannot take the places of the others.
+const MAX_LINGERING_OF_ONE: usize = 2;
+const MAX_LINGERING: usize = 16;
 
 /// The time after which a process without connections is ended, unless it has Durable Objects.
 const IDLE: Duration = Duration::from_mins(2);
@@ -131,8 +136,7 @@ pub struct Supervisor {
     /// The settings from the dispatcher. It sends a script's settings only when they change, so they are kept when the
     /// script is deleted: a script with the same name may be uploaded later.
     settings: Mutex<BTreeMap<Name, Settings>>,
-    setting: AsyncMutex<()>,
-    lingering: Mutex<VecDeque<Arc<Process>>>,
+    lingering: Mutex<Lingering>,
 }
 
 impl fmt::Debug for Supervisor {
@@ -153,6 +157,8 @@ struct Service {
     /// All processes that have not ended: the current one and those that it has replaced.
     processes: Mutex<Vec<Arc<Process>>>,
     failures: Mutex<Failures>,
+    /// Held while the outbound Worker's parameters change.
+    parameters: AsyncMutex<()>,
 }
 
 /// The dispatcher's settings for a script.
@@ -217,6 +223,26 @@ impl Failures {
     }
 }
 
+/// The replaced processes without requests whose `waitUntil` may still run, oldest first.
+#[derive(Debug, Default)]
+struct Lingering(VecDeque<(Name, Arc<Process>)>);
+
+impl Lingering {
+    /// Adds a process. Returns the process that must end for it, if there are too many.
+    fn add(&mut self, name: Name, process: Arc<Process>) -> Option<Arc<Process>> {
+        let of_same = self.0.iter().filter(|(other, _)| *other == name).count();
+        let oldest_of_same = self.0.iter().position(|(other, _)| *other == name);
+        self.0.push_back((name, process));
+        let evicted =
+            if of_same >= MAX_LINGERING_OF_ONE { oldest_of_same } else { (self.0.len() > MAX_LINGERING).then_some(0) };
+        evicted.and_then(|at| self.0.remove(at)).map(|(_, process)| process)
+    }
+
+    fn remove(&mut self, process: &Arc<Process>) {
+        self.0.retain(|(_, other)| !Arc::ptr_eq(other, process));
+    }
+}
+
 impl Supervisor {
     /// Creates a supervisor whose sockets are in `folder`.
     pub fn new(workerd: Workerd, folder: RunFolder, source: Source, log: ScriptLog) -> Arc<Self> {
@@ -228,7 +254,6 @@ impl Supervisor {
             starts: Semaphore::new(STARTS),
             services: Mutex::default(),
             settings: Mutex::default(),
-            setting: AsyncMutex::default(),
             lingering: Mutex::default(),
         })
     }
@@ -251,6 +276,7 @@ impl Supervisor {
             current: AsyncMutex::default(),
             processes: Mutex::default(),
             failures: Mutex::default(),
+            parameters: AsyncMutex::default(),
         });
         let task = tokio::spawn(serve(Arc::downgrade(self), service.clone(), listener));
         services.insert(name, (service, task));
@@ -284,15 +310,24 @@ impl Supervisor {
 
     /// Starts a process that may become the current one of this name. Returns the process, or why it does not start.
     pub async fn prepare(&self, name: &Name, config: &Config) -> Result<Result<Arc<Process>, Failure>> {
-        let _permit = self.starts.acquire().await.context("the semaphore is never closed")?;
-        Process::start(&self.workerd, &self.folder, config, self.log_of(name)).await
+        self.in_turn(Process::start(&self.workerd, &self.folder, config, self.log_of(name))).await
     }
 
     /// Starts a Worker with its Durable Objects in memory, and ends it. Returns how long the start took, or why it does
     /// not start.
     pub async fn check(&self, worker: &Worker) -> Result<Result<Duration, Failure>> {
-        let _permit = self.starts.acquire().await.context("the semaphore is never closed")?;
-        Process::check(&self.workerd, &self.folder, worker).await
+        self.in_turn(Process::check(&self.workerd, &self.folder, worker)).await
+    }
+
+    /// Starts a process when fewer than [`STARTS`] others are being started.
+    async fn in_turn<T>(&self, start: impl Future<Output = Result<T>>) -> Result<T> {
+        let permit = self.starts.acquire().await.context("the semaphore is never closed")?;
+        let mut start = pin!(start);
+        if let Ok(result) = timeout(SLOW_START, &mut start).await {
+            return result;
+        }
+        drop(permit);
+        start.await
     }
 
     /// Makes a process the current one. New connections go to it. The previous process keeps its connections until they
@@ -304,7 +339,7 @@ impl Supervisor {
         *locked(&service.failures) = Failures::default();
         self.watch(&service, &process);
         if let Some(old) = current.replace(process) {
-            self.retire(old);
+            self.retire(name, old);
         }
         Ok(())
     }
@@ -318,7 +353,7 @@ impl Supervisor {
         let Some(old) = current.clone() else { return };
         if !old.has_objects() {
             current.take();
-            return self.retire(old);
+            return self.retire(name.clone(), old);
         }
         // Connections that are still open are closed after that.
         let _ = timeout(DRAIN_OBJECTS, old.without_connections()).await;
@@ -373,8 +408,9 @@ impl Supervisor {
 
     /// Changes the outbound Worker's parameters for a script. The script's next process has them.
     pub async fn set_parameters(self: &Arc<Self>, name: &Name, parameters: Parameters) {
-        // Whoever comes meanwhile waits until the change has been made.
-        let _setting = self.setting.lock().await;
+        let Some(service) = self.service(name) else { return };
+        // Other requests to the same script wait until the change has been made.
+        let _changing = service.parameters.lock().await;
         let old = {
             let mut settings = locked(&self.settings);
             std::mem::replace(&mut settings.entry(name.clone()).or_default().parameters, parameters.clone())
@@ -441,7 +477,7 @@ impl Supervisor {
             Ok(Err(failure)) => failure,
             Err(error) => Failure::Crash(format!("{error:#}")),
         };
-        eprintln!("{}: {failure}", service.name);
+        (self.log)(&service.name, "error", &failure.to_string());
         locked(&service.failures).add(failure, Duration::ZERO);
         None
     }
@@ -462,7 +498,7 @@ impl Supervisor {
             };
             locked(&service.processes).retain(|other| !Arc::ptr_eq(other, &process));
             if failure != Failure::Stopped {
-                eprintln!("{}: {failure}", service.name);
+                (supervisor.log)(&service.name, "error", &failure.to_string());
                 locked(&service.failures).add(failure, started.elapsed());
                 if process.has_objects() {
                     supervisor.start_later(service.name.clone(), MAX_PAUSE);
@@ -473,25 +509,20 @@ impl Supervisor {
 
     /// Ends a replaced process. Its connections have [`DRAIN`] to end. Then its `waitUntil` has the same time, unless
     /// too many other processes are replaced meanwhile.
-    fn retire(self: &Arc<Self>, process: Arc<Process>) {
+    fn retire(self: &Arc<Self>, name: Name, process: Arc<Process>) {
         let supervisor = self.clone();
         tokio::spawn(async move {
             if timeout(DRAIN, process.without_connections()).await.is_err() {
                 return process.kill(Failure::Stopped);
             }
-            let evicted = {
-                let mut lingering = locked(&supervisor.lingering);
-                lingering.push_back(process.clone());
-                if lingering.len() > MAX_LINGERING { lingering.pop_front() } else { None }
-            };
-            if let Some(evicted) = evicted {
+            if let Some(evicted) = locked(&supervisor.lingering).add(name, process.clone()) {
                 evicted.kill(Failure::Stopped);
             }
             tokio::select! {
                 () = sleep(DRAIN) => process.kill(Failure::Stopped),
                 _ = process.ended() => {}
             }
-            locked(&supervisor.lingering).retain(|other| !Arc::ptr_eq(other, &process));
+            locked(&supervisor.lingering).remove(&process);
         });
     }
 

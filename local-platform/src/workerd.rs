@@ -114,8 +114,13 @@ pub enum Binding {
     Dataset(String),
     /// A queue. It drops all messages.
     Queue,
-    /// A Worker in the hub, by its name.
-    Service(String),
+    /// A Worker in the hub.
+    Service {
+        /// The Worker's name.
+        worker: String,
+        /// The exported class that the binding calls, if it is not the default export.
+        entrypoint: Option<String>,
+    },
     /// The dispatch namespace. The map contains the scripts that run in the hub, and the names of their Workers.
     Namespace(BTreeMap<String, String>),
 }
@@ -203,11 +208,11 @@ impl Workerd {
     }
 
     /// Whether the output of a process shows that it ran out of memory.
-    pub fn is_out_of_memory(said: &str) -> bool {
+    pub fn is_out_of_memory(output: &str) -> bool {
         // Messages of V8 and of memory allocators.
         ["last resort; GC", "<--- Last few GCs", "Cannot allocate memory", "out of memory", "bad_alloc"]
             .iter()
-            .any(|words| said.contains(words))
+            .any(|words| output.contains(words))
     }
 
     /// Returns the text of a process's configuration file.
@@ -216,22 +221,21 @@ impl Workerd {
         let mut text = String::new();
         let sockets = match config {
             Config::Worker(worker) => {
-                self.worker(&mut text, &mut services, "script", worker);
-                text = text.replacen("(globalOutbound", "(tails = [\"companion\"], globalOutbound", 1);
+                self.worker(&mut text, &mut services, "script", &["companion"], worker);
                 let binding = "(name = \"SCRIPT\", service = \"script\")";
                 self.own_worker(&mut text, &mut services, "companion", binding);
                 if let Some(outbound) = &worker.outbound {
                     services.0.insert("outbound".to_owned(), "worker = .outbound".to_owned());
-                    self.worker(&mut text, &mut services, "outbound", outbound);
+                    self.worker(&mut text, &mut services, "outbound", &[], outbound);
                 }
                 String::new()
             }
             Config::Storage(worker) => {
-                self.worker(&mut text, &mut services, "script", worker);
+                self.worker(&mut text, &mut services, "script", &[], worker);
                 http_socket(process, "script")
             }
             Config::Dispatcher(worker) => {
-                self.worker(&mut text, &mut services, "script", worker);
+                self.worker(&mut text, &mut services, "script", &[], worker);
                 let binding = "(name = \"DISPATCHER\", service = \"script\")";
                 self.own_worker(&mut text, &mut services, "entry", binding);
                 http_socket(process, "entry")
@@ -259,7 +263,8 @@ impl Workerd {
         all + &text
     }
 
-    fn worker(&self, text: &mut String, services: &mut Services, constant: &str, worker: &Worker) {
+    /// Adds a Worker whose exceptions and log lines go to the `tails` as well.
+    fn worker(&self, text: &mut String, services: &mut Services, constant: &str, tails: &[&str], worker: &Worker) {
         // Only the operator's own Workers may connect to this machine and its network.
         let mut allowed = vec![quoted("public")];
         allowed.extend(worker.is_trusted.then(|| quoted("private")));
@@ -285,6 +290,8 @@ impl Workerd {
             }
             None => text.push_str("durableObjectStorage = (inMemory = void),\n"),
         }
+        let tails: Vec<String> = tails.iter().map(|service| quoted(service)).collect();
+        line(text, format_args!("tails = [{}],", tails.join(", ")));
         text.push_str("durableObjectNamespaces = [");
         for (class, sql) in &worker.durable_objects {
             let key = quoted(&format!("{}-{class}", worker.name));
@@ -435,8 +442,9 @@ impl Binding {
                 wrapped(DATASET, &format!("(name = \"dataset\", json = {})", quoted(&json)))
             }
             Self::Queue => format!("queue = {}", services.external("queue", "queue", &[])),
-            Self::Service(worker) => {
-                let settings = json!({ "socket": HUB, "service": format!("core:user:{worker}") });
+            Self::Service { worker, entrypoint } => {
+                let service = format!("core:user:{worker}");
+                let settings = json!({ "socket": HUB, "service": service, "entrypoint": entrypoint });
                 wrapped(SERVICE, &format!("{PORT}, (name = \"settings\", json = {})", quoted(&settings.to_string())))
             }
             Self::Namespace(hosted) => {
@@ -518,34 +526,34 @@ impl Printed {
 
 /// Returns the class of Durable Objects that is not exported according to workerd's output. workerd only warns about
 /// it, but wrangler does not start such a script.
-pub fn missing_class<'c>(said: &str, mut classes: impl Iterator<Item = &'c String>) -> Option<&'c str> {
+pub fn missing_class<'c>(output: &str, mut classes: impl Iterator<Item = &'c String>) -> Option<&'c str> {
     let warned = |class: &&String| {
         let named = format!("the class \"{class}\", but no such Durable Object class is exported");
-        said.contains(&named) || said.contains(&format!("Incorrect type for map entry '{class}'"))
+        output.contains(&named) || output.contains(&format!("Incorrect type for map entry '{class}'"))
     };
     classes.find(warned).map(String::as_str)
 }
 
 /// Returns the module that workerd cannot find. The message depends on the compatibility date.
-fn missing_module(said: &str) -> Option<&str> {
-    if let Some((_, rest)) = said.split_once("No such module \"") {
+fn missing_module(output: &str) -> Option<&str> {
+    if let Some((_, rest)) = output.split_once("No such module \"") {
         return rest.split_once('"').map(|(module, _)| module);
     }
-    let (_, rest) = said.split_once("Module not found: ")?;
+    let (_, rest) = output.split_once("Module not found: ")?;
     let url = rest.split(|end: char| end.is_whitespace() || end == '"').next()?.trim_end_matches('.');
     Some(url.strip_prefix("file:///bundle/").unwrap_or(url))
 }
 
 /// Removes warnings from workerd's output. They do not explain why a script does not start.
-pub fn without_warnings(said: &str) -> String {
-    let lines = said.lines().map(|line| line.trim_start_matches("service script: "));
+pub fn without_warnings(output: &str) -> String {
+    let lines = output.lines().map(|line| line.trim_start_matches("service script: "));
     let lines = lines.filter(|line| !line.contains(": warning: ") && !line.contains(" became the default "));
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /// Adds advice to workerd's output if the cause is known.
-pub fn explained(said: &str) -> String {
-    if let Some(module) = missing_module(said) {
+pub fn explained(output: &str) -> String {
+    if let Some(module) = missing_module(output) {
         let advice = if module.starts_with("node:") {
             "set the compatibility flag `nodejs_compat`".to_owned()
         } else if module.contains(':') {
@@ -556,17 +564,17 @@ pub fn explained(said: &str) -> String {
                  esbuild do, or upload the module {module} as well"
             )
         };
-        return format!("{said}\n{advice}");
+        return format!("{output}\n{advice}");
     }
-    if said.contains("Unrecognized import attributes") || said.contains("is not of type \"json\"") {
-        return format!("{said}\nimport a .json module without `with {{ type: \"json\" }}`");
+    if output.contains("Unrecognized import attributes") || output.contains("is not of type \"json\"") {
+        return format!("{output}\nimport a .json module without `with {{ type: \"json\" }}`");
     }
     // workerd suggests a command-line flag, which does not exist on Cloudflare.
-    match said.split_once(" is experimental and may break") {
+    match output.split_once(" is experimental and may break") {
         Some((flag, _)) => {
             format!("{flag} is experimental and cannot yet be used in Workers deployed to Cloudflare")
         }
-        None => said.to_owned(),
+        None => output.to_owned(),
     }
 }
 
@@ -618,8 +626,8 @@ mod tests {
     use super::{explained, quoted, without_warnings};
 
     #[test]
-    fn what_workerd_says_comes_with_advice() {
-        for (said, advice) in [
+    fn errors_of_workerd_come_with_advice() {
+        for (output, advice) in [
             ("Uncaught Error: No such module \"lodash\".\n  imported from \"index.js\"", "Bundle the script first"),
             ("Uncaught Error: No such module \"node:fs\".", "`nodejs_compat`"),
             ("Uncaught Error: Module not found: file:///bundle/lodash", "upload the module lodash as well"),
@@ -634,7 +642,7 @@ mod tests {
             ),
             ("Uncaught SyntaxError: Unexpected token '}'", "Unexpected token '}'"),
         ] {
-            let explained = explained(said);
+            let explained = explained(output);
             assert!(explained.contains(advice), "{explained}");
             assert!(!explained.contains("--experimental"), "{explained}");
         }
@@ -642,10 +650,10 @@ mod tests {
 
     #[test]
     fn warnings_are_not_reasons() {
-        let said = "service script: The compatibility flag nodejs_compat became the default as of 2026-01-01\n\
+        let output = "service script: The compatibility flag nodejs_compat became the default as of 2026-01-01\n\
             workerd/server/server/worker.rs:468: warning: A DurableObjectNamespace in the config\n\
             service script: Uncaught Error: no\n  at index.js:1:7\n";
-        assert_eq!(without_warnings(said), "Uncaught Error: no\n  at index.js:1:7");
+        assert_eq!(without_warnings(output), "Uncaught Error: no\n  at index.js:1:7");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -56,7 +56,18 @@ impl Dev {
         Self::spawn(disk.command(), disk.state.path()).await
     }
 
-    async fn spawn(mut command: Command, state: &Path) -> Self {
+    /// Starts a platform, and returns its output as well, which nobody reads otherwise.
+    pub async fn start_unread(state: &Path, arguments: &[&str]) -> (Self, Lines<BufReader<ChildStdout>>) {
+        Self::spawn_unread(command(state, arguments), state).await
+    }
+
+    async fn spawn(command: Command, state: &Path) -> Self {
+        let (dev, output) = Self::spawn_unread(command, state).await;
+        drain(output);
+        dev
+    }
+
+    async fn spawn_unread(mut command: Command, state: &Path) -> (Self, Lines<BufReader<ChildStdout>>) {
         let mut process = command.kill_on_drop(true).spawn().expect("xtask starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let stderr = drain(BufReader::new(process.stderr.take().expect("a pipe")).lines());
@@ -69,8 +80,7 @@ impl Dev {
             }
         };
         let url = timeout(TIMEOUT, ready).await.expect("it is ready in time");
-        drain(output);
-        Self { process, url, state: state.to_owned(), stderr }
+        (Self { process, url, state: state.to_owned(), stderr }, output)
     }
 
     /// Returns a client of its local Cloudflare API.

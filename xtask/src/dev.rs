@@ -74,8 +74,10 @@ fn parse_token(text: &str) -> Result<String> {
 
 /// Builds the Workers, and runs the platform.
 pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<()> {
-    let watches = !arguments.release && arguments.builds.is_none();
-    let builds = if watches {
+    let is_developing = !arguments.release && arguments.builds.is_none();
+    // The watcher starts before the build, so that no change is missed.
+    let watcher = is_developing.then(|| SourceWatcher::new(repository)).transpose()?;
+    let builds = if is_developing {
         build::for_development(repository, tools, &watch::WORKERS)?;
         Some(repository.join(build::DEVELOPMENT_BUILDS))
     } else {
@@ -84,6 +86,8 @@ pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<
         }
         arguments.builds
     };
+    let rebuilder =
+        watcher.map(|watcher| Rebuilder { repository: repository.to_owned(), tools: tools.clone(), watcher });
     let options = Options {
         repository: repository.to_owned(),
         builds,
@@ -99,13 +103,11 @@ pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<
         allow: arguments.allow,
         log: None,
     };
-    tokio::runtime::Runtime::new()
-        .context("cannot start the async runtime")?
-        .block_on(serve(options, watches.then_some(tools)))
+    tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(serve(options, rebuilder))
 }
 
-/// Runs the platform. With tools, Workers whose sources change are built again.
-async fn serve(options: Options, tools: Option<&Tools>) -> Result<()> {
+/// Runs the platform until a signal stops it. With a rebuilder, Workers whose sources change are built again.
+async fn serve(options: Options, rebuilder: Option<Rebuilder>) -> Result<()> {
     // From here on, a signal no longer ends this process before it has stopped the processes that it started.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
@@ -118,8 +120,6 @@ async fn serve(options: Options, tools: Option<&Tools>) -> Result<()> {
         }
     });
 
-    let repository = options.repository.clone();
-    let watcher = tools.map(|_| SourceWatcher::new(&repository)).transpose()?;
     println!("Starting the platform; its storage is in {} ...", options.state.display());
     let mut platform = tokio::select! {
         started = LocalPlatform::start(options) => started?,
@@ -129,47 +129,53 @@ async fn serve(options: Options, tools: Option<&Tools>) -> Result<()> {
     println!("Customers: {}", if customers.is_empty() { "none".to_owned() } else { customers.join(", ") });
     println!("Cloudflare API on {}; for wrangler: source {}", platform.api(), platform.environment().display());
     println!("Ready on http://{}", platform.address());
-    tokio::select! {
+    let builds = platform.builds();
+    let building = async {
+        match rebuilder {
+            Some(rebuilder) => rebuilder.run(builds).await,
+            None => std::future::pending().await,
+        }
+    };
+    let failure = tokio::select! {
         () = stop => {
             println!("Stopping ...");
-            platform.stop().await
+            None
         }
-        error = keep_built(&repository, tools, watcher, platform.builds()) => {
-            platform.stop().await?;
-            Err(error)
-        }
-        error = platform.keep_running() => {
-            platform.stop().await?;
-            Err(error)
-        }
-    }
+        error = building => Some(error),
+        error = platform.keep_running() => Some(error),
+    };
+    platform.stop().await?;
+    failure.map_or(Ok(()), Err)
 }
 
-/// Builds Workers whose sources change, and lets the platform run them. Returns when that is of no use any more.
-async fn keep_built(
-    repository: &Path,
-    tools: Option<&Tools>,
-    watcher: Option<SourceWatcher>,
-    builds: Builds,
-) -> anyhow::Error {
-    let (Some(tools), Some(mut watcher)) = (tools, watcher) else { return std::future::pending().await };
-    loop {
-        let workers = watcher.changed().await;
-        let (repository, tools) = (repository.to_owned(), tools.clone());
-        let built = spawn_blocking(move || build::for_development(&repository, &tools, &workers)).await;
-        match built {
-            Ok(Ok(changed)) => {
-                for worker in &changed {
-                    builds.reload(worker.name()).await;
+/// Builds Workers whose sources change.
+struct Rebuilder {
+    repository: PathBuf,
+    tools: Tools,
+    watcher: SourceWatcher,
+}
+
+impl Rebuilder {
+    /// Builds the Workers, and lets the platform run them. Returns only if it cannot go on.
+    async fn run(mut self, builds: Builds) -> anyhow::Error {
+        loop {
+            let workers = self.watcher.changed().await;
+            let (repository, tools) = (self.repository.clone(), self.tools.clone());
+            let built = spawn_blocking(move || build::for_development(&repository, &tools, &workers)).await;
+            match built {
+                Ok(Ok(changed)) => {
+                    for worker in &changed {
+                        builds.reload(worker.name()).await;
+                    }
+                    let names: Vec<&str> = changed.iter().map(|worker| worker.name()).collect();
+                    if !names.is_empty() {
+                        println!("The platform runs the new {}", names.join(", "));
+                    }
                 }
-                let names: Vec<&str> = changed.iter().map(|worker| worker.name()).collect();
-                if !names.is_empty() {
-                    println!("The platform runs the new {}", names.join(", "));
-                }
+                // Cargo has printed what is wrong.
+                Ok(Err(error)) => eprintln!("{error:#}; the platform runs what it ran before"),
+                Err(error) => return anyhow::Error::new(error).context("cannot build the Workers"),
             }
-            // Cargo has printed what is wrong.
-            Ok(Err(error)) => eprintln!("{error:#}; the platform runs what it ran before"),
-            Err(error) => return anyhow::Error::new(error).context("cannot build the Workers"),
         }
     }
 }

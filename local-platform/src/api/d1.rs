@@ -14,7 +14,7 @@ use super::reply::{Page, Query, Refusal, Success, json_body};
 use super::sql::statements;
 use super::{Api, Local};
 use crate::account::{Account, Database, Storage};
-use crate::door::Call;
+use crate::storage_client::Call;
 use cloudflare_api::Jurisdiction;
 
 pub fn routes() -> Router<Arc<Local>> {
@@ -31,7 +31,7 @@ struct Wanted {
     jurisdiction: Option<Jurisdiction>,
 }
 
-fn described(id: &str, database: &Database) -> Value {
+fn to_json(id: &str, database: &Database) -> Value {
     json!({
         "uuid": id,
         "name": database.name,
@@ -46,7 +46,7 @@ fn no_database(id: &str) -> Refusal {
 }
 
 /// Finds a database by its id or by its name. wrangler asks for it by name.
-fn found<'a>(account: &'a Account, id: &str) -> Result<(&'a String, &'a Database), Refusal> {
+fn find<'a>(account: &'a Account, id: &str) -> Result<(&'a String, &'a Database), Refusal> {
     let mut databases = account.databases.iter();
     databases.find(|(other, database)| *other == id || database.name == id).ok_or_else(|| no_database(id))
 }
@@ -55,7 +55,7 @@ async fn list(State(local): Api, QueryParameters(query): QueryParameters<Query>)
     let contained = query.get("name").cloned().unwrap_or_default();
     let all = local.read(|account| {
         let databases = account.databases.iter().filter(|(_, database)| database.name.contains(&contained));
-        databases.map(|(id, database)| described(id, database)).collect()
+        databases.map(|(id, database)| to_json(id, database)).collect()
     });
     Ok(Success::page(all, Page::of(&query)?))
 }
@@ -70,14 +70,14 @@ async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
             return Err(Refusal::bad(7502, format!("Database with name '{name}' already exists")));
         }
         let id = account.new_database(&name, jurisdiction);
-        Ok(described(&id, &account.databases[&id]))
+        Ok(to_json(&id, &account.databases[&id]))
     })?;
     local.follow().await?;
     Ok(Success::new(database))
 }
 
 async fn one(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
-    let database = local.read(|account| found(account, &id).map(|(id, database)| described(id, database)))?;
+    let database = local.read(|account| find(account, &id).map(|(id, database)| to_json(id, database)))?;
     Ok(Success::new(database))
 }
 
@@ -112,7 +112,7 @@ fn malformed(why: impl Display) -> Refusal {
 
 impl Statements {
     /// Returns the single statements in their order. They are executed in one transaction.
-    fn apart(self) -> Result<Vec<Statement>, Refusal> {
+    fn split(self) -> Result<Vec<Statement>, Refusal> {
         let (given, is_batch) = match self {
             Self::Batch { batch } => (batch, true),
             Self::One(statement) => (vec![statement], false),
@@ -122,8 +122,8 @@ impl Statements {
         }
         let mut all = Vec::new();
         for (at, Statement { sql, params }) in given.into_iter().enumerate() {
-            let apart = statements(&sql);
-            match &*apart {
+            let split = statements(&sql);
+            match &*split {
                 [] if is_batch => {
                     return Err(malformed(format!("there is no SQL in statement {} of the batch", at + 1)));
                 }
@@ -141,10 +141,10 @@ impl Statements {
 
 impl Local {
     async fn sql(&self, id: &str, operation: &'static str, body: &Bytes) -> Result<Success, Refusal> {
-        let id = self.read(|account| found(account, id).map(|(id, _)| id.clone()))?;
-        let statements = json_body::<Statements>(body)?.apart()?;
+        let id = self.read(|account| find(account, id).map(|(id, _)| id.clone()))?;
+        let statements = json_body::<Statements>(body)?.split()?;
         let call = Call::new(operation).json(&json!(statements));
-        let reply = self.ask(Storage::D1(id), call, 7500).await?;
+        let reply = self.send(Storage::D1(id), call, 7500).await?;
         Ok(Success::new(reply.json().await?))
     }
 }

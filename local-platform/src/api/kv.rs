@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::reply::{Page, Query, Refusal, Success, json_body};
 use super::{Api, Local};
 use crate::account::{Account, Storage};
-use crate::door::{Answer, Call};
+use crate::storage_client::{Call, StorageResponse};
 
 pub fn routes() -> Router<Arc<Local>> {
     Router::new()
@@ -26,8 +26,8 @@ pub fn routes() -> Router<Arc<Local>> {
         .route("/storage/kv/namespaces/{id}/keys", get(keys))
         .route("/storage/kv/namespaces/{id}/values/{key}", get(value).put(set).delete(unset))
         .route("/storage/kv/namespaces/{id}/metadata/{key}", get(metadata))
-        .route("/storage/kv/namespaces/{id}/bulk", put(set_many).delete(unset_many))
-        .route("/storage/kv/namespaces/{id}/bulk/delete", post(unset_many))
+        .route("/storage/kv/namespaces/{id}/bulk", put(put_keys).delete(delete_keys))
+        .route("/storage/kv/namespaces/{id}/bulk/delete", post(delete_keys))
         .route("/storage/kv/namespaces/{id}/bulk/get", post(values))
 }
 
@@ -36,7 +36,7 @@ struct Title {
     title: String,
 }
 
-fn described(id: &str, title: &str) -> Value {
+fn to_json(id: &str, title: &str) -> Value {
     json!({ "id": id, "title": title, "supports_url_encoding": true })
 }
 
@@ -67,7 +67,7 @@ async fn list(State(local): Api, QueryParameters(query): QueryParameters<Query>)
     if query.get("direction").is_some_and(|direction| direction == "desc") {
         all.reverse();
     }
-    Ok(Success::page(all.iter().map(|(id, title)| described(id, title)).collect(), Page::of(&query)?))
+    Ok(Success::page(all.iter().map(|(id, title)| to_json(id, title)).collect(), Page::of(&query)?))
 }
 
 async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
@@ -76,12 +76,12 @@ async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
         new_title(account, &title, None)?;
         Ok(account.new_kv_namespace(&title))
     })?;
-    Ok(Success::new(described(&id, &title)))
+    Ok(Success::new(to_json(&id, &title)))
 }
 
 async fn one(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
     let title = local.read(|account| account.kv_namespaces.get(&id).map(|namespace| namespace.title.clone()));
-    Ok(Success::new(described(&id, &title.ok_or_else(no_namespace)?)))
+    Ok(Success::new(to_json(&id, &title.ok_or_else(no_namespace)?)))
 }
 
 async fn rename(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
@@ -91,7 +91,7 @@ async fn rename(State(local): Api, Path((_, id)): Path<(String, String)>, body: 
         account.kv_namespaces.get_mut(&id).ok_or_else(no_namespace)?.title.clone_from(&title);
         Ok(())
     })?;
-    Ok(Success::new(described(&id, &title)))
+    Ok(Success::new(to_json(&id, &title)))
 }
 
 async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
@@ -106,11 +106,11 @@ async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Res
 
 impl Local {
     /// Sends a request to the simulator of a namespace.
-    async fn kv(&self, id: &str, call: Call<'_>) -> Result<Answer, Refusal> {
+    async fn kv(&self, id: &str, call: Call<'_>) -> Result<StorageResponse, Refusal> {
         if !self.read(|account| account.kv_namespaces.contains_key(id)) {
             return Err(no_namespace());
         }
-        self.ask(Storage::Kv(id.to_owned()), call, 10033).await
+        self.send(Storage::Kv(id.to_owned()), call, 10033).await
     }
 
     async fn kv_json(&self, id: &str, call: Call<'_>) -> Result<Value, Refusal> {
@@ -288,7 +288,7 @@ impl Pair {
     }
 }
 
-async fn set_many(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
+async fn put_keys(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
     let pairs: Vec<Pair> = json_body(&body)?;
     let count = pairs.len();
     check_count("bulk put", "key/value pairs", count, MAX_WRITES)?;
@@ -301,7 +301,11 @@ async fn set_many(State(local): Api, Path((_, id)): Path<(String, String)>, body
     Ok(Success::new(json!({ "successful_key_count": count, "unsuccessful_keys": [] })))
 }
 
-async fn unset_many(State(local): Api, Path((_, id)): Path<(String, String)>, body: Bytes) -> Result<Success, Refusal> {
+async fn delete_keys(
+    State(local): Api,
+    Path((_, id)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Success, Refusal> {
     let keys: Vec<String> = json_body(&body)?;
     check_count("bulk delete", "keys", keys.len(), MAX_WRITES)?;
     for key in &keys {

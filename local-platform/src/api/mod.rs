@@ -3,6 +3,7 @@
 //!
 //! It listens on 127.0.0.1 only and requires a token, so that no page in a browser can use it.
 
+mod apply;
 mod d1;
 mod kv;
 mod logs;
@@ -12,7 +13,6 @@ mod r2;
 mod reply;
 mod scripts;
 mod sql;
-mod take;
 mod unsupported;
 mod upload;
 mod validate;
@@ -31,12 +31,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::account::{Account, NAMESPACE, Storage};
-use super::door::{Answer, Call, Door};
 use super::listener::Listener;
 use super::lock::locked;
 use super::processes::Processes;
 use super::script::stored;
 use super::script_logs::ScriptLogs;
+use super::storage_client::{Call, StorageClient, StorageResponse};
 use super::store::Store;
 use reply::{Page, Query, Refusal, Success};
 
@@ -51,7 +51,7 @@ pub struct Local {
     /// The processes that run the scripts.
     pub processes: Processes,
     /// The client for the storage.
-    pub door: Door,
+    pub storage: StorageClient,
     /// The logs of scripts.
     pub logs: Arc<ScriptLogs>,
     /// The token that clients must send.
@@ -62,7 +62,7 @@ pub struct Local {
     pub dispatcher: Vec<Value>,
     /// Held while an upload is stored and put into service, so that the last upload that is stored is also the one that
     /// serves.
-    pub taking: tokio::sync::Mutex<()>,
+    pub applying: tokio::sync::Mutex<()>,
 }
 
 type Api = State<Arc<Local>>;
@@ -133,14 +133,14 @@ impl Local {
             Storage::R2(_) => "r2.purge",
             Storage::D1(_) | Storage::Objects(_) => return Ok(()),
         };
-        self.ask(storage.clone(), Call::new(operation), 10001).await.map(drop)
+        self.send(storage.clone(), Call::new(operation), 10001).await.map(drop)
     }
 
     /// Sends a request to the simulator of some storage in the account. Turns simulator errors into API errors with
     /// this code.
-    async fn ask(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<Answer, Refusal> {
+    async fn send(&self, storage: Storage, call: Call<'_>, code: u64) -> Result<StorageResponse, Refusal> {
         self.processes.bind(&storage).await;
-        let reply = self.door.ask(&storage, call).await?;
+        let reply = self.storage.send(&storage, call).await?;
         if reply.status() == StatusCode::BAD_REQUEST {
             return Err(Refusal::bad(code, reply.text().await?));
         }
@@ -165,7 +165,7 @@ fn router(local: Arc<Local>) -> Router {
         .merge(scripts::routes())
         .merge(logs::routes())
         .merge(unsupported::routes())
-        .route("/", get(this_account))
+        .route("/", get(account_details))
         .layer(middleware::from_fn_with_state(local.clone(), only_this_account));
     let api = Router::new()
         .nest("/accounts/{account}", account)
@@ -192,7 +192,7 @@ async fn run_to_completion(request: Request, next: Next) -> Response {
 }
 
 async fn only_with_token(State(local): Api, request: Request, next: Next) -> Response {
-    if !bearer(request.headers()).is_some_and(|token| same(token, &local.token)) {
+    if !bearer(request.headers()).is_some_and(|token| is_same_token(token, &local.token)) {
         return Refusal::new(StatusCode::UNAUTHORIZED, 10000, "Authentication error").into_response();
     }
     let response = next.run(request).await;
@@ -217,7 +217,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Compares tokens in constant time.
-fn same(given: &str, wanted: &str) -> bool {
+fn is_same_token(given: &str, wanted: &str) -> bool {
     given.len() == wanted.len() && given.bytes().zip(wanted.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
@@ -233,32 +233,32 @@ async fn only_this_account(State(local): Api, request: Request, next: Next) -> R
 }
 
 async fn no_route(request: Request) -> Refusal {
-    nothing_for(&request, StatusCode::NOT_FOUND, 7003)
+    no_route_refusal(&request, StatusCode::NOT_FOUND, 7003)
 }
 
 async fn no_method(request: Request) -> Refusal {
-    nothing_for(&request, StatusCode::METHOD_NOT_ALLOWED, 10405)
+    no_route_refusal(&request, StatusCode::METHOD_NOT_ALLOWED, 10405)
 }
 
-fn nothing_for(request: &Request, status: StatusCode, code: u64) -> Refusal {
+fn no_route_refusal(request: &Request, status: StatusCode, code: u64) -> Refusal {
     let message = format!("the local Cloudflare API has no {} {}", request.method(), request.uri().path());
     Refusal::new(status, code, message)
 }
 
-fn described(local: &Local) -> Value {
+fn to_json(local: &Local) -> Value {
     json!({ "id": local.read(|account| account.id.clone()), "name": "local", "type": "standard" })
 }
 
-async fn this_account(State(local): Api) -> Success {
-    Success::new(described(&local))
+async fn account_details(State(local): Api) -> Success {
+    Success::new(to_json(&local))
 }
 
 async fn accounts(State(local): Api, QueryParameters(query): QueryParameters<Query>) -> Result<Success, Refusal> {
-    Ok(Success::page(vec![described(&local)], Page::of(&query)?))
+    Ok(Success::page(vec![to_json(&local)], Page::of(&query)?))
 }
 
 async fn memberships(State(local): Api, QueryParameters(query): QueryParameters<Query>) -> Result<Success, Refusal> {
-    let membership = json!({ "id": "local", "status": "accepted", "account": described(&local) });
+    let membership = json!({ "id": "local", "status": "accepted", "account": to_json(&local) });
     Ok(Success::page(vec![membership], Page::of(&query)?))
 }
 

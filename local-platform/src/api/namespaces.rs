@@ -32,7 +32,7 @@ struct Wanted {
     name: String,
 }
 
-fn described(name: &str, namespace: &Namespace) -> Value {
+fn to_json(name: &str, namespace: &Namespace) -> Value {
     json!({
         "namespace_id": namespace.id,
         "namespace_name": name,
@@ -67,7 +67,7 @@ fn new_name(name: &str) -> Result<(), Refusal> {
 async fn list(State(local): Api) -> Success {
     Success::list(local.read(|account| {
         let namespaces = account.namespaces.iter();
-        namespaces.map(|(name, namespace)| described(name, namespace)).collect::<Vec<_>>()
+        namespaces.map(|(name, namespace)| to_json(name, namespace)).collect::<Vec<_>>()
     }))
 }
 
@@ -79,13 +79,13 @@ async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
             return Err(is_taken());
         }
         let namespace = account.namespaces.entry(name.clone()).or_insert_with(Namespace::new);
-        Ok(described(&name, namespace))
+        Ok(to_json(&name, namespace))
     })?;
     Ok(Success::new(namespace))
 }
 
 async fn one(State(local): Api, Path((_, name)): Path<(String, String)>) -> Result<Success, Refusal> {
-    let namespace = local.read(|account| account.namespaces.get(&name).map(|one| described(&name, one)));
+    let namespace = local.read(|account| account.namespaces.get(&name).map(|one| to_json(&name, one)));
     Ok(Success::new(namespace.ok_or_else(no_namespace)?))
 }
 
@@ -97,9 +97,9 @@ async fn rename(State(local): Api, Path((_, name)): Path<(String, String)>, body
             return Err(is_taken());
         }
         let namespace = account.namespaces.remove(&name).ok_or_else(no_namespace)?;
-        let described = described(&new, &namespace);
+        let renamed = to_json(&new, &namespace);
         account.namespaces.insert(new.clone(), namespace);
-        Ok(described)
+        Ok(renamed)
     })?;
     if [&*name, &*new].contains(&NAMESPACE) {
         local.changed(NAMESPACE, None).await?;
@@ -144,7 +144,7 @@ async fn set_worker_secret(
         return Err(no_worker().await);
     }
     let Secret { name, text } = json_body(&body)?;
-    if name != "TOKEN_SECRETS" || !local.processes.places().has_token_secrets {
+    if name != "TOKEN_SECRETS" || !local.processes.definitions().has_token_secrets {
         let message = format!("the local dispatcher has no secret {name}: there is TOKEN_SECRETS, with `--auth token`");
         return Err(Refusal::bad(INVALID, message));
     }

@@ -24,7 +24,7 @@ struct Wanted {
     queue_name: String,
 }
 
-fn described(name: &str, queue: &Queue) -> Value {
+fn to_json(name: &str, queue: &Queue) -> Value {
     json!({
         "queue_id": queue.id,
         "queue_name": name,
@@ -41,7 +41,7 @@ fn no_queue() -> Refusal {
     Refusal::not_found(11000, "Queue not found")
 }
 
-fn found<'a>(account: &'a Account, id: &str) -> Result<(&'a String, &'a Queue), Refusal> {
+fn find<'a>(account: &'a Account, id: &str) -> Result<(&'a String, &'a Queue), Refusal> {
     account.queues.iter().find(|(_, queue)| queue.id == id).ok_or_else(no_queue)
 }
 
@@ -50,7 +50,7 @@ async fn list(State(local): Api, QueryParameters(query): QueryParameters<Query>)
     let all = local.read(|account| {
         let queues =
             account.queues.iter().filter(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(name)));
-        queues.map(|(name, queue)| described(name, queue)).collect()
+        queues.map(|(name, queue)| to_json(name, queue)).collect()
     });
     Ok(Success::page(all, Page::of(&query)?))
 }
@@ -67,18 +67,18 @@ async fn create(State(local): Api, body: Bytes) -> Result<Success, Refusal> {
             return Err(Refusal::new(StatusCode::CONFLICT, 11009, message));
         }
         let queue = account.queues.entry(name.clone()).or_insert_with(|| Queue { id: new_id(), created: now() });
-        Ok(described(&name, queue))
+        Ok(to_json(&name, queue))
     })?;
     Ok(Success::new(queue))
 }
 
 async fn one(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
-    local.read(|account| found(account, &id).map(|(name, queue)| Success::new(described(name, queue))))
+    local.read(|account| find(account, &id).map(|(name, queue)| Success::new(to_json(name, queue))))
 }
 
 async fn remove(State(local): Api, Path((_, id)): Path<(String, String)>) -> Result<Success, Refusal> {
     local.change(|account| {
-        let name = found(account, &id)?.0.clone();
+        let name = find(account, &id)?.0.clone();
         account.queues.remove(&name);
         Ok(())
     })?;

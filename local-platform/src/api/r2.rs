@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::reply::{Query, Refusal, Success, json_body};
 use super::{Api, Local};
 use crate::account::{Bucket, Storage};
-use crate::door::{Answer, Call};
+use crate::storage_client::{Call, StorageResponse};
 use cloudflare_api::Jurisdiction;
 
 pub fn routes() -> Router<Arc<Local>> {
@@ -44,7 +44,7 @@ fn jurisdiction(headers: &HeaderMap) -> Result<Option<Jurisdiction>, Refusal> {
     }
 }
 
-fn described(name: &str, bucket: &Bucket) -> Value {
+fn to_json(name: &str, bucket: &Bucket) -> Value {
     json!({
         "name": name,
         "creation_date": bucket.created,
@@ -72,7 +72,7 @@ async fn list(
     let mut buckets: Vec<(String, Value)> = local.read(|account| {
         let buckets = account.buckets.iter().filter(|(_, bucket)| bucket.jurisdiction == wanted);
         let buckets = buckets.filter(|(name, _)| **name > after && name.contains(&contained));
-        buckets.take(per_page + 1).map(|(name, bucket)| (name.clone(), described(name, bucket))).collect()
+        buckets.take(per_page + 1).map(|(name, bucket)| (name.clone(), to_json(name, bucket))).collect()
     });
     let more = buckets.len() > per_page;
     buckets.truncate(per_page);
@@ -97,7 +97,7 @@ async fn create(State(local): Api, headers: HeaderMap, body: Bytes) -> Result<Su
         account.new_bucket(&name, jurisdiction);
         // The bucket with this name was emptied when it was deleted.
         account.removed.remove(&Storage::R2(name.clone()));
-        Ok(described(&name, &account.buckets[&name]))
+        Ok(to_json(&name, &account.buckets[&name]))
     })?;
     local.unbind(&Storage::R2(name)).await?;
     Ok(Success::new(bucket))
@@ -135,15 +135,15 @@ impl Local {
         let wanted = jurisdiction(headers)?;
         let found = self.read(|account| {
             let bucket = account.buckets.get(name).filter(|bucket| bucket.jurisdiction == wanted);
-            bucket.map(|bucket| described(name, bucket))
+            bucket.map(|bucket| to_json(name, bucket))
         });
         found.ok_or_else(no_bucket)
     }
 
     /// Sends a request to the simulator of a bucket.
-    async fn r2(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<Answer, Refusal> {
+    async fn r2(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<StorageResponse, Refusal> {
         self.bucket(name, headers)?;
-        self.ask(Storage::R2(name.to_owned()), call, 10001).await
+        self.send(Storage::R2(name.to_owned()), call, 10001).await
     }
 
     async fn r2_json(&self, name: &str, headers: &HeaderMap, call: Call<'_>) -> Result<Value, Refusal> {
@@ -180,7 +180,7 @@ async fn objects(
 }
 
 /// Returns the headers of a request or a reply that describe the object.
-fn of_object(headers: &HeaderMap) -> HeaderMap {
+fn object_headers(headers: &HeaderMap) -> HeaderMap {
     let kept = [
         header::CONTENT_TYPE,
         header::CONTENT_LENGTH,
@@ -210,7 +210,7 @@ async fn object(
     if status == StatusCode::NOT_FOUND {
         return Err(Refusal::not_found(10007, "The specified key does not exist."));
     }
-    let mut headers = of_object(reply.headers());
+    let mut headers = object_headers(reply.headers());
     for name in [header::ETAG, header::LAST_MODIFIED] {
         headers.extend(reply.headers().get(&name).cloned().map(|value| (name, value)));
     }
@@ -232,7 +232,7 @@ async fn put(
                        the S3 API or a Worker";
         return Err(Refusal::bad(100_100, message));
     }
-    let call = Call::new("r2.put").key(&key).headers(of_object(&parts.headers)).stream(body);
+    let call = Call::new("r2.put").key(&key).headers(object_headers(&parts.headers)).stream(body);
     Ok(Success::new(local.r2_json(&name, &parts.headers, call).await?))
 }
 

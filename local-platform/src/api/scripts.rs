@@ -15,14 +15,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::apply::Unspecified;
 use super::namespaces::no_namespace;
 use super::reply::{INVALID, Query, Refusal, Success, json_body};
-use super::take::Rest;
 use super::upload::{Metadata, Upload};
 use super::validate::{check_bindings, check_tags};
 use super::{Api, Local};
 use crate::account::{Account, Code, Modules, Script, new_id, now};
-use crate::binding_types::{Binding, is, member, name, unsupported_bindings};
+use crate::binding_types::{Binding, binding_name, has_type, member, unsupported_bindings};
 use crate::store::Store;
 use crate::workerd::ModuleKind;
 use platform::code::json_module;
@@ -75,7 +75,7 @@ impl Local {
         change: impl FnOnce(&mut Script) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         // Not while an upload becomes the script that serves.
-        let _taking = self.taking.lock().await;
+        let _applying = self.applying.lock().await;
         self.change(|account| {
             let script = find_mut(account, namespace, name)?;
             change(script)?;
@@ -86,7 +86,7 @@ impl Local {
     }
 }
 
-fn described(name: &str, script: &Script) -> Value {
+fn to_json(name: &str, script: &Script) -> Value {
     json!({
         "id": name,
         "etag": script.etag(),
@@ -102,14 +102,14 @@ fn described(name: &str, script: &Script) -> Value {
 }
 
 /// Returns a binding as the API shows it, without secrets.
-fn told(binding: &Binding) -> Value {
-    let mut told = binding.clone();
+fn redacted(binding: &Binding) -> Value {
+    let mut redacted = binding.clone();
     match member(binding, "type") {
-        "secret_text" => told.retain(|member, _| member != "text"),
-        "secret_key" => told.retain(|member, _| member != "key_base64" && member != "key_jwk"),
+        "secret_text" => redacted.retain(|member, _| member != "text"),
+        "secret_key" => redacted.retain(|member, _| member != "key_base64" && member != "key_jwk"),
         _ => {}
     }
-    told.into()
+    redacted.into()
 }
 
 /// Returns the scripts that match the tags of a query: `tags=a:yes,b:no`.
@@ -137,7 +137,7 @@ async fn list(
     QueryParameters(query): QueryParameters<Query>,
 ) -> Result<Success, Refusal> {
     local.read(|account| {
-        Ok(Success::list(with_tags(account, &namespace, &query)?.map(|(name, script)| described(name, script))))
+        Ok(Success::list(with_tags(account, &namespace, &query)?.map(|(name, script)| to_json(name, script))))
     })
 }
 
@@ -163,7 +163,7 @@ async fn remove_tagged(
 async fn one(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
     let script = local.script(&namespace, &name)?;
     Ok(Success::new(json!({
-        "script": described(&name, &script),
+        "script": to_json(&name, &script),
         "dispatch_namespace": namespace,
         "created_on": script.created,
         "modified_on": script.modified,
@@ -200,8 +200,8 @@ async fn upload(
     let strict = query.get("bindings_inherit").is_some_and(|how| how == "strict");
     let upload = Upload::read(form).await?;
     // With new code, everything that the upload does not mention is removed. Without new code, it is kept.
-    let rest = if upload.modules.is_empty() { Rest::Stays } else { Rest::Goes };
-    local.take(&namespace, &name, upload, rest, strict).await
+    let unspecified = if upload.modules.is_empty() { Unspecified::Keep } else { Unspecified::Reset };
+    local.apply(&namespace, &name, upload, unspecified, strict).await
 }
 
 /// Replaces the code. The form is that of an upload. Everything else is kept.
@@ -216,7 +216,7 @@ async fn set_content(
         return Err(Refusal::bad(INVALID, "there is no module"));
     }
     let metadata = Metadata { main_module, body_part, ..Metadata::default() };
-    local.take(&namespace, &name, Upload { metadata, modules }, Rest::Stays, false).await
+    local.apply(&namespace, &name, Upload { metadata, modules }, Unspecified::Keep, false).await
 }
 
 /// Changes everything but the code. Settings that the form does not mention are kept.
@@ -227,7 +227,7 @@ async fn set_settings(
 ) -> Result<Success, Refusal> {
     let Upload { metadata, .. } = Upload::read(form).await?;
     let metadata = Metadata { main_module: None, body_part: None, ..metadata };
-    local.take(&namespace, &name, Upload { metadata, modules: BTreeMap::new() }, Rest::Stays, false).await?;
+    local.apply(&namespace, &name, Upload { metadata, modules: BTreeMap::new() }, Unspecified::Keep, false).await?;
     Ok(Success::new(described_settings(&local.script(&namespace, &name)?)))
 }
 
@@ -272,7 +272,7 @@ fn form(store: &Store, modules: &Modules, boundary: &str) -> std::io::Result<Vec
 
 fn described_settings(script: &Script) -> Value {
     let mut settings = script.settings.clone();
-    settings.insert("bindings".to_owned(), script.bindings.iter().map(told).collect());
+    settings.insert("bindings".to_owned(), script.bindings.iter().map(redacted).collect());
     settings.insert("tags".to_owned(), json!(script.tags));
     settings.insert("compatibility_date".to_owned(), json!(script.compatibility_date));
     settings.insert("compatibility_flags".to_owned(), json!(script.compatibility_flags));
@@ -286,12 +286,12 @@ async fn settings(State(local): Api, Path((_, namespace, name)): Place) -> Resul
 }
 
 async fn bindings(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
-    Ok(Success::list(local.script(&namespace, &name)?.bindings.iter().map(told)))
+    Ok(Success::list(local.script(&namespace, &name)?.bindings.iter().map(redacted)))
 }
 
 async fn secrets(State(local): Api, Path((_, namespace, name)): Place) -> Result<Success, Refusal> {
     let script = local.script(&namespace, &name)?;
-    Ok(Success::list(script.bindings.iter().filter(|binding| is(binding, "secret_text")).map(told)))
+    Ok(Success::list(script.bindings.iter().filter(|binding| has_type(binding, "secret_text")).map(redacted)))
 }
 
 #[derive(Deserialize)]
@@ -304,10 +304,10 @@ impl Secret {
     /// Adds the secret to a script. A secret of the same name is replaced.
     fn set(self, script: &mut Script) -> Result<(), Refusal> {
         let Self { name: called, text } = self;
-        if script.bindings.iter().any(|binding| name(binding) == called && !is(binding, "secret_text")) {
+        if script.bindings.iter().any(|binding| binding_name(binding) == called && !has_type(binding, "secret_text")) {
             return Err(Refusal::bad(10053, format!("Binding name '{called}' already in use.")));
         }
-        script.bindings.retain(|binding| name(binding) != called);
+        script.bindings.retain(|binding| binding_name(binding) != called);
         let secret = json!({ "type": "secret_text", "name": called, "text": text });
         script.bindings.extend(secret.as_object().cloned());
         Ok(())
@@ -316,14 +316,14 @@ impl Secret {
 
 async fn set_secret(State(local): Api, Path((_, namespace, script)): Place, body: Bytes) -> Result<Success, Refusal> {
     let secret: Secret = json_body(&body)?;
-    let told = json!({ "name": secret.name, "type": "secret_text" });
+    let created = json!({ "name": secret.name, "type": "secret_text" });
     local
         .change_script(&namespace, &script, |script| {
             secret.set(script)?;
             check_bindings(&script.bindings)
         })
         .await?;
-    Ok(Success::new(told))
+    Ok(Success::new(created))
 }
 
 /// The maximum number of secrets in a request:
@@ -354,16 +354,18 @@ async fn set_secrets(State(local): Api, Path((_, namespace, script)): Place, bod
                     }
                     Some(secret) => secret.set(script)?,
                     // It is not an error if the secret does not exist.
-                    None => script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called)),
+                    None => script
+                        .bindings
+                        .retain(|binding| !(has_type(binding, "secret_text") && binding_name(binding) == called)),
                 }
             }
             check_bindings(&script.bindings)
         })
         .await?;
     let script = local.script(&namespace, &script)?;
-    let secrets = script.bindings.iter().filter(|binding| is(binding, "secret_text"));
-    let told: Map<String, Value> = secrets.map(|secret| (name(secret).to_owned(), told(secret))).collect();
-    Ok(Success::new(told.into()))
+    let secrets = script.bindings.iter().filter(|binding| has_type(binding, "secret_text"));
+    let all: Map<String, Value> = secrets.map(|secret| (binding_name(secret).to_owned(), redacted(secret))).collect();
+    Ok(Success::new(all.into()))
 }
 
 fn no_secret() -> Refusal {
@@ -375,15 +377,16 @@ type Named = Path<(String, String, String, String)>;
 
 async fn secret(State(local): Api, Path((_, namespace, script, called)): Named) -> Result<Success, Refusal> {
     let script = local.script(&namespace, &script)?;
-    let secret = script.bindings.iter().find(|binding| is(binding, "secret_text") && name(binding) == called);
-    Ok(Success::new(told(secret.ok_or_else(no_secret)?)))
+    let secret =
+        script.bindings.iter().find(|binding| has_type(binding, "secret_text") && binding_name(binding) == called);
+    Ok(Success::new(redacted(secret.ok_or_else(no_secret)?)))
 }
 
 async fn unset_secret(State(local): Api, Path((_, namespace, script, called)): Named) -> Result<Success, Refusal> {
     local
         .change_script(&namespace, &script, |script| {
             let before = script.bindings.len();
-            script.bindings.retain(|binding| !(is(binding, "secret_text") && name(binding) == called));
+            script.bindings.retain(|binding| !(has_type(binding, "secret_text") && binding_name(binding) == called));
             if script.bindings.len() == before { Err(no_secret()) } else { Ok(()) }
         })
         .await?;

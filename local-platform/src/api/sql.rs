@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statements_are_what_sqlite_takes_for_one() {
+    fn statements_are_split_as_sqlite_splits_them() {
         let trigger = "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; SELECT CASE 1 WHEN 1 THEN 2 END; END";
         for (sql, expected) in [
             ("", &[][..]),
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn taken_apart_and_put_together_they_are_the_same(sql in "([;'\"\\[\\]/* \n-]|SELECT|create|trigger|end|é){0,30}") {
+        fn joined_statements_are_the_original(sql in "([;'\"\\[\\]/* \n-]|SELECT|create|trigger|end|é){0,30}") {
             let once: Vec<&str> = statements(&sql);
             let joined = once.join("\n;");
             prop_assert_eq!(statements(&joined), once.clone());

@@ -20,10 +20,10 @@ pub fn routes() -> Router<Arc<Local>> {
         "/workers/scripts",
     ]
     .into_iter()
-    .fold(Router::new(), |router, path| router.route(path, get(not_here)))
+    .fold(Router::new(), |router, path| router.route(path, get(unsupported)))
 }
 
-async fn not_here(request: Request) -> Refusal {
+async fn unsupported(request: Request) -> Refusal {
     let message = format!("the local Cloudflare API cannot tell of {}", request.uri().path());
     Refusal::new(StatusCode::NOT_IMPLEMENTED, 10000, message)
 }

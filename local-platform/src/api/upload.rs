@@ -292,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_leads_out_of_a_folder(name in "[./a-c\\\\]{0,12}|\\PC{0,12}") {
+        fn no_file_name_leaves_its_folder(name in "[./a-c\\\\]{0,12}|\\PC{0,12}") {
             if let Ok(file) = file_name(&name) {
                 let components = std::path::Path::new(&file).components();
                 prop_assert!(components.into_iter().all(|part| matches!(part, std::path::Component::Normal(_))), "{file}");
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn migrations_are_taken_step_by_step() {
+    fn migrations_apply_in_order() {
         let migrations = |json: &str| serde_json::from_str::<Migrations>(json).expect(json);
         let mut classes = BTreeMap::new();
         migrations(r#"{"new_tag":"v1","new_classes":["A"]}"#).apply(&mut classes).expect("applied");

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::reply::{INVALID, Refusal};
 use super::upload::Contents;
 use crate::account::{Account, Modules, Script, Storage};
-use crate::binding_types::{Binding, fault, is, member, name};
+use crate::binding_types::{Binding, binding_name, fault, has_type, member};
 use crate::script::stored;
 use platform::code::PYTHON_IS_NOT_SUPPORTED;
 use platform::manifest::{MAX_VARIABLE_LEN, MAX_VARIABLES, RESERVED_NAMES, is_rate_limiter};
@@ -53,7 +53,8 @@ pub fn check_bindings(bindings: &[Binding]) -> Result<(), Refusal> {
     }
     for (binding, size) in variables {
         if size > MAX_VARIABLE_LEN {
-            let message = format!("{} has {size} bytes, more than the {MAX_VARIABLE_LEN} of a variable", name(binding));
+            let message =
+                format!("{} has {size} bytes, more than the {MAX_VARIABLE_LEN} of a variable", binding_name(binding));
             return Err(Refusal::bad(10054, message));
         }
     }
@@ -70,7 +71,7 @@ fn variable_size(binding: &Binding) -> Option<usize> {
 }
 
 fn check_binding(binding: &Binding) -> Result<(), Refusal> {
-    let name = name(binding);
+    let name = binding_name(binding);
     if name.is_empty() {
         return Err(Refusal::bad(10052, "a binding has no name"));
     }
@@ -88,11 +89,11 @@ fn check_binding(binding: &Binding) -> Result<(), Refusal> {
     if let Some(fault) = fault(binding) {
         return Err(Refusal::bad(INVALID, fault));
     }
-    if is(binding, "ratelimit") && !is_rate_limiter(member(binding, "namespace_id")) {
+    if has_type(binding, "ratelimit") && !is_rate_limiter(member(binding, "namespace_id")) {
         let message = format!("binding {name} of type ratelimit: `namespace_id` is a positive integer, as a text");
         return Err(Refusal::bad(INVALID, message));
     }
-    if is(binding, "ratelimit") && !is_limit(&binding["simple"]) {
+    if has_type(binding, "ratelimit") && !is_limit(&binding["simple"]) {
         let message = format!(
             "binding {name} of type ratelimit: `simple` is {{\"limit\": <number>, \"period\": <10 or 60 seconds>}}"
         );
@@ -140,7 +141,7 @@ fn check_flags(flags: &[String]) -> Result<(), Refusal> {
 fn check_resource(account: &Account, binding: &Binding) -> Result<(), Refusal> {
     let queue = member(binding, "queue_name");
     let missing = match stored(binding) {
-        None if is(binding, "queue") && !account.queues.contains_key(queue) => (11000, "Queue", queue.to_owned()),
+        None if has_type(binding, "queue") && !account.queues.contains_key(queue) => (11000, "Queue", queue.to_owned()),
         None => return Ok(()),
         Some(storage) if account.has(&storage) && is_of_jurisdiction(account, &storage, binding) => return Ok(()),
         Some(Storage::Kv(id)) => (10041, "KV namespace", id),
@@ -149,7 +150,7 @@ fn check_resource(account: &Account, binding: &Binding) -> Result<(), Refusal> {
         Some(Storage::Objects(_)) => unreachable!("no binding names them"),
     };
     let (code, kind, id) = missing;
-    Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", name(binding))))
+    Err(Refusal::bad(code, format!("{kind} '{id}' not found, of the binding {}", binding_name(binding))))
 }
 
 /// Whether a bucket is in the binding's jurisdiction. A bucket in another jurisdiction is a different bucket.
@@ -162,7 +163,8 @@ fn is_of_jurisdiction(account: &Account, storage: &Storage, binding: &Binding) -
 /// Checks that a class of Durable Objects was created by a migration.
 fn check_class(script: &Script, binding: &Binding) -> Result<(), Refusal> {
     let class = member(binding, "class_name");
-    let is_own = is(binding, "durable_object_namespace") && !class.is_empty() && !binding.contains_key("script_name");
+    let is_own =
+        has_type(binding, "durable_object_namespace") && !class.is_empty() && !binding.contains_key("script_name");
     if is_own && !script.durable_objects.contains_key(class) {
         let message = format!(
             "Cannot create binding for class '{class}' because it is not currently configured to implement Durable \
@@ -226,9 +228,9 @@ impl Write for Remaining {
 /// Describes the script's rate limiters that share their counters with other scripts of the account: one sentence each.
 /// Cloudflare accepts such rate limiters without a warning.
 pub fn shared_counters(account: &Account, dispatcher: &[Value], own: (&str, &str), script: &Script) -> Vec<String> {
-    let id = |binding: &Binding| is(binding, "ratelimit").then(|| member(binding, "namespace_id").to_owned());
+    let id = |binding: &Binding| has_type(binding, "ratelimit").then(|| member(binding, "namespace_id").to_owned());
     let of_dispatcher: BTreeSet<String> = dispatcher.iter().filter_map(|binding| id(binding.as_object()?)).collect();
-    let mut said = Vec::new();
+    let mut sentences = Vec::new();
     for binding in &script.bindings {
         let Some(wanted) = id(binding) else { continue };
         let mut others = Vec::new();
@@ -243,15 +245,15 @@ pub fn shared_counters(account: &Account, dispatcher: &[Value], own: (&str, &str
             others.extend(counting.map(|(other, _)| format!("the script {other}")));
         }
         if !others.is_empty() {
-            said.push(format!(
+            sentences.push(format!(
                 "env.{} counts in the rate limiter namespace {wanted} together with {}: what one counts, all have \
                  counted. Choose a namespace_id that no other has",
-                name(binding),
+                binding_name(binding),
                 others.join(", "),
             ));
         }
     }
-    said
+    sentences
 }
 
 #[cfg(test)]
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_well_is_taken() {
+    fn valid_scripts_are_accepted() {
         let variables: Vec<Value> = (0..126)
             .map(|at| json!({"type": "secret_text", "name": format!("V{at}"), "text": "x".repeat(5120)}))
             .chain([
@@ -374,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn who_counts_together_is_said() {
+    fn shared_rate_limiters_are_named() {
         let limiter = |id: &str| json!([{"type": "ratelimit", "name": "L", "namespace_id": id, "simple": {"limit": 1, "period": 10}}]);
         let mut account = Account::new();
         for (namespace, name, id) in [("customers", "one", "1"), ("customers", "two", "2"), ("staging", "three", "1")] {

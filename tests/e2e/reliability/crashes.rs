@@ -7,8 +7,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tests::ledger::{self, ExpectedFailures, Tally, Writer};
-use tests::processes::{pids, processes};
-use tests::{Customer, Dev};
+use tests::processes::{expect_gone, pids, processes};
+use tests::{Customer, Dev, Reply, expect_success};
 use tokio::time::{Instant, sleep};
 
 const CUSTOMERS: [&str; 2] = ["a", "b"];
@@ -109,4 +109,22 @@ async fn wait_until_served(dev: &Dev) {
             sleep(Duration::from_millis(200)).await;
         }
     }
+}
+
+/// A runtime that hangs is killed, and started again.
+#[tokio::test]
+async fn a_hub_that_does_not_answer_is_started_again() {
+    let state = TempDir::new().expect("a folder");
+    let dev = start(&state).await;
+    let user = Customer::at(&dev.url, "a");
+    expect_success(user.post_json("/data", r#"{"key":"key","value":"kept"}"#)).await;
+    let all = processes(state.path());
+    let hubs_runtime: Vec<String> = all.into_iter().filter(|line| line.contains("--debug-port=unix:hub")).collect();
+    let stopped = pids(&hubs_runtime);
+    assert_eq!(stopped.len(), 1, "{hubs_runtime:?}");
+    kill(Pid::from_raw(stopped[0].parse().expect("a process id")), Signal::SIGSTOP).expect("the process runs");
+    wait_until_served(&dev).await;
+    assert_eq!(Reply::to(user.get("/data?key=key")).await.json()["value"], "kept");
+    expect_gone(&stopped).await;
+    assert!(dev.stop(Signal::SIGINT).await.success());
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 use tests::processes::processes;
-use tests::{Reply, expect_success};
+use tests::{Dev, Reply, expect_success};
 
 use super::Platform;
 
@@ -122,5 +123,27 @@ async fn sql_that_does_not_end_harms_nobody_else() {
     assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
     assert!(slowest < OTHERS_WAIT, "{slowest:?}");
     expect_success(customer.post_json("/db/query", r#"{"sql":"SELECT 1"}"#)).await;
+    assert!(platform.dev.stop(Signal::SIGINT).await.success());
+}
+
+/// A terminal can be paused, and the reader of a pipe can hang.
+#[tokio::test]
+async fn output_that_nobody_reads_stops_nobody() {
+    let state = TempDir::new().expect("a folder");
+    let arguments = ["--customer", "script", "--customer", "other"];
+    let (dev, mut output) = Dev::start_unread(state.path(), &arguments).await;
+    let platform = Platform { api: dev.api(), dev, state };
+    platform.upload("script", "v1").await;
+    // Far more than a pipe holds.
+    let text = "x".repeat(1000);
+    assert_eq!(platform.text("script", &format!("/log?times=2000&text={text}")).await, "logged");
+    for _ in 0..50 {
+        expect_success(platform.customer("other").get("/")).await;
+        assert_eq!(platform.text("script", "/version").await, "v1");
+    }
+    let logged = Reply::to(platform.api.get("/workers/dispatch/namespaces/customers/logs?script=script")).await;
+    assert!(logged.text().lines().count() >= 2000, "{logged}");
+    assert_eq!(output.next_line().await.expect("text").expect("a line"), format!("[script] {text}"));
+    tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
     assert!(platform.dev.stop(Signal::SIGINT).await.success());
 }

@@ -85,6 +85,25 @@ async fn what_is_under_way_goes_on_after_an_upload() {
     assert!(platform.dev.stop(Signal::SIGINT).await.success());
 }
 
+/// What a script does in `waitUntil` goes on after its replacement, however often others are replaced.
+#[tokio::test]
+async fn uploads_of_one_script_do_not_end_the_work_of_another() {
+    let platform = Platform::start(&["script", "other"]).await;
+    platform.upload("script", "old").await;
+    assert_eq!(platform.text("script", "/later?ms=6000").await, "later");
+    platform.upload("script", "new").await;
+    for number in 0..20 {
+        platform.upload("other", &format!("v{number}")).await;
+        assert_eq!(platform.text("other", "/version").await, format!("v{number}"));
+    }
+    let started = Instant::now();
+    while platform.text("script", "/recorded").await != "later old" {
+        assert!(started.elapsed() < Duration::from_secs(30), "the work of the replaced script was lost");
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(platform.dev.stop(Signal::SIGINT).await.success());
+}
+
 #[tokio::test]
 async fn a_version_changes_with_its_own_script_alone() {
     let platform = Platform::start(&["one", "two"]).await;

@@ -17,27 +17,27 @@ use super::reply::{INVALID, Refusal, Success};
 use super::upload::{Metadata, Upload, apply_exports};
 use super::validate::{check_script, check_size, no_such_class, shared_counters};
 use crate::account::{Account, Code, NAMESPACE, Script, Storage, new_id, now};
-use crate::binding_types::{is, name, unsupported_bindings};
+use crate::binding_types::{binding_name, has_type, unsupported_bindings};
 use crate::processes::Started;
 use crate::workerd::Failure;
 
 /// What happens to the parts of a script that an upload does not mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum Unspecified {
     /// They are kept.
-    Stays,
+    Keep,
     /// They are removed.
-    Goes,
+    Reset,
 }
 
 impl Local {
     /// Applies an upload: either completely or not at all.
-    pub async fn take(
+    pub async fn apply(
         &self,
         namespace: &str,
         name: &str,
         mut upload: Upload,
-        rest: Rest,
+        unspecified: Unspecified,
         strict: bool,
     ) -> Result<Success, Refusal> {
         let modules = upload.modules()?;
@@ -48,7 +48,7 @@ impl Local {
             Err(refusal) => return Err(refusal),
         };
         let new_code = modules.as_ref().map(|(modules, _)| Code::Uploaded(modules.clone()));
-        let script = script_of(old.as_ref(), new_code.clone(), metadata.clone(), rest, strict)?;
+        let script = script_of(old.as_ref(), new_code.clone(), metadata.clone(), unspecified, strict)?;
         self.read(|account| check_script(account, &script))?;
         let mut messages = unsupported_bindings(&script.bindings);
         messages.extend(self.read(|account| shared_counters(account, &self.dispatcher, (namespace, name), &script)));
@@ -76,10 +76,10 @@ impl Local {
             started = self.start(name, &path, &script, old.as_ref()).await?;
         } else {
             // The code was built in the repository, but the new settings may keep it from starting.
-            started = self.start(name, &self.processes.places().customer_worker, &script, old.as_ref()).await?;
+            started = self.start(name, &self.processes.definitions().customer_worker, &script, old.as_ref()).await?;
         }
         let tried = script;
-        let _taking = self.taking.lock().await;
+        let _applying = self.applying.lock().await;
         if self.read(|account| account.removed.contains(&Storage::Objects(name.to_owned()))) {
             // The objects of an older script of this name go before this one can have them.
             self.follow().await?;
@@ -92,7 +92,7 @@ impl Local {
             store.change(|account| {
                 // The script is computed again, because it may have changed in the meantime.
                 let namespace = account.namespaces.get_mut(namespace).ok_or_else(no_namespace)?;
-                let mut script = script_of(namespace.scripts.get(name), new_code, metadata, rest, strict)?;
+                let mut script = script_of(namespace.scripts.get(name), new_code, metadata, unspecified, strict)?;
                 // The script's version must be that of the process that was started.
                 script.modified.clone_from(&tried.modified);
                 namespace.scripts.insert(name.to_owned(), script.clone());
@@ -104,7 +104,7 @@ impl Local {
         }
         let startup = started.time();
         if namespace == NAMESPACE && script.starts_like(&tried) {
-            self.processes.take(name, started).await?;
+            self.processes.put_into_service(name, started).await?;
             // It may have been deleted meanwhile.
             self.follow().await?;
         } else {
@@ -137,8 +137,8 @@ impl Local {
         old: Option<&Script>,
     ) -> Result<Started, Refusal> {
         let account = self.read(Account::clone);
-        let worker = self.processes.places().uploaded(&account, name, script, folder)?;
-        self.processes.try_script(name, worker).await?.map_err(|failure| match failure {
+        let worker = self.processes.definitions().uploaded(&account, name, script, folder)?;
+        self.processes.start_script(name, worker).await?.map_err(|failure| match failure {
             Failure::NoClass(class) => no_such_class(&class, old),
             Failure::Start(reason) => Refusal::bad(INVALID, reason),
             failure => Refusal::bad(INVALID, failure.to_string()),
@@ -160,14 +160,14 @@ fn script_of(
     old: Option<&Script>,
     code: Option<Code>,
     metadata: Metadata,
-    rest: Rest,
+    unspecified: Unspecified,
     strict: bool,
 ) -> Result<Script, Refusal> {
     if metadata.assets.is_some() {
         return Err(Refusal::bad(INVALID, "static assets are not served by the local platform"));
     }
     let base = match old {
-        Some(old) if rest == Rest::Stays => old.clone(),
+        Some(old) if unspecified == Unspecified::Keep => old.clone(),
         old => Script {
             code: Code::Built,
             created: old.map_or_else(now, |old| old.created.clone()),
@@ -185,7 +185,7 @@ fn script_of(
     };
     let keep = metadata.keep_bindings.unwrap_or_default();
     let bindings = match metadata.bindings {
-        None if rest == Rest::Stays => base.bindings,
+        None if unspecified == Unspecified::Keep => base.bindings,
         new => merged(old, new.unwrap_or_default(), &keep, strict)?,
     };
     let mut script = Script { bindings, modified: now(), ..base };
@@ -226,23 +226,23 @@ fn merged(
     let old = old.map(|old| &*old.bindings).unwrap_or_default();
     let mut bindings: Vec<Map<String, Value>> = Vec::new();
     for binding in new {
-        let called = name(&binding).to_owned();
+        let called = binding_name(&binding).to_owned();
         if called.is_empty() {
             return Err(Refusal::bad(10052, "a binding has no name"));
         }
-        if bindings.iter().any(|other| name(other) == called) {
+        if bindings.iter().any(|other| binding_name(other) == called) {
             return Err(Refusal::bad(INVALID, format!("there are two bindings called {called}")));
         }
         // The binding is inherited, or it is a secret without its text, as the API shows it.
-        if is(&binding, "inherit") || (is(&binding, "secret_text") && !binding.contains_key("text")) {
+        if has_type(&binding, "inherit") || (has_type(&binding, "secret_text") && !binding.contains_key("text")) {
             let old_name = binding.get("old_name").and_then(Value::as_str).unwrap_or(&called);
-            match old.iter().find(|binding| name(binding) == old_name) {
+            match old.iter().find(|binding| binding_name(binding) == old_name) {
                 Some(old) => {
                     let mut inherited = old.clone();
                     inherited.insert("name".to_owned(), called.into());
                     bindings.push(inherited);
                 }
-                None if strict || is(&binding, "secret_text") => {
+                None if strict || has_type(&binding, "secret_text") => {
                     return Err(Refusal::bad(10057, format!("there is no binding {called} to inherit")));
                 }
                 None => {}
@@ -253,7 +253,7 @@ fn merged(
     }
     for binding in old {
         let kept = binding.get("type").and_then(Value::as_str).is_some_and(|kind| keep.contains(kind));
-        if kept && !bindings.iter().any(|other| name(other) == name(binding)) {
+        if kept && !bindings.iter().any(|other| binding_name(other) == binding_name(binding)) {
             bindings.push(binding.clone());
         }
     }

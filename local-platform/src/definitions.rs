@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use toml::Table;
 use uuid::{Builder, Uuid};
 
 use super::account::{Account, Code, Script, Storage, now};
 use super::address_block::AddressBlock;
 use super::binding_types::works;
-use super::config::{api_bindings, deployed_dispatcher};
+use super::config::{api_bindings, deployed_dispatcher, read};
 use super::options::{Auth, Customer, Options};
 use super::script::{stored, worker_name};
 use super::store::modules_folder;
@@ -20,18 +21,20 @@ use super::supervisor::{Name, Parameters};
 use super::workerd::{Binding, Config, Module, ModuleKind, Worker};
 use platform::code::RuntimeSettings;
 use platform::token::state_secrets;
+use shared::customer::UserId;
 
 /// The folders, Workers and settings that the processes' configurations are built from.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Definitions {
     /// The state folder.
     pub state: PathBuf,
     /// The folder of the built customer Worker.
     pub customer_worker: PathBuf,
     /// The compatibility settings of the built customer Worker.
     pub settings: RuntimeSettings,
-    /// The customers whose Worker is a JavaScript module that the options name: its file by the script's name.
-    pub modules: BTreeMap<String, PathBuf>,
+    /// The customers whose Worker is a JavaScript module that the options name, and its file. They are found by the
+    /// script's name.
+    pub modules: BTreeMap<String, (UserId, PathBuf)>,
     /// The file of the Worker that has all storage.
     pub storage_worker: PathBuf,
     /// The Worker that scripts' outgoing requests go through, and the names of its parameters.
@@ -46,7 +49,7 @@ pub struct Places {
     pub has_token_secrets: bool,
 }
 
-impl Places {
+impl Definitions {
     /// Creates them from the options.
     pub fn new(options: &Options, state: &Path, records: Option<&str>) -> Result<Self> {
         let repository = options.repository.canonicalize().context("cannot find the repository")?;
@@ -62,7 +65,7 @@ impl Places {
         for Customer { id, worker } in &options.customers {
             if let Some(file) = worker.as_ref().filter(|file| file.extension().is_none_or(|kind| kind != "toml")) {
                 let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
-                modules.insert(id.to_string(), file);
+                modules.insert(id.to_string(), (id.clone(), file));
             }
         }
         let settings = RuntimeSettings::read(&repository)?;
@@ -114,8 +117,8 @@ impl Places {
     }
 
     fn script(&self, account: &Account, name: &str) -> Result<Worker> {
-        if let Some(file) = self.modules.get(name) {
-            let bindings = account.storage_of(&resource_name(name));
+        if let Some((id, file)) = self.modules.get(name) {
+            let bindings = account.storage_of(&id.resource_name());
             return Ok(Worker {
                 modules: vec![Module { name: "index.js".to_owned(), kind: ModuleKind::EsModule, path: file.clone() }],
                 bindings: bindings.iter().filter_map(|binding| bound(binding, None)).collect(),
@@ -223,37 +226,40 @@ impl Worker {
 }
 
 /// Returns the folder of the dispatcher's modules, and the dispatcher of a wrangler file without its modules.
-fn dispatcher(options: &Options, config: &toml::Table, settings: &RuntimeSettings) -> Result<(PathBuf, Worker)> {
+fn dispatcher(options: &Options, config: &Table, settings: &RuntimeSettings) -> Result<(PathBuf, Worker)> {
     let main = config.get("main").and_then(toml::Value::as_str).context("wrangler.toml has no main")?;
     let folder = Path::new(main).parent().context("a file is in a folder")?;
+    let mut worker = configured("dispatcher", config, settings);
+    worker.bindings.insert("DISPATCHER".to_owned(), Binding::Namespace(hosted(options)));
+    worker.is_trusted = true;
+    Ok((folder.to_owned(), worker))
+}
+
+/// Returns one of the operator's Workers as its wrangler file describes it, without its modules.
+fn configured(name: &str, config: &Table, settings: &RuntimeSettings) -> Worker {
     let version = json!({ "id": Uuid::new_v4().to_string(), "tag": "", "timestamp": now() });
     let bindings = api_bindings(config);
     let bindings = bindings.iter().filter_map(Value::as_object);
-    let mut bindings: BTreeMap<String, Binding> =
-        bindings.filter_map(|binding| bound(binding, Some(&version))).collect();
-    let metadata =
-        config.get("version_metadata").and_then(|section| section.get("binding")).and_then(toml::Value::as_str);
-    bindings.extend(metadata.map(|name| (name.to_owned(), Binding::Json(version.to_string()))));
-    bindings.insert("DISPATCHER".to_owned(), Binding::Namespace(hosted(options)));
-    let texts = |name: &str| -> Vec<String> {
-        let list = config.get(name).and_then(toml::Value::as_array).into_iter().flatten();
-        list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
-    };
     let date = config.get("compatibility_date").and_then(toml::Value::as_str);
-    let worker = Worker {
-        name: "dispatcher".to_owned(),
+    Worker {
+        name: name.to_owned(),
         modules: Vec::new(),
         has_no_exports: false,
         compatibility_date: date.unwrap_or(&settings.compatibility_date).to_owned(),
-        compatibility_flags: texts("compatibility_flags"),
-        bindings,
+        compatibility_flags: texts(config.get("compatibility_flags")),
+        bindings: bindings.filter_map(|binding| bound(binding, Some(&version))).collect(),
         durable_objects: BTreeMap::new(),
         objects: None,
         outbound: None,
         allow: Vec::new(),
-        is_trusted: true,
-    };
-    Ok((folder.to_owned(), worker))
+        is_trusted: false,
+    }
+}
+
+/// Returns the texts in a list of a wrangler file.
+fn texts(list: Option<&toml::Value>) -> Vec<String> {
+    let list = list.and_then(toml::Value::as_array).into_iter().flatten();
+    list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 /// Returns the scripts that run in the hub and the names of their Workers. These are the customers for which the
@@ -274,51 +280,23 @@ fn outbound(
     settings: &RuntimeSettings,
     allow: &[AddressBlock],
 ) -> Result<Option<(Worker, Vec<String>)>> {
-    let read = |path: &Path| -> Result<Value> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let table: toml::Table = text.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
-        Ok(json!(table))
-    };
     let dispatcher = read(&repository.join("wrangler.toml"))?;
-    let wanted = &dispatcher["dispatch_namespaces"][0]["outbound"];
-    let Some(service) = wanted["service"].as_str() else { return Ok(None) };
+    let namespace = dispatcher.get("dispatch_namespaces").and_then(|namespaces| namespaces.get(0));
+    let Some(wanted) = namespace.and_then(|namespace| namespace.get("outbound")) else { return Ok(None) };
+    let service = wanted.get("service").and_then(toml::Value::as_str);
+    let service = service.context("`outbound` in wrangler.toml has no `service`")?;
     let path = repository.join("outbound/wrangler.toml");
     let config = read(&path)?;
-    if config["name"] != service {
+    if config.get("name").and_then(toml::Value::as_str) != Some(service) {
         bail!(
             "wrangler.toml names the outbound Worker {service}, but {} is another: only that one runs locally",
             path.display()
         );
     }
-    let texts = |value: &Value| -> Vec<String> {
-        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let variable = |(name, value): (&String, &Value)| {
-        let value =
-            value.as_str().map_or_else(|| Binding::Json(value.to_string()), |text| Binding::Text(text.to_owned()));
-        (name.clone(), value)
-    };
-    let worker = Worker {
-        name: service.to_owned(),
-        modules: built_modules(
-            &builds.map_or_else(|| repository.join("outbound/build"), |builds| builds.join("outbound")),
-        )?,
-        has_no_exports: false,
-        compatibility_date: config["compatibility_date"].as_str().unwrap_or(&settings.compatibility_date).to_owned(),
-        compatibility_flags: texts(&config["compatibility_flags"]),
-        bindings: config["vars"].as_object().into_iter().flatten().map(variable).collect(),
-        durable_objects: BTreeMap::new(),
-        objects: None,
-        outbound: None,
-        allow: allow.to_vec(),
-        is_trusted: false,
-    };
-    Ok(Some((worker, texts(&wanted["parameters"]))))
-}
-
-/// Returns the name of a customer's storage.
-fn resource_name(script: &str) -> String {
-    format!("customer-{script}")
+    let folder = builds.map_or_else(|| repository.join("outbound/build"), |builds| builds.join("outbound"));
+    let worker =
+        Worker { modules: built_modules(&folder)?, allow: allow.to_vec(), ..configured(service, &config, settings) };
+    Ok(Some((worker, texts(wanted.get("parameters")))))
 }
 
 /// Returns the modules of a built Worker: the main module first, then the Wasm and text modules beside it.
@@ -360,7 +338,10 @@ fn bound(binding: &Map<String, Value>, version: Option<&Value>) -> Option<(Strin
         "durable_object_namespace" => Binding::DurableObjects(text("class_name")),
         "analytics_engine" => Binding::Dataset(text("dataset")),
         "queue" => Binding::Queue,
-        "service" if version.is_some() => Binding::Service(text("service")),
+        "service" if version.is_some() => Binding::Service {
+            worker: text("service"),
+            entrypoint: binding.get("entrypoint").and_then(Value::as_str).map(str::to_owned),
+        },
         _ => match stored(binding)? {
             Storage::Kv(id) => Binding::Kv(id),
             Storage::R2(name) => Binding::Bucket(name),

@@ -15,7 +15,7 @@ use super::account::Storage;
 
 /// A client of the storage Worker.
 #[derive(Debug)]
-pub struct Door {
+pub struct StorageClient {
     http: Client,
 }
 
@@ -31,9 +31,9 @@ pub struct Call<'c> {
 
 /// The storage Worker's reply.
 #[derive(Debug)]
-pub struct Answer(Response);
+pub struct StorageResponse(Response);
 
-impl Answer {
+impl StorageResponse {
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.0.status()
@@ -113,7 +113,7 @@ impl<'c> Call<'c> {
     }
 }
 
-impl Door {
+impl StorageClient {
     /// Creates a client for the storage Worker's socket.
     pub fn new(socket: PathBuf) -> Result<Self> {
         // Connections are not reused, because the next request may be for another process.
@@ -122,7 +122,7 @@ impl Door {
     }
 
     /// Sends a request. If the storage refuses it, the reply has the status 400 and the reason as text.
-    pub async fn ask(&self, storage: &Storage, call: Call<'_>) -> Result<Answer> {
+    pub async fn send(&self, storage: &Storage, call: Call<'_>) -> Result<StorageResponse> {
         let mut url = Url::parse("http://storage/").context("this is a URL")?;
         url.query_pairs_mut().append_pair("storage", &storage.binding()).append_pair("operation", call.operation);
         if let Some(key) = call.key {
@@ -133,6 +133,6 @@ impl Door {
         }
         let request = self.http.post(url).headers(call.headers);
         let request = call.body.into_iter().fold(request, reqwest::RequestBuilder::body);
-        Ok(Answer(request.send().await.context("the local storage did not reply")?))
+        Ok(StorageResponse(request.send().await.context("the local storage did not reply")?))
     }
 }
