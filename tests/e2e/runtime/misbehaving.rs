@@ -47,7 +47,10 @@ async fn expect_harmless(path: &str) {
     let problem = reply.json();
     match reply.status.as_u16() {
         // The runtime ended it.
-        503 => assert_eq!(problem["code"], "customer_worker_limit", "{reply}"),
+        503 => {
+            assert_eq!(problem["code"], "customer_worker_limit", "{reply}");
+            assert!(logs(&platform).await.contains("Worker exceeded"));
+        }
         // It could not allocate, which is an error of its own.
         502 if path == "/buffers" => assert_eq!(problem["code"], "customer_worker_failed", "{reply}"),
         _ => panic!("{reply}"),
@@ -55,6 +58,11 @@ async fn expect_harmless(path: &str) {
     assert!(slowest < OTHERS_WAIT, "{slowest:?}");
     wait_until_served(&platform).await;
     assert!(platform.dev.stop(Signal::SIGINT).await.success());
+}
+
+/// Returns the script's log, as lines of JSON.
+async fn logs(platform: &Platform) -> String {
+    Reply::to(platform.api.get("/workers/dispatch/namespaces/customers/logs?script=script")).await.text().to_owned()
 }
 
 /// Waits until the script answers again.
@@ -141,8 +149,7 @@ async fn output_that_nobody_reads_stops_nobody() {
         expect_success(platform.customer("other").get("/")).await;
         assert_eq!(platform.text("script", "/version").await, "v1");
     }
-    let logged = Reply::to(platform.api.get("/workers/dispatch/namespaces/customers/logs?script=script")).await;
-    assert!(logged.text().lines().count() >= 2000, "{logged}");
+    assert!(logs(&platform).await.lines().count() >= 2000);
     assert_eq!(output.next_line().await.expect("text").expect("a line"), format!("[script] {text}"));
     tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
     assert!(platform.dev.stop(Signal::SIGINT).await.success());
