@@ -19,7 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::lock::locked;
 use super::ping::answers;
 use super::run_folder::RunFolder;
-use super::workerd::{Config, Failure, Printed, Worker, Workerd, explained, missing_class, without_warnings};
+use super::workerd::{
+    Config, Failure, Printed, Worker, Workerd, explained, is_out_of_memory, missing_class, without_warnings,
+};
 
 /// The time that a process may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -347,7 +349,7 @@ async fn wait(
 
 /// Returns why a process ended by itself.
 fn failure(status: io::Result<ExitStatus>, stderr: &str) -> Failure {
-    if Workerd::is_out_of_memory(stderr) {
+    if is_out_of_memory(stderr) {
         return Failure::Memory;
     }
     match status {
