@@ -62,6 +62,14 @@ impl LocalApi {
         namespace["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Returns the path of the customers' records. The platform must have been started with `--records`.
+    pub async fn records(&self) -> String {
+        let settings = expect_result(self.get("/workers/scripts/dispatcher/settings")).await;
+        let bindings = settings["bindings"].as_array().expect("a list").clone();
+        let records = bindings.iter().find(|binding| binding["name"] == "CUSTOMERS").expect("the binding CUSTOMERS");
+        format!("/storage/kv/namespaces/{}/values", records["namespace_id"].as_str().expect("an id"))
+    }
+
     /// Creates a request that uploads a script with one module.
     pub fn upload(&self, script: &str, source: &str, mut metadata: Value) -> RequestBuilder {
         metadata["main_module"] = "index.js".into();

@@ -341,7 +341,7 @@ async fn no_binding_reaches_another_customers_resources() {
             "{name}: {messages:?}"
         );
     }
-    let records = format!("{}/user3", records(api).await);
+    let records = format!("{}/user3", api.records().await);
     expect_result(api.request(Method::PUT, &records).body("{}")).await;
     assert_eq!(reply_json(&platform.customer("user3")).await, json!({}), "no binding must exist");
 
@@ -376,19 +376,11 @@ async fn no_binding_reaches_another_customers_resources() {
     assert!(replies > 0, "some of the ports must reply");
 }
 
-/// Returns the API's path of the customers' records.
-async fn records(api: &tests::LocalApi) -> String {
-    let settings = expect_result(api.get("/workers/scripts/dispatcher/settings")).await;
-    let bindings = settings["bindings"].as_array().expect("a list").clone();
-    let records = bindings.iter().find(|binding| binding["name"] == "CUSTOMERS").expect("the binding CUSTOMERS");
-    format!("/storage/kv/namespaces/{}/values", records["namespace_id"].as_str().expect("an id"))
-}
-
 #[tokio::test]
 async fn records_decide_who_is_a_customer() {
     let platform = Platform::start(&["--records"]).await;
     let (api, user1) = (&platform.api, platform.customer("user1"));
-    let records = records(api).await;
+    let records = api.records().await;
     expect_success(user1.get("/")).await;
     expect_result(api.request(Method::PUT, &format!("{records}/user1")).body(r#"{"suspended":true}"#)).await;
     expect_problem(user1.get("/"), 403, "customer_suspended").await;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::Platform;
 
 /// Answers every request on an address with a 200, or a redirect.
-async fn server(address: &str, redirect: Option<String>) -> std::net::SocketAddr {
+pub async fn server(address: &str, redirect: Option<String>) -> std::net::SocketAddr {
     let listener = TcpListener::bind((address, 0)).await.expect("a free port");
     let listens = listener.local_addr().expect("an address");
     let app = axum::Router::new().fallback(move || {
