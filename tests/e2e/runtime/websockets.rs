@@ -11,8 +11,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::Platform;
 
+/// A client's side of a WebSocket.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 /// Opens a WebSocket to a customer's Worker.
-pub async fn connect(url: &str, id: &str) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+pub async fn connect(url: &str, id: &str) -> Socket {
     let mut request = url.replace("http://", "ws://").into_client_request().expect("a URL");
     request.headers_mut().insert("X-User-ID", id.parse().expect("a header"));
     connect_async(request).await.expect("the WebSocket opens").0
