@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
@@ -48,6 +48,13 @@ impl Dev {
     pub async fn start_developing(repository: &Path, state: &Path) -> Self {
         let mut command = platform_command(state);
         command.env("CARGO_MANIFEST_DIR", repository.join("xtask"));
+        Self::spawn(command, state).await
+    }
+
+    /// Starts a platform in a process group of its own, as a shell does.
+    pub async fn start_in_process_group(state: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(state, arguments);
+        command.process_group(0);
         Self::spawn(command, state).await
     }
 
@@ -122,8 +129,19 @@ impl Dev {
     }
 
     /// Sends a signal and waits until it ends.
-    pub async fn stop(mut self, signal: Signal) -> ExitStatus {
+    pub async fn stop(self, signal: Signal) -> ExitStatus {
         kill(self.pid(), signal).expect("the platform runs");
+        self.wait().await
+    }
+
+    /// Sends a signal to all processes of its process group, as a terminal does, and waits until it ends. It must have
+    /// a process group of its own.
+    pub async fn stop_process_group(self, signal: Signal) -> ExitStatus {
+        killpg(self.pid(), signal).expect("the platform runs");
+        self.wait().await
+    }
+
+    async fn wait(mut self) -> ExitStatus {
         timeout(TIMEOUT, self.process.wait()).await.expect("it ends in time").expect("it can be waited for")
     }
 }

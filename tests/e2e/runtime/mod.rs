@@ -11,6 +11,7 @@ mod objects;
 mod outbound;
 mod probes;
 mod starts;
+mod stops;
 mod uploads;
 mod websockets;
 
