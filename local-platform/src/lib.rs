@@ -36,6 +36,7 @@
 //!     customers: vec!["user1".parse()?],
 //!     others: Vec::new(),
 //!     allow: Vec::new(),
+//!     idle: Options::IDLE,
 //!     log: None,
 //! })
 //! .await?;
@@ -160,7 +161,7 @@ impl LocalPlatform {
         let storage = StorageClient::new(folder.socket(&Name::Storage.socket()))?;
         let logs = Arc::new(ScriptLogs::new(log.clone()));
         let workerd = Workerd::new(&options.repository).await?;
-        let processes = Processes::start(workerd, folder, definitions, fixed, &store, logs.clone())?;
+        let processes = Processes::start(workerd, folder, definitions, fixed, &store, logs.clone(), options.idle)?;
         let front = front::start(front, processes.supervisor().clone())?;
         let mut hub = Hub::start(&options.repository, processes.folder(), &contents, &log).await?;
         tokio::select! {

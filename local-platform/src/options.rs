@@ -1,6 +1,7 @@
 //! The options of a local platform.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shared::customer::UserId;
 
@@ -37,8 +38,15 @@ pub struct Options {
     pub others: Vec<PathBuf>,
     /// Non-public addresses that customers' Workers may connect to.
     pub allow: Vec<AddressBlock>,
+    /// The time after which a process without connections is ended, unless it has Durable Objects. Tests shorten it.
+    pub idle: Duration,
     /// The file for the output of the hub and of all Workers; standard output if `None`.
     pub log: Option<PathBuf>,
+}
+
+impl Options {
+    /// The usual value of `idle`.
+    pub const IDLE: Duration = Duration::from_mins(2);
 }
 
 /// How the dispatcher authenticates requests: its variable `AUTH`.

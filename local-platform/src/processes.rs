@@ -65,6 +65,7 @@ impl Processes {
         fixed: BTreeSet<String>,
         store: &Arc<Mutex<Store>>,
         logs: Arc<ScriptLogs>,
+        idle: Duration,
     ) -> Result<Self> {
         let definitions = Arc::new(definitions);
         let bound = Arc::new(Mutex::default());
@@ -86,7 +87,7 @@ impl Processes {
             Name::Dispatcher => logs.output().line(message),
             _ => logs.output().line(&format!("[{name}] {message}")),
         });
-        let supervisor = Supervisor::new(workerd, folder, source, log);
+        let supervisor = Supervisor::new(workerd, folder, source, log, idle);
         let control = control::start(supervisor.clone())?;
         let processes = Self { supervisor, definitions, bound, fixed, control, following: AsyncMutex::default() };
         let account = locked(store).account().clone();

@@ -51,9 +51,6 @@ const DRAIN_OBJECTS: Duration = Duration::from_secs(2);
 const MAX_LINGERING_OF_ONE: usize = 2;
 const MAX_LINGERING: usize = 16;
 
-/// The time after which a process without connections is ended, unless it has Durable Objects.
-const IDLE: Duration = Duration::from_mins(2);
-
 /// The minimum of the CPU time that a process may use without a sign of life.
 const MIN_CPU: Duration = Duration::from_secs(2);
 
@@ -131,6 +128,8 @@ pub struct Supervisor {
     folder: RunFolder,
     source: Source,
     log: ScriptLog,
+    /// The time after which a process without connections is ended, unless it has Durable Objects.
+    idle: Duration,
     starts: Semaphore,
     services: Mutex<BTreeMap<Name, Listening>>,
     /// The settings from the dispatcher. It sends a script's settings only when they change, so they are kept when the
@@ -244,13 +243,14 @@ impl Lingering {
 }
 
 impl Supervisor {
-    /// Creates a supervisor whose sockets are in `folder`.
-    pub fn new(workerd: Workerd, folder: RunFolder, source: Source, log: ScriptLog) -> Arc<Self> {
+    /// Creates a supervisor whose sockets are in `folder`. It ends processes that have no connections for `idle`.
+    pub fn new(workerd: Workerd, folder: RunFolder, source: Source, log: ScriptLog, idle: Duration) -> Arc<Self> {
         Arc::new(Self {
             workerd,
             folder,
             source,
             log,
+            idle,
             starts: Semaphore::new(STARTS),
             services: Mutex::default(),
             settings: Mutex::default(),
@@ -494,7 +494,7 @@ impl Supervisor {
                     process.kill(Failure::Cpu);
                     process.ended().await
                 }
-                () = service.idle(&process) => process.ended().await,
+                () = service.idle(&process, supervisor.idle) => process.ended().await,
             };
             locked(&service.processes).retain(|other| !Arc::ptr_eq(other, &process));
             if failure != Failure::Stopped {
@@ -542,16 +542,16 @@ impl Service {
         }
     }
 
-    /// Returns when a process has been ended because nobody used it.
-    async fn idle(&self, process: &Arc<Process>) {
+    /// Returns when a process has been ended because nobody used it for this time.
+    async fn idle(&self, process: &Arc<Process>, time: Duration) {
         loop {
-            sleep(IDLE / 4).await;
-            if !process.is_idle(IDLE) || process.has_objects() {
+            sleep(time / 4).await;
+            if !process.is_idle(time) || process.has_objects() {
                 continue;
             }
             // New connections wait for this lock and then start another process.
             let mut current = self.current.lock().await;
-            if process.is_idle(IDLE) && current.as_ref().is_some_and(|current| Arc::ptr_eq(current, process)) {
+            if process.is_idle(time) && current.as_ref().is_some_and(|current| Arc::ptr_eq(current, process)) {
                 process.kill(Failure::Stopped);
                 // Another one must not have the same files.
                 process.ended().await;

@@ -1,6 +1,7 @@
 //! Runs the local platform until a signal stops it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_platform::{AddressBlock, Auth, Builds, Customer, LocalPlatform, Options, Var};
@@ -63,6 +64,11 @@ pub struct DevArguments {
     /// besides public ones; may be repeated. 127.0.0.1 is the platform's own and refused
     #[arg(long, value_name = "ADDRESS")]
     allow: Vec<AddressBlock>,
+
+    /// After how many seconds a process that nobody uses is ended, for tests
+    #[arg(long, value_name = "SECONDS", default_value_t = Options::IDLE.as_secs(), hide = true,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    idle: u64,
 }
 
 /// Parses a token. It is sent in a header and written to a file that a shell sources, so its characters are restricted.
@@ -101,6 +107,7 @@ pub fn run(repository: &Path, tools: &Tools, arguments: DevArguments) -> Result<
         customers: arguments.customers,
         others: Vec::new(),
         allow: arguments.allow,
+        idle: Duration::from_secs(arguments.idle),
         log: None,
     };
     tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(serve(options, rebuilder))

@@ -67,6 +67,7 @@ async fn end_to_end(repository: &Path, arguments: &TestArguments, api_testers: &
         customers,
         others: workers,
         allow: Vec::new(),
+        idle: Options::IDLE,
         log: Some(log.clone()),
     };
     let mut platform = LocalPlatform::start(options).await?;

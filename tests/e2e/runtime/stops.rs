@@ -1,4 +1,4 @@
-//! Ctrl-C ends the whole platform, and nothing is lost.
+//! Processes that nobody uses are ended, and Ctrl-C ends the whole platform: nothing is lost.
 
 use std::time::Duration;
 
@@ -12,6 +12,54 @@ use tests::api::expect_result;
 use tests::processes::{expect_gone, pids, processes};
 use tests::{Customer, Dev, Reply, expect_json, expect_success};
 use tokio::time::{Instant, sleep};
+
+use super::{Platform, objects};
+
+/// The usual time is two minutes. With one second, requests often come at the moment at which a process is ended.
+#[tokio::test]
+async fn a_process_that_nobody_uses_is_ended_and_starts_again_with_its_data() {
+    let platform = Platform::start_with(&["quiet", "busy", "objects"], &["--idle", "1"]).await;
+    platform.upload("busy", "v1").await;
+    objects::upload(&platform.api, "v1", json!({ "migrations": { "new_tag": "v1", "new_classes": ["Room"] } })).await;
+    assert_eq!(platform.text("objects", "/").await, "v1 1");
+    let quiet = platform.customer("quiet");
+    expect_success(quiet.put("/files?key=file").body("content")).await;
+    expect_success(quiet.post_json("/data", r#"{"key":"k","value":"kept"}"#)).await;
+    expect_success(quiet.post_json("/db/query", r#"{"sql":"CREATE TABLE t AS SELECT 1 AS one"}"#)).await;
+
+    // The dispatcher and a script with a long reply are used. A script with Durable Objects may have alarms.
+    let streamed = tokio::spawn(Reply::to(platform.customer("busy").get("/stream?pieces=120")));
+    wait_until_only(&platform, 3).await;
+    assert!(!streamed.is_finished(), "the processes that nobody uses are not ended in time");
+    assert_eq!(streamed.await.expect("no panic").text(), "v1 ".repeat(120));
+    wait_until_only(&platform, 1).await;
+
+    assert_eq!(Reply::to(quiet.get("/files?key=file")).await.text(), "content");
+    expect_json(quiet.get("/data?key=k"), json!({ "key": "k", "value": "kept" })).await;
+    let rows = expect_success(quiet.post_json("/db/query", r#"{"sql":"SELECT one FROM t"}"#)).await;
+    assert!(rows.text().contains(r#"{"one":1}"#), "{rows}");
+    assert_eq!(platform.text("objects", "/").await, "v1 2");
+    for _ in 0..8 {
+        sleep(Duration::from_millis(fastrand::u64(900..1400))).await;
+        expect_json(quiet.get("/data?key=k"), json!({ "key": "k", "value": "kept" })).await;
+    }
+    assert!(platform.dev.stop(Signal::SIGINT).await.success());
+}
+
+/// Waits until this number of processes is left besides the hub's.
+async fn wait_until_only(platform: &Platform, number: usize) {
+    let started = Instant::now();
+    loop {
+        let all = processes(platform.state());
+        let left: Vec<&String> = all.iter().filter(|line| line.contains("--debug-port=unix:p")).collect();
+        if left.len() <= number {
+            assert_eq!(left.len(), number, "{left:#?}");
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{left:#?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
 
 /// A terminal sends Ctrl-C to all processes of the group.
 #[tokio::test]
