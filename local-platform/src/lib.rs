@@ -137,7 +137,7 @@ impl Builds {
 impl LocalPlatform {
     /// Starts the platform. Returns when the dispatcher answers requests.
     pub async fn start(options: Options) -> Result<Self> {
-        raise_file_limit()?;
+        set_file_limit()?;
         let state = options.state.clone();
         // Miniflare's own errors do not say that the disk is full.
         Self::try_start(options).await.map_err(|error| disk_is_full(&state).unwrap_or(error))
@@ -277,10 +277,12 @@ impl LocalPlatform {
     }
 }
 
-/// Lets this program and its processes open as many files as they may. Each request needs several.
-fn raise_file_limit() -> Result<()> {
+/// Lets this program open half as many files as its processes, which may open as many as the system allows. A workerd
+/// process ends if it cannot accept a connection. This program only waits, so it must reach its limit first: it has two
+/// files open for each connection of a process.
+fn set_file_limit() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit of open files")
+    setrlimit(Resource::RLIMIT_NOFILE, most / 2, most).context("cannot set the limit of open files")
 }
 
 /// What runs in the hub, as the options say.

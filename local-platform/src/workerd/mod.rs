@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::process::Command;
 
 use super::address_block::AddressBlock;
@@ -42,6 +43,8 @@ pub struct Workerd {
     own: PathBuf,
     /// The newest compatibility date that the runtime supports.
     newest: String,
+    /// The number of files that a process may open.
+    max_files: u64,
 }
 
 /// What a process runs.
@@ -188,7 +191,8 @@ impl Workerd {
         let text = String::from_utf8_lossy(&output.stdout);
         let newest = text.trim().strip_prefix("workerd ").context("workerd does not print its version")?.to_owned();
         let own = repository.join("local-platform/namespace");
-        Ok(Self { program, simulators: node_modules.join("miniflare/dist/src/workers"), own, newest })
+        let (_, max_files) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?;
+        Ok(Self { program, simulators: node_modules.join("miniflare/dist/src/workers"), own, newest, max_files })
     }
 
     /// Returns the command that starts a process with a configuration file. The process runs in the folder that
@@ -197,6 +201,7 @@ impl Workerd {
     pub fn command(&self, folder: &Path, process: &str, file: &str, config: &Config) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "prlimit", &format!("--data={MAX_DATA}"), "--core=0"]);
+        command.arg(format!("--nofile={}", self.max_files));
         command.arg(&self.program).args(["serve", "--import-path=/", "--control-fd=1"]);
         if matches!(config, Config::Database { .. } | Config::Dispatcher(_)) {
             // The D1 simulator's compatibility flags and the dispatch namespace are experimental features. Scripts must
