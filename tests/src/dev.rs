@@ -58,6 +58,16 @@ impl Dev {
         Self::spawn(command, state).await
     }
 
+    /// Starts a platform each of whose processes can open this number of files.
+    pub async fn start_with_few_descriptors(number: u32, state: &Path, arguments: &[&str]) -> Self {
+        let dev = command(state, arguments);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={number}:{number}"));
+        command.arg(dev.as_std().get_program()).args(dev.as_std().get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(command, state).await
+    }
+
     /// Starts a platform whose state folder is on a disk of its own.
     pub async fn start_on(disk: &Disk) -> Self {
         Self::spawn(disk.command(), disk.state.path()).await

@@ -68,6 +68,13 @@ pub fn memory_in_use(state: &Path) -> u64 {
     pids(&processes(state)).into_iter().filter_map(size).sum()
 }
 
+/// Returns how many files processes have open.
+#[must_use]
+pub fn descriptors(processes: &[String]) -> usize {
+    let open = |pid: String| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    pids(processes).into_iter().map(open).sum()
+}
+
 /// Returns the TCP ports that processes listen on, from Linux's `/proc`: `proc_net_tcp(5)` and `proc_pid_fd(5)`.
 #[must_use]
 pub fn ports(processes: &[String]) -> Vec<u16> {

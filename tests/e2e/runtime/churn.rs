@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::api::{SCRIPTS, expect_result};
-use tests::processes::{memory_in_use, pids, processes};
+use tests::processes::{descriptors, memory_in_use, processes};
 use tests::{Reply, expect_success};
 use tokio::time::sleep;
 
@@ -109,13 +109,12 @@ impl Count {
         let run = platform.state().join("run");
         // The simulators close the files of what nobody uses after ten seconds.
         sleep(Duration::from_secs(15)).await;
-        let open = |pid: String| entries(&Path::new("/proc").join(pid).join("fd"));
         let all = processes(platform.state());
         let own: Vec<String> = all.into_iter().filter(|line| !line.contains("--debug-port=unix:p")).collect();
         Self {
             sockets: entries(&run.join("scripts")) + entries(&run.join("databases")),
             databases: entries(&platform.state().join("storage/v3/d1/miniflare-D1DatabaseObject")),
-            descriptors: pids(&own).into_iter().map(open).sum(),
+            descriptors: descriptors(&own),
         }
     }
 }

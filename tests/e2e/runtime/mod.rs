@@ -5,6 +5,7 @@
 mod bodies;
 mod builds;
 mod churn;
+mod descriptors;
 mod doors;
 mod misbehaving;
 mod objects;
