@@ -42,7 +42,7 @@ export default function makeNamespace({ port, supervisor, settings }) {
   /** Tells the supervisor what has changed. A request whose client goes meanwhile leaves nothing for others to wait for. */
   const tell = async (script, { limits, outbound } = {}) => {
     const text = JSON.stringify({ limits, outbound });
-    if (text === (known.get(script) ?? "{}")) return;
+    if (text === known.get(script)) return;
     const headers = { "Content-Type": "application/json" };
     const { ok } = await supervisor.fetch(`http://supervisor/scripts/${script}`, { method: "PUT", headers, body: text });
     // Otherwise there is no such script yet.

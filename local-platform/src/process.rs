@@ -352,9 +352,13 @@ fn failure(status: io::Result<ExitStatus>, stderr: &str) -> Failure {
     if is_out_of_memory(stderr) {
         return Failure::Memory;
     }
-    match status {
-        Ok(status) => Failure::Crash(format!("the process ended ({status})")),
-        Err(error) => Failure::Crash(format!("the process cannot be waited for: {error}")),
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return Failure::Crash(format!("the process cannot be waited for: {error}")),
+    };
+    match without_warnings(stderr).lines().last() {
+        Some(line) => Failure::Crash(format!("the process ended ({status}): {line}")),
+        None => Failure::Crash(format!("the process ended ({status})")),
     }
 }
 
