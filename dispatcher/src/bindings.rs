@@ -141,9 +141,15 @@ impl Bindings {
         edge::variable(&self.token_secrets_value())
     }
 
+    /// `TRUST_WEBSOCKET_PROTOCOL`: whether the user id in `Sec-WebSocket-Protocol` is trusted, with
+    /// `AUTH = "trusted-header"`.
+    pub fn trusts_websocket_protocol(&self) -> bool {
+        is_on(self.variable("TRUST_WEBSOCKET_PROTOCOL"))
+    }
+
     /// `OUTBOUND`: whether there is an outbound Worker, which receives the user id and the plan.
     pub fn has_outbound(&self) -> bool {
-        edge::variable(&self.outbound_value()).is_some_and(|outbound| !matches!(&*outbound, "" | "false"))
+        is_on(edge::variable(&self.outbound_value()))
     }
 
     /// `DISPATCHER`: the dispatch namespace with the customers' Workers.
@@ -185,6 +191,11 @@ impl Bindings {
         let text = |name: &str| edge::property(&version, name).as_string().unwrap_or_default();
         Some(Deployment { id: text("id"), tag: text("tag"), timestamp: text("timestamp") })
     }
+}
+
+/// Returns whether a variable that switches something on is set.
+fn is_on(variable: Option<String>) -> bool {
+    variable.is_some_and(|value| !matches!(&*value, "" | "false"))
 }
 
 /// Looks up an optional binding by a member that only its type has. A binding of another type is logged and ignored.

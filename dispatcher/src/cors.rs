@@ -40,6 +40,11 @@ impl Cors {
         AllowedOrigins::new(&self.origins)
     }
 
+    /// Returns whether pages of this origin may call the platform.
+    pub fn allows(&self, origin: &str) -> bool {
+        self.origins().allow_origin(origin).is_some()
+    }
+
     /// Returns the reply to a CORS preflight request, with which a browser asks whether a page may send a request.
     /// Returns `None` for all other requests. [`finish`] adds `Access-Control-Allow-Origin`, without which the browser
     /// does not send the page's request.
@@ -50,7 +55,7 @@ impl Cors {
         request.header("Access-Control-Request-Method")?;
         let origin = request.header("Origin")?;
         let headers = edge::headers([("Cache-Control", "no-store"), ("Vary", VARY)]);
-        if self.origins().allow_origin(&origin).is_some() {
+        if self.allows(&origin) {
             edge::set_header(&headers, "Access-Control-Allow-Methods", ALLOWED_METHODS);
             edge::set_header(&headers, "Access-Control-Allow-Headers", &self.allowed_headers);
             edge::set_header(&headers, "Access-Control-Max-Age", MAX_AGE);

@@ -6,11 +6,12 @@
 //!       -> Cors                       reads the CORS variables              500
 //!       -> /healthz, /openapi.json    replied to here
 //!       -> Cors::preflight            replied to here
-//!       -> X-User-ID                  parses the user id                    400
+//!       -> Credentials                reads the user id and the token       400 403
 //!       -> auth::check                verifies the token                    401 403 503
 //!       -> customer::find             reads the customer's record           403 404 503
 //!       -> rate_limit::check          applies the plan's rate limit         429
 //!       -> namespace::forward         calls the customer's Worker           404 502 503
+//!       -> websocket::choose_protocol replies to the client's offer         400
 //!       -> cors::finish               adds `Vary` and the CORS headers
 //!       -> telemetry::record          writes a log line and a data point
 //! ```
@@ -35,12 +36,14 @@ mod auth;
 mod bindings;
 mod caller;
 mod cors;
+mod credentials;
 mod customer;
 mod json;
 mod namespace;
 mod rate_limit;
 mod request;
 mod telemetry;
+mod websocket;
 
 use shared::customer::UserId;
 use shared::http::{DISPATCHER_ROUTES, DispatcherEndpoint, Health, Problem, Route};
@@ -51,6 +54,7 @@ use worker::{Context, Env, event};
 
 use crate::bindings::Bindings;
 use crate::cors::Cors;
+use crate::credentials::Credentials;
 use crate::customer::ResolvedCustomer;
 use crate::request::RequestContext;
 
@@ -110,20 +114,23 @@ async fn handle(
     if let Some(reply) = cors.and_then(|cors| cors.preflight(request)) {
         return Ok(reply);
     }
-    let user_id = customer.user_id.insert(user_id(request.header("X-User-ID"))?);
-    let caller = auth::check(bindings, request, user_id, ctx).await?;
+    let Credentials { user_id: claimed, offered_token, offer } = Credentials::read(bindings, request, cors)?;
+    let user_id = customer.user_id.insert(user_id(claimed)?);
+    let caller = auth::check(bindings, request, offered_token.as_deref(), user_id, ctx).await?;
     let active = customer::find(bindings, user_id).await?;
     let plan = customer.plan.insert(active.plan);
     rate_limit::check(bindings, user_id, plan).await?;
 
     let outbound = bindings.has_outbound().then_some((&*user_id, &*plan));
     let options = namespace::options(active.limits, outbound);
-    namespace::forward(bindings, &active.script, options, &request.forwarded(caller)).await
+    let forwarded = request.forwarded(caller, offer.as_ref());
+    let reply = namespace::forward(bindings, &active.script, options, &forwarded).await?;
+    websocket::choose_protocol(offer.as_ref(), reply)
 }
 
-/// Parses `X-User-ID`. Two such headers arrive as one value with a comma, which is not a valid user id.
-fn user_id(header: Option<String>) -> Result<UserId, Problem> {
-    Ok(UserId::parse(header.ok_or_else(Problem::missing_user_id)?)?)
+/// Parses the user id. Two headers `X-User-ID` arrive as one value with a comma, which is not a valid user id.
+fn user_id(claimed: Option<String>) -> Result<UserId, Problem> {
+    Ok(UserId::parse(claimed.ok_or_else(Problem::missing_user_id)?)?)
 }
 
 fn health(bindings: &Bindings) -> Response {

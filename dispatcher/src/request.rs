@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use edge::REQUEST_ID_HEADER;
 use js_sys::Date;
-use shared::http::{RequestId, Target};
+use shared::http::{ProtocolOffer, RequestId, Target};
 use web_sys::{Headers, Request};
 
 use crate::caller::Caller;
+use crate::websocket::PROTOCOL_HEADER;
 
 /// The headers that are never forwarded to a customer's Worker.
 ///
@@ -63,6 +64,16 @@ impl RequestContext {
         Target::parse(&self.url).path
     }
 
+    /// Returns the request's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns whether the request opens a WebSocket.
+    pub fn is_websocket(&self) -> bool {
+        self.header("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    }
+
     /// Returns the time when the request arrived, in milliseconds since 1970.
     pub fn started(&self) -> f64 {
         self.started
@@ -73,17 +84,22 @@ impl RequestContext {
         self.headers.get(name).ok().flatten()
     }
 
-    /// Returns the request for the customer's Worker, without reading its body. A request that needs no change is not
-    /// copied, because a copy costs time.
-    pub fn forwarded(&self, caller: Caller) -> Cow<'_, Request> {
+    /// Returns the request for the customer's Worker, without reading its body. What an offer has for the platform is
+    /// left out. A request that needs no change is not copied, because a copy costs time.
+    pub fn forwarded(&self, caller: Caller, offer: Option<&ProtocolOffer>) -> Cow<'_, Request> {
         let removed = removed_headers(caller, |name| self.headers.has(name).unwrap_or(true));
-        if removed.is_empty() && !self.id_is_new {
+        if removed.is_empty() && !self.id_is_new && offer.is_none() {
             return Cow::Borrowed(&self.request);
         }
         let copy = Request::new_with_request(&self.request).expect("a request that was not read can be copied");
         let headers = copy.headers();
         for name in removed {
             headers.delete(name).expect("a copy's headers can be changed");
+        }
+        match offer.map(|offer| &offer.others) {
+            Some(Some(others)) => edge::set_header(&headers, PROTOCOL_HEADER, others),
+            Some(None) => headers.delete(PROTOCOL_HEADER).expect("a copy's headers can be changed"),
+            None => {}
         }
         if self.id_is_new {
             edge::set_header(&headers, REQUEST_ID_HEADER, self.id());

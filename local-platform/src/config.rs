@@ -24,6 +24,10 @@ pub fn deployed_dispatcher(repository: &Path, options: &Options, records: Option
         Auth::Token => "token",
     };
     vars.insert("AUTH".to_owned(), Value::String(auth.to_owned()));
+    if options.auth == Auth::TrustedHeader {
+        // Pages of this machine and of `ALLOWED_ORIGINS` can open WebSockets.
+        vars.insert("TRUST_WEBSOCKET_PROTOCOL".to_owned(), Value::String("true".to_owned()));
+    }
     for Var { name, value } in &options.vars {
         match &**name {
             "AUTH" => bail!("AUTH is not for --var: use --auth"),

@@ -86,6 +86,12 @@ impl Customer {
         Self { client: client(), url: url.to_owned(), headers: headers([("X-User-ID", id)]) }
     }
 
+    /// Creates a client of the platform at `url` that sends no user id.
+    #[must_use]
+    pub fn anonymous_at(url: &str) -> Self {
+        Self { client: client(), url: url.to_owned(), headers: headers([]) }
+    }
+
     /// Creates a client of one of the dispatchers in `fixtures/dispatchers/`, which have other configurations.
     /// `fixtures/gate.js` forwards requests to them.
     #[must_use]

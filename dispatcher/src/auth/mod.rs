@@ -18,13 +18,14 @@ use crate::request::RequestContext;
 
 /// Checks that a request may be made for a customer. The variable `AUTH` selects how:
 ///
-/// - `token`, the default: the request must carry a token of that customer.
+/// - `token`, the default: the request must carry a token of that customer, in `Authorization` or in `offered_token`.
 /// - `trusted-header`: `X-User-ID` is trusted, because a proxy in front of the dispatcher has authenticated the client.
 ///
 /// Every request is refused if `AUTH` has another value, or if it is `token` and the keys are missing or malformed.
 pub async fn check(
     bindings: &Bindings,
     request: &RequestContext,
+    offered_token: Option<&str>,
     user_id: &UserId,
     ctx: &Context,
 ) -> Result<Caller, Problem> {
@@ -32,7 +33,7 @@ pub async fn check(
         Some("trusted-header") => Ok(Caller::Trusted),
         // Boxed as a trait object, so that its code stays a separate function, which V8 compiles only when it is
         // called.
-        None | Some("" | "token") => check_token(bindings, request, user_id, ctx).boxed_local().await,
+        None | Some("" | "token") => check_token(bindings, request, offered_token, user_id, ctx).boxed_local().await,
         Some(value) => {
             Err(Problem::auth_not_configured(format!("AUTH must be token or trusted-header, not {value:?}")))
         }
@@ -42,6 +43,7 @@ pub async fn check(
 async fn check_token(
     bindings: &Bindings,
     request: &RequestContext,
+    offered_token: Option<&str>,
     user_id: &UserId,
     ctx: &Context,
 ) -> Result<Caller, Problem> {
@@ -57,7 +59,10 @@ async fn check_token(
     }
 
     let authorization = request.header("Authorization");
-    let token = Token::from_header::<JsJson>(authorization.as_deref())?;
+    let token = match offered_token {
+        Some(token) => Token::parse::<JsJson>(token)?,
+        None => Token::from_header::<JsJson>(authorization.as_deref())?,
+    };
     let mut signed = false;
     for ring in rings {
         signed = signed || ring.has_signed(&token).await;

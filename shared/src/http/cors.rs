@@ -54,6 +54,17 @@ impl<'a> AllowedOrigins<'a> {
     }
 }
 
+/// Returns whether an `Origin` is that of the host in a request's URL. The schemes are not compared, because a proxy in
+/// front may terminate TLS.
+#[must_use]
+pub fn is_same_host(origin: &str, url: &str) -> bool {
+    let host = |text: &str| {
+        let (_, rest) = text.split_once("://")?;
+        rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty()).map(str::to_ascii_lowercase)
+    };
+    host(origin).is_some_and(|own| host(url) == Some(own))
+}
+
 /// Appends the operator's headers to a list of headers. `added` is the variable `ALLOWED_HEADERS` or `EXPOSED_HEADERS`,
 /// with names separated by commas or whitespace. `*` stands for any header, in requests without credentials.
 ///
@@ -107,6 +118,29 @@ mod tests {
         assert_eq!(AllowedOrigins::new("*").allow_origin("https://x.example"), Some("*"));
         assert!(!AllowedOrigins::new("https://*.example").allow_any());
         assert_eq!(AllowedOrigins::new("").allow_origin(""), None);
+    }
+
+    #[test]
+    fn the_own_host_is_an_origin_and_no_other() {
+        let url = "http://127.0.0.1:8787/rooms/1?x=http://evil.example/";
+        for origin in ["http://127.0.0.1:8787", "https://127.0.0.1:8787"] {
+            assert!(is_same_host(origin, url), "{origin}");
+        }
+        assert!(is_same_host("https://App.example", "https://app.example/"));
+        for origin in [
+            "",
+            "null",
+            "127.0.0.1:8787",
+            "http://",
+            "http://127.0.0.1",
+            "http://127.0.0.1:8788",
+            "http://127.0.0.1:8787.evil.example",
+            "http://evil.example",
+            "http://user@127.0.0.1:8787",
+        ] {
+            assert!(!is_same_host(origin, url), "{origin}");
+        }
+        assert!(!is_same_host("", ""));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod reply;
 mod request_id;
 mod route;
 mod target;
+mod websocket;
 
 pub use body_headers::{require_complete, require_identity};
 pub use cursor::{Cursor, Listing};
@@ -32,6 +33,7 @@ pub use route::{
     CUSTOMER_ROUTES, CustomerEndpoint, DISPATCHER_ROUTES, DispatcherEndpoint, Route, paths as route_paths, route_name,
 };
 pub use target::Target;
+pub use websocket::{PLATFORM_PROTOCOL, ProtocolOffer};
 
 pub(crate) use header_text::{MAX_HEADER_LEN, is_visible};
 pub(crate) use parameters::{limit_parameter, parse_key, text_parameter};

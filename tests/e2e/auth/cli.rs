@@ -27,7 +27,7 @@ fn token(arguments: &[&str], secrets: Option<&str>, input: &str) -> (bool, Strin
 }
 
 /// Runs `cargo platform token`, expects it to succeed, and returns the only line that it prints.
-fn printed(arguments: &[&str], secrets: Option<&str>) -> String {
+pub fn printed(arguments: &[&str], secrets: Option<&str>) -> String {
     let (success, printed, errors) = token(arguments, secrets, "");
     assert!(success, "{arguments:?}: {errors}");
     let line = printed.strip_suffix('\n').expect("a line");

@@ -1,6 +1,6 @@
 //! Authentication: valid, forged, expired and missing tokens.
 
-mod cli;
+pub mod cli;
 mod jwks;
 mod rotation;
 mod secrets;

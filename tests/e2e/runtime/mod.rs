@@ -14,6 +14,7 @@ mod probes;
 mod starts;
 mod stops;
 mod uploads;
+mod websocket_protocol;
 mod websockets;
 
 use std::cell::Cell;

@@ -33,6 +33,8 @@ codes! {
     MissingUserId = 400 "missing_user_id",
     /// `X-User-ID` is not a user id.
     InvalidUserId = 400 "invalid_user_id",
+    /// `Sec-WebSocket-Protocol` names a user id or a token in a way that is not valid.
+    InvalidWebsocketProtocol = 400 "invalid_websocket_protocol",
     /// The token is missing.
     MissingToken = 401 "missing_token",
     /// The token is rejected.
@@ -43,6 +45,8 @@ codes! {
     InsufficientScope = 403 "insufficient_scope",
     /// The customer is suspended.
     CustomerSuspended = 403 "customer_suspended",
+    /// Pages of this origin may not open a `WebSocket`.
+    OriginNotAllowed = 403 "origin_not_allowed",
     /// The customer does not exist.
     UnknownUser = 404 "unknown_user",
     /// The customer has sent more requests than its plan allows.

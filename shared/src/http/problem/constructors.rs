@@ -18,6 +18,21 @@ impl Problem {
         )
     }
 
+    /// `Sec-WebSocket-Protocol` names a user id or a token in a way that is not valid. The client receives `detail`.
+    #[must_use]
+    pub fn invalid_websocket_protocol(detail: &'static str) -> Self {
+        Self::new(ProblemCode::InvalidWebsocketProtocol, detail)
+    }
+
+    /// A page of another origin opens a WebSocket, and the platform trusts the user id that it sends.
+    #[must_use]
+    pub fn origin_not_allowed() -> Self {
+        Self::new(
+            ProblemCode::OriginNotAllowed,
+            "pages of this Origin may not open WebSockets here; ask the platform's operator to add it to ALLOWED_ORIGINS",
+        )
+    }
+
     /// The request has no bearer token. The challenge contains no error code (RFC 6750, 3.1).
     #[must_use]
     pub fn missing_token() -> Self {
