@@ -3,6 +3,7 @@
 //! Each test starts a platform of its own. The customers' Worker is fixtures/workbench.js, which is uploaded.
 
 mod bodies;
+mod browser;
 mod builds;
 mod churn;
 mod descriptors;
