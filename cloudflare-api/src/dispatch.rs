@@ -5,7 +5,7 @@ use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{ApiRequest, Cloudflare};
 use super::error::Error;
@@ -164,6 +164,25 @@ impl Cloudflare {
     /// Lists a script's bindings.
     pub async fn script_bindings(&self, namespace: &str, name: &str) -> Result<Vec<Value>, Error> {
         self.namespace(Method::GET, namespace, &["scripts", name, "bindings"]).list(None).await
+    }
+
+    /// Lists the names of a script's secrets.
+    pub async fn script_secrets(&self, namespace: &str, script: &str) -> Result<Vec<String>, Error> {
+        let secrets: Vec<Value> =
+            self.namespace(Method::GET, namespace, &["scripts", script, "secrets"]).list(None).await?;
+        Ok(secrets.iter().filter_map(|secret| secret["name"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Sets a secret of a script.
+    pub async fn put_script_secret(&self, namespace: &str, script: &str, name: &str, text: &str) -> Result<(), Error> {
+        let secret = json!({ "name": name, "text": text, "type": "secret_text" });
+        let request = self.namespace(Method::PUT, namespace, &["scripts", script, "secrets"]);
+        request.json(secret).send::<Value>().await.map(drop)
+    }
+
+    /// Deletes a secret of a script.
+    pub async fn delete_script_secret(&self, namespace: &str, script: &str, name: &str) -> Result<(), Error> {
+        self.namespace(Method::DELETE, namespace, &["scripts", script, "secrets", name]).send_delete().await
     }
 
     fn namespace(&self, method: Method, namespace: &str, path: &[&str]) -> ApiRequest<'_> {

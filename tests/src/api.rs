@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -108,9 +109,17 @@ impl LocalApi {
 
     /// Runs `cargo platform`.
     pub async fn platform(&self, arguments: &[&str]) -> Output {
+        self.platform_with_input(arguments, "").await
+    }
+
+    /// Runs `cargo platform` with a text on standard input.
+    pub async fn platform_with_input(&self, arguments: &[&str], input: &str) -> Output {
         let platform =
             std::env::var_os("PLATFORM").expect("PLATFORM is not set: run the tests with `cargo xtask test`");
-        run(self.command(Path::new(&platform)).current_dir(crate::repository()).args(arguments)).await
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(input.as_bytes()).and_then(|()| file.rewind()).expect("the input is written");
+        let mut command = self.command(Path::new(&platform));
+        run(command.current_dir(crate::repository()).args(arguments).stdin(file)).await
     }
 }
 

@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `create`, `deploy`, `delete` | `create`, `deploy`, `delete`, on `storage`, `upload`, `record` |
 //! | `suspend`, `resume` | `record` |
+//! | `secret` | `secrets` |
 //! | `show`, `list`, `stats`, `config`, `audit` | `state`, `list`, `stats`, `config`, `audit` |
 //!
 //! Everything is found by its name, which contains the user id. An interrupted command can therefore be run again: it
@@ -27,6 +28,7 @@ mod platform;
 mod record;
 mod report;
 mod run_cache;
+mod secrets;
 mod state;
 mod stats;
 mod storage;

@@ -8,6 +8,7 @@ mod interrupted;
 mod modules;
 mod refusals;
 mod scripts;
+mod secrets;
 mod storage;
 mod uploads;
 mod values;

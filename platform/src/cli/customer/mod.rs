@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod deploy;
 mod list;
+mod secret;
 mod show;
 mod stats;
 mod suspend;
@@ -25,6 +26,7 @@ use config::ConfigArguments;
 use create::CreateArguments;
 use delete::DeleteArguments;
 use deploy::DeployArguments;
+use secret::SecretArguments;
 use show::ShowArguments;
 use stats::StatsArguments;
 
@@ -73,6 +75,9 @@ enum CustomerCommand {
     #[command(after_help = EXIT_CODES)]
     Resume(IdArguments),
 
+    /// Set, list and delete the secrets of a customer's Worker
+    Secret(SecretArguments),
+
     /// Delete customers and their data
     #[command(after_help = EXIT_CODES)]
     Delete(DeleteArguments),
@@ -111,6 +116,7 @@ impl CustomerCommand {
                 return output.finish(list::list(target, output).await, |list| view::list(&list["customers"]));
             }
             Self::Audit(audit) => return output.audit(audit.run(target, output).await),
+            Self::Secret(command) => return output.finish(command.run(target, output).await, secret::text),
             Self::Show(show) => return output.finish(show.run(target, output).await, view::customer),
             Self::Stats(stats) => return output.finish(stats.run(target).await, |stats| format!("{stats:#}")),
             Self::Config(config) => {
