@@ -125,6 +125,11 @@ async fn answer(client: DispatcherClient, mut request: Request) -> Result<Respon
         Ok(Err(error)) if error.source().is_some_and(is_client_error) => {
             problem(&Problem::invalid_body("it broke off, or its chunks are malformed"), &id)
         }
+        // Only customers' Workers send headers that are so long.
+        Ok(Err(error)) if error.source().is_some_and(is_too_large) => {
+            eprintln!("the reply to {}: {}", id.as_str(), chain(&error));
+            problem(&Problem::customer_worker_failed(chain(&error)), &id)
+        }
         Ok(Err(error)) => {
             eprintln!("the local runtime did not reply to {}: {}", id.as_str(), chain(&error));
             problem(&Problem::runtime_unavailable(), &id)
@@ -350,6 +355,11 @@ fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whether the headers of a reply are longer than the HTTP client accepts.
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
 }
 
 /// Whether a request failed because of its body.

@@ -35,6 +35,9 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// One of the hub's sockets. The Worker behind it answers at once; see `queue.js`.
 const PING: &str = "queue";
 
+/// The socket on which Miniflare's runtime would serve its Workers. Nobody uses it.
+const ENTRY: &str = "entry";
+
 /// The file that the hub creates when it is ready.
 const READY: &str = "ready";
 
@@ -135,11 +138,20 @@ impl Hub {
             bail!("{} is missing: run `cargo xtask setup`", node.display());
         }
         let workerd = folder.path().join("workerd");
-        // The wrapper is needed because Miniflare does not end its runtime when Miniflare is killed, and offers a debug
-        // port only on TCP. It replaces the first argument, `serve`. It also removes the socket that a crashed runtime
-        // has left behind.
+        // The wrapper is needed because Miniflare does not end its runtime when Miniflare is killed, and offers its entry
+        // and the debug port only on TCP, where every user of this machine can connect. It also removes the sockets that
+        // a crashed runtime has left behind.
         let wrapper = format!(
-            "#!/bin/sh\nrm -f {HUB}\nshift\nexec setpriv --pdeathsig KILL '{}' serve --debug-port=unix:{HUB} \"$@\"\n",
+            "#!/bin/sh
+rm -f {HUB} {ENTRY}
+shift
+for argument do
+  shift
+  case $argument in --socket-addr=entry=*) argument=--socket-addr=entry=unix:{ENTRY} ;; esac
+  set -- \"$@\" \"$argument\"
+done
+exec setpriv --pdeathsig KILL '{}' serve --debug-port=unix:{HUB} \"$@\"
+",
             node_modules.join("workerd/bin/workerd").display()
         );
         fs::write(&workerd, wrapper)

@@ -158,6 +158,7 @@ impl Process {
             errors.await.context("nothing panics")?;
             let stderr = locked(&stderr).clone();
             return Ok(Err(match serves {
+                Ok(_) if is_out_of_memory(&stderr) => Failure::Memory,
                 Ok(_) => Failure::Start(explained(&without_warnings(&stderr))),
                 Err(_) => {
                     Failure::Start(format!("the script did not start within {} seconds", START_TIMEOUT.as_secs()))

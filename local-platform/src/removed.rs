@@ -109,8 +109,8 @@ mod tests {
             file("do/customer-b-Room/1.sqlite"),
         ];
         for storage in [Storage::R2("customer-a".to_owned()), Storage::Objects("a".to_owned())] {
-            remove_files(&storage, simulators.path()).expect("ignore_missing");
-            remove_files(&storage, simulators.path()).expect("ignore_missing already");
+            remove_files(&storage, simulators.path()).expect("they are removed");
+            remove_files(&storage, simulators.path()).expect("missing files are fine");
         }
         assert!(own.iter().all(|path| !path.exists()));
         assert!(others.iter().all(|path| path.exists()));

@@ -2,7 +2,7 @@
 //! files.
 
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,10 +51,16 @@ impl StateLock {
     }
 }
 
+/// Creates the state folder, which only its owner can look into: it has what customers store. Returns its path.
 pub fn prepare_state(state: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(state)
-        .and_then(|()| state.canonicalize())
-        .with_context(|| format!("cannot use {} as the state folder", state.display()))
+    let prepare = || {
+        fs::create_dir_all(state)?;
+        if fs::metadata(state)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(state, fs::Permissions::from_mode(0o700))?;
+        }
+        state.canonicalize()
+    };
+    prepare().with_context(|| format!("cannot use {} as the state folder", state.display()))
 }
 
 /// Opens the local account and creates the customers of the options. Also returns the id of the KV namespace with

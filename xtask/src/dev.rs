@@ -180,7 +180,7 @@ impl Rebuilder {
                     }
                 }
                 // Cargo has printed what is wrong.
-                Ok(Err(error)) => eprintln!("{error:#}; the platform runs what it ran before"),
+                Ok(Err(error)) => eprintln!("The platform runs what it ran before: {error:#}"),
                 Err(error) => return anyhow::Error::new(error).context("cannot build the Workers"),
             }
         }

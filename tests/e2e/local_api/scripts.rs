@@ -361,7 +361,7 @@ async fn no_binding_reaches_another_customers_resources() {
     let replies = reply_json(&platform.customer("user3")).await.to_string();
     assert!(!replies.contains("secret") && !replies.contains("\"keys\""), "{replies}");
 
-    // wrangler's own port reaches every Worker, but not the storage.
+    // No port of the platform leads to the storage.
     let mut replies = 0;
     for port in tests::processes::ports(&tests::processes::processes(platform.state.path())) {
         let address = format!("127.0.0.1:{port}");

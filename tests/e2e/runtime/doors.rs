@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use axum::response::IntoResponse;
 use nix::sys::signal::Signal;
-use tests::{Reply, escaped, run_to_failure};
+use tempfile::TempDir;
+use tests::processes::{ports, processes};
+use tests::{Dev, Reply, escaped, expect_success, run_to_failure};
 use tokio::net::TcpListener;
 
 use super::Platform;
@@ -77,10 +79,21 @@ async fn addresses_of_the_platform_cannot_be_allowed() {
 }
 
 #[tokio::test]
-async fn only_the_owner_can_look_into_the_folder_of_the_sockets() {
-    let platform = Platform::start(&["script"]).await;
-    let mode = fs::metadata(platform.state().join("run")).expect("the folder").permissions().mode();
-    assert_eq!(mode & 0o777, 0o700);
+async fn only_the_owner_can_look_into_the_state_folder_and_its_sockets() {
+    let state = TempDir::new().expect("a folder");
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755)).expect("the owner's");
+    let dev = Dev::start(state.path(), &["--customer", "script"]).await;
+    let platform = Platform { api: dev.api(), dev, state };
+    for folder in [platform.state().to_owned(), platform.state().join("run")] {
+        let mode = fs::metadata(&folder).expect("the folder").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    }
+    // Other users could connect to ports.
+    expect_success(platform.customer("script").get("/stats")).await;
+    let is_runtime = |line: &String| line.contains("workerd") && line.contains("serve");
+    let runtimes: Vec<String> = processes(platform.state()).into_iter().filter(is_runtime).collect();
+    assert!(runtimes.len() >= 3, "{runtimes:?}");
+    assert_eq!(ports(&runtimes), [0; 0], "{runtimes:?}");
     let error = run_to_failure(platform.state(), &[]).await;
     assert!(error.contains("another local platform uses"), "{error}");
     let state = platform.state;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use tempfile::TempDir;
 use tests::processes::processes;
-use tests::{Dev, Reply, expect_success};
+use tests::{Dev, Reply, expect_problem, expect_success};
 
 use super::Platform;
 
@@ -131,6 +132,24 @@ async fn sql_that_does_not_end_harms_nobody_else() {
     assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
     assert!(slowest < OTHERS_WAIT, "{slowest:?}");
     expect_success(customer.post_json("/db/query", r#"{"sql":"SELECT 1"}"#)).await;
+    assert!(platform.dev.stop(Signal::SIGINT).await.success());
+}
+
+#[tokio::test]
+async fn headers_that_are_too_long_are_the_workers_failure() {
+    let platform = Platform::start(&["script", "other"]).await;
+    platform.upload("script", "v1").await;
+    expect_problem(platform.customer("script").get("/header?length=2000000"), 502, "customer_worker_failed").await;
+    assert_eq!(platform.text("script", "/version").await, "v1");
+    expect_success(platform.customer("other").get("/")).await;
+
+    // One that needs too much memory to start is refused in a sentence.
+    let source = "const all = []; for (;;) all.push(new Array(100_000).fill(1)); export default { fetch() {} };";
+    let upload = platform.api.upload("script", source, json!({ "compatibility_date": "2026-11-17" }));
+    let refused = Reply::to(upload).await;
+    assert_eq!(refused.status, 400, "{refused}");
+    assert_eq!(refused.json()["errors"][0]["message"], "Worker exceeded memory limit.", "{refused}");
+    assert_eq!(platform.text("script", "/version").await, "v1");
     assert!(platform.dev.stop(Signal::SIGINT).await.success());
 }
 
