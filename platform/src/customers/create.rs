@@ -11,14 +11,14 @@ use super::run_cache::RunCache;
 use super::state::CustomerState;
 use super::storage::{self, Creation, StorageIds};
 use super::upload::{KeepBindings, ScriptSpec};
-use crate::manifest::{Manifest, NamedBinding, StorageSpec};
+use crate::manifest::{Manifest, NamedBinding, StorageSpec, pending};
 
 impl Customers {
     /// Creates the missing parts of a customer. An existing script is not replaced; `deploy` does that.
     pub async fn create(&self, spec: CustomerSpec<'_>, cache: &RunCache, steps: &mut Steps) -> Result<()> {
         let (state, further) = self.check_before_create(spec.id, spec.manifest, cache).await?;
         if state.settings.is_none() {
-            self.check_code(spec.code, &further, cache).await?;
+            self.check_code(spec, &further, cache).await?;
         }
 
         let (ids, unexpected) = self.create_storage(spec, &state, steps).await?;
@@ -32,7 +32,8 @@ impl Customers {
             None => {
                 self.check_not_bound_elsewhere(spec.id, unexpected).await?;
                 let bindings = [ids.bindings(), further].concat();
-                let script = ScriptSpec { code: spec.code, tags: &spec.manifest.tags, bindings: &bindings };
+                let migrations = pending(&spec.manifest.migrations, None, false)?;
+                let script = ScriptSpec { code: spec.code, tags: &spec.manifest.tags, bindings: &bindings, migrations };
                 let upload = script.upload(None, KeepBindings::NotInManifest)?;
                 let messages = self.cloudflare.upload_script(&self.namespace, name, upload).await?;
                 steps.add(Step::new(Component::Script, name, Outcome::Created).with_messages(&messages));

@@ -11,7 +11,7 @@ use super::run_cache::RunCache;
 use super::upload::{KeepBindings, ScriptSpec};
 use super::{state, storage};
 use crate::code::CodeOwner;
-use crate::manifest::{Manifest, NamedBinding};
+use crate::manifest::{Manifest, NamedBinding, pending};
 
 /// The customers to deploy to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +32,24 @@ pub struct DeployRun {
     /// Whether the customers were named. Then a script that cannot be replaced is an error; otherwise it is skipped.
     is_named: bool,
     keep: KeepBindings,
+    /// Whether migrations may delete classes of Durable Objects with their data.
+    delete_data: bool,
     cache: RunCache,
 }
 
+/// What a deployment may remove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removals {
+    /// Removes bindings and tags that a manifest does not name, except secrets.
+    pub exact: bool,
+    /// Lets migrations delete classes of Durable Objects with their data.
+    pub delete_data: bool,
+}
+
 impl Customers {
-    /// Starts a deployment and returns its customers. With `exact`, bindings and tags that a manifest does not name are
-    /// removed, except secrets.
-    pub async fn start_deploy(&self, targets: Targets, exact: bool) -> Result<(Vec<UserId>, DeployRun)> {
+    /// Starts a deployment and returns its customers.
+    pub async fn start_deploy(&self, targets: Targets, removals: Removals) -> Result<(Vec<UserId>, DeployRun)> {
+        let Removals { exact, delete_data } = removals;
         let (is_named, ids) = match targets {
             Targets::Named(ids) => (true, ids),
             Targets::All { tag } => {
@@ -50,7 +61,7 @@ impl Customers {
         // Listed once for all customers.
         let namespaces = if ids.is_empty() { Vec::new() } else { self.cloudflare.kv_namespaces().await? };
         let keep = if exact { KeepBindings::SecretsOnly } else { KeepBindings::NotInManifest };
-        Ok((ids, DeployRun { namespaces, is_named, keep, cache: RunCache::default() }))
+        Ok((ids, DeployRun { namespaces, is_named, keep, delete_data, cache: RunCache::default() }))
     }
 
     /// Uploads the code and the bindings of the manifest, and updates the record.
@@ -87,11 +98,22 @@ impl Customers {
         self.check_not_bound_elsewhere(id, new).await?;
 
         let bindings = [own, further].concat();
-        let script = ScriptSpec { code, tags: &manifest.tags, bindings: &bindings };
+        let migrations = self.pending_migrations(manifest, &name, run.delete_data).await?;
+        let script = ScriptSpec { code, tags: &manifest.tags, bindings: &bindings, migrations };
         let upload = script.upload(Some(&settings), run.keep)?;
         let messages = self.cloudflare.upload_script(&self.namespace, &name, upload).await?;
         steps.add(Step::new(Component::Script, &name, Outcome::Updated).with_messages(&messages));
         self.write_record(id, manifest, steps, false).await
+    }
+
+    /// Returns the migrations that an existing script has not had.
+    async fn pending_migrations(&self, manifest: &Manifest, script: &str, delete_data: bool) -> Result<Option<Value>> {
+        if manifest.migrations.is_empty() {
+            return Ok(None);
+        }
+        let description = self.cloudflare.script(&self.namespace, script).await?.unwrap_or_default();
+        let tag = description["script"]["migration_tag"].as_str().filter(|tag| !tag.is_empty());
+        pending(&manifest.migrations, tag, delete_data)
     }
 
     /// Returns the manifest without the secrets that the script already has and that are not set in the environment.

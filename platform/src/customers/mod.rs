@@ -38,7 +38,7 @@ mod upload;
 
 pub use audit::{Audit, Crossing};
 pub use config::ConfigFile;
-pub use deploy::{DeployRun, Targets};
+pub use deploy::{DeployRun, Removals, Targets};
 pub use list::ListedCustomer;
 pub use ownership::ResourceClaims;
 pub use platform::{CustomerSpec, Customers};

@@ -8,10 +8,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::platform::Customers;
+use super::platform::{CustomerSpec, Customers};
 use super::upload::{KeepBindings, ScriptSpec};
 use crate::code::{CodeOwner, ScriptCode};
-use crate::manifest::{Binding, NamedBinding};
+use crate::manifest::{Binding, Migration, NamedBinding, pending};
 
 /// The number of scripts whose bindings are read at the same time.
 const CONCURRENCY: usize = 8;
@@ -24,11 +24,12 @@ pub struct RunCache {
     checked: Mutex<Vec<CheckedCode>>,
 }
 
-/// Code that was checked with these bindings, and the API's reason if it was refused.
+/// Code that was checked with these bindings and migrations, and the API's reason if it was refused.
 #[derive(Debug)]
 struct CheckedCode {
     code: ScriptCode,
     bindings: Vec<NamedBinding>,
+    migrations: Vec<Migration>,
     refusal: Option<String>,
 }
 
@@ -87,10 +88,11 @@ impl Customers {
     /// the platform's Worker, which has none.
     pub(super) async fn check_code(
         &self,
-        code: &ScriptCode,
+        spec: CustomerSpec<'_>,
         bindings: &[NamedBinding],
         cache: &RunCache,
     ) -> Result<()> {
+        let (code, migrations) = (spec.code, &spec.manifest.migrations);
         let local = bindings.iter().filter(|bound| bound.resource().is_none());
         let local: Vec<NamedBinding> = local.cloned().collect();
         if code.owner == CodeOwner::Platform {
@@ -105,23 +107,34 @@ impl Customers {
         let mut checked = cache.checked.lock().await;
         // Code that was accepted with one customer's variables is accepted for all customers. Code that was refused may
         // be accepted with other variables.
-        let known =
-            checked.iter().find(|known| known.code == *code && (known.refusal.is_none() || known.bindings == local));
+        let known = checked.iter().find(|known| {
+            known.code == *code
+                && known.migrations == *migrations
+                && (known.refusal.is_none() || known.bindings == local)
+        });
         let refusal = if let Some(known) = known {
             known.refusal.clone()
         } else {
-            let refusal = self.try_upload(code, &local).await?;
-            checked.push(CheckedCode { code: code.clone(), bindings: local, refusal: refusal.clone() });
+            let refusal = self.try_upload(code, &local, migrations).await?;
+            let (code, migrations) = (code.clone(), migrations.clone());
+            checked.push(CheckedCode { code, bindings: local, migrations, refusal: refusal.clone() });
             refusal
         };
         refusal.map_or(Ok(()), |refusal| bail!("the API refuses the code: {refusal}"))
     }
 
     /// Uploads code for a check and deletes it again. Returns the API's reason if it refuses the code.
-    async fn try_upload(&self, code: &ScriptCode, bindings: &[NamedBinding]) -> Result<Option<String>> {
+    async fn try_upload(
+        &self,
+        code: &ScriptCode,
+        bindings: &[NamedBinding],
+        migrations: &[Migration],
+    ) -> Result<Option<String>> {
         // User ids have no underscore, so no customer's script has this name.
         let name = format!("{}code_check", self.prefix);
-        let upload = ScriptSpec { code, tags: &BTreeSet::new(), bindings }.upload(None, KeepBindings::NotInManifest)?;
+        let migrations = pending(migrations, None, false)?;
+        let script = ScriptSpec { code, tags: &BTreeSet::new(), bindings, migrations };
+        let upload = script.upload(None, KeepBindings::NotInManifest)?;
         let uploaded = self.cloudflare.upload_script(&self.namespace, &name, upload).await;
         let deleted = self.cloudflare.delete_script(&self.namespace, &name).await;
         deleted.with_context(|| format!("cannot delete the script {name}, which was uploaded to check the code"))?;

@@ -18,6 +18,8 @@ pub struct ScriptSpec<'s> {
     pub code: &'s ScriptCode,
     pub tags: &'s BTreeSet<String>,
     pub bindings: &'s [NamedBinding],
+    /// The member `migrations` of the metadata; see [`crate::manifest::pending`].
+    pub migrations: Option<Value>,
 }
 
 /// Which bindings and tags of an existing script an upload keeps.
@@ -32,7 +34,7 @@ pub enum KeepBindings {
 impl ScriptSpec<'_> {
     /// Returns the upload that creates the script or, with the settings of an existing script, replaces it.
     pub fn upload(&self, settings: Option<&Value>, keep: KeepBindings) -> Result<ScriptUpload> {
-        let Self { code, tags, bindings } = self;
+        let Self { code, tags, bindings, migrations } = self;
         let mut keep_bindings: BTreeSet<String> = BTreeSet::new();
         let mut all_tags: BTreeSet<String> = (*tags).clone();
         if let (Some(settings), KeepBindings::NotInManifest) = (settings, keep) {
@@ -64,6 +66,9 @@ impl ScriptSpec<'_> {
         });
         if !keep_bindings.is_empty() {
             metadata["keep_bindings"] = json!(keep_bindings);
+        }
+        if let Some(migrations) = migrations {
+            metadata["migrations"] = migrations.clone();
         }
         if let Some(observability) = &code.settings.observability {
             metadata["observability"] = observability.clone();

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::limits::{MAX_TAGS, MAX_VARIABLE_LEN, MAX_VARIABLES, RESERVED_NAMES};
+use super::migration::Migration;
 use super::model::StorageSpec;
 use super::spanned_error::SpannedError;
 use crate::code::CodeOwner;
@@ -34,6 +35,21 @@ pub fn check_tags(tags: &[Spanned<String>]) -> Result<(), SpannedError> {
         if text.is_empty() || text.contains([',', '&', ':']) {
             let message = format!("{text:?} cannot be a tag: a tag must not be empty or contain `,`, `&` or `:`");
             return Err(SpannedError::new(tag.span(), message));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses migrations without a tag or with the tag of another one.
+pub fn check_migrations(migrations: &[Spanned<Migration>]) -> Result<(), SpannedError> {
+    let mut seen = BTreeSet::new();
+    for migration in migrations {
+        let tag = &*migration.get_ref().tag;
+        if tag.is_empty() {
+            return Err(SpannedError::new(migration.span(), "a migration needs a `tag`"));
+        }
+        if !seen.insert(tag) {
+            return Err(SpannedError::new(migration.span(), format!("there are two migrations with the tag {tag}")));
         }
     }
     Ok(())

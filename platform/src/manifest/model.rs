@@ -10,6 +10,7 @@ use shared::customer::{Limits, Plan};
 
 use super::binding::{Binding, NamedBinding};
 use super::limits::MAX_VARIABLE_LEN;
+use super::migration::Migration;
 use crate::code::ScriptSource;
 
 /// A customer's manifest. A customer without a file has the default manifest: all three kinds of storage, and nothing
@@ -30,6 +31,8 @@ pub struct Manifest {
     pub secrets: BTreeSet<String>,
     /// The script's further bindings.
     pub bindings: Vec<NamedBinding>,
+    /// The migrations of the script's Durable Objects, in their order.
+    pub migrations: Vec<Migration>,
     /// The customer's own script, instead of the platform's.
     pub script: Option<ScriptSource>,
 }

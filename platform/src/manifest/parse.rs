@@ -11,7 +11,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 use super::binding::NamedBinding;
-use super::checks::{check_json, check_names, check_tags, check_variables};
+use super::checks::{check_json, check_migrations, check_names, check_tags, check_variables};
+use super::migration::Migration;
 use super::model::{Manifest, StorageSpec};
 use super::spanned_error::SpannedError;
 use crate::code::ScriptSource;
@@ -25,6 +26,7 @@ struct ManifestFile {
     tags: Vec<Spanned<String>>,
     storage: StorageSpec,
     secrets: Vec<Spanned<String>>,
+    migrations: Vec<Spanned<Migration>>,
     script: Option<ScriptSource>,
 }
 
@@ -70,7 +72,8 @@ impl Manifest {
         check_names(&file.storage, &names)?;
         check_tags(&file.tags)?;
         check_variables(&vars, file.secrets.len(), &names)?;
-        let ManifestFile { plan, limits, tags, storage, secrets, script } = file;
+        check_migrations(&file.migrations)?;
+        let ManifestFile { plan, limits, tags, storage, secrets, migrations, script } = file;
         let without_spans = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();
         Ok(Self {
             plan,
@@ -80,6 +83,7 @@ impl Manifest {
             vars,
             secrets: without_spans(secrets),
             bindings,
+            migrations: migrations.into_iter().map(Spanned::into_inner).collect(),
             script,
         })
     }

@@ -275,3 +275,24 @@ fn binding_names_are_unique_identifiers() {
         assert!(parse(&text).expect_err(name).to_string().contains("cannot be a binding's name"));
     }
 }
+
+#[test]
+fn migrations_are_steps_with_tags_of_their_own() {
+    let step = |fields: &str| format!("[[migrations]]\n{fields}\n");
+    let manifest = parse(&step("tag = 'v1'\nnew_classes = ['A']\nrenamed_classes = [{ from = 'B', to = 'C' }]"));
+    let migrations = manifest.expect("valid").migrations;
+    assert_eq!(
+        (&*migrations[0].tag, &*migrations[0].new_classes[0], &*migrations[0].renamed_classes[0].to),
+        ("v1", "A", "C")
+    );
+    for (text, reason) in [
+        (step("new_classes = ['A']"), "line 1: a migration needs a `tag`"),
+        ([step("tag = 'v1'"), step("tag = 'v1'")].concat(), "line 3: there are two migrations with the tag v1"),
+        (step("tag = 'v1'\nnew_class = ['A']"), "unknown field `new_class`"),
+        (step("tag = 'v1'\nrenamed_classes = [{ from = 'A' }]"), "missing field `to`"),
+        ("migrations = 'v1'".to_owned(), "line 1"),
+    ] {
+        let error = parse(&text).expect_err(&text).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}

@@ -5,6 +5,7 @@ mod creation;
 mod customers;
 mod databases;
 mod interrupted;
+mod migrations;
 mod modules;
 mod refusals;
 mod scripts;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use platform::customers::{CustomerReport, CustomerSpec, Targets, for_each};
+use platform::customers::{CustomerReport, CustomerSpec, Removals, Targets, for_each};
 use shared::customer::UserId;
 
 use super::arguments::{Concurrency, deduplicate};
@@ -29,6 +29,10 @@ pub struct DeployArguments {
     #[arg(long)]
     exact: bool,
 
+    /// Let migrations delete classes of Durable Objects, with all data of their objects
+    #[arg(long)]
+    delete_data: bool,
+
     #[command(flatten)]
     concurrency: Concurrency,
 
@@ -49,7 +53,8 @@ impl DeployArguments {
             Targets::All { tag: Some(tag) } => format!("script with the tag {tag}"),
             _ => "script".to_owned(),
         };
-        let (ids, run) = customers.start_deploy(targets, self.exact).await?;
+        let removals = Removals { exact: self.exact, delete_data: self.delete_data };
+        let (ids, run) = customers.start_deploy(targets, removals).await?;
         if ids.is_empty() {
             // This is not an error, but the tag may be misspelt.
             print_note(format_args!("nothing to deploy: no customer has a {required}"));

@@ -391,15 +391,22 @@ impl FakeApiInner {
                     }
                 }
                 bindings.sort_by_key(|binding| binding["name"].to_string());
-                let settings = json!({"bindings": bindings, "tags": metadata["tags"], "main": metadata["main_module"]});
+                let new_tag = metadata["migrations"]["new_tag"].clone();
+                let old_tag = || self.state.scripts.get(*name).map(|before| before["migration_tag"].clone());
+                let tag = if new_tag.is_null() { old_tag().unwrap_or_default() } else { new_tag };
+                let mut settings =
+                    json!({"bindings": bindings, "tags": metadata["tags"], "main": metadata["main_module"]});
+                if !tag.is_null() {
+                    settings["migration_tag"] = tag;
+                }
                 self.state.scripts.insert((*name).to_owned(), settings);
                 Ok(json!({ "id": name }))
             }
             ("DELETE", [name]) => self.state.scripts.remove(*name).map_or(NOT_FOUND, |_| Ok(Value::Null)),
-            ("GET", [name]) => {
-                let exists = self.state.scripts.contains_key(*name);
-                if exists { Ok(json!({"modified_on": "2026-11-22T00:00:00Z"})) } else { NOT_FOUND }
-            }
+            ("GET", [name]) => self.state.scripts.get(*name).map_or(NOT_FOUND, |settings| {
+                let script = json!({ "migration_tag": settings["migration_tag"] });
+                Ok(json!({ "modified_on": "2026-11-22T00:00:00Z", "script": script }))
+            }),
             ("GET", [name, "settings"]) => self.state.scripts.get(*name).cloned().map_or(NOT_FOUND, Ok),
             ("GET", [name, "bindings"]) => {
                 self.state.scripts.get(*name).map_or(NOT_FOUND, |settings| Ok(settings["bindings"].clone()))

@@ -81,7 +81,9 @@ async fn customers_code_is_checked_once_and_refused_code_leaves_nothing_behind()
     let text = "vars = { GREETING = 'hi' }\n[[bindings]]\nname = 'KV'\ntype = 'kv_namespace'\nnamespace_id = 'records'";
     let manifest = Manifest { bindings: Vec::new(), ..manifest(text) };
     let bindings = [manifest.bindings(|_| None).expect("variables"), super::manifest(text).bindings].concat();
-    customers.check_code(&code(CodeOwner::Customer), &bindings, &RunCache::default()).await.expect("accepted code");
+    let (user1, code) = (id("user1"), code(CodeOwner::Customer));
+    let spec = CustomerSpec { id: &user1, manifest: &manifest, code: &code };
+    customers.check_code(spec, &bindings, &RunCache::default()).await.expect("accepted code");
     assert_eq!(api.last_upload()["bindings"], json!([{"name": "GREETING", "type": "plain_text", "text": "hi"}]));
     // The platform's code is not checked.
     api.set_fault(ApiFault::None);

@@ -65,7 +65,7 @@ impl Customers {
 
     async fn try_deploy(&self, targets: Targets, text: &str, owner: CodeOwner) -> Vec<CustomerReport> {
         let (manifest, code) = (manifest(text), code(owner));
-        let (ids, run) = self.start_deploy(targets, false).await.expect("a run");
+        let (ids, run) = self.start_deploy(targets, Removals::default()).await.expect("a run");
         let (manifest, code, run) = (&manifest, &code, &run);
         let work = async |id: UserId| {
             let deploy = async |id: &UserId, steps: &mut Steps| {

@@ -50,7 +50,8 @@ async fn deploy_keeps_bindings_and_tags_that_the_manifest_does_not_name() {
 
     // With `exact`, only the bindings of the manifest and secrets are left.
     let (manifest, code) = (manifest(text), code(CodeOwner::Platform));
-    let (ids, run) = customers.start_deploy(named(&["user1"]), true).await.expect("a run");
+    let (ids, run) =
+        customers.start_deploy(named(&["user1"]), Removals { exact: true, delete_data: false }).await.expect("a run");
     let spec = CustomerSpec { id: &ids[0], manifest: &manifest, code: &code };
     customers.deploy(spec, &run, &mut Steps::default()).await.expect("deployed");
     assert_eq!(bindings(&api, "p-user1"), ["API_KEY", "JOBS", "MODE", "USER_DB", "USER_KV", "USER_R2"]);
@@ -246,4 +247,43 @@ async fn a_wrangler_file_for_a_customers_own_script_names_its_code() {
     let table: toml::Table = text.parse().expect("TOML");
     assert_eq!((table["main"].as_str(), table["compatibility_date"].as_str()), (Some("own.js"), Some("2026-01-01")));
     assert!(!table.contains_key("build"));
+}
+
+#[tokio::test]
+async fn deploy_sends_the_migrations_that_the_script_has_not_had() {
+    let (api, customers) = FakeApi::start().await;
+    let steps = |steps: &[&str]| format!("[[migrations]]\n{}\n", steps.join("\n[[migrations]]\n"));
+    let [v1, v2, v3] = [
+        "tag = 'v1'\nnew_sqlite_classes = ['Room', 'Log']",
+        "tag = 'v2'\nnew_classes = ['Hall']",
+        "tag = 'v3'\ndeleted_classes = ['Log']",
+    ];
+    let own = code(CodeOwner::Customer);
+    customers.try_create_with("user1", &steps(&[v1]), &own, &RunCache::default()).await.expect_success();
+    let first = json!({"new_tag": "v1", "steps": [{"new_sqlite_classes": ["Room", "Log"]}]});
+    assert_eq!(api.last_upload()["migrations"], first);
+
+    let deploy = async |text: &str, delete_data: bool| {
+        let manifest = manifest(text);
+        let removals = Removals { exact: false, delete_data };
+        let (ids, run) = customers.start_deploy(named(&["user1"]), removals).await.expect("a run");
+        let spec = CustomerSpec { id: &ids[0], manifest: &manifest, code: &own };
+        customers.deploy(spec, &run, &mut Steps::default()).await.map_err(|error| format!("{error:#}"))
+    };
+    deploy(&steps(&[v1]), false).await.expect("deployed");
+    assert_eq!(api.last_upload()["migrations"], json!(null));
+    deploy(&steps(&[v1, v2]), false).await.expect("deployed");
+    let second = json!({"old_tag": "v1", "new_tag": "v2", "steps": [{"new_classes": ["Hall"]}]});
+    assert_eq!(api.last_upload()["migrations"], second);
+
+    let before = api.state();
+    for (text, delete_data, reason) in
+        [(steps(&[v1, v2, v3]), false, "add --delete-data"), (steps(&[v1]), true, "the script's last migration is v2")]
+    {
+        let error = deploy(&text, delete_data).await.expect_err("refused");
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(api.state(), before);
+    }
+    deploy(&steps(&[v1, v2, v3]), true).await.expect("deployed");
+    assert_eq!(api.last_upload()["migrations"]["steps"], json!([{"deleted_classes": ["Log"]}]));
 }
