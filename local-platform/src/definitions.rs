@@ -1,6 +1,6 @@
 //! Creates the configuration of each process from the account and the options.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub struct Definitions {
     /// script's name.
     pub modules: BTreeMap<String, (UserId, PathBuf)>,
     /// The file of the Worker that has all storage.
-    pub storage_worker: PathBuf,
+    pub storage_module: PathBuf,
     /// The Worker that scripts' outgoing requests go through, and the names of its parameters.
     pub outbound: Option<(Worker, Vec<String>)>,
     /// Non-public addresses that scripts may connect to.
@@ -60,7 +60,7 @@ impl Definitions {
         let customer_worker = customer_worker
             .canonicalize()
             .with_context(|| format!("{} is missing: run `cargo xtask build`", customer_worker.display()))?;
-        let storage_worker = repository.join("local-platform/namespace/storage.js");
+        let storage_module = repository.join("local-platform/namespace/storage.js");
         let mut modules = BTreeMap::new();
         for Customer { id, worker } in &options.customers {
             if let Some(file) = worker.as_ref().filter(|file| file.extension().is_none_or(|kind| kind != "toml")) {
@@ -80,7 +80,7 @@ impl Definitions {
             customer_worker,
             settings,
             modules,
-            storage_worker,
+            storage_module,
             outbound,
             allow,
             dispatcher_folder,
@@ -94,8 +94,14 @@ impl Definitions {
         self.state.join("storage/v3")
     }
 
-    /// Returns the configuration of the process with this name.
-    pub fn config(&self, account: &Account, name: &Name, parameters: &Parameters) -> Result<Config> {
+    /// Returns the configuration of the process with this name. `storage` is what the storage Worker can reach.
+    pub fn config(
+        &self,
+        account: &Account,
+        name: &Name,
+        parameters: &Parameters,
+        storage: BTreeSet<Storage>,
+    ) -> Result<Config> {
         match name {
             Name::Script(name) => Ok(Config::Worker(self.script(account, name)?.through(self.outbound(parameters)))),
             Name::Database(_) => {
@@ -103,7 +109,7 @@ impl Definitions {
                 fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
                 Ok(Config::Database { folder })
             }
-            Name::Storage => Ok(Config::Storage(self.all_storage(account))),
+            Name::Storage => Ok(Config::Storage(self.storage_worker(storage))),
             Name::Dispatcher => {
                 let mut dispatcher = self.dispatcher.clone();
                 dispatcher.modules = built_modules(&self.dispatcher_folder)?;
@@ -166,10 +172,9 @@ impl Definitions {
         })
     }
 
-    /// Returns the Worker that is bound to all storage, including storage that is being deleted.
-    fn all_storage(&self, account: &Account) -> Worker {
-        let all = account.storage().into_iter().chain(account.removed.iter().cloned());
-        let bindings = all.filter_map(|storage| {
+    /// Returns the Worker through which the local API uses storage, bound to all of it.
+    fn storage_worker(&self, storage: BTreeSet<Storage>) -> Worker {
+        let bindings = storage.into_iter().filter_map(|storage| {
             let name = storage.binding();
             match storage {
                 Storage::Kv(id) => Some((name, Binding::Kv(id))),
@@ -178,7 +183,7 @@ impl Definitions {
                 Storage::Objects(_) => None,
             }
         });
-        let path = self.storage_worker.clone();
+        let path = self.storage_module.clone();
         Worker {
             modules: vec![Module { name: "storage.js".to_owned(), kind: ModuleKind::EsModule, path }],
             bindings: bindings.collect(),

@@ -23,13 +23,17 @@ use super::supervisor::{Name, Parameters, Supervisor};
 use super::workerd::{Binding, Config, Failure, Worker, Workerd};
 use platform::token::state_file;
 
+type SharedStorage = Arc<Mutex<BTreeSet<Storage>>>;
+
 /// The processes of the dispatcher, the scripts, the databases and the storage.
 #[derive(Debug)]
 pub struct Processes {
     supervisor: Arc<Supervisor>,
     definitions: Arc<Definitions>,
     /// The storage in the current configuration of the storage Worker.
-    bound: Arc<Mutex<BTreeSet<Storage>>>,
+    bound: SharedStorage,
+    /// Storage that is not in the account any more and is being emptied. The storage Worker is bound to it.
+    emptying: SharedStorage,
     /// The scripts whose Worker the options name. Uploads do not replace them in this run.
     fixed: BTreeSet<String>,
     control: JoinHandle<std::io::Result<()>>,
@@ -68,15 +72,17 @@ impl Processes {
         idle: Duration,
     ) -> Result<Self> {
         let definitions = Arc::new(definitions);
-        let bound = Arc::new(Mutex::default());
+        let (bound, emptying) = (SharedStorage::default(), SharedStorage::default());
         let source = {
-            let (definitions, bound, store) = (definitions.clone(), bound.clone(), store.clone());
+            let (definitions, store) = (definitions.clone(), store.clone());
+            let (bound, emptying) = (bound.clone(), emptying.clone());
             Box::new(move |name: &Name, parameters: &Parameters| {
                 let account = locked(&store).account().clone();
+                let storage: BTreeSet<Storage> = &account.storage() | &locked(&emptying);
                 if *name == Name::Storage {
-                    *locked(&bound) = account.storage().into_iter().chain(account.removed.iter().cloned()).collect();
+                    locked(&bound).clone_from(&storage);
                 }
-                definitions.config(&account, name, parameters)
+                definitions.config(&account, name, parameters, storage)
             })
         };
         let log = Arc::new(move |name: &Name, level: &str, message: &str| match name {
@@ -89,7 +95,8 @@ impl Processes {
         });
         let supervisor = Supervisor::new(workerd, folder, source, log, idle);
         let control = control::start(supervisor.clone())?;
-        let processes = Self { supervisor, definitions, bound, fixed, control, following: AsyncMutex::default() };
+        let processes =
+            Self { supervisor, definitions, bound, emptying, fixed, control, following: AsyncMutex::default() };
         let account = locked(store).account().clone();
         for name in processes.names(&account) {
             processes.supervisor.listen(name)?;
@@ -216,6 +223,14 @@ impl Processes {
         if !locked(&self.bound).contains(storage) {
             self.supervisor.reload(&Name::Storage).await;
         }
+    }
+
+    /// Lets the storage Worker reach storage that has been deleted, while `empty` runs.
+    pub async fn while_emptying<T>(&self, storage: &Storage, empty: impl Future<Output = T>) -> T {
+        locked(&self.emptying).insert(storage.clone());
+        let result = empty.await;
+        locked(&self.emptying).remove(storage);
+        result
     }
 
     /// Ends all processes.

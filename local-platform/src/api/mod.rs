@@ -133,7 +133,8 @@ impl Local {
             Storage::R2(_) => "r2.purge",
             Storage::D1(_) | Storage::Objects(_) => return Ok(()),
         };
-        self.send(storage.clone(), Call::new(operation), 10001).await.map(drop)
+        let empty = self.send(storage.clone(), Call::new(operation), 10001);
+        self.processes.while_emptying(storage, empty).await.map(drop)
     }
 
     /// Sends a request to the simulator of some storage in the account. Turns simulator errors into API errors with
