@@ -105,7 +105,7 @@ async fn wait_until_served(dev: &Dev) {
             if request.send().await.is_ok_and(|reply| reply.status() == StatusCode::OK) {
                 break;
             }
-            assert!(started.elapsed() < Duration::from_mins(1), "customer {id} is not served again");
+            assert!(started.elapsed() < Duration::from_mins(2), "customer {id} is not served again");
             sleep(Duration::from_millis(200)).await;
         }
     }
@@ -113,6 +113,7 @@ async fn wait_until_served(dev: &Dev) {
 
 /// A runtime that hangs is killed, and started again.
 #[tokio::test]
+#[ignore = "takes minutes"]
 async fn a_hub_that_does_not_answer_is_started_again() {
     let state = TempDir::new().expect("a folder");
     let dev = start(&state).await;
