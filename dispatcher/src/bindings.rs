@@ -1,11 +1,10 @@
 //! The dispatcher's bindings and variables. All except `DISPATCHER` are optional. wrangler.toml describes them.
 
 use edge::BindingError;
-use js_sys::Object;
+use js_sys::{Object, Promise};
 use shared::customer::Plan;
 use shared::http::{Deployment, Problem};
 use wasm_bindgen::prelude::*;
-use worker::kv::KvStore;
 use worker::worker_sys::{Fetcher, RateLimiter};
 use worker::{AnalyticsEngineDataset, Env};
 
@@ -73,6 +72,14 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     pub fn get(this: &NamespaceBinding, script: &str, args: &Object, options: &Object) -> Result<Fetcher, JsValue>;
+
+    /// The binding `CUSTOMERS`, a KV namespace. `worker::kv::KvStore` is not used, because its serde code makes the
+    /// dispatcher larger.
+    #[wasm_bindgen(extends = Object)]
+    pub type RecordsBinding;
+
+    #[wasm_bindgen(method, catch)]
+    pub fn get(this: &RecordsBinding, user_id: &str, options: &Object) -> Result<Promise, JsValue>;
 }
 
 impl Bindings {
@@ -162,9 +169,9 @@ impl Bindings {
 
     /// `CUSTOMERS`: the KV namespace with the customers' records, if one is bound. A binding of another type is an
     /// error: if it were treated as absent, user ids without a record would be accepted.
-    pub fn customers(&self) -> Result<Option<KvStore>, Problem> {
-        match edge::binding::<Object>(self.customers_value(), "CUSTOMERS", "get") {
-            Ok(_) => self.kv("CUSTOMERS").map(Some).map_err(|error| Problem::storage_unavailable(error.to_string())),
+    pub fn customers(&self) -> Result<Option<RecordsBinding>, Problem> {
+        match edge::binding(self.customers_value(), "CUSTOMERS", "get") {
+            Ok(records) => Ok(Some(records)),
             Err(BindingError::NotBound) => Ok(None),
             Err(BindingError::PlainValue(cause) | BindingError::WrongType(cause)) => {
                 Err(Problem::storage_unavailable(cause))

@@ -30,30 +30,27 @@ impl Credentials {
         let Some(header) = request.header(PROTOCOL_HEADER) else {
             return Ok(Self { user_id, offered_token: None, offer: None });
         };
-        let offer = ProtocolOffer::parse(&header)?;
+        let mut offer = ProtocolOffer::parse(&header)?;
         let trusts_header = bindings.auth().as_deref() == Some("trusted-header");
         let is_read = request.is_websocket() && (!trusts_header || bindings.trusts_websocket_protocol());
-        let Some(read) = offer.clone().filter(|_| is_read) else {
+        let Some(read) = offer.as_mut().filter(|_| is_read) else {
             return Ok(Self { user_id, offered_token: None, offer });
         };
-        if user_id.is_some() && read.user_id.is_some() {
-            return Err(Problem::invalid_websocket_protocol(
-                "X-User-ID and Sec-WebSocket-Protocol both have a user id; send one of them",
-            ));
-        }
         // With `trusted-header`, tokens have no meaning, and `Authorization` is for the customer's Worker.
-        let offered_token = read.token.filter(|_| !trusts_header);
-        if offered_token.is_some() && request.header("Authorization").is_some() {
+        let (offered_id, offered_token) = (read.user_id.take(), read.token.take().filter(|_| !trusts_header));
+        if (user_id.is_some() && offered_id.is_some())
+            || (offered_token.is_some() && request.header("Authorization").is_some())
+        {
             return Err(Problem::invalid_websocket_protocol(
-                "Authorization and Sec-WebSocket-Protocol both have a token; send one of them",
+                "the user id or the token is in a header and in Sec-WebSocket-Protocol; send it once",
             ));
         }
-        if trusts_header && read.user_id.is_some() {
-            let origin = request.header("Origin").ok_or_else(Problem::origin_not_allowed)?;
+        if trusts_header && offered_id.is_some() {
+            let origin = request.header("Origin").unwrap_or_default();
             if !is_same_host(&origin, request.url()) && !cors.is_some_and(|cors| cors.allows(&origin)) {
                 return Err(Problem::origin_not_allowed());
             }
         }
-        Ok(Self { user_id: user_id.or(read.user_id), offered_token, offer })
+        Ok(Self { user_id: user_id.or(offered_id), offered_token, offer })
     }
 }

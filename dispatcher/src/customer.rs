@@ -4,14 +4,13 @@ use futures::FutureExt;
 use shared::customer::{CustomerRecord, Limits, Plan, UserId};
 use shared::http::Problem;
 use shared::json::Malformed;
-use worker::kv::KvStore;
 
-use crate::bindings::Bindings;
+use crate::bindings::{Bindings, RecordsBinding};
 use crate::json::JsJson;
 
 /// How long KV may return a record from its cache, in seconds. A change takes effect after this time plus KV's
 /// propagation delay (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
-const CACHE_TTL: u64 = 60;
+const CACHE_TTL: u32 = 60;
 
 /// The customer of a request. Fields are `None` until they are known.
 #[derive(Default)]
@@ -48,10 +47,11 @@ pub async fn find(bindings: &Bindings, user_id: &UserId) -> Result<ActiveCustome
     active(record, user_id, bindings.script_prefix().as_deref())
 }
 
-async fn read(customers: &KvStore, user_id: &UserId) -> Result<CustomerRecord, Problem> {
-    let json = customers.get(user_id.as_str()).cache_ttl(CACHE_TTL).text().await;
-    let json = json.map_err(|error| Problem::storage_unavailable(edge::error_message(&error.into())))?;
-    let json = json.ok_or_else(Problem::unknown_user)?;
+async fn read(customers: &RecordsBinding, user_id: &UserId) -> Result<CustomerRecord, Problem> {
+    let options = edge::object(&[("cacheTtl", CACHE_TTL.into())]);
+    let json = edge::await_promise(customers.get(user_id.as_str(), &options)).await;
+    let json = json.map_err(|thrown| Problem::storage_unavailable(edge::error_message(&thrown)))?;
+    let json = json.as_string().ok_or_else(Problem::unknown_user)?;
     CustomerRecord::parse::<JsJson>(&json).map_err(|Malformed| malformed("the customer's record"))
 }
 

@@ -96,9 +96,9 @@ impl RequestContext {
         for name in removed {
             headers.delete(name).expect("a copy's headers can be changed");
         }
-        match offer.map(|offer| &offer.others) {
-            Some(Some(others)) => edge::set_header(&headers, PROTOCOL_HEADER, others),
-            Some(None) => headers.delete(PROTOCOL_HEADER).expect("a copy's headers can be changed"),
+        match offer.map(|offer| &*offer.others) {
+            Some("") => headers.delete(PROTOCOL_HEADER).expect("a copy's headers can be changed"),
+            Some(others) => edge::set_header(&headers, PROTOCOL_HEADER, others),
             None => {}
         }
         if self.id_is_new {

@@ -2,9 +2,8 @@
 
 use shared::http::{PLATFORM_PROTOCOL, Problem, ProtocolOffer};
 use wasm_bindgen::JsValue;
-use web_sys::{Headers, Response, ResponseInit};
-use worker::WebSocket;
-use worker::worker_sys::ext::{ResponseExt, ResponseInitExt};
+use web_sys::{Headers, Response, ResponseInit, WebSocket};
+use worker::worker_sys::ext::{ResponseExt, ResponseInitExt, WebSocketExt};
 
 /// The header in which a client offers subprotocols, and a server chooses one (RFC 6455, 11.3.4).
 pub const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
@@ -18,7 +17,7 @@ pub fn choose_protocol(offer: Option<&ProtocolOffer>, reply: Response) -> Result
         return Ok(reply);
     }
     if !offer.has_platform {
-        close(&socket.into());
+        close(&socket);
         return Err(Problem::invalid_websocket_protocol(
             "the customer's Worker has chosen none of the protocols in Sec-WebSocket-Protocol; offer `platform` as well",
         ));
@@ -38,8 +37,9 @@ fn close(socket: &WebSocket) {
     /// The client's offer was wrong (RFC 6455, 7.4.1).
     const PROTOCOL_ERROR: u16 = 1002;
 
-    let closed = socket.accept().and_then(|()| socket.close(Some(PROTOCOL_ERROR), Some("no protocol was chosen")));
-    if let Err(error) = closed {
-        edge::log_error(&error.to_string());
+    let reason = "no protocol was chosen";
+    let closed = socket.accept().and_then(|()| socket.close_with_code_and_reason(PROTOCOL_ERROR, reason));
+    if let Err(thrown) = closed {
+        edge::log_error(&edge::error_message(&thrown));
     }
 }

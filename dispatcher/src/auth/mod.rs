@@ -58,11 +58,9 @@ async fn check_token(
         return Err(Problem::auth_not_configured(cause.to_owned()));
     }
 
-    let authorization = request.header("Authorization");
-    let token = match offered_token {
-        Some(token) => Token::parse::<JsJson>(token)?,
-        None => Token::from_header::<JsJson>(authorization.as_deref())?,
-    };
+    let offered = offered_token.map(|token| ["Bearer ", token].concat());
+    let authorization = offered.or_else(|| request.header("Authorization"));
+    let token = Token::from_header::<JsJson>(authorization.as_deref())?;
     let mut signed = false;
     for ring in rings {
         signed = signed || ring.has_signed(&token).await;

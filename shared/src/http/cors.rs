@@ -58,11 +58,8 @@ impl<'a> AllowedOrigins<'a> {
 /// front may terminate TLS.
 #[must_use]
 pub fn is_same_host(origin: &str, url: &str) -> bool {
-    let host = |text: &str| {
-        let (_, rest) = text.split_once("://")?;
-        rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty()).map(str::to_ascii_lowercase)
-    };
-    host(origin).is_some_and(|own| host(url) == Some(own))
+    let host = |url| Some(str::split_once(url, "://")?.1.split('/').next()?).filter(|host| !host.is_empty());
+    host(origin).zip(host(url)).is_some_and(|(origin, own)| origin.eq_ignore_ascii_case(own))
 }
 
 /// Appends the operator's headers to a list of headers. `added` is the variable `ALLOWED_HEADERS` or `EXPOSED_HEADERS`,

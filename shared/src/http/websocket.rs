@@ -11,11 +11,8 @@ use super::Problem;
 /// The subprotocol that the dispatcher chooses if the customer's Worker chooses none.
 pub const PLATFORM_PROTOCOL: &str = "platform";
 
-const USER_PREFIX: &str = "platform.user.";
-const TOKEN_PREFIX: &str = "platform.token.";
-
 /// The subprotocols that a client offers, if some of them are for the platform.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProtocolOffer {
     /// The user id of `platform.user.<id>`. It is not parsed.
     pub user_id: Option<String>,
@@ -23,8 +20,8 @@ pub struct ProtocolOffer {
     pub token: Option<String>,
     /// Whether the client offers [`PLATFORM_PROTOCOL`].
     pub has_platform: bool,
-    /// The other subprotocols, which are for the customer's Worker, separated by `, `. `None` if there are none.
-    pub others: Option<String>,
+    /// The other subprotocols, which are for the customer's Worker, separated by `, `.
+    pub others: String,
 }
 
 impl ProtocolOffer {
@@ -34,44 +31,46 @@ impl ProtocolOffer {
     /// Refuses two user ids or two tokens, anything else that begins with `platform.`, and an offer without a
     /// subprotocol that can be chosen: the platform never chooses one that contains a user id or a token.
     pub fn parse(header: &str) -> Result<Option<Self>, Problem> {
-        let entries = || header.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        if !entries().any(|entry| entry == PLATFORM_PROTOCOL || entry.starts_with("platform.")) {
-            return Ok(None);
-        }
+        Self::split(header).map_err(Problem::invalid_websocket_protocol)
+    }
+
+    fn split(header: &str) -> Result<Option<Self>, &'static str> {
         let mut offer = Self::default();
-        let mut others = Vec::new();
-        for entry in entries() {
-            let repeated = if let Some(user_id) = entry.strip_prefix(USER_PREFIX) {
-                offer.user_id.replace(user_id.to_owned()).is_some()
-            } else if let Some(token) = entry.strip_prefix(TOKEN_PREFIX) {
-                offer.token.replace(token.to_owned()).is_some()
-            } else if entry.starts_with("platform.") {
-                return Err(Problem::invalid_websocket_protocol(
-                    "what begins with `platform.` in Sec-WebSocket-Protocol must be platform.user.<id> or \
-                     platform.token.<token>",
-                ));
-            } else {
-                if entry == PLATFORM_PROTOCOL {
-                    offer.has_platform = true;
+        for entry in header.split(',').map(|entry| entry.trim_matches([' ', '\t'])) {
+            if let Some(named) = entry.strip_prefix("platform.") {
+                let (place, value) = if let Some(user_id) = named.strip_prefix("user.") {
+                    (&mut offer.user_id, user_id)
+                } else if let Some(token) = named.strip_prefix("token.") {
+                    (&mut offer.token, token)
                 } else {
-                    others.push(entry);
+                    return Err(
+                        "in Sec-WebSocket-Protocol, only platform.user.<id> and platform.token.<token> begin with \
+                                `platform.`",
+                    );
+                };
+                if place.replace(value.to_owned()).is_some() {
+                    return Err("Sec-WebSocket-Protocol has two user ids or two tokens; send one of each");
                 }
-                false
-            };
-            if repeated {
-                return Err(Problem::invalid_websocket_protocol(
-                    "Sec-WebSocket-Protocol has two user ids or two tokens; send one of each",
-                ));
+            } else if entry == PLATFORM_PROTOCOL {
+                offer.has_platform = true;
+            } else if !entry.is_empty() {
+                if !offer.others.is_empty() {
+                    offer.others.push_str(", ");
+                }
+                offer.others.push_str(entry);
             }
         }
-        if others.is_empty() && !offer.has_platform {
-            return Err(Problem::invalid_websocket_protocol(
-                "Sec-WebSocket-Protocol has nothing that can be chosen; offer `platform` as well, or a protocol of the \
-                 customer's Worker",
-            ));
+        if offer.has_platform {
+            return Ok(Some(offer));
         }
-        offer.others = (!others.is_empty()).then(|| others.join(", "));
-        Ok(Some(offer))
+        match (offer.user_id.is_some() || offer.token.is_some(), offer.others.is_empty()) {
+            (false, _) => Ok(None),
+            (true, false) => Ok(Some(offer)),
+            (true, true) => {
+                Err("Sec-WebSocket-Protocol has nothing that can be chosen; offer `platform` as well, or a \
+                                 protocol of the customer's Worker")
+            }
+        }
     }
 }
 
@@ -88,18 +87,18 @@ mod tests {
     #[test]
     fn an_offer_is_split_between_the_platform_and_the_worker() {
         for (header, user_id, token, has_platform, others) in [
-            ("platform", None, None, true, None),
-            ("platform, platform.user.user1", Some("user1"), None, true, None),
-            ("platform.user.user1,chat", Some("user1"), None, false, Some("chat")),
-            ("a,platform.token.x.y.z , b", None, Some("x.y.z"), false, Some("a, b")),
-            ("platform, platform.user., platform.token.", Some(""), Some(""), true, None),
-            ("platforms, platform", None, None, true, Some("platforms")),
+            ("platform", None, None, true, ""),
+            ("platform, platform.user.user1", Some("user1"), None, true, ""),
+            ("platform.user.user1,chat", Some("user1"), None, false, "chat"),
+            ("a,platform.token.x.y.z , b", None, Some("x.y.z"), false, "a, b"),
+            ("platform, platform.user., platform.token.", Some(""), Some(""), true, ""),
+            ("platforms, platform", None, None, true, "platforms"),
         ] {
             let expected = ProtocolOffer {
                 user_id: user_id.map(str::to_owned),
                 token: token.map(str::to_owned),
                 has_platform,
-                others: others.map(str::to_owned),
+                others: others.to_owned(),
             };
             assert_eq!(parsed(header), Some(expected), "{header}");
         }
@@ -137,7 +136,7 @@ mod tests {
             let header = entries.join(",");
             match ProtocolOffer::parse(&header) {
                 Ok(Some(offer)) => {
-                    let others = offer.others.unwrap_or_default();
+                    let others = offer.others;
                     prop_assert!(!others.split(", ").any(|entry| entry.starts_with("platform.")), "{header}");
                 }
                 Ok(None) => prop_assert!(!entries.iter().any(|entry| entry.starts_with("platform."))),
