@@ -1,6 +1,7 @@
 //! The secrets of customers' scripts.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use cloudflare_api::Error;
 use shared::customer::UserId;
 
 use super::Customers;
@@ -12,8 +13,8 @@ impl Customers {
     ///
     /// If the customer has no script, or if the script has another binding of this name.
     pub async fn put_secret(&self, id: &UserId, name: &str, text: &str) -> Result<()> {
-        self.require_script(id).await?;
-        Ok(self.cloudflare.put_script_secret(&self.namespace, &self.script_name(id), name, text).await?)
+        let put = self.cloudflare.put_script_secret(&self.namespace, &self.script_name(id), name, text).await;
+        put.map_err(|error| self.secret_error(id, error))
     }
 
     /// Returns the names of the secrets of a customer's script. The API does not return their texts.
@@ -22,8 +23,8 @@ impl Customers {
     ///
     /// If the customer has no script.
     pub async fn secrets(&self, id: &UserId) -> Result<Vec<String>> {
-        self.require_script(id).await?;
-        let mut names = self.cloudflare.script_secrets(&self.namespace, &self.script_name(id)).await?;
+        let names = self.cloudflare.script_secrets(&self.namespace, &self.script_name(id)).await;
+        let mut names = names.map_err(|error| self.secret_error(id, error))?;
         names.sort();
         Ok(names)
     }
@@ -40,10 +41,12 @@ impl Customers {
         Ok(self.cloudflare.delete_script_secret(&self.namespace, &self.script_name(id), name).await?)
     }
 
-    async fn require_script(&self, id: &UserId) -> Result<()> {
-        if self.cloudflare.script(&self.namespace, &self.script_name(id)).await?.is_none() {
-            bail!("there is no customer {id}: the dispatch namespace {} has no such script", self.namespace);
+    /// Says that there is no such customer if the API does not find its script.
+    fn secret_error(&self, id: &UserId, error: Error) -> anyhow::Error {
+        if error.is_not_found() {
+            anyhow!("there is no customer {id}: the dispatch namespace {} has no such script", self.namespace)
+        } else {
+            error.into()
         }
-        Ok(())
     }
 }
