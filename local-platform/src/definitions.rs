@@ -94,13 +94,13 @@ impl Definitions {
         self.state.join("storage/v3")
     }
 
-    /// Returns the configuration of the process with this name. `storage` is what the storage Worker can reach.
+    /// Returns the configuration of the process with this name. `storage` returns what the storage Worker can reach.
     pub fn config(
         &self,
         account: &Account,
         name: &Name,
         parameters: &Parameters,
-        storage: BTreeSet<Storage>,
+        storage: impl FnOnce() -> BTreeSet<Storage>,
     ) -> Result<Config> {
         match name {
             Name::Script(name) => Ok(Config::Worker(self.script(account, name)?.through(self.outbound(parameters)))),
@@ -109,7 +109,7 @@ impl Definitions {
                 fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
                 Ok(Config::Database { folder })
             }
-            Name::Storage => Ok(Config::Storage(self.storage_worker(storage))),
+            Name::Storage => Ok(Config::Storage(self.storage_worker(storage()))),
             Name::Dispatcher => {
                 let mut dispatcher = self.dispatcher.clone();
                 dispatcher.modules = built_modules(&self.dispatcher_folder)?;

@@ -78,11 +78,11 @@ impl Processes {
             let (bound, emptying) = (bound.clone(), emptying.clone());
             Box::new(move |name: &Name, parameters: &Parameters| {
                 let account = locked(&store).account().clone();
-                let storage: BTreeSet<Storage> = &account.storage() | &locked(&emptying);
-                if *name == Name::Storage {
+                definitions.config(&account, name, parameters, || {
+                    let storage = &account.storage() | &locked(&emptying);
                     locked(&bound).clone_from(&storage);
-                }
-                definitions.config(&account, name, parameters, storage)
+                    storage
+                })
             })
         };
         let log = Arc::new(move |name: &Name, level: &str, message: &str| match name {
